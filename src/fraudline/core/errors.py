@@ -1,0 +1,97 @@
+"""The one error tree.
+
+    FraudlineError                 exit 1
+    ├── UsageError                 exit 2   the caller's parameters are wrong
+    ├── DataError                  exit 3   a data file or data set is wrong
+    │   ├── SchemaError                     a column, type or value is wrong (says row and column)
+    │   └── ValidationFailed                a critical expectation failed
+    ├── GateFailed                 exit 4   the candidate is not blessed
+    ├── ArtifactError              exit 5   a model artifact is missing, changed or of another format
+    │   └── DigestMismatch
+    ├── StateError                 exit 6   feature state or a checkpoint cannot be used
+    ├── MessageError               exit 7   one record or request is malformed (a dead letter, a 4xx)
+    └── UnavailableError           exit 8   a broker, registry or endpoint does not answer (retryable)
+
+Each error says the problem and the corrective action, and carries what a server and a command line need:
+``http_status``, ``exit_code`` and ``retryable``.
+"""
+
+from typing import ClassVar
+
+
+class FraudlineError(Exception):
+    """Base of all errors that fraudline raises on purpose.
+
+    Args:
+        problem: what is wrong, with the name of the thing that is wrong.
+        action: what the user does about it.
+    """
+
+    http_status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, problem: str, action: str = "") -> None:
+        self.problem = problem
+        self.action = action
+        super().__init__(f"{problem} {action}".strip())
+
+
+class UsageError(FraudlineError):
+    """The caller's parameters are wrong."""
+
+    http_status = 400
+    exit_code = 2
+
+
+class DataError(FraudlineError):
+    """A data file or data set is wrong."""
+
+    http_status = 422
+    exit_code = 3
+
+
+class SchemaError(DataError):
+    """A column, a type or a value does not fit the schema."""
+
+
+class ValidationFailed(DataError):
+    """A critical expectation failed on the data set."""
+
+
+class GateFailed(FraudlineError):
+    """The candidate model is not blessed."""
+
+    http_status = 409
+    exit_code = 4
+
+
+class ArtifactError(FraudlineError):
+    """A model artifact is missing, incomplete, changed or of another format."""
+
+    exit_code = 5
+
+
+class DigestMismatch(ArtifactError):
+    """The bytes found are not the bytes that were named."""
+
+
+class StateError(FraudlineError):
+    """Feature state or a checkpoint cannot be used."""
+
+    exit_code = 6
+
+
+class MessageError(FraudlineError):
+    """One record or one request is malformed."""
+
+    http_status = 400
+    exit_code = 7
+
+
+class UnavailableError(FraudlineError):
+    """A broker, a registry or an endpoint does not answer."""
+
+    http_status = 503
+    exit_code = 8
+    retryable = True

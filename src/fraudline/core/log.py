@@ -1,0 +1,30 @@
+"""Structured events: ``log = get_logger(__name__)``, ``log.info("step.done", rows=n)``."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+get_logger = structlog.get_logger
+
+
+def configure(*, level: str = "info", as_json: bool = False) -> None:
+    """Send events to standard error, as aligned text or one JSON object a line."""
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=24)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info if as_json else structlog.processors.UnicodeDecoder(),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

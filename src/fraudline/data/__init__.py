@@ -1,0 +1,1 @@
+"""Transactions and labels: schema, generator, importers, store, expectation suite and time splits."""
