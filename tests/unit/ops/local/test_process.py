@@ -1,0 +1,83 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fraudline.core.errors import UnavailableError
+from fraudline.ops.local.process import ChildProcess, free_port, port_open
+
+SLEEP = [sys.executable, "-S", "-c", "import time; print('up', flush=True); time.sleep(60)"]
+STUBBORN = [
+    sys.executable,
+    "-S",
+    "-c",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)",
+]
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def until(condition, seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_child_is_gone_after_its_block(tmp_path: Path) -> None:
+    with ChildProcess("sleeper", SLEEP, log_path=tmp_path / "log") as child:
+        child.wait_ready(lambda: "up" in child.log_tail())
+        pid = child.pid
+        assert alive(pid)
+    assert not alive(pid)
+    assert child.returncode == -15
+
+
+def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    child = ChildProcess("stubborn", STUBBORN, log_path=tmp_path / "log", stop_timeout=0.2).start()
+    child.wait_ready(lambda: "up" in child.log_tail())
+    assert child.stop() == -9
+
+
+def test_a_child_that_ends_early_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
+    command = [sys.executable, "-S", "-c", "print('no such option'); raise SystemExit(3)"]
+    child = ChildProcess("early", command, log_path=tmp_path / "log").start()
+    with pytest.raises(UnavailableError, match=r"status 3(.|\n)*no such option"):
+        child.wait_ready(lambda: False)
+
+
+def test_a_child_that_is_never_ready_is_stopped(tmp_path: Path) -> None:
+    child = ChildProcess("slow", SLEEP, log_path=tmp_path / "log").start()
+    with pytest.raises(UnavailableError, match="not ready within"):
+        child.wait_ready(lambda: False, timeout=0.2)
+    assert not child.running
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ties a child to its parent on Linux only")
+def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import sys, time\nfrom pathlib import Path\nfrom fraudline.ops.local.process import ChildProcess\n"
+        f"child = ChildProcess('sleeper', {SLEEP!r}, log_path=Path({str(tmp_path / 'log')!r})).start()\n"
+        "child.wait_ready(lambda: 'up' in child.log_tail())\nprint('pid', child.pid, flush=True)\ntime.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(next(line for line in parent.stdout if line.startswith("pid ")).split()[1])
+        assert alive(pid)
+        parent.kill()
+    assert until(lambda: not alive(pid))
+
+
+def test_a_free_port_is_closed() -> None:
+    assert not port_open(free_port())
