@@ -1,0 +1,128 @@
+# fraudline: `make demo` and `make test` do everything on a machine with Python 3.11-3.13 and make.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+EXTRAS := base fast serve train pipeline local dev
+LOCKS := $(EXTRAS:%=requirements/%.lock)
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# One cache folder for what is built here by version: uv itself, Kafka's jars, compiled kernels.
+export FRAUDLINE_CACHE ?= $(CURDIR)/.cache
+export NUMBA_CACHE_DIR ?= $(FRAUDLINE_CACHE)/numba
+# Two BLAS or OpenMP threads on busy cores are slower than one (design decision 3); determinism needs it too.
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export CUDA_VISIBLE_DEVICES ?=
+export GX_ANALYTICS_ENABLED := false
+export MLFLOW_DISABLE_TELEMETRY := true
+export DVC_NO_ANALYTICS := true
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then echo $$p; break; fi; done)
+BOOT := $(FRAUDLINE_CACHE)/bootstrap
+UV := $(shell command -v uv 2>/dev/null || echo $(BOOT)/bin/uv)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  \033[36mmake %-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- the environment -------------------------------------------------------------------------------------------------
+
+.PHONY: setup
+setup: $(VENV)/.ready ## make .venv from the hash-pinned locks
+
+$(BOOT)/bin/uv:
+	@test -n "$(PYTHON)" || { echo "fraudline needs Python 3.11, 3.12 or 3.13: install one, or name it with PYTHON=..."; exit 2; }
+	@$(PYTHON) -m venv $(BOOT)
+	@$(BOOT)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
+
+# A uv found on the PATH is used as it is; otherwise pip installs the pinned one into the cache.
+$(VENV)/.ready: $(LOCKS) pyproject.toml | $(filter $(BOOT)/bin/uv,$(UV))
+	@test -n "$(PYTHON)" || { echo "fraudline needs Python 3.11, 3.12 or 3.13: install one, or name it with PYTHON=..."; exit 2; }
+	@echo "setting up .venv from $(LOCKS)"
+	@test -x $(BIN)/python || $(UV) venv -q --python $(PYTHON) $(VENV)
+	@$(UV) pip install -q --python $(BIN)/python --require-hashes $(LOCKS:%=-r %)
+	@$(UV) pip install -q --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+.PHONY: lock
+lock: ## resolve pyproject.toml anew into requirements/*.lock
+	@tmp=$$(mktemp -d); compile() { $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-header --no-annotate "$$@"; }; \
+	compile pyproject.toml --all-extras -o $$tmp/all.lock; \
+	compile pyproject.toml -c $$tmp/all.lock -o requirements/base.lock; \
+	for extra in $(filter-out base,$(EXTRAS)) docs; do compile pyproject.toml --extra $$extra -c $$tmp/all.lock -o requirements/$$extra.lock; done; \
+	echo uv | compile - -o requirements/bootstrap.lock; rm -r $$tmp
+
+# ---- the main job ----------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: setup ## the main job: data, training, gate, two predictors behind Envoy, a scored stream
+	@fraudline demo
+
+.PHONY: data
+data: setup ## fetch the versioned data from the in-repository remote
+	@dvc pull -q data.dvc
+
+.PHONY: repro
+repro: data ## dvc repro: fetch, validate, featurize, train, evaluate, gate, infra-validate, package, register
+	@dvc repro
+
+.PHONY: pipeline
+pipeline: data ## the same steps as a Kubeflow pipeline under kfp's local runner
+	@fraudline pipeline run
+
+.PHONY: serve
+serve: repro ## the champion as a KServe predictor on loopback
+	@fraudline serve
+
+.PHONY: stream
+stream: repro ## a broker, the worker and a producer until Ctrl-C
+	@fraudline demo --stream-only
+
+# ---- checks ----------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: setup lint test-fast ## lint, types, layers and every test, with coverage
+
+.PHONY: lint
+lint: setup ## ruff, mypy strict, import-linter
+	@ruff check .
+	@ruff format --check .
+	@mypy src/fraudline
+	@lint-imports --no-cache
+
+.PHONY: test-fast
+test-fast: setup
+	@coverage erase
+	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml pytest --cov --cov-report= $(PYTEST_ARGS)
+	@coverage combine -q --append 2>/dev/null || true
+	@coverage report --fail-under=90
+
+.PHONY: format
+format: setup ## rewrite the sources in the house style
+	@ruff check --fix -q . ; ruff format .
+
+# ---- claims ----------------------------------------------------------------------------------------------------------
+
+.PHONY: bench-handbook
+bench-handbook: setup ## the Fraud Detection Handbook's protocol, beside its published figures
+	@python -m benchmarks.handbook
+
+.PHONY: bench-features
+bench-features: setup ## transactions a second through the feature kernel
+	@python -m benchmarks.features
+
+.PHONY: docs
+docs: setup ## build the documentation site into site/
+	@$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements/docs.lock
+	@mkdocs build --strict -q
+
+.PHONY: clean
+clean: ## remove what was built; the environment and the data stay
+	@rm -rf build artifacts mlflow.db mlruns mlartifacts site .coverage* htmlcov

@@ -1,0 +1,92 @@
+"""``fraudline``: the command tree. Each command lives in a module of its own, imported when it is called."""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from fraudline import __version__
+from fraudline.core.errors import FraudlineError
+
+_COMMANDS = {
+    "data": ("fraudline.cli.data", "group", "generate and import transactions"),
+    "demo": ("fraudline.cli.demo", "command", "the main job on embedded defaults"),
+    "pipeline": ("fraudline.cli.pipeline", "group", "run and submit the Kubeflow pipelines"),
+    "produce": ("fraudline.cli.produce", "command", "send transactions to Kafka at a given rate"),
+    "score": ("fraudline.cli.score", "command", "score a file of transactions offline"),
+    "serve": ("fraudline.cli.serve", "command", "serve an artifact as a KServe predictor"),
+    "step": ("fraudline.cli.step", "group", "run one pipeline step: files in, files out"),
+    "stream": ("fraudline.cli.stream", "command", "score a Kafka topic exactly once"),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when the command is named: ``--help`` stays fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """The names, sorted."""
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import and return the command, or None when there is none of that name."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute, _ = _COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in sorted(_COMMANDS.items())])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="fraudline")
+@click.option("--log-level", default="info", show_default=True, help="debug, info, warning or error.")
+@click.option("--log-json", is_flag=True, help="Events as one JSON object a line on standard error.")
+def cli(log_level: str, log_json: bool) -> None:
+    """Card fraud detection: from versioned transactions to a model in production and an exactly-once scored stream.
+
+    \b
+    First steps:
+      make demo                                   everything once, in about three minutes
+      fraudline data import table FILE --mapping MAP.yaml
+      dvc repro                                   train, evaluate and gate on the data in data/
+      fraudline score FILE --model DIR -o OUT     score a file offline
+
+    \b
+    Exit codes: 0 done · 2 wrong usage · 3 the data is wrong · 4 the gate refused · 5 the artifact is wrong ·
+    6 the state is wrong · 7 a malformed record · 8 a service does not answer (try again) · 130 interrupted
+    """
+    from fraudline.core import log
+
+    log.configure(level=log_level, as_json=log_json)
+    cache = os.environ.get("FRAUDLINE_CACHE")
+    if cache:
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(cache) / "numba"))
+    for name, value in (("TF_CPP_MIN_LOG_LEVEL", "3"), ("GX_ANALYTICS_ENABLED", "false")):
+        os.environ.setdefault(name, value)
+
+
+def main() -> None:
+    """Run the command line and turn every error of ours into its message and exit code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = 130
+    except KeyboardInterrupt:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except FraudlineError as error:
+        click.secho(f"error: {error.problem}", fg="red", err=True)
+        if error.action:
+            click.echo(f"  -> {error.action}", err=True)
+        code = error.exit_code
+    except BrokenPipeError:
+        code = 141
+    sys.exit(code if isinstance(code, int) else 0)

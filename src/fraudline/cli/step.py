@@ -1,0 +1,88 @@
+"""``fraudline step NAME``: the command of a step is made from its function, so the two cannot differ."""
+
+import importlib
+import inspect
+import json
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import click
+from rich.console import Console
+
+from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.steps import STEPS
+
+
+class StepGroup(click.Group):
+    """One sub-command a step, in pipeline order, made when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """The steps in pipeline order."""
+        return list(STEPS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Build the command of one step."""
+        name = cmd_name.replace("-", "_")
+        return command_of(name) if name in STEPS else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the steps without importing them."""
+        with formatter.section("Steps"):
+            formatter.write_dl(list(STEPS.items()))
+
+
+@click.group(cls=StepGroup)
+def group() -> None:
+    """Run one step of the pipeline: files in, files out.
+
+    The dvc stages and the Kubeflow components call the same functions with the same parameters.
+    """
+
+
+def step_function(name: str) -> Callable[..., dict[str, Any]]:
+    """The function of a step: ``fraudline.steps.<name>.<name>``."""
+    function: Callable[..., dict[str, Any]] = getattr(importlib.import_module(f"fraudline.steps.{name}"), name)
+    return function
+
+
+def command_of(name: str) -> click.Command:
+    """Turn the signature of a step's function into a command: a keyword is a flag, ``params`` is ``--params``."""
+    function = step_function(name)
+    hints = get_type_hints(function)
+    options = [_option(p, hints[p.name]) for p in inspect.signature(function).parameters.values() if p.name != "params"]
+
+    def run(params_file: Path, as_json: bool, **values: Any) -> None:
+        result = function(params=load_params(params_file), **values)
+        if as_json:
+            click.echo(json.dumps(result, sort_keys=True, default=str))
+        else:
+            _summary(name, result)
+
+    command = click.command(name, help=inspect.getdoc(function))(params_option(json_option(run)))
+    command.params[:0] = options
+    return command
+
+
+def _option(parameter: inspect.Parameter, hint: Any) -> click.Option:
+    if isinstance(hint, types.UnionType):
+        hint = next(a for a in get_args(hint) if a is not type(None))
+    kind: Any = click.Path(path_type=Path) if hint is Path else hint
+    required = parameter.default is inspect.Parameter.empty
+    return click.Option(
+        [f"--{parameter.name.replace('_', '-')}", parameter.name],
+        type=kind,
+        required=required,
+        default=None if required else parameter.default,
+        show_default=not required,
+    )
+
+
+def _summary(name: str, result: dict[str, Any]) -> None:
+    shown = "  ".join(
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in result.items()
+        if isinstance(value, str | int | float) and value != ""
+    )
+    Console(stderr=True, highlight=False).print(f"[bold green]{name}[/]  {shown}", soft_wrap=True)
