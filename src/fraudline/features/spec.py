@@ -1,0 +1,211 @@
+"""The feature specification: which features there are, what they mean, and how values are cleaned and imputed.
+
+    spec = load_spec()
+    spec.names      # ('amount', 'amount_minus_card_mean', ...): the columns of every feature matrix, in order
+    spec.version    # twelve hex digits over the whole content
+
+The packaged ``spec.yaml`` is the default. The specification travels inside a model's ``model.json``, so that a worker
+computes what the model was trained on. Stable: fields are only added, and each change changes the version.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import cached_property, lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import Field, model_validator
+
+from fraudline.core.digest import sha256_bytes
+from fraudline.core.errors import ArtifactError, UsageError
+from fraudline.core.settings import Settings
+
+KERNEL_FEATURES = (
+    "amount",
+    "amount_minus_card_mean",
+    "amount_ratio_card_mean",
+    "amount_z",
+    "card_heat_7d",
+    "card_count_1h",
+    "card_count_1d",
+    "card_count_7d",
+    "card_count_30d",
+    "card_amount_1h",
+    "card_amount_1d",
+    "card_amount_7d",
+    "card_amount_30d",
+    "card_mean_amount_30d",
+    "card_mean_ratio_7d_30d",
+    "seconds_since_last",
+    "distance_from_last",
+    "speed_from_last",
+    "distance_from_home",
+    "no_position",
+    "new_device",
+    "new_merchant",
+    "new_country",
+    "merchants_1d",
+    "small_count_1h",
+    "category_rarity",
+    "hour_deviation",
+    "weekend",
+    "night",
+    "merchant_count_7d",
+    "merchant_count_30d",
+    "amount_ratio_merchant_mean",
+    "merchant_risk_1d",
+    "merchant_risk_7d",
+    "merchant_risk_30d",
+    "merchant_age",
+)
+"""What the kernel computes, in the order in which it writes; a specification names all or some, in its own order."""
+
+
+class Feature(Settings):
+    """One feature.
+
+    ``tail`` is ``upper`` when a large value is suspicious by itself; ``transform`` is a hint to the model: the kernel
+    always gives raw values.
+    """
+
+    name: str
+    meaning: str
+    unit: str
+    window: str
+    source: Literal["transaction", "card", "merchant"]
+    tail: Literal["upper", "none"] = "none"
+    transform: Literal["none", "log1p"] = "none"
+
+
+class Currency(Settings):
+    """``exponent``: decimal digits of the minor unit (ISO 4217); ``rate``: base units for one unit."""
+
+    exponent: int = Field(ge=0, le=8)
+    rate: float = Field(gt=0)
+
+    @property
+    def factor(self) -> float:
+        """Base units for one minor unit."""
+        return float(self.rate / 10**self.exponent)
+
+
+class Parameters(Settings):
+    """The numbers in the formulas; ``spec.yaml`` says what each one is."""
+
+    amount_prior_weight: float = Field(gt=0)
+    variance_prior_weight: float = Field(gt=0)
+    habit_memory: float = Field(ge=1)
+    habit_clip_sd: float = Field(gt=0)
+    z_limit: float = Field(gt=0)
+    heat_threshold: float
+    small_ratio: float = Field(ge=0)
+    gap_limit_seconds: float = Field(gt=0)
+    home_memory: float = Field(ge=1)
+    hour_memory: float = Field(ge=1)
+    speed_floor_seconds: float = Field(gt=0)
+    speed_limit_kmh: float = Field(gt=0)
+    night_end_hour: int = Field(ge=0, le=23)
+    amount_limit: float = Field(gt=0, le=1e9)
+    risk_prior_weight: float = Field(gt=0)
+    default_mean_amount: float = Field(gt=0)
+    default_amount_cv2: float = Field(gt=0)
+    default_risk: float = Field(ge=0, le=1)
+
+
+class FeatureSpec(Settings):
+    """All features in order, with the rules and numbers they are computed by."""
+
+    format: Literal[1]
+    base_currency: str
+    parameters: Parameters
+    cleaning: dict[str, str]
+    imputation: dict[str, str]
+    features: tuple[Feature, ...] = Field(min_length=1)
+    currencies: dict[str, Currency]
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        names = [feature.name for feature in self.features]
+        unknown = sorted(set(names) - set(KERNEL_FEATURES))
+        if unknown:
+            raise ValueError(f"features that the kernel does not compute: {', '.join(unknown)}")
+        if len(set(names)) != len(names):
+            raise ValueError("a feature is named twice")
+        if self.base_currency not in self.currencies:
+            raise ValueError(f"the base currency {self.base_currency} has no entry under currencies")
+        return self
+
+    @cached_property
+    def version(self) -> str:
+        """Twelve hex digits: SHA-256 of the canonical JSON of the content."""
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return sha256_bytes(content.encode())[:12]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Feature names in column order."""
+        return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def columns(self) -> tuple[int, ...]:
+        """For each feature its position in :data:`KERNEL_FEATURES`."""
+        return tuple(KERNEL_FEATURES.index(name) for name in self.names)
+
+    @cached_property
+    def upper_tail(self) -> tuple[bool, ...]:
+        """For each feature whether a large value is suspicious by itself."""
+        return tuple(feature.tail == "upper" for feature in self.features)
+
+    def without(self, names: Iterable[str]) -> "FeatureSpec":
+        """The same specification without the named features.
+
+        Raises:
+            UsageError: a name is not one of this specification.
+        """
+        dropped = set(names)
+        unknown = sorted(dropped - set(self.names))
+        if unknown:
+            raise UsageError(f"Features to leave out are unknown: {', '.join(unknown)}.", f"Choose from {self.names}.")
+        kept = tuple(feature for feature in self.features if feature.name not in dropped)
+        return FeatureSpec.parse({**self.model_dump(), "features": kept}, "feature specification")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able content with ``version``: what ``model.json`` carries."""
+        return {"version": self.version, **self.model_dump(mode="json")}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "FeatureSpec":
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            ArtifactError: the content does not fit this release, or its version is not the digest of its content.
+        """
+        content = {key: value for key, value in values.items() if key != "version"}
+        try:
+            spec = cls.parse(content, "feature specification")
+        except UsageError as error:
+            raise ArtifactError(error.problem, "Use the release of fraudline that made the artifact.") from error
+        named = values.get("version", spec.version)
+        if named != spec.version:
+            raise ArtifactError(
+                f"The feature specification is named {named} but its content is {spec.version}.",
+                "Package the model again from its training run.",
+            )
+        return spec
+
+
+@lru_cache(maxsize=1)
+def _packaged() -> FeatureSpec:
+    text = files("fraudline.features").joinpath("spec.yaml").read_text(encoding="utf-8")
+    return FeatureSpec.parse(yaml.safe_load(text), "spec.yaml")
+
+
+def load_spec(path: Path | None = None) -> FeatureSpec:
+    """The packaged specification, or that of a YAML file.
+
+    Raises:
+        UsageError: the file is missing, not YAML, or names a feature that the kernel does not compute.
+    """
+    return _packaged() if path is None else FeatureSpec.load(path)
