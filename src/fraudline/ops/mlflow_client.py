@@ -1,0 +1,66 @@
+"""One way to an MLflow client: quiet, without telemetry, without global state."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fraudline.core.errors import UnavailableError
+
+_SQLITE = "sqlite:///"
+
+
+def connect(uri: str) -> Any:
+    """An ``MlflowClient`` for tracking and registry at ``uri``.
+
+    The import costs seconds, so nothing imports MLflow before it is needed.
+
+    Raises:
+        UnavailableError: the store does not answer.
+    """
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own imports deprecate one another
+        from mlflow.tracking import MlflowClient
+
+        for name in ("mlflow", "alembic", "mlflow.store.db.utils"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        with translated(uri):
+            if uri.startswith(_SQLITE):  # asked first: MLflow would try for two minutes
+                Path(uri.removeprefix(_SQLITE)).absolute().parent.mkdir(parents=True, exist_ok=True)
+            return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+@contextmanager
+def translated(uri: str) -> Iterator[None]:
+    """Turn what MLflow and its database raise into an error that names the address and the action.
+
+    Raises:
+        UnavailableError: the store does not answer or refuses the call.
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise UnavailableError(
+            f"MLflow at {uri} refused: {_first_line(error)}.",
+            'Correct registry.tracking_uri, start the server, or set it to "" to go without.',
+        ) from error
+
+
+def artifact_root(uri: str) -> str | None:
+    """Where a new experiment's artifacts go: ``mlartifacts`` beside a sqlite file, else the server's choice."""
+    if not uri.startswith(_SQLITE):
+        return None
+    return (Path(uri.removeprefix(_SQLITE)).absolute().parent / "mlartifacts").as_uri()
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,97 @@
+"""Tracking: one run from train to register, found by digest, joined by id, or no run at all."""
+
+import uuid
+
+import pytest
+
+from fraudline.core.errors import UnavailableError
+from fraudline.ops.mlflow_client import connect
+from fraudline.ops.params import RegistryParams
+from fraudline.ops.tracking import DIGEST_TAG, flatten, step_run
+
+
+@pytest.fixture
+def settings(mlflow_uri: str) -> RegistryParams:
+    return RegistryParams(tracking_uri=mlflow_uri, experiment=f"e{uuid.uuid4().hex[:8]}")
+
+
+def _run(settings: RegistryParams, run_id: str):  # type: ignore[no-untyped-def]
+    return connect(settings.tracking_uri).get_run(run_id)
+
+
+def test_parameters_figures_tags_and_files_of_a_step_are_in_its_run(settings, tmp_path):
+    note = tmp_path / "note.txt"
+    note.write_text("hello")
+    with step_run("train", settings) as run:
+        run.params({"train": {"epochs": 3}})
+        for epoch in range(3):
+            run.metric("loss", 1.0 / (epoch + 1), step=epoch)
+        run.tag("colour", "blue")
+        run.artifact(note)
+    recorded = _run(settings, run.run_id)
+    assert recorded.data.params["train.epochs"] == "3"
+    assert recorded.data.metrics["loss"] == pytest.approx(1 / 3)
+    assert recorded.data.tags["colour"] == "blue"
+    assert recorded.data.tags["mlflow.source.git.commit"]
+    assert recorded.info.status == "FINISHED"
+    history = connect(settings.tracking_uri).get_metric_history(run.run_id, "loss")
+    assert [point.step for point in history] == [0, 1, 2]
+    assert [file.path for file in connect(settings.tracking_uri).list_artifacts(run.run_id)] == ["note.txt"]
+
+
+def test_a_later_step_joins_the_run_that_made_the_artifact(settings):
+    digest = "d" * 64
+    with step_run("train", settings) as train:
+        train.tag(DIGEST_TAG, digest)
+    with step_run("evaluate", settings, digest=digest) as evaluate:
+        evaluate.metrics({"overall": {"ap": 0.5}, "note": "text"})  # type: ignore[dict-item]
+    assert evaluate.run_id == train.run_id
+    assert _run(settings, train.run_id).data.metrics["overall.ap"] == 0.5
+
+
+def test_another_artifact_does_not_join_it(settings):
+    with step_run("train", settings) as train:
+        train.tag(DIGEST_TAG, "a" * 64)
+    with step_run("evaluate", settings, digest="b" * 64) as evaluate:
+        pass
+    assert evaluate.run_id != train.run_id
+
+
+def test_an_injected_run_is_joined_and_left_open(settings):
+    client = connect(settings.tracking_uri)
+    launched = client.create_run(client.create_experiment(f"{settings.experiment}-launcher")).info.run_id
+    with step_run("train", settings.model_copy(update={"run_id": launched})) as run:
+        run.metric("loss", 1.0)
+    assert run.run_id == launched
+    assert _run(settings, launched).info.status == "RUNNING"
+    assert _run(settings, launched).data.metrics["loss"] == 1.0
+
+
+def test_a_step_that_fails_leaves_a_failed_run_with_what_it_recorded(settings):
+    with pytest.raises(ZeroDivisionError), step_run("train", settings) as run:
+        run.metric("loss", 2.0)
+        _ = 1 / 0
+    assert _run(settings, run.run_id).info.status == "FAILED"
+    assert _run(settings, run.run_id).data.metrics["loss"] == 2.0
+
+
+def test_without_an_address_nothing_is_recorded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with step_run("train", RegistryParams(tracking_uri="")) as run:
+        run.params({"a": 1})
+        run.metrics({"b": 2.0})
+        run.metric("c", 3.0)
+        run.tag("d", "e")
+        run.artifact(tmp_path)
+    assert run.run_id == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_store_that_cannot_be_opened_says_what_to_correct():
+    settings = RegistryParams(tracking_uri="sqlite:////proc/none/mlflow.db")
+    with pytest.raises(UnavailableError, match="tracking_uri"), step_run("train", settings):
+        pass
+
+
+def test_names_are_dotted():
+    assert flatten({"a": {"b": {"c": 1}}, "d": 2}) == {"a.b.c": 1, "d": 2}
