@@ -1,0 +1,187 @@
+"""A real Apache Kafka 4 on this machine: one KRaft JVM from Maven jars, on loopback, for tests and the demo.
+
+    with LocalKafka(Path("build/kafka")) as kafka:
+        print(kafka.bootstrap)
+
+It keeps its log across :meth:`LocalKafka.kill9` and :meth:`LocalKafka.restart`: what a crash test needs. It is one
+broker with replication 1, so it stands in for a cluster in everything but availability.
+"""
+
+import re
+import shutil
+import subprocess
+from importlib import resources
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from fraudline.core.errors import UnavailableError
+from fraudline.core.files import atomic_folder
+from fraudline.core.log import get_logger
+from fraudline.ops.local.process import ChildProcess, free_port, port_open
+
+log = get_logger(__name__)
+
+KAFKA_VERSION = "4.1.0"
+"""The version that ``kafka.pom.xml`` names; a test holds the two together."""
+
+_JAVA_AT_LEAST = 17
+_CLUSTER_ID = "ZnJhdWRsaW5lLWxvY2FsMA"  # 16 bytes in URL-safe base64: Kafka's own form of a cluster id
+_JVM = ("-Xms96m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+_MAVEN_TIMEOUT_S = 600
+
+
+def java_version() -> int:
+    """The major version of ``java`` on the path; 0 where there is none."""
+    if shutil.which("java") is None:
+        return 0
+    answer = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False, timeout=30)
+    found = re.search(r'version "(\d+)', answer.stderr + answer.stdout)
+    return int(found.group(1)) if found else 0
+
+
+def java_available(cache: Path = Path(".cache")) -> bool:
+    """Whether a broker can run here: Java 17+, and its jars are cached or Maven can fetch them."""
+    jars = jars_folder(cache).is_dir() or shutil.which("mvn") is not None
+    return jars and java_version() >= _JAVA_AT_LEAST
+
+
+def jars_folder(cache: Path) -> Path:
+    """Where the jars of this version lie under ``cache``."""
+    return cache.resolve() / f"kafka-{KAFKA_VERSION}"
+
+
+def fetch_jars(cache: Path = Path(".cache")) -> Path:
+    """The folder with Kafka's jars; Maven fetches them (43 MB) the first time.
+
+    Raises:
+        UnavailableError: there is no Maven, or it could not fetch them.
+    """
+    jars = jars_folder(cache)
+    if jars.is_dir():
+        return jars
+    if shutil.which("mvn") is None:
+        raise UnavailableError(
+            "Kafka's jars are not cached and there is no mvn.", "Install Maven or use the mock broker."
+        )
+    log.info("kafka.fetch", version=KAFKA_VERSION, megabytes=43)
+    with atomic_folder(jars) as folder:
+        pom = folder / "pom.xml"
+        pom.write_bytes(resources.files("fraudline.ops.local").joinpath("kafka.pom.xml").read_bytes())
+        command = ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={folder}"]
+        try:
+            answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_MAVEN_TIMEOUT_S)
+        except subprocess.TimeoutExpired as error:
+            raise UnavailableError("Maven did not fetch Kafka's jars in time.", "Check the network.") from error
+        if answer.returncode != 0:
+            tail = "\n".join((answer.stdout + answer.stderr).splitlines()[-10:])
+            raise UnavailableError(
+                f"Maven could not fetch Kafka's jars:\n{tail}", "Check the network, or Maven's mirror."
+            )
+    return jars
+
+
+class LocalKafka:
+    """One broker and controller in one JVM.
+
+    Args:
+        folder: its log folder and its output; made when missing, kept at the end.
+        cache: folder that holds the jars.
+        port: 0 for a free one; the same port is kept across restarts.
+    """
+
+    def __init__(self, folder: Path, *, cache: Path = Path(".cache"), port: int = 0) -> None:
+        self.folder = folder.resolve()
+        self._cache = cache
+        self._port = port or free_port()
+        self._controller_port = free_port()
+        self._child: ChildProcess | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """``host:port`` for clients."""
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def running(self) -> bool:
+        """Whether the JVM runs."""
+        return self._child is not None and self._child.running
+
+    def start(self, *, timeout: float = 60.0) -> Self:
+        """Start the broker and wait until it answers; the first start also formats its storage.
+
+        Raises:
+            UnavailableError: it did not come up; quotes the end of its output.
+        """
+        classpath = f"{fetch_jars(self._cache)}/*"
+        properties = self._write_properties()
+        java = ["java", *_JVM, "-Dorg.apache.logging.log4j.level=WARN", "-cp", classpath]
+        if not (self.folder / "data" / "meta.properties").exists():
+            self._format(java, properties)
+        command = [*java, "kafka.Kafka", properties]
+        self._child = ChildProcess("kafka", command, log_path=self.folder / "kafka.log", stop_timeout=20).start()
+        self._child.wait_ready(lambda: port_open(self._port), timeout=timeout)
+        return self
+
+    def stop(self) -> None:
+        """Stop the broker in order (SIGTERM)."""
+        if self._child is not None:
+            self._child.stop()
+
+    def kill9(self) -> None:
+        """Kill the broker without warning; its log stays."""
+        if self._child is not None:
+            self._child.kill()
+
+    def restart(self) -> Self:
+        """Start again on the same port and log."""
+        self.stop()
+        return self.start()
+
+    def _format(self, java: list[str], properties: Path) -> None:
+        command = [*java, "kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(properties)]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        if answer.returncode != 0:
+            problem = f"Kafka's storage cannot be formatted:\n{answer.stdout}{answer.stderr}"
+            raise UnavailableError(problem, f"Remove {self.folder}.")
+
+    def _write_properties(self) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        broker, controller = f"127.0.0.1:{self._port}", f"127.0.0.1:{self._controller_port}"
+        lines = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@{controller}",
+            "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
+            "advertised.listeners": f"PLAINTEXT://{broker}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": str(self.folder / "data"),
+            "auto.create.topics.enable": "false",
+            "num.partitions": "4",
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.num.partitions": "1",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            "group.min.session.timeout.ms": "1000",
+            "num.network.threads": "2",
+            "num.io.threads": "2",
+            "log.cleaner.dedupe.buffer.size": "8388608",  # 128 MB by default: half of this JVM's heap
+            "broker.heartbeat.interval.ms": "300",
+            "broker.session.timeout.ms": "1500",  # a killed broker comes back only after its old session ended
+        }
+        path = self.folder / "server.properties"
+        path.write_text("".join(f"{key}={value}\n" for key, value in lines.items()), encoding="utf-8")
+        return path
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
