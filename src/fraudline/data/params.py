@@ -1,0 +1,62 @@
+"""Parameters of the data layer: generator, validation and time splits."""
+
+from datetime import date
+
+from pydantic import Field, model_validator
+
+from fraudline.core.settings import Settings
+
+
+class KindMix(Settings):
+    """Share of each fraud kind in the generated frauds; shares are relative, not required to sum to 1."""
+
+    account_takeover: float = Field(default=0.22, ge=0)
+    card_testing: float = Field(default=0.22, ge=0)
+    merchant_collusion: float = Field(default=0.18, ge=0)
+    impossible_travel: float = Field(default=0.18, ge=0)
+    micro_transactions: float = Field(default=0.20, ge=0)
+
+
+class GenerateParams(Settings):
+    """What the generator makes. The same values give the same bytes.
+
+    The population depends on ``seed``, ``cards`` and ``merchants`` only, and a day on the population and its own
+    number, so that a longer set begins with the shorter one.
+    """
+
+    start: date = date(2026, 1, 5)
+    days: int = Field(default=90, ge=1, le=3650)
+    cards: int = Field(default=5000, ge=50, le=90_000)
+    merchants: int = Field(default=1500, ge=120, le=90_000)
+    seed: int = Field(default=7, ge=0)
+    currency: str = Field(default="EUR", pattern="^[A-Z]{3}$")
+    daily_rate: float = Field(default=1.0, gt=0, description="mean transactions per card and day")
+    fraud_rate: float = Field(default=0.008, ge=0, le=0.05, description="share of fraudulent transactions")
+    mix: KindMix = KindMix()
+
+
+class ValidateParams(Settings):
+    """Bounds of the expectation suite; the comparisons need a previous version of the data set."""
+
+    currencies: tuple[str, ...] = ("EUR",)
+    max_amount_minor: int = Field(default=5_000_000, gt=0, description="largest credible amount")
+    fraud_rate_max: float = Field(default=0.05, gt=0, le=1)
+    max_null_device: float = Field(default=0.9, ge=0, le=1, description="largest share of online rows without device")
+    max_label_delay_days: float = Field(default=60, gt=0)
+    volume_change_max: float = Field(default=0.5, gt=0, description="relative change of daily volume before a warning")
+    label_rate_change_max: float = Field(default=0.5, gt=0, description="relative change of the fraud rate")
+    psi_max: float = Field(default=0.2, gt=0, description="population stability index before a warning")
+    day_volume_min: float = Field(default=0.3, ge=0, le=1, description="a day's volume as a share of the median day")
+
+
+class SplitParams(Settings):
+    """Lengths of the time splits in days, counted back from the end of the data set."""
+
+    warmup_days: int = Field(default=21, ge=0)
+    validation_days: int = Field(default=14, ge=1)
+    test_days: int = Field(default=14, ge=1)
+    min_train_days: int = Field(default=7, ge=1)
+
+    @model_validator(mode="after")
+    def _positive(self) -> "SplitParams":
+        return self

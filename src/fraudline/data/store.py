@@ -1,0 +1,190 @@
+"""The data set folder: daily parquet files of transactions and labels, and ``dataset.json``.
+
+    write_dataset(Path("data"), transactions, labels, {"name": "default"})
+    read_transactions(Path("data"), start=date(2026, 2, 1))
+
+Ranges of days are half-open, ``[start, end)``. Writing is atomic: an earlier folder is replaced as a whole or stays.
+"""
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fraudline.core.clock import DAY_US, EPOCH
+from fraudline.core.errors import DataError, SchemaError
+from fraudline.core.files import atomic_folder, read_json, write_json
+from fraudline.data.schema import LABELS, TRANSACTIONS
+
+_TRANSACTION_ENCODING = {
+    "transaction_id": "DELTA_BYTE_ARRAY",
+    "event_time": "DELTA_BINARY_PACKED",
+}
+_LABEL_ENCODING = {"transaction_id": "DELTA_BYTE_ARRAY", "label_time": "DELTA_BINARY_PACKED"}
+
+
+def write_dataset(folder: Path, transactions: pa.Table, labels: pa.Table, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a data set in the place of ``folder``, atomically.
+
+    Args:
+        folder: the data set folder; an earlier one is replaced.
+        transactions: rows of ``schema.TRANSACTIONS`` in any order.
+        labels: rows of ``schema.LABELS`` in any order.
+        meta: further keys of ``dataset.json`` (``name``, ``currency``, ``generator``).
+
+    Returns:
+        What was written to ``dataset.json``.
+
+    Raises:
+        SchemaError: a table does not have its schema.
+        DataError: there is no transaction.
+    """
+    transactions = _fit(transactions, TRANSACTIONS, "transactions").sort_by(
+        [("event_time", "ascending"), ("transaction_id", "ascending")]
+    )
+    labels = _fit(labels, LABELS, "labels").sort_by([("label_time", "ascending"), ("transaction_id", "ascending")])
+    if transactions.num_rows == 0:
+        raise DataError("The data set has no transaction.", "Give at least one row.")
+    day_numbers = day_numbers_of(transactions["event_time"])
+    first, last = int(day_numbers[0]), int(day_numbers[-1])
+    currencies = transactions["currency"].unique().to_pylist()
+    summary = {
+        "name": "dataset",
+        "currency": currencies[0] if len(currencies) == 1 else "mixed",
+        "generator": None,
+        **meta,
+        "start": day_of(first).isoformat(),
+        "days": last - first + 1,
+        "transactions": transactions.num_rows,
+        "frauds": int(np.count_nonzero(labels["is_fraud"].to_numpy())),
+    }
+    with atomic_folder(folder) as temporary:
+        _write_days(temporary / "transactions", transactions, day_numbers, _TRANSACTION_ENCODING)
+        _write_days(temporary / "labels", labels, day_numbers_of(labels["label_time"]), _LABEL_ENCODING)
+        write_json(temporary / "dataset.json", summary)
+    return summary
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """The content of ``dataset.json``.
+
+    Raises:
+        DataError: the folder is no data set.
+    """
+    path = folder / "dataset.json"
+    try:
+        meta: dict[str, Any] = read_json(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read.", "Name a data set folder (transactions/, labels/).") from error
+    return meta
+
+
+def read_transactions(folder: Path, start: date | None = None, end: date | None = None) -> pa.Table:
+    """Transactions of the days ``[start, end)``, sorted by (event_time, transaction_id).
+
+    Raises:
+        DataError: the folder is no data set, or a file cannot be read.
+    """
+    chosen = [d for d in days(folder) if (start is None or d >= start) and (end is None or d < end)]
+    paths = [folder / "transactions" / f"{d.isoformat()}.parquet" for d in chosen]
+    return _read(paths, TRANSACTIONS)
+
+
+def read_labels(folder: Path) -> pa.Table:
+    """All labels, sorted by (label_time, transaction_id).
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    return _read(sorted((folder / "labels").glob("*.parquet")), LABELS)
+
+
+def days(folder: Path) -> list[date]:
+    """The days that have a transaction file, ascending.
+
+    Raises:
+        DataError: the folder has none, or a file is not named by a day.
+    """
+    found = []
+    for path in sorted((folder / "transactions").glob("*.parquet")):
+        try:
+            found.append(date.fromisoformat(path.stem))
+        except ValueError as error:
+            raise DataError(f"{path} is not named by a day.", "Name it YYYY-MM-DD.parquet or remove it.") from error
+    if not found:
+        raise DataError(f"{folder} has no transactions.", "Name a data set folder (transactions/YYYY-MM-DD.parquet).")
+    return found
+
+
+def day_numbers_of(times: pa.ChunkedArray) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """Days since the epoch, int64 (n,), of a timestamp[us] column without nulls."""
+    result: np.ndarray[Any, np.dtype[np.int64]] = times.cast(pa.int64()).to_numpy() // DAY_US
+    return result
+
+
+def day_of(number: int) -> date:
+    """The date of a day number.
+
+    >>> day_of(0)
+    datetime.date(1970, 1, 1)
+    """
+    return EPOCH.date() + timedelta(days=number)
+
+
+def _fit(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
+    if set(table.column_names) != set(schema.names):
+        wrong = sorted(set(table.column_names) ^ set(schema.names))
+        raise SchemaError(f"{name}: missing or unknown columns {wrong}.", f"Give exactly {schema.names}.")
+    table = table.select(schema.names)
+    for field in schema:
+        if not field.nullable and table[field.name].null_count:
+            raise SchemaError(f"{name}: column {field.name} has nulls.", "Fill or drop these rows.")
+    try:
+        return table.cast(schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        raise SchemaError(f"{name}: {error}.", f"Give the types of {schema}.") from error
+
+
+def _write_days(
+    folder: Path, table: pa.Table, numbers: "np.ndarray[Any, np.dtype[np.int64]]", encoding: Mapping[str, str]
+) -> None:
+    folder.mkdir()
+    dictionary = [name for name in table.column_names if name not in encoding]
+    table = table.combine_chunks()
+    bounds = np.flatnonzero(np.diff(numbers, prepend=-1, append=np.iinfo(np.int64).max)) if len(numbers) else []
+    for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+        pq.write_table(
+            table.slice(begin, end - begin),
+            folder / f"{day_of(int(numbers[begin])).isoformat()}.parquet",
+            compression="zstd",
+            compression_level=9,
+            use_dictionary=dictionary,
+            column_encoding=dict(encoding),
+            write_statistics=False,
+            store_schema=True,
+        )
+
+
+def _read(paths: list[Path], schema: pa.Schema) -> pa.Table:
+    tables = []
+    for path in paths:
+        try:
+            tables.append(pq.read_table(path, partitioning=None))
+        except (OSError, pa.ArrowInvalid) as error:
+            raise DataError(f"{path} cannot be read: {error}.", "Restore the file (dvc checkout).") from error
+        tables[-1] = _conform(tables[-1], schema, path)
+    return pa.concat_tables(tables) if tables else schema.empty_table()
+
+
+def _conform(table: pa.Table, schema: pa.Schema, path: Path) -> pa.Table:
+    if table.schema.names != schema.names or table.schema.types != schema.types:
+        wrong = sorted(
+            {f"{field.name}: {field.type}" for field in table.schema}
+            ^ {f"{field.name}: {field.type}" for field in schema}
+        )
+        raise SchemaError(f"{path}: columns differ from the schema: {wrong}.", "Write it with fraudline.data.store.")
+    return pa.Table.from_arrays(table.columns, schema=schema)
