@@ -1,0 +1,142 @@
+"""Plots as inline SVG: no library, no script, colours from the page's CSS variables."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+_WIDTH, _HEIGHT = 460, 320
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 44
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve: its legend, its points and its colour (a CSS class ``c1`` ... ``c4``)."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: str
+    dashed: bool = False
+
+
+def line_chart(lines: Iterable[Line], *, x_label: str, y_label: str, legend: str = "right-bottom") -> str:
+    """Curves over the unit square."""
+    drawn = list(lines)
+    frame = _Frame((0.0, 1.0), (0.0, 1.0))
+    body = [frame.axes(x_label, y_label)]
+    for line in drawn:
+        points = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in zip(line.x, line.y, strict=True))
+        dash = " dashed" if line.dashed else ""
+        body.append(f'<polyline class="curve {line.colour}{dash}" points="{points}"/>')
+    body.append(_legend([(line.name, line.colour) for line in drawn], legend))
+    return _svg(body, f"{y_label} over {x_label}")
+
+
+def histogram(centres: Sequence[float], shares: dict[str, tuple[Sequence[float], str]], *, x_label: str) -> str:
+    """Overlaid bars of shares, each scaled to its own sum; ``shares`` maps a name to values and colour."""
+    step = centres[1] - centres[0]
+    top = max(max(values) for values, _ in shares.values()) or 1.0
+    frame = _Frame((centres[0] - step / 2, centres[-1] + step / 2), (0.0, top * 1.05))
+    body = [frame.axes(x_label, "share of its class")]
+    for values, colour in shares.values():
+        for centre, value in zip(centres, values, strict=True):
+            if value <= 0:
+                continue
+            left, right = frame.x(centre - step / 2), frame.x(centre + step / 2)
+            y = frame.y(value)
+            body.append(
+                f'<rect class="bar {colour}" x="{left:.1f}" y="{y:.1f}" width="{right - left:.1f}" '
+                f'height="{frame.y(0) - y:.1f}"/>'
+            )
+    body.append(_legend([(name, colour) for name, (_, colour) in shares.items()], "right-top"))
+    return _svg(body, f"histogram of {x_label}")
+
+
+def interval_chart(rows: Sequence[tuple[str, float, float, float, str]], *, x_label: str) -> str:
+    """A dot with its interval for each row: name, figure, low, high, colour."""
+    height = 34 * len(rows) + 56
+    left, right = 132, _WIDTH - 52
+    top = max([high for _, _, _, high, _ in rows] + [0.05]) * 1.05
+    body = []
+    for tick in _ticks(0.0, top):
+        x = left + (right - left) * tick / top
+        body.append(f'<line class="grid" x1="{x:.1f}" y1="10" x2="{x:.1f}" y2="{height - 40}"/>')
+        body.append(f'<text class="tick" x="{x:.1f}" y="{height - 26}" text-anchor="middle">{tick:g}</text>')
+    for number, (name, figure, low, high, colour) in enumerate(rows):
+        y = 26 + 34 * number
+        a, b, c = (left + (right - left) * value / top for value in (low, figure, high))
+        body.append(f'<text class="name" x="{left - 12}" y="{y + 4}" text-anchor="end">{escape(name)}</text>')
+        body.append(f'<line class="whisker {colour}" x1="{a:.1f}" y1="{y}" x2="{c:.1f}" y2="{y}"/>')
+        body.append(f'<circle class="dot {colour}" cx="{b:.1f}" cy="{y}" r="5"/>')
+        body.append(f'<text class="value" x="{c + 8:.1f}" y="{y + 4}">{figure:.3f}</text>')
+    body.append(
+        f'<text class="label" x="{(left + right) / 2:.0f}" y="{height - 6}" text-anchor="middle">{x_label}</text>'
+    )
+    return _svg(body, x_label, height)
+
+
+class _Frame:
+    """Maps data to the drawing."""
+
+    def __init__(self, x: tuple[float, float], y: tuple[float, float]) -> None:
+        self._x, self._y = x, y
+
+    def x(self, value: float) -> float:
+        low, high = self._x
+        return _LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
+
+    def y(self, value: float) -> float:
+        low, high = self._y
+        return _HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
+
+    def axes(self, x_label: str, y_label: str) -> str:
+        parts = []
+        for tick in _ticks(*self._x):
+            x = self.x(tick)
+            parts.append(f'<line class="grid" x1="{x:.1f}" y1="{_TOP}" x2="{x:.1f}" y2="{_HEIGHT - _BOTTOM}"/>')
+            parts.append(f'<text class="tick" x="{x:.1f}" y="{_HEIGHT - 26}" text-anchor="middle">{tick:g}</text>')
+        for tick in _ticks(*self._y):
+            y = self.y(tick)
+            parts.append(f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}" x2="{_WIDTH - _RIGHT}" y2="{y:.1f}"/>')
+            parts.append(f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
+        middle_x, middle_y = (_LEFT + _WIDTH - _RIGHT) / 2, (_TOP + _HEIGHT - _BOTTOM) / 2
+        parts.append(
+            f'<text class="label" x="{middle_x}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>'
+        )
+        parts.append(
+            f'<text class="label" transform="translate(13 {middle_y}) rotate(-90)" '
+            f'text-anchor="middle">{escape(y_label)}</text>'
+        )
+        return "".join(parts)
+
+
+def _ticks(low: float, high: float, most: int = 5) -> list[float]:
+    span = high - low
+    magnitude = 1.0
+    while magnitude * 10 <= span:
+        magnitude *= 10
+    while magnitude > span:
+        magnitude /= 10
+    step = next((m * magnitude for m in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0) if span / (m * magnitude) <= most), magnitude)
+    first = int(low / step) - 1
+    ticks = [round((first + i) * step, 10) for i in range(most + 4)]
+    return [tick for tick in ticks if low - 1e-9 <= tick <= high + 1e-9]
+
+
+def _legend(entries: Sequence[tuple[str, str]], place: str) -> str:
+    top = _TOP + 16 if place.endswith("top") else _HEIGHT - _BOTTOM - 18 * len(entries) + 4
+    parts = []
+    for number, (name, colour) in enumerate(entries):
+        y = top + 18 * number
+        parts.append(
+            f'<rect class="key {colour}" x="{_WIDTH - _RIGHT - 150}" y="{y - 9}" width="12" height="12" rx="3"/>'
+        )
+        parts.append(f'<text class="tick" x="{_WIDTH - _RIGHT - 132}" y="{y + 1}">{escape(name)}</text>')
+    return "".join(parts)
+
+
+def _svg(body: Sequence[str], title: str, height: int = _HEIGHT) -> str:
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(title)}" '
+        f'xmlns="http://www.w3.org/2000/svg">{"".join(body)}</svg>'
+    )
