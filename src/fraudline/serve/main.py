@@ -1,0 +1,107 @@
+"""Start the predictor: ``python -m fraudline.serve``."""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from fraudline.core.errors import FraudlineError, UsageError
+from fraudline.core.log import configure, get_logger
+
+log = get_logger(__name__)
+
+DEFAULT_NAME = "fraud"
+
+
+def serve(
+    model_dir: Path,
+    *,
+    name: str = DEFAULT_NAME,
+    http_port: int = 8080,
+    grpc_port: int | None = 8081,
+    expected_digest: str | None = None,
+    host: str = "127.0.0.1",
+) -> None:
+    """Verify an artifact and serve it until SIGTERM or SIGINT. One process; scale by replicas.
+
+    Args:
+        model_dir: the artifact's folder.
+        name: the model's name on the endpoint path.
+        http_port: port of V1, V2 and CloudEvents.
+        grpc_port: port of V2 over gRPC; None: no gRPC.
+        expected_digest: refuse any other model.
+        host: address to bind.
+
+    Raises:
+        ArtifactError: the artifact is not what it says.
+    """
+    from fraudline.serve.model import FraudModel
+    from fraudline.serve.server import run
+
+    # KServe logs each request and each refusal with a trace; refusals are logged here, once, without one
+    for noisy in ("kserve", "kserve.trace", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    model = FraudModel(name, model_dir, expected_digest=expected_digest)
+    model.load()
+    log.info("serve.ready", model=name, version=model.version, host=host, http_port=http_port, grpc_port=grpc_port)
+    run(model, host=host, http_port=http_port, grpc_port=grpc_port)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line of the ServingRuntime's container: KServe's argument names.
+
+    Returns:
+        The exit code: 0, or that of the error.
+    """
+    options = _parser().parse_args(arguments)
+    configure(level=options.log_level, as_json=options.log_json)
+    try:
+        serve(
+            local_path(options.model_dir),
+            name=options.model_name,
+            http_port=options.http_port,
+            grpc_port=options.grpc_port if options.enable_grpc else None,
+            expected_digest=options.expected_digest or None,
+            host=options.host,
+        )
+    except FraudlineError as error:
+        log.error("serve.failed", error=type(error).__name__, problem=error.problem, action=error.action)
+        return error.exit_code
+    return 0
+
+
+def local_path(location: str) -> Path:
+    """The folder of a path or ``file://`` address; KServe's storage initializer has fetched all others before us.
+
+    Raises:
+        UsageError: another kind of address.
+    """
+    parts = urlparse(location)
+    if parts.scheme in ("", "file"):
+        return Path(url2pathname(parts.path))
+    raise UsageError(f"--model_dir {location} is not a folder.", "Let storageUri fetch it, and name its mount.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m fraudline.serve", description=__doc__, allow_abbrev=False)
+    add = parser.add_argument
+    add("--model_dir", "--model-dir", required=True, help="folder of the artifact")
+    add("--model_name", "--model-name", default=DEFAULT_NAME, help="name on the endpoint path")
+    add("--http_port", "--http-port", type=int, default=8080, help="port of V1, V2 and CloudEvents")
+    add("--grpc_port", "--grpc-port", type=int, default=8081, help="port of V2 over gRPC")
+    add("--enable_grpc", "--enable-grpc", type=_boolean, default=True, help="true or false")
+    add("--expected_digest", "--expected-digest", default="", help="refuse any other model")
+    add("--host", default="0.0.0.0", help="address to bind")  # noqa: S104  # a container's port is its interface
+    add("--log_level", "--log-level", default="info", choices=("debug", "info", "warning", "error"))
+    add("--log_json", "--log-json", action="store_true", help="one JSON object a line")
+    return parser
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in ("true", "1", "yes"):
+        return True
+    if text.lower() in ("false", "0", "no"):
+        return False
+    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
