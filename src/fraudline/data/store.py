@@ -6,6 +6,7 @@
 Ranges of days are half-open, ``[start, end)``. Writing is atomic: an earlier folder is replaced as a whole or stays.
 """
 
+import itertools
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -155,8 +156,8 @@ def _write_days(
     folder.mkdir()
     dictionary = [name for name in table.column_names if name not in encoding]
     table = table.combine_chunks()
-    bounds = np.flatnonzero(np.diff(numbers, prepend=-1, append=np.iinfo(np.int64).max)) if len(numbers) else []
-    for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+    bounds = [*np.flatnonzero(np.diff(numbers, prepend=-1)).tolist(), len(numbers)]
+    for begin, end in itertools.pairwise(bounds):
         pq.write_table(
             table.slice(begin, end - begin),
             folder / f"{day_of(int(numbers[begin])).isoformat()}.parquet",

@@ -6,10 +6,9 @@ import numpy as np
 
 from fraudline.core.clock import DAY_US, HOUR_US, SECOND_US
 from fraudline.data.synthetic.rows import RECURRING, Rows, concat, make_rows
-from fraudline.data.synthetic.tables import TINY
+from fraudline.data.synthetic.tables import CITIES, TINY
 from fraudline.data.synthetic.world import (
     CATEGORY_CODE,
-    CITIES,
     CITY_TRAVEL,
     HABITS,
     TRAVEL,

@@ -21,7 +21,7 @@ NORMAL = -1
 
 @dataclass(frozen=True)
 class Rows:
-    """Struct of arrays (n,): time in µs since the first day's midnight, card and merchant slots, device number or -1."""
+    """Struct of arrays (n,): time in µs since the first day's midnight, card and merchant slots, device or -1."""
 
     time: Ints
     card: Ints

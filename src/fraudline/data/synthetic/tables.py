@@ -1,4 +1,4 @@
-"""Constant tables of the generated world: cities and merchant categories. No real merchant or person stands behind them."""
+"""Constant tables of the generated world: cities and merchant categories."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ class City(NamedTuple):
 
 
 class Category(NamedTuple):
-    """A merchant category: ISO 18245 code, share of merchants, typical amount (major units), log sd, online share, traffic."""
+    """A merchant category: ISO 18245 code, share of merchants, typical amount in major units, log sd, online share."""
 
     code: int
     merchants: float

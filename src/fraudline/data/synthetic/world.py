@@ -36,7 +36,7 @@ def stream(seed: int, *key: int) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class Merchants:
-    """Struct of arrays, one slot a merchant. Physical ones are sorted by city: city ``c`` is ``[first[c], first[c+1])``."""
+    """Struct of arrays, one slot a merchant; physical ones are sorted by city: ``[first[c], first[c+1])``."""
 
     category: Ints
     city: Ints
@@ -192,4 +192,5 @@ def amounts(rng: np.random.Generator, world: World, card: Ints, merchant: Ints, 
     log = log + CATEGORY_SPREAD[category] * rng.normal(0, 0.75, len(card))
     minor = np.maximum(50, np.round(np.exp(log) * 100)).astype(np.int64)
     notes = np.clip(np.round(minor / 1000.0), 1, 100).astype(np.int64) * 1000
-    return np.where(is_cash(world.merchants, merchant), notes, np.minimum(minor, 2_000_000))
+    result: Ints = np.where(is_cash(world.merchants, merchant), notes, np.minimum(minor, 2_000_000))
+    return result

@@ -1,0 +1,246 @@
+"""Step ``fetch``: a verified copy of the versioned data set.
+
+The data set is what a ``.dvc`` file names by its md5. It is taken from the workspace beside that file, pulled when it
+is missing, or, with a revision or another repository, fetched from there; every file is hashed before it is used.
+"""
+
+import configparser
+import hashlib
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
+
+from fraudline.core.digest import files_under, md5_file
+from fraudline.core.errors import DataError, UnavailableError, UsageError
+from fraudline.core.files import atomic_folder, write_json
+from fraudline.core.log import get_logger
+
+if TYPE_CHECKING:
+    from fraudline.steps.params import Params
+
+log = get_logger(__name__)
+_NAMED = 5
+
+
+class Tracked(NamedTuple):
+    """What a ``.dvc`` file says of its one output: md5 (``….dir``), number of files, path beside the ``.dvc`` file."""
+
+    md5: str
+    files: int
+    path: str
+
+
+def fetch(
+    *, data_dvc: Path, dataset: Path, params: "Params", repo: str = ".", revision: str = "", md5: str = ""
+) -> dict[str, Any]:
+    """Copy the data set that ``data_dvc`` names to ``dataset``, every byte verified.
+
+    Args:
+        data_dvc: the ``.dvc`` file; inside ``repo`` when a revision or another repository is given.
+        dataset: where the copy is put, atomically.
+        params: not used; every step takes them.
+        repo: path or address of the Git repository.
+        revision: Git revision; empty means the workspace.
+        md5: the md5 that is expected; empty means what the ``.dvc`` file says.
+
+    Returns:
+        ``md5``, ``files`` and ``bytes``.
+
+    Raises:
+        DataError: the content is not what was named.
+        UsageError: the ``.dvc`` file cannot be read.
+        UnavailableError: the data cannot be fetched from the remote.
+    """
+    if repo and not Path(repo).exists():
+        with _clone(repo, revision) as folder:
+            return _fetch(folder / data_dvc, dataset, "", "", revision, md5)
+    return _fetch(data_dvc, dataset, "" if repo == "." else repo, revision, revision, md5)
+
+
+def _fetch(data_dvc: Path, dataset: Path, repo: str, revision: str, stated: str, md5: str) -> dict[str, Any]:
+    elsewhere = bool(revision or repo)
+    text = _read_elsewhere(data_dvc, repo, revision) if elsewhere else _read_here(data_dvc)
+    tracked = parse_dvc_file(text, str(data_dvc))
+    if md5 and md5.removesuffix(".dir") != tracked.md5.removesuffix(".dir"):
+        raise DataError(
+            f"{data_dvc} names data {tracked.md5}, but {md5} was asked for.",
+            "Give the md5 of this revision's data, or the revision that has this md5.",
+        )
+    with atomic_folder(dataset) as temporary:
+        content = temporary / "content"
+        if elsewhere:
+            _get(data_dvc.parent / tracked.path, content, repo or ".", revision)
+        else:
+            shutil.copytree(_workspace(data_dvc, tracked), content, copy_function=shutil.copyfile)
+        hashes = verify(content, tracked, _listing(data_dvc, tracked))
+        size = sum((content / name).stat().st_size for name in hashes)
+        for entry in sorted(content.iterdir()):
+            entry.rename(temporary / entry.name)
+        content.rmdir()
+        write_json(temporary / "fetch.json", {"md5": tracked.md5, "revision": stated, "files": len(hashes)})
+    log.info("fetch.done", md5=tracked.md5, files=len(hashes), bytes=size)
+    return {"md5": tracked.md5, "files": len(hashes), "bytes": size}
+
+
+def parse_dvc_file(text: str, name: str) -> Tracked:
+    """The one directory output of a ``.dvc`` file.
+
+    Raises:
+        UsageError: it is not a ``.dvc`` file that tracks one directory.
+    """
+    try:
+        content = yaml.safe_load(text)
+        (out,) = content["outs"]
+        base = Path(content.get("wdir", "."))
+        tracked = Tracked(str(out["md5"]), int(out.get("nfiles", 0)), (base / str(out["path"])).as_posix())
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"{name} is not a .dvc file with one output.", "Make it with: dvc add data") from error
+    if not tracked.md5.endswith(".dir"):
+        raise UsageError(f"{name} tracks a single file.", "Track the data set's folder: dvc add data")
+    return tracked
+
+
+def directory_md5(hashes: Mapping[str, str]) -> str:
+    """DVC's md5 of a directory: over the JSON listing of its files (relative path to md5), with suffix ``.dir``."""
+    listing = [{"md5": hashes[name], "relpath": name} for name in sorted(hashes)]
+    return hashlib.md5(json.dumps(listing, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def verify(folder: Path, tracked: Tracked, listing: Mapping[str, str] | None) -> dict[str, str]:
+    """Hash every file of ``folder`` and compare with what is tracked.
+
+    Args:
+        folder: the content.
+        tracked: the md5 it must have.
+        listing: the md5 of each file where it is known, so that an error can name files.
+
+    Returns:
+        Relative path to md5.
+
+    Raises:
+        DataError: the content differs; the files that differ are named.
+    """
+    hashes = {name: md5_file(folder / name) for name in files_under(folder)}
+    found = directory_md5(hashes)
+    if found == tracked.md5:
+        return hashes
+    if listing is None:
+        detail = f"{len(hashes)} files found, {tracked.files} tracked"
+    else:
+        changed = sorted(name for name in {*hashes, *listing} if hashes.get(name) != listing.get(name))
+        more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
+        detail = ", ".join(_difference(name, hashes, listing) for name in changed[:_NAMED]) + more
+    raise DataError(
+        f"The data has md5 {found}, but {tracked.md5} is tracked: {detail}.",
+        "Restore it (dvc checkout --force) or track the change (dvc add data).",
+    )
+
+
+def _difference(name: str, hashes: Mapping[str, str], listing: Mapping[str, str]) -> str:
+    if name not in hashes:
+        return f"{name} is missing"
+    return f"{name} differs" if name in listing else f"{name} is not tracked"
+
+
+def _read_here(data_dvc: Path) -> str:
+    try:
+        return data_dvc.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{data_dvc} cannot be read: {error.strerror}.", "Name a .dvc file.") from error
+
+
+def _workspace(data_dvc: Path, tracked: Tracked) -> Path:
+    folder = data_dvc.parent / tracked.path
+    if not folder.is_dir():
+        log.info("fetch.pull", target=str(data_dvc))
+        _pull(data_dvc)
+    if not folder.is_dir():
+        raise UnavailableError(f"{folder} is missing and could not be pulled.", f"Run: dvc pull {data_dvc}")
+    return folder
+
+
+def _pull(data_dvc: Path) -> None:
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(_repository(data_dvc) or data_dvc.parent)) as repo:
+            repo.pull(targets=[str(data_dvc.resolve())])
+    except DvcException as error:
+        raise UnavailableError(f"{data_dvc} cannot be pulled: {error}.", "Check the remote: dvc remote list") from error
+
+
+@contextmanager
+def _clone(repo: str, revision: str) -> Iterator[Path]:
+    """A checkout of another repository's revision: a remote inside a repository is found only in a working tree."""
+    with tempfile.TemporaryDirectory(prefix="fraudline-fetch-") as folder:
+        for command in (
+            ["git", "clone", "--quiet", "--no-checkout", "--", repo, folder],
+            ["git", "-C", folder, "checkout", "--quiet", "--detach", "--end-of-options", revision or "HEAD"],
+        ):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise UnavailableError(
+                    f"Repository {repo} at {revision or 'HEAD'} cannot be cloned: {done.stderr.strip()[-300:]}.",
+                    "Name a repository and a revision that git can reach.",
+                )
+        yield Path(folder)
+
+
+def _read_elsewhere(data_dvc: Path, repo: str, revision: str) -> str:
+    import dvc.api
+    from dvc.exceptions import DvcException
+    from scmrepo.exceptions import SCMError
+
+    try:
+        text: str = dvc.api.read(data_dvc.as_posix(), repo=repo or ".", rev=revision or None)
+    except (DvcException, SCMError, OSError) as error:
+        raise UsageError(
+            f"{data_dvc} of {repo or '.'} at {revision or 'HEAD'} cannot be read: {error}.",
+            "Name a repository, a revision and the path of its .dvc file.",
+        ) from error
+    return text
+
+
+def _get(path: Path, out: Path, repo: str, revision: str) -> None:
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc_data.index import DataIndexDirError
+    from scmrepo.exceptions import SCMError
+
+    try:
+        Repo.get(str(Path(repo).resolve()), path.as_posix(), str(out), revision or None)
+    except (DvcException, DataIndexDirError, SCMError, OSError) as error:
+        raise UnavailableError(
+            f"{path} of {repo} at {revision or 'HEAD'} cannot be fetched: {error}.", "Check the remote: dvc remote list"
+        ) from error
+
+
+def _repository(data_dvc: Path) -> Path | None:
+    for folder in data_dvc.resolve().parents:
+        if (folder / ".dvc").is_dir():
+            return folder
+    return None
+
+
+def _listing(data_dvc: Path, tracked: Tracked) -> dict[str, str] | None:
+    """The md5 of each tracked file, where the cache or a local remote has the listing."""
+    root = _repository(data_dvc)
+    if root is None:
+        return None
+    config = configparser.ConfigParser(strict=False)
+    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
+    urls = [config[section]["url"] for section in config.sections() if "url" in config[section]]
+    stores = [root / ".dvc" / "cache", *(root / ".dvc" / url for url in urls if "://" not in url)]
+    for store in stores:
+        path = store / "files" / "md5" / tracked.md5[:2] / tracked.md5[2:]
+        if path.is_file():
+            return {entry["relpath"]: entry["md5"] for entry in json.loads(path.read_text(encoding="utf-8"))}
+    return None
