@@ -118,7 +118,7 @@ class LocalKafka:
         java = ["java", *_JVM, "-Dorg.apache.logging.log4j.level=WARN", "-cp", classpath]
         if not (self.folder / "data" / "meta.properties").exists():
             self._format(java, properties)
-        command = [*java, "kafka.Kafka", properties]
+        command = [*java, "kafka.Kafka", str(properties)]
         self._child = ChildProcess("kafka", command, log_path=self.folder / "kafka.log", stop_timeout=20).start()
         self._child.wait_ready(lambda: port_open(self._port), timeout=timeout)
         return self

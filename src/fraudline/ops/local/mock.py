@@ -1,4 +1,4 @@
-"""librdkafka's mock broker inside this process: a broker for a machine without Java, for a demo and never for a promise."""
+"""librdkafka's mock broker inside this process: for a demo on a machine without Java, never for a guarantee."""
 
 from types import TracebackType
 from typing import Any, Self

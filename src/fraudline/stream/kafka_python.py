@@ -1,0 +1,256 @@
+"""The transport over kafka-python 3: the default, pure Python, with transactions."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.consumer.subscription_state import ConsumerRebalanceListener
+from kafka.errors import FencedInstanceIdError, KafkaError, KafkaTimeoutError
+from kafka.structs import OffsetAndMetadata
+
+from fraudline.core.errors import UnavailableError
+from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record
+
+_BATCH_BYTES = 256 << 10
+_MAX_REQUEST_BYTES = 16 << 20
+_READ_TIMEOUT_S = 30.0
+_CLOSE_MS = 3_000
+_ACTION = "Check the broker's address and that it runs."
+
+
+class _Epochs(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Counts rebalances. Called on the client's own thread, so it does nothing else."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def on_partitions_revoked(self, revoked: object) -> None:
+        self.count += 1
+
+    def on_partitions_assigned(self, assigned: object) -> None:
+        self.count += 1
+
+
+class KafkaPythonTransport:
+    """See :class:`fraudline.stream.transport.Transport`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._topic = connection.topic
+        self._listener = _Epochs()
+        self._recoveries = 0
+        self._membership: Any = None
+        self._reader: Any = None
+        with _translated():
+            self._producer = self._open_producer()
+            self._consumer = self._open_consumer()
+
+    @property
+    def epoch(self) -> int:
+        """See the protocol."""
+        return int(self._listener.count) + self._recoveries
+
+    def assignment(self) -> frozenset[int]:
+        """See the protocol."""
+        return frozenset(partition.partition for partition in self._consumer.assignment())
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """See the protocol.
+
+        The group's generation is the same before and after a fetch, or the fetch does not count: offsets are then
+        committed under the generation that owned the records, and the broker refuses them when it has passed.
+        """
+        with _translated():
+            before = self._consumer.group_metadata(), self.epoch
+            fetched = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+            after = self._consumer.group_metadata(), self.epoch
+            if not fetched:
+                return []
+            if before != after:
+                for partition, records in fetched.items():
+                    self._seek(partition, records[0].offset)
+                return []
+            self._membership = after[0]
+        return [_record(record) for records in fetched.values() for record in records]
+
+    def transact(self, outputs: Sequence[Output], offsets: Mapping[int, int]) -> None:
+        """See the protocol. Steps: begin, append, offsets, commit; any failure leaves the rest to ``recover``."""
+        with _translated():
+            self._producer.begin_transaction()
+            sent = [self._producer.send(o.topic, o.value, o.key, list(o.headers)) for o in outputs]
+            commits = {
+                TopicPartition(self._topic, p): OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()
+            }
+            self._producer.send_offsets_to_transaction(commits, self._membership)
+            self._producer.commit_transaction()
+            for future in sent:
+                if future.failed():
+                    raise future.exception
+
+    def recover(self) -> None:
+        """See the protocol."""
+        with _translated():
+            self._close_producer()
+            self._producer = self._open_producer()
+            self._recoveries += 1
+            for partition in self._consumer.assignment():
+                committed = self._consumer.committed(partition, timeout_ms=_CLOSE_MS)
+                self._seek(partition, self.beginning(partition.partition) if committed is None else committed)
+
+    def read(self, partition: int, start: int, end: int) -> Iterator[list[Record]]:
+        """See the protocol."""
+        place = TopicPartition(self._topic, partition)
+        with _translated():
+            reader = self._open_reader()
+            reader.assign([place])
+            reader.seek(place, max(start, self.beginning(partition)))
+        deadline = time.monotonic() + _READ_TIMEOUT_S
+        while True:
+            with _translated():
+                position = reader.position(place, timeout_ms=_CLOSE_MS)
+                if position is not None and position >= end:
+                    return
+                fetched = reader.poll(timeout_ms=200, max_records=READ_ROWS).get(place, [])
+            records = [_record(record) for record in fetched if record.offset < end]
+            if records:
+                deadline = time.monotonic() + _READ_TIMEOUT_S
+                yield records
+            elif time.monotonic() > deadline:
+                problem = f"Partition {partition} gave no records between {position} and {end}."
+                raise UnavailableError(problem, _ACTION)
+
+    def beginning(self, partition: int) -> int:
+        """See the protocol."""
+        place = TopicPartition(self._topic, partition)
+        with _translated():
+            return int(self._open_reader().beginning_offsets([place])[place])
+
+    def lag(self) -> int:
+        """See the protocol."""
+        total = 0
+        for partition in self._consumer.assignment():
+            with contextlib.suppress(KafkaError):
+                end, position = self._consumer.highwater(partition), self._position(partition)
+                if end is not None and position is not None:
+                    total += max(0, end - position)
+        return total
+
+    def close(self) -> None:
+        """See the protocol."""
+        self._close_producer()
+        for consumer in (self._consumer, self._reader):
+            if consumer is not None:
+                with contextlib.suppress(KafkaError):
+                    consumer.close(autocommit=False, timeout_ms=_CLOSE_MS)
+        self._reader = None
+
+    def _position(self, partition: Any) -> int | None:
+        # consumer.position() asks the broker; the fetch position lies in the client's own state
+        state = self._consumer._subscription.assignment.get(partition)  # noqa: SLF001
+        return None if state is None or state.position is None else int(state.position.offset)
+
+    def _seek(self, partition: Any, offset: int) -> None:
+        with contextlib.suppress(ValueError):  # no longer assigned: the next owner begins at the committed offset
+            self._consumer.seek(partition, offset)
+
+    def _open_producer(self) -> Any:
+        producer = KafkaProducer(
+            bootstrap_servers=self._connection.bootstrap.split(","),
+            client_id=f"{self._connection.worker_id}-producer",
+            transactional_id=f"{self._connection.group}.{self._connection.worker_id}",
+            transaction_timeout_ms=int(self._connection.transaction_timeout_s * 1000),
+            batch_size=_BATCH_BYTES,
+            max_request_size=_MAX_REQUEST_BYTES,
+            linger_ms=0,
+            metrics_enabled=False,
+            **self._connection.extra,
+        )
+        producer.init_transactions()
+        return producer
+
+    def _open_consumer(self) -> Any:
+        consumer = KafkaConsumer(
+            client_id=f"{self._connection.worker_id}-consumer",
+            group_id=self._connection.group,
+            group_instance_id=self._connection.worker_id,
+            session_timeout_ms=int(self._connection.session_timeout_s * 1000),
+            heartbeat_interval_ms=int(self._connection.session_timeout_s * 1000 / 5),
+            **self._reading(),
+        )
+        consumer.subscribe([self._topic], listener=self._listener)
+        return consumer
+
+    def _open_reader(self) -> Any:
+        if self._reader is None:
+            self._reader = KafkaConsumer(
+                client_id=f"{self._connection.worker_id}-replay", group_id=None, **self._reading()
+            )
+        return self._reader
+
+    def _reading(self) -> dict[str, Any]:
+        return {
+            "bootstrap_servers": self._connection.bootstrap.split(","),
+            "isolation_level": "read_committed",
+            "enable_auto_commit": False,
+            "auto_offset_reset": "earliest",
+            "fetch_max_wait_ms": 100,
+            "allow_auto_create_topics": False,
+            "metrics_enabled": False,
+            **self._connection.extra,
+        }
+
+    def _close_producer(self) -> None:
+        with contextlib.suppress(KafkaError):
+            self._producer.close(timeout=1)
+
+
+class KafkaPythonSender:
+    """See :class:`fraudline.stream.transport.Sender`."""
+
+    def __init__(self, bootstrap: str) -> None:
+        with _translated():
+            self._producer = KafkaProducer(
+                bootstrap_servers=bootstrap.split(","), batch_size=_BATCH_BYTES, linger_ms=2, metrics_enabled=False
+            )
+        self._failures: list[BaseException] = []
+
+    def send(self, output: Output) -> None:
+        """See the protocol."""
+        with _translated():
+            future = self._producer.send(output.topic, output.value, output.key, list(output.headers))
+            future.add_errback(self._failures.append)
+
+    def flush(self) -> None:
+        """See the protocol."""
+        with _translated():
+            self._producer.flush()
+            if self._failures:
+                raise self._failures.pop()
+
+    def close(self) -> None:
+        """See the protocol."""
+        try:
+            self.flush()
+        finally:
+            self._producer.close(timeout=1)
+
+
+def _record(record: Any) -> Record:
+    headers = tuple(record.headers)
+    return Record(record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, headers)
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except FencedInstanceIdError as error:
+        raise FencedError(
+            "Another worker runs under this worker's id.", "Give each worker its own worker_id."
+        ) from error
+    except KafkaTimeoutError as error:
+        raise UnavailableError(f"The broker did not answer in time: {error}.", _ACTION) from error
+    except KafkaError as error:
+        raise UnavailableError(f"Kafka refused: {type(error).__name__}: {error}.", _ACTION) from error

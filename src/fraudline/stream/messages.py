@@ -1,0 +1,165 @@
+"""The messages on the wire, and the decoder that says what is wrong with a bad one.
+
+    decoder = Decoder(spec.currencies)
+    transaction = decoder.decode(b'{"transaction_id": "t1", ...}')
+
+A transaction is one row of :data:`fraudline.data.schema.TRANSACTIONS` as a JSON object, ``event_time`` in integer
+microseconds since the epoch. Whether a record is bad depends on its bytes and the feature spec alone, never on the
+clock, so that a replay takes the same records as the first reading. Unknown fields are ignored: fields are only added.
+"""
+
+import re
+from collections.abc import Collection
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from fraudline.core.errors import MessageError
+
+TIME_MIN_US = 946_684_800_000_000  # 2000-01-01
+TIME_MAX_US = 4_102_444_800_000_000  # 2100-01-01
+AMOUNT_MAX_MINOR = 1_000_000_000_000
+"""Ten thousand million units of a two-digit currency: above it a value is a mistake, not a purchase."""
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=128)]
+_NOT_A_NUMBER = re.compile(rb'"(\w{1,64})"\s*:\s*([+-]?(?:nan|inf(?:inity)?))', re.IGNORECASE)
+_AT = re.compile(r"^(?P<what>.*?) - at `\$\.?(?P<field>[^`]*)`$", re.DOTALL)
+_MISSING = re.compile(r"^Object missing required field `(?P<field>\w+)`")
+_SHOWN = 40
+_ACTION = "Correct the producer and send the transaction again."
+
+
+class Transaction(Struct, frozen=True, gc=False):
+    """A card transaction; the meaning of each field is in :mod:`fraudline.data.schema`."""
+
+    transaction_id: Identifier
+    event_time: Annotated[int, Meta(ge=TIME_MIN_US, lt=TIME_MAX_US)]
+    card_id: Identifier
+    merchant_id: Identifier
+    category: Annotated[int, Meta(ge=0, le=9999)]
+    amount_minor: Annotated[int, Meta(ge=0, le=AMOUNT_MAX_MINOR)]
+    currency: Annotated[str, Meta(min_length=3, max_length=3)]
+    channel: Literal["pos", "contactless", "atm", "ecommerce", "recurring"]
+    card_present: bool
+    country: Annotated[str, Meta(pattern="^[A-Z]{2}$")] | None = None
+    latitude: Annotated[float, Meta(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Meta(ge=-180, le=180)] | None = None
+    device_id: Identifier | None = None
+
+
+class ReasonMessage(Struct, frozen=True, gc=False):
+    """One feature's share of a score, with its value and what the model expected, in the feature's unit."""
+
+    feature: str
+    share: float
+    value: float
+    expected: float
+    text: str
+
+
+class Decision(Struct, frozen=True):
+    """What was decided on one transaction, by which model, threshold, profile and feature spec: the audit trail.
+
+    ``score``: high = anomalous. ``features``: d values of the spec's order, exactly those that were scored.
+    ``partition`` and ``offset`` name the record decided on; ``decided_at`` is in microseconds since the epoch.
+    """
+
+    transaction_id: str
+    card_id: str
+    event_time: int
+    score: float
+    decision: str
+    threshold: float
+    reasons: list[ReasonMessage]
+    model_version: str
+    threshold_version: str
+    profile_version: str
+    spec_version: str
+    partition: int
+    offset: int
+    decided_at: int
+    features: list[float]
+
+
+class Alert(Struct, frozen=True):
+    """A decision other than ``allow``, with what a reviewer needs to see."""
+
+    transaction_id: str
+    card_id: str
+    event_time: int
+    merchant_id: str
+    amount_minor: int
+    currency: str
+    score: float
+    decision: str
+    threshold: float
+    reasons: list[ReasonMessage]
+    model_version: str
+    threshold_version: str
+    profile_version: str
+    spec_version: str
+    partition: int
+    offset: int
+    decided_at: int
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(message: Transaction | Decision | Alert) -> bytes:
+    """One message as UTF-8 JSON."""
+    return _encoder.encode(message)
+
+
+class Decoder:
+    """Decodes transactions; a bad one gives an error that names the field and what was expected.
+
+    Args:
+        currencies: ISO 4217 codes that the feature spec can convert.
+    """
+
+    def __init__(self, currencies: Collection[str]) -> None:
+        self._currencies = frozenset(currencies)
+        self._decoder = msgspec.json.Decoder(Transaction)
+
+    def decode(self, value: bytes | None) -> Transaction:
+        """One transaction.
+
+        Raises:
+            MessageError: the value is not a transaction; ``problem`` is the reason of the dead letter.
+        """
+        if not value:
+            raise MessageError("value: expected a JSON object, got nothing", _ACTION)
+        try:
+            transaction = self._decoder.decode(value)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise MessageError(_reason(error, value), _ACTION) from error
+        if transaction.currency not in self._currencies:
+            problem = f"currency: expected one that the feature spec knows, got {transaction.currency!r}"
+            raise MessageError(problem, _ACTION)
+        return transaction
+
+
+def _reason(error: Exception, value: bytes) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"value: expected UTF-8, got the byte {error.object[error.start]:#04x}"
+    if isinstance(error, RecursionError):
+        return "value: expected a flat JSON object, got one nested too deeply"
+    if isinstance(error, msgspec.ValidationError):
+        return _invalid(str(error))
+    if odd := _NOT_A_NUMBER.search(value):
+        return f"{odd[1].decode()}: expected a finite number, got {odd[2].decode()[:_SHOWN]}"
+    return f"value: expected JSON: {_lower(str(error))}"
+
+
+def _invalid(text: str) -> str:
+    if found := _MISSING.match(text):
+        return f"{found['field']}: expected a value, it is missing"
+    if found := _AT.match(text):
+        return f"{found['field'] or 'value'}: {_lower(found['what'])}"
+    return f"value: {_lower(text)}"
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:].replace("`", "")

@@ -1,0 +1,69 @@
+"""Settings of the worker and names of its topics: the section ``stream`` of ``params.yaml``."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from fraudline.core.settings import Settings
+
+
+class Topics(Settings):
+    """The four topics. ``transactions`` is keyed by card, and so are ``decisions`` and ``alerts``."""
+
+    transactions: str = "transactions"
+    decisions: str = "decisions"
+    alerts: str = "alerts"
+    dead_letters: str = "transactions.dlq"
+    partitions: int = Field(default=4, ge=1)
+    replication: int = Field(default=1, ge=1)
+
+
+class StreamParams(Settings):
+    """How the worker reads, scores and survives.
+
+    Attributes:
+        transport: the Kafka client; ``confluent`` on the mock broker.
+        bootstrap: ``host:port`` pairs, comma-separated.
+        group: consumer group; workers of one group share the partitions.
+        worker_id: one per running worker, the same after its restart (a StatefulSet's pod name). It fences a second
+            worker of the same name and ends a killed predecessor's open transaction at once.
+        max_batch: records a transaction at most; fewer when fewer are waiting, so latency follows load.
+        poll_s: seconds to wait for the first record of a batch.
+        checkpoint_dir: folder of the feature state's checkpoints; empty for none (the log is then replayed whole).
+        checkpoint_s: seconds between checkpoints.
+        endpoint: address of a V2 inference service; empty to score in process.
+        endpoint_model: the model's name there.
+        endpoint_rows: rows a request; a canary's split is by request.
+        endpoint_binary: binary tensors instead of JSON.
+        endpoint_timeout_s: seconds a request may take.
+        endpoint_attempts: tries of one request before the batch is given up and read again.
+        reasons: reasons on a decision.
+        recoveries: failed batches in a row before the worker gives up (exit code 8).
+        metrics_host: address that ``/metrics`` binds to.
+        metrics_port: its port; 0 for no metrics.
+    """
+
+    transport: Literal["kafka-python", "confluent"] = "kafka-python"
+    bootstrap: str = "127.0.0.1:9092"
+    group: str = "fraudline"
+    worker_id: str = "worker-0"
+    topics: Topics = Topics()
+    max_batch: int = Field(default=512, ge=1)
+    poll_s: float = Field(default=0.1, gt=0)
+    session_timeout_s: float = Field(default=10.0, ge=1)
+    transaction_timeout_s: float = Field(default=30.0, ge=1)
+    checkpoint_dir: str = "build/checkpoints"
+    checkpoint_s: float = Field(default=30.0, gt=0)
+    endpoint: str = ""
+    endpoint_model: str = "fraud"
+    endpoint_rows: int = Field(default=128, ge=1)
+    endpoint_binary: bool = True
+    endpoint_timeout_s: float = Field(default=5.0, gt=0)
+    endpoint_attempts: int = Field(default=5, ge=1)
+    reasons: int = Field(default=3, ge=0)
+    recoveries: int = Field(default=8, ge=0)
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+
+
+StreamSettings = StreamParams

@@ -1,0 +1,195 @@
+"""The narrow protocol between the worker and a Kafka client.
+
+    transport = open_transport("kafka-python", settings)
+    records = transport.poll(512, timeout_s=0.1)
+    transport.transact(outputs, {0: records[-1].offset + 1})
+
+Two implementations, ``kafka-python`` and ``confluent``, pass the same contract test; the worker has no branch on which.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from fraudline.core.errors import UnavailableError, UsageError
+
+TRANSPORTS = ("kafka-python", "confluent")
+READ_ROWS = 2_000
+"""Records a piece of a silent replay."""
+
+
+class FencedError(UnavailableError):
+    """Another worker with the same identity took over; this one must end."""
+
+    retryable = False
+
+
+class Record(NamedTuple):
+    """A record as it lies in the log: bytes, nothing parsed. ``timestamp_ms``: when it was appended or made."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Output(NamedTuple):
+    """A record to append; its partition is the key's murmur2 hash, the same in both clients and in Java."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What a client needs to know.
+
+    Attributes:
+        bootstrap: ``host:port`` pairs, comma-separated.
+        topic: the topic to consume.
+        group: consumer group.
+        worker_id: this worker's identity, one per running worker: its transactional id and its static membership.
+            A restarted worker with the same identity ends its predecessor's open transaction at once.
+        session_timeout_s: how long the group waits for a worker that does not answer.
+        transaction_timeout_s: how long the broker waits for an open transaction to end.
+        extra: settings of the client itself, by its own names.
+    """
+
+    bootstrap: str
+    topic: str
+    group: str
+    worker_id: str
+    session_timeout_s: float = 10.0
+    transaction_timeout_s: float = 30.0
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+
+class Transport(Protocol):
+    """A member of a consumer group on one topic, and a transactional producer."""
+
+    @property
+    def epoch(self) -> int:
+        """Grows at each rebalance and each :meth:`recover`: positions known from before may no longer hold."""
+        ...
+
+    def assignment(self) -> frozenset[int]:
+        """The partitions this member owns now."""
+        ...
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """Up to ``max_records`` records, in offset order within each partition; empty after ``timeout_s``.
+
+        Raises:
+            UnavailableError: the broker does not answer.
+            FencedError: another worker took this identity.
+        """
+        ...
+
+    def transact(self, outputs: Sequence[Output], offsets: Mapping[int, int]) -> None:
+        """Append ``outputs`` and commit ``offsets`` (partition to next offset) in one transaction.
+
+        Raises:
+            UnavailableError: the outcome is unknown or the transaction was aborted: call :meth:`recover`.
+            FencedError: another worker took this identity.
+        """
+        ...
+
+    def recover(self) -> None:
+        """End whatever transaction is open and go back to the committed offsets, as a restart would.
+
+        Raises:
+            UnavailableError: the broker does not answer.
+        """
+        ...
+
+    def read(self, partition: int, start: int, end: int) -> Iterator[list[Record]]:
+        """The committed records of ``[start, end)`` of a partition, apart from the group; later where the log begins later.
+
+        Raises:
+            UnavailableError: the records did not come in time.
+        """
+        ...
+
+    def beginning(self, partition: int) -> int:
+        """The first offset that the log still has."""
+        ...
+
+    def lag(self) -> int:
+        """Records of the owned partitions that are not yet polled."""
+        ...
+
+    def close(self) -> None:
+        """Leave; an open transaction is aborted by the broker or the successor."""
+        ...
+
+
+class Sender(Protocol):
+    """A plain idempotent producer: what replays transactions onto a topic."""
+
+    def send(self, output: Output) -> None:
+        """Queue one record; blocks while the queue is full."""
+        ...
+
+    def flush(self) -> None:
+        """Wait until every queued record is in the log.
+
+        Raises:
+            UnavailableError: a record could not be delivered.
+        """
+        ...
+
+    def close(self) -> None:
+        """Flush and leave."""
+        ...
+
+
+def open_transport(name: str, connection: Connection) -> Transport:
+    """Join the group as a transactional worker.
+
+    Args:
+        name: ``kafka-python`` or ``confluent``.
+        connection: where, and as whom.
+
+    Raises:
+        UsageError: there is no such transport, or its client is not installed.
+        UnavailableError: the broker does not answer.
+    """
+    if name == "kafka-python":
+        from fraudline.stream.kafka_python import KafkaPythonTransport
+
+        return KafkaPythonTransport(connection)
+    _check(name)
+    from fraudline.stream.confluent import ConfluentTransport
+
+    return ConfluentTransport(connection)
+
+
+def open_sender(name: str, bootstrap: str) -> Sender:
+    """A producer without transactions.
+
+    Raises:
+        UsageError: there is no such transport, or its client is not installed.
+        UnavailableError: the broker does not answer.
+    """
+    if name == "kafka-python":
+        from fraudline.stream.kafka_python import KafkaPythonSender
+
+        return KafkaPythonSender(bootstrap)
+    _check(name)
+    from fraudline.stream.confluent import ConfluentSender
+
+    return ConfluentSender(bootstrap)
+
+
+def _check(name: str) -> None:
+    if name not in TRANSPORTS:
+        raise UsageError(f"There is no transport {name!r}.", f"Choose from {', '.join(TRANSPORTS)}.")
+    try:
+        import confluent_kafka  # noqa: F401
+    except ImportError as error:
+        raise UsageError("confluent-kafka is not installed.", "Install the extra: fraudline[fast].") from error
