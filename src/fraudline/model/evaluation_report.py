@@ -203,9 +203,9 @@ def _notes(document: Mapping[str, Any]) -> str:
         f'<p class="soft"><br>Intervals hold {bootstrap["confidence"]:.0%} of {bootstrap["resamples"]} resamples, '
         f"drawn by {bootstrap['unit']}; all models are measured on the same resamples. Money: an alert costs "
         f"{cost['review_cost_minor'] / 100:.2f}, a caught fraud keeps {cost['recovered_share']:.0%} of its amount "
-        "from being lost. A kind's figures are its frauds against all normals. Card precision is the compromised share of the "
-        f"{_k(document)} highest cards of a day, found cards leaving the next days (Le Borgne et al., Reproducible "
-        "Machine Learning for Credit Card Fraud Detection).</p>"
+        "from being lost. A kind's figures are its frauds against all normals. Card precision is the compromised share "
+        f"of the {_k(document)} highest cards of a day, found cards leaving the next days (Le Borgne et al., "
+        "Reproducible Machine Learning for Credit Card Fraud Detection).</p>"
     )
 
 
