@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from fraudline.core.settings import Settings
 
@@ -53,10 +53,6 @@ class SplitParams(Settings):
     """Lengths of the time splits in days, counted back from the end of the data set."""
 
     warmup_days: int = Field(default=21, ge=0)
-    validation_days: int = Field(default=14, ge=1)
+    validation_days: int = Field(default=10, ge=1)
     test_days: int = Field(default=14, ge=1)
     min_train_days: int = Field(default=7, ge=1)
-
-    @model_validator(mode="after")
-    def _positive(self) -> "SplitParams":
-        return self

@@ -58,13 +58,17 @@ def fetch(
         UsageError: the ``.dvc`` file cannot be read.
         UnavailableError: the data cannot be fetched from the remote.
     """
+    if revision.startswith("-"):
+        raise UsageError(f"{revision} is no Git revision.", "Give a commit, a tag or a branch.")
     if repo and not Path(repo).exists():
         with _clone(repo, revision) as folder:
-            return _fetch(folder / data_dvc, dataset, "", "", revision, md5)
-    return _fetch(data_dvc, dataset, "" if repo == "." else repo, revision, revision, md5)
+            return _fetch(folder / data_dvc, dataset, stated=revision, md5=md5)
+    return _fetch(data_dvc, dataset, repo="" if repo == "." else repo, revision=revision, stated=revision, md5=md5)
 
 
-def _fetch(data_dvc: Path, dataset: Path, repo: str, revision: str, stated: str, md5: str) -> dict[str, Any]:
+def _fetch(
+    data_dvc: Path, dataset: Path, *, repo: str = "", revision: str = "", stated: str, md5: str
+) -> dict[str, Any]:
     elsewhere = bool(revision or repo)
     text = _read_elsewhere(data_dvc, repo, revision) if elsewhere else _read_here(data_dvc)
     tracked = parse_dvc_file(text, str(data_dvc))
@@ -183,7 +187,7 @@ def _clone(repo: str, revision: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="fraudline-fetch-") as folder:
         for command in (
             ["git", "clone", "--quiet", "--no-checkout", "--", repo, folder],
-            ["git", "-C", folder, "checkout", "--quiet", "--detach", "--end-of-options", revision or "HEAD"],
+            ["git", "-C", folder, "checkout", "--quiet", "--detach", revision or "HEAD", "--"],
         ):
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
