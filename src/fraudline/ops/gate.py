@@ -136,7 +136,12 @@ def _value_rule(metrics: Mapping[str, Any], rule: GateRule) -> RuleResult:
     else:
         margin, bound = (rule.max or 0.0) - figure, f"at most {rule.max:g}"
     return RuleResult(
-        metric=rule.metric, bound=bound, figure=figure, value=figure, margin=_rounded(margin), passed=margin >= 0
+        metric=rule.metric,
+        bound=bound,
+        figure=figure,
+        value=figure,
+        margin=_rounded(margin),
+        passed=_rounded(margin) >= 0,
     )
 
 
@@ -155,19 +160,19 @@ def _change_rule(metrics: Mapping[str, Any], rule: GateRule) -> RuleResult:
     reference = float(figure_at(champion, rule.metric))
     sign = 1.0 if rule.direction == "higher_is_better" else -1.0
     paired = _walk(champion, f"paired.{rule.metric}") or []
-    changes = sorted(sign * change for change in paired if change is not None and math.isfinite(change))
+    changes = sorted(_rounded(sign * change) for change in paired if change is not None and math.isfinite(change))
     if changes:
         # the change that at least the share `confidence` of the resamples reaches
         value = changes[len(changes) - math.ceil(rule.confidence * len(changes))]
         note = f"{sum(c >= least for c in changes)} of {len(changes)} paired resamples reach it"
     else:
-        value, note = sign * (figure - reference), "the figures themselves are compared: no paired resamples"
+        value, note = _rounded(sign * (figure - reference)), "the figures themselves are compared: no paired resamples"
     return RuleResult(
         metric=rule.metric,
         bound=bound,
         figure=figure,
         reference=reference,
-        value=_rounded(value),
+        value=value,
         margin=_rounded(value - least),
         passed=value >= least,
         note=note,
@@ -217,4 +222,5 @@ def _cell(value: float | None, *, sign: bool = False) -> str:
 
 
 def _rounded(value: float) -> float:
+    """As many digits as ``metrics.json`` has, so that a figure on its bound passes."""
     return round(value, 6)
