@@ -1,0 +1,110 @@
+"""``fraudline data``: make or bring the transactions of ``data/``."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from fraudline.cli.options import json_option, load_params, params_option
+
+folder_option = click.option(
+    "-o", "--out", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("data"), show_default=True,
+    help="Data set folder; an earlier one is replaced as a whole, or stays as it was when something is wrong.",
+)  # fmt: skip
+source_argument = click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+
+
+@click.group()
+def group() -> None:
+    """Make or bring the transactions that everything else works on.
+
+    \b
+    After a change:
+      dvc add data && dvc push && git commit data.dvc
+      dvc repro
+    """
+
+
+@group.command("generate")
+@folder_option
+@click.option("--days", type=click.IntRange(1), help="Length of the set in days.")
+@click.option("--cards", type=click.IntRange(50), help="Cards in the population.")
+@click.option("--seed", type=click.IntRange(0), help="The same seed gives the same bytes.")
+@click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="First day, UTC.")
+@params_option
+@json_option
+def generate_command(
+    folder: Path,
+    days: int | None,
+    cards: int | None,
+    seed: int | None,
+    start: datetime | None,
+    params_file: Path,
+    as_json: bool,
+) -> None:
+    """Generate transactions with five kinds of fraud, and the labels that arrive days later."""
+    from fraudline.data.generate import generate
+    from fraudline.data.params import GenerateParams
+    from fraudline.data.store import write_dataset
+
+    chosen = {"days": days, "cards": cards, "seed": seed, "start": start.date() if start else None}
+    settings = {**load_params(params_file).data.model_dump(), **{k: v for k, v in chosen.items() if v is not None}}
+    params = GenerateParams.parse(settings, "fraudline data generate")
+    with Console(stderr=True).status(f"generating {params.days} days of {params.cards} cards"):
+        transactions, labels = generate(params)
+        meta = {"name": "generated", "currency": params.currency, "generator": params.model_dump(mode="json")}
+        summary = write_dataset(folder, transactions, labels, meta)
+    _report(summary, folder, as_json)
+
+
+@group.group("import")
+def import_group() -> None:
+    """Bring transactions from elsewhere: the file is checked first, and nothing is written when a row is wrong."""
+
+
+@import_group.command("handbook")
+@source_argument
+@folder_option
+@click.option("--label-delay-days", type=float, default=7.0, show_default=True, help="Days until a fraud is known.")
+@json_option
+def handbook_command(source: Path, folder: Path, label_delay_days: float, as_json: bool) -> None:
+    """The Fraud Detection Handbook's columns (CSV or parquet), or their compact form."""
+    from fraudline.data.importers.handbook import import_handbook
+
+    _report(import_handbook(source, folder, label_delay_days=label_delay_days), folder, as_json)
+
+
+@import_group.command("creditcard")
+@source_argument
+@folder_option
+@json_option
+def creditcard_command(source: Path, folder: Path, as_json: bool) -> None:
+    """The ULB creditcard.csv (Time, V1..V28, Amount, Class)."""
+    from fraudline.data.importers.creditcard import import_creditcard
+
+    _report(import_creditcard(source, folder), folder, as_json)
+
+
+@import_group.command("table")
+@source_argument
+@folder_option
+@click.option("--mapping", required=True, type=click.Path(path_type=Path, exists=True), help="YAML: column by column.")
+@json_option
+def table_command(source: Path, folder: Path, mapping: Path, as_json: bool) -> None:
+    """Any CSV or parquet, with a YAML mapping of its columns."""
+    from fraudline.data.importers.table import import_table
+
+    _report(import_table(source, folder, mapping=mapping), folder, as_json)
+
+
+def _report(summary: dict[str, Any], folder: Path, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(summary, sort_keys=True, default=str))
+        return
+    Console(stderr=True, highlight=False).print(
+        f"[bold green]{folder}[/]  {summary['transactions']:,} transactions, {summary['frauds']:,} frauds, "
+        f"{summary['days']} days from {summary['start']}"
+    )

@@ -1,0 +1,56 @@
+"""``fraudline serve``: the KServe predictor on loopback."""
+
+from pathlib import Path
+
+import click
+
+from fraudline.core.errors import ArtifactError
+from fraudline.core.files import read_json
+
+PACKAGE = Path("build/package/package.json")
+"""Where the step ``package`` leaves the name of the newest artifact."""
+
+
+def newest_artifact() -> Path:
+    """The artifact that the last ``dvc repro`` packaged.
+
+    Raises:
+        ArtifactError: there is none yet.
+    """
+    from fraudline.serve.main import local_path
+
+    try:
+        uri: str = read_json(PACKAGE)["uri"]
+    except FileNotFoundError as error:
+        raise ArtifactError(f"There is no {PACKAGE}.", "Run `dvc repro` first, or name an artifact.") from error
+    return local_path(uri)
+
+
+@click.command()
+@click.option("--model", type=click.Path(path_type=Path, exists=True, file_okay=False),
+              help="Folder of the artifact; default: the one that the last dvc repro packaged.")  # fmt: skip
+@click.option("--name", default="fraud", show_default=True, help="The model's name on the endpoint path.")
+@click.option("--port", default=8080, show_default=True, help="HTTP: V1, V2 and CloudEvents.")
+@click.option("--grpc-port", default=8081, show_default=True, help="V2 over gRPC; 0 turns it off.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind.")
+@click.option("--expected-digest", default="", help="Refuse any other model.")
+def command(model: Path | None, name: str, port: int, grpc_port: int, host: str, expected_digest: str) -> None:
+    """Serve an artifact as a KServe predictor until Ctrl-C.
+
+    Its digest is verified before a byte of it is parsed; only then does /v2/health/ready answer 200.
+
+    \b
+    Try:
+      curl -s localhost:8080/v2/models/fraud
+      curl -s localhost:8080/metrics | grep fraudline_
+    """
+    from fraudline.serve.main import serve
+
+    serve(
+        model or newest_artifact(),
+        name=name,
+        http_port=port,
+        grpc_port=grpc_port or None,
+        expected_digest=expected_digest or None,
+        host=host,
+    )

@@ -1,0 +1,31 @@
+"""All parameters: ``params.yaml``, one section a layer, each declared where it is used."""
+
+from pydantic import Field
+
+from fraudline.core.settings import Settings
+from fraudline.data.params import GenerateParams, SplitParams, ValidateParams
+from fraudline.features.params import FeatureParams
+from fraudline.model.evaluation_params import EvaluateParams
+from fraudline.model.params import TrainParams
+from fraudline.model.thresholds import ThresholdParams
+from fraudline.ops.gate import GateParams
+from fraudline.ops.params import RegistryParams
+from fraudline.stream.params import StreamParams
+
+
+class Params(Settings):
+    """What ``params.yaml`` holds; every field has a default that works on the default data set."""
+
+    seed: int = Field(default=20260105, ge=0, description="seed of everything random in training and evaluation")
+    label_delay_days: int = Field(default=7, ge=0, description="days after which a transaction without label is normal")
+    champion: str = Field(default="", description="immutable URI of the deployed artifact; changed by promotion only")
+    data: GenerateParams = GenerateParams()
+    validation: ValidateParams = ValidateParams()
+    features: FeatureParams = FeatureParams()
+    split: SplitParams = SplitParams()
+    train: TrainParams = TrainParams()
+    threshold: ThresholdParams = ThresholdParams()
+    evaluate: EvaluateParams = EvaluateParams()
+    gate: GateParams = GateParams()
+    registry: RegistryParams = RegistryParams()
+    stream: StreamParams = StreamParams()
