@@ -1,0 +1,152 @@
+"""Step evaluate: the model on later weeks, beside baselines and the champion on the same rows."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from fraudline.core.clock import DAY_US, from_us
+from fraudline.core.errors import DataError, UsageError
+from fraudline.core.files import atomic_folder, write_json, write_text
+from fraudline.core.log import get_logger
+from fraudline.data.splits import Split
+from fraudline.model.artifact import Artifact, load_artifact
+from fraudline.model.baselines import baseline_scores
+from fraudline.model.evaluation import EvaluationRows, Evaluator, curves
+from fraudline.model.evaluation_report import report
+from fraudline.model.scorer import Scorer
+from fraudline.ops.tracking import step_run
+
+if TYPE_CHECKING:
+    from fraudline.steps.params import Params
+
+log = get_logger(__name__)
+
+
+def evaluate(
+    *, features: Path, model: Path, evaluation: Path, params: "Params", champion: Path | None = None
+) -> dict[str, Any]:
+    """Measure the model on the test weeks.
+
+    Args:
+        features: folder of step featurize.
+        model: the artifact.
+        evaluation: folder to write: ``metrics.json``, ``index.html`` and the tables behind the plots (``roc.csv``,
+            ``pr.csv``, ``confusion.csv``, ``score_hist.csv``).
+        params: ``evaluate``, ``split``, ``label_delay_days``, ``seed``, ``registry``.
+        champion: the artifact of the champion; ``params.champion`` when not given, none when that is empty.
+
+    Returns:
+        The headline figures.
+
+    Raises:
+        DataError: there are no features, too few days, or no fraud in the test weeks.
+        ArtifactError: an artifact cannot be verified.
+    """
+    artifact = load_artifact(model)
+    rows = _read(features, artifact, params)
+    truth = EvaluationRows.of(rows.test)
+    scores = _scores(artifact, rows.test)
+    baselines: dict[str, NDArray[np.float64]] = {
+        name: baseline_scores(
+            name, rows.normals, _matrix(rows.test, artifact), seed=params.seed, limit=params.evaluate.baseline_rows
+        )
+        for name in params.evaluate.baselines
+    }
+    reigning = _champion(champion, params.champion)
+    theirs, obstacle = _champion_scores(reigning, rows.test)
+    document = Evaluator(truth, params.evaluate, params.seed).document(
+        scores, artifact.thresholds, baselines=baselines, champion=theirs
+    )
+    document["model"] = {"digest": artifact.digest, "version": artifact.version}
+    document["period"] = rows.split.test.to_dict()
+    if reigning is not None:
+        document.setdefault("champion", {"comparable": False, "reason": obstacle})["digest"] = reigning.digest
+    _write(evaluation, document, curves(truth.labels, scores, artifact.thresholds.review))
+    headline = {name: value for name, value in document.items() if isinstance(value, int | float)}
+    with step_run("evaluate", params.registry, digest=artifact.digest) as run:
+        run.metrics({f"test/{name}": value for name, value in headline.items()})
+        run.artifact(evaluation / "index.html", "evaluation")
+        run.artifact(evaluation / "metrics.json", "evaluation")
+    log.info("evaluate.measured", model=artifact.version, **headline)
+    return headline
+
+
+@dataclass(frozen=True)
+class _Rows:
+    split: Split
+    test: pa.Table
+    normals: NDArray[np.float32]
+
+
+def _read(features: Path, artifact: Artifact, params: "Params") -> _Rows:
+    path = features / "features.parquet"
+    if not path.is_file():
+        raise DataError(f"{path} is missing.", "Run the featurize step first.")
+    table = pq.read_table(path)
+    missing = [name for name in artifact.spec.names if name not in table.column_names]
+    if missing:
+        raise DataError(f"{path} lacks the model's features {missing[:5]}.", "Run featurize and train with one spec.")
+    times = pc.cast(table["event_time"], pa.int64()).to_numpy()
+    if not len(times):
+        raise DataError(f"{path} has no rows.", "Bring more days of data.")
+    end = _day(int(times.max())) + timedelta(days=1)
+    split = Split.of(_day(int(times.min())), end, params.split, params.label_delay_days)
+    frauds = table["is_fraud"].to_numpy(zero_copy_only=False).astype(bool)
+    reported = pc.fill_null(pc.cast(table["label_time"], pa.int64()), 0).to_numpy()
+    normals = split.train.mask(times) & split.known_normal(times, reported, frauds)
+    return _Rows(
+        split, table.filter(pa.array(split.test.mask(times))), _matrix(table.filter(pa.array(normals)), artifact)
+    )
+
+
+def _day(moment_us: int) -> date:
+    return from_us(moment_us - moment_us % DAY_US).date()
+
+
+def _matrix(table: pa.Table, artifact: Artifact) -> NDArray[np.float32]:
+    columns = [table[name].to_numpy() for name in artifact.spec.names]
+    return np.column_stack(columns).astype(np.float32, copy=False)
+
+
+def _scores(artifact: Artifact, table: pa.Table) -> NDArray[np.float64]:
+    return Scorer(artifact).score(_matrix(table, artifact)).score.astype(np.float64)
+
+
+def _champion(path: Path | None, uri: str) -> Artifact | None:
+    if path is None:
+        if not uri:
+            return None
+        place = urlsplit(uri)
+        if place.scheme not in ("", "file"):
+            raise UsageError(
+                f"The champion {uri} is not on this machine.", "Fetch it, and pass its folder as champion."
+            )
+        path = Path(place.path)
+    return load_artifact(path)
+
+
+def _champion_scores(champion: Artifact | None, test: pa.Table) -> tuple[NDArray[np.float64] | None, str]:
+    """Its scores on the same rows, or why there are none: another feature may carry the same name."""
+    if champion is None:
+        return None, ""
+    missing = [name for name in champion.spec.names if name not in test.column_names]
+    if missing:
+        return None, f"it needs the features {', '.join(missing[:5])}"
+    return _scores(champion, test), ""
+
+
+def _write(evaluation: Path, document: dict[str, Any], tables: dict[str, pa.Table]) -> None:
+    with atomic_folder(evaluation) as folder:
+        write_json(folder / "metrics.json", document)
+        write_text(folder / "index.html", report(document, tables))
+        for name, table in tables.items():
+            pyarrow.csv.write_csv(table, folder / f"{name}.csv")
