@@ -1,0 +1,28 @@
+"""The data set against its expectations."""
+
+from kfp.dsl import HTML, Dataset, Input, Metrics, Output, component
+
+from components.image import IMAGE
+
+
+@component(base_image=IMAGE, install_kfp_package=False)
+def validate(
+    dataset: Input[Dataset],
+    report: Output[Dataset],
+    data_docs: Output[HTML],
+    metrics: Output[Metrics],
+    params: dict,
+    data_md5: str,
+):
+    """Hold the data against its expectations; a critical one that fails ends the run with exit code 3."""
+    import os
+    from pathlib import Path
+
+    from fraudline.steps import component as entry
+    from fraudline.steps.validate import validate as step
+
+    with entry.running("validate", os.environ):
+        result = step(dataset=Path(dataset.path), report=Path(report.path), params=entry.parameters(params, os.environ))
+    entry.show(Path(report.path) / "index.html", data_docs.path)
+    for name, value in entry.figures(result).items():
+        metrics.log_metric(name, value)

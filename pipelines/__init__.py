@@ -1,0 +1,1 @@
+"""Kubeflow pipelines, each with the YAML it compiles to beside it."""

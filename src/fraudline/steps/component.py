@@ -1,0 +1,87 @@
+"""What a Kubeflow component needs beside its step: parameters, errors as exit codes, and pages and curves to show.
+
+A component is a process of its own, so it is an entry point like the command line: this module turns its dict of
+parameters into :class:`~fraudline.steps.params.Params` and every error of ours into its exit code.
+"""
+
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fraudline.core import log as logs
+from fraudline.core.errors import FraudlineError
+from fraudline.core.files import read_json, write_json
+from fraudline.steps.params import Params
+
+RUN_ID = "MLFLOW_RUN_ID"
+ERROR_FILE = "FRAUDLINE_ERROR_FILE"
+CURVE_POINTS = 200
+
+
+def parameters(values: Mapping[str, Any], environment: Mapping[str, str]) -> Params:
+    """The parameters of a component; a run that the launcher injected is joined.
+
+    Args:
+        values: the pipeline parameter ``params``; Kubeflow makes every number a float.
+        environment: the process's environment.
+
+    Raises:
+        UsageError: a parameter is unknown or of the wrong type.
+    """
+    params = Params.parse(dict(values), "the pipeline parameter params")
+    run_id = environment.get(RUN_ID, "")
+    if run_id and not params.registry.run_id:
+        params = params.model_copy(update={"registry": params.registry.model_copy(update={"run_id": run_id})})
+    return params
+
+
+@contextmanager
+def running(step: str, environment: Mapping[str, str]) -> Iterator[None]:
+    """Log a step's events; end the process with the exit code of an error of ours, after naming problem and action.
+
+    A local run names a file in ``FRAUDLINE_ERROR_FILE``, where the error is left for it.
+    """
+    logs.configure()
+    log = logs.get_logger(__name__)
+    log.info("step.start", step=step)
+    try:
+        yield
+    except FraudlineError as error:
+        log.error("step.failed", step=step, problem=error.problem, action=error.action, exit_code=error.exit_code)
+        if environment.get(ERROR_FILE):
+            record = {"step": step, "error": type(error).__name__, "problem": error.problem, "action": error.action}
+            write_json(Path(environment[ERROR_FILE]), record)
+        sys.exit(error.exit_code)
+    log.info("step.done", step=step)
+
+
+def figures(values: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers among ``values``, as a metrics artifact takes them."""
+    return {k: float(v) for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+
+
+def show(page: Path, target: str) -> None:
+    """Copy a page of a step's folder to the artifact that the Kubeflow UI renders."""
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(page, target)
+
+
+def roc_curve(evaluation: Path) -> tuple[list[float], list[float], list[float]]:
+    """False positive rates, true positive rates and thresholds of ``roc.csv``, thinned to what a page can draw."""
+    import pyarrow.csv as pc
+
+    table = pc.read_csv(evaluation / "roc.csv")
+    columns = [table[name].to_pylist() for name in ("fpr", "tpr", "threshold")]
+    rows = [row for row in zip(*columns, strict=True) if None not in row and abs(row[2]) != float("inf")]
+    step = max(len(rows) // CURVE_POINTS, 1)
+    kept = rows[::step] + rows[-1:]
+    return [float(r[0]) for r in kept], [float(r[1]) for r in kept], [float(r[2]) for r in kept]
+
+
+def confusion(evaluation: Path) -> tuple[list[str], list[list[int]]]:
+    """Labels, and rows (actual) by columns (said), of the confusion matrix at the threshold."""
+    matrix = read_json(evaluation / "metrics.json")["confusion"]
+    return list(matrix["labels"]), [list(row) for row in matrix["matrix"]]
