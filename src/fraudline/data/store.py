@@ -28,7 +28,14 @@ _TRANSACTION_ENCODING = {
 _LABEL_ENCODING = {"transaction_id": "DELTA_BYTE_ARRAY", "label_time": "DELTA_BINARY_PACKED"}
 
 
-def write_dataset(folder: Path, transactions: pa.Table, labels: pa.Table, meta: Mapping[str, Any]) -> dict[str, Any]:
+def write_dataset(
+    folder: Path,
+    transactions: pa.Table,
+    labels: pa.Table,
+    meta: Mapping[str, Any],
+    *,
+    extra: Mapping[str, pa.Table] | None = None,
+) -> dict[str, Any]:
     """Write a data set in the place of ``folder``, atomically.
 
     Args:
@@ -36,6 +43,7 @@ def write_dataset(folder: Path, transactions: pa.Table, labels: pa.Table, meta: 
         transactions: rows of ``schema.TRANSACTIONS`` in any order.
         labels: rows of ``schema.LABELS`` in any order.
         meta: further keys of ``dataset.json`` (``name``, ``currency``, ``generator``).
+        extra: tables that the schema has no place for, written to ``extra/<name>.parquet``.
 
     Returns:
         What was written to ``dataset.json``.
@@ -66,6 +74,9 @@ def write_dataset(folder: Path, transactions: pa.Table, labels: pa.Table, meta: 
     with atomic_folder(folder) as temporary:
         _write_days(temporary / "transactions", transactions, day_numbers, _TRANSACTION_ENCODING)
         _write_days(temporary / "labels", labels, day_numbers_of(labels["label_time"]), _LABEL_ENCODING)
+        for name, table in (extra or {}).items():
+            (temporary / "extra").mkdir(exist_ok=True)
+            pq.write_table(table, temporary / "extra" / f"{name}.parquet", compression="zstd", compression_level=9)
         write_json(temporary / "dataset.json", summary)
     return summary
 

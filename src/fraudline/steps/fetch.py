@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -21,9 +21,7 @@ from fraudline.core.digest import files_under, md5_file
 from fraudline.core.errors import DataError, UnavailableError, UsageError
 from fraudline.core.files import atomic_folder, write_json
 from fraudline.core.log import get_logger
-
-if TYPE_CHECKING:
-    from fraudline.steps.params import Params
+from fraudline.steps.params import Params
 
 log = get_logger(__name__)
 _NAMED = 5
@@ -38,7 +36,7 @@ class Tracked(NamedTuple):
 
 
 def fetch(
-    *, data_dvc: Path, dataset: Path, params: "Params", repo: str = ".", revision: str = "", md5: str = ""
+    *, data_dvc: Path, dataset: Path, params: Params, repo: str = ".", revision: str = "", md5: str = ""
 ) -> dict[str, Any]:
     """Copy the data set that ``data_dvc`` names to ``dataset``, every byte verified.
 

@@ -1,0 +1,276 @@
+"""Reading a foreign file column by column, so that an error names the file, the row and the column.
+
+Rows are counted from 1, without a CSV's header.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from fraudline.core.clock import SECOND_US, to_us
+from fraudline.core.errors import SchemaError
+from fraudline.data.schema import CHANNELS
+
+_PICKLES = {".pkl", ".pickle", ".joblib"}
+_UNITS_US = {"s": SECOND_US, "ms": 1000, "us": 1}
+_TRUE = ("1", "true", "t", "yes", "y", "1.0")
+_FALSE = ("0", "false", "f", "no", "n", "0.0")
+
+
+class Column(NamedTuple):
+    """One column of a source file."""
+
+    file: Path
+    name: str
+    values: pa.ChunkedArray
+    rows: npt.NDArray[np.int64] | None = None
+    """Indexes in the file, when ``values`` are a part of it."""
+
+    def only(self, rows: npt.NDArray[np.int64]) -> "Column":
+        """The part of the column at these indexes."""
+        return self._replace(values=self.values.take(pa.array(rows)), rows=rows)
+
+    def error(self, row: int, expected: str) -> SchemaError:
+        """The error for the value at index ``row`` (from 0)."""
+        found = self.values[row].as_py()
+        shown = "nothing" if found is None else repr(found)
+        row = row if self.rows is None else int(self.rows[row])
+        return SchemaError(
+            f"{self.file}: row {row + 1}, column {self.name}: found {shown}, expected {expected}.",
+            "Correct the row; the data folder was not changed.",
+        )
+
+
+def read_source(file: Path) -> pa.Table:
+    """All columns of a CSV (as strings, empty is null) or parquet file.
+
+    Raises:
+        SchemaError: it is a pickle, or not readable; a CSV row with another number of fields is named.
+    """
+    if file.suffix.lower() in _PICKLES:
+        raise SchemaError(
+            f"{file} is a pickle, which can run code when it is opened.",
+            "Convert it where you trust it: pandas.read_pickle(file).to_parquet(...).",
+        )
+    try:
+        if file.suffix.lower() in (".parquet", ".pq"):
+            return pq.read_table(file, partitioning=None)
+        return _read_csv(file)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise SchemaError(f"{file} cannot be read: {error}.", "Give a CSV or a parquet file.") from error
+
+
+def _read_csv(file: Path) -> pa.Table:
+    wrong: list[Any] = []
+
+    def note(row: Any) -> str:
+        wrong.append(row)
+        return "skip"
+
+    with pa_csv.open_csv(file, read_options=pa_csv.ReadOptions(use_threads=False)) as head:
+        names = head.schema.names
+    table = pa_csv.read_csv(
+        file,
+        read_options=pa_csv.ReadOptions(use_threads=False),
+        parse_options=pa_csv.ParseOptions(invalid_row_handler=note),
+        convert_options=pa_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+        ),
+    )
+    if wrong:
+        first = wrong[0]
+        raise SchemaError(
+            f"{file}: row {first.number - 1}: found {first.actual_columns} fields, expected {first.expected_columns}.",
+            "Correct the row; the data folder was not changed.",
+        )
+    return table
+
+
+def column(file: Path, table: pa.Table, name: str) -> Column:
+    """A column by name.
+
+    Raises:
+        SchemaError: there is none, or the file has no row.
+    """
+    if name not in table.column_names:
+        raise SchemaError(
+            f"{file} has no column {name}; it has {', '.join(table.column_names)}.", "Give a file that has it."
+        )
+    if table.num_rows == 0:
+        raise SchemaError(f"{file} has no row.", "Give a file with transactions.")
+    return Column(file, name, table[name])
+
+
+def whole_numbers(source: Column) -> npt.NDArray[np.int64]:
+    """Integers (n,) int64; a float that is whole passes."""
+
+    def convert(values: pa.ChunkedArray) -> pa.ChunkedArray:
+        numbers = values.cast(pa.float64()) if pa.types.is_string(values.type) else values
+        return numbers.cast(pa.int64())
+
+    return _converted(source, convert, "a whole number")
+
+
+def decimals(source: Column) -> npt.NDArray[np.float64]:
+    """Finite numbers (n,) float64."""
+    numbers: npt.NDArray[np.float64] = _converted(source, lambda values: values.cast(pa.float64()), "a number")
+    _refuse(source, ~np.isfinite(numbers), "a finite number")
+    return numbers
+
+
+def optional_decimals(source: Column, low: float, high: float) -> pa.Array:
+    """Numbers in ``[low, high]`` or null: float32."""
+    expected = f"a number from {low:g} to {high:g} or nothing"
+    numbers = _convert(source, lambda values: values.cast(pa.float64()), expected)
+    inside = pc.and_(pc.greater_equal(numbers, low), pc.less_equal(numbers, high))
+    _refuse(source, ~pc.fill_null(inside, True).to_numpy(), expected)
+    return pc.cast(numbers, pa.float32()).combine_chunks()
+
+
+def strings(source: Column, pattern: str = "", expected: str = "a text") -> pa.Array:
+    """Texts (n,), whole numbers written without decimals, none empty; each matches ``pattern``."""
+    texts = optional_strings(source, pattern, expected)
+    _refuse(source, texts.is_null().to_numpy(zero_copy_only=False), expected)
+    return texts
+
+
+def optional_strings(source: Column, pattern: str = "", expected: str = "a text or nothing") -> pa.Array:
+    """Texts (n,) or null; each matches ``pattern``."""
+    texts = _convert(source, lambda values: values.cast(pa.string()), expected)
+    if pattern:
+        fits = pc.match_substring_regex(texts, f"^(?:{pattern})$")
+        _refuse(source, ~pc.fill_null(fits, True).to_numpy(), expected)
+    return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+
+
+def translated(source: Column, values: dict[str, str]) -> Column:
+    """The column with each value replaced by its translation.
+
+    Raises:
+        SchemaError: a value has no translation.
+    """
+    texts = optional_strings(source)
+    place = pc.index_in(texts, value_set=pa.array(list(values)))
+    unknown = pc.and_(place.is_null(), pc.is_valid(texts))
+    _refuse(source, unknown.to_numpy(zero_copy_only=False), f"one of {', '.join(values)}")
+    return source._replace(values=pa.chunked_array([pa.array(list(values.values())).take(place)]))
+
+
+def booleans(source: Column) -> npt.NDArray[np.bool_]:
+    """Truth values (n,): booleans, or 1/0, true/false, yes/no."""
+    texts = pc.utf8_lower(optional_strings(source))
+    known = pc.is_in(texts, value_set=pa.array(_TRUE + _FALSE))
+    _refuse(source, ~known.to_numpy(zero_copy_only=False), "true or false")
+    result: npt.NDArray[np.bool_] = pc.is_in(texts, value_set=pa.array(_TRUE)).to_numpy(zero_copy_only=False)
+    return result
+
+
+def channels(source: Column) -> pa.Array:
+    """Texts (n,) of ``schema.CHANNELS``."""
+    return strings(source, "|".join(CHANNELS), f"one of {', '.join(CHANNELS)}")
+
+
+def times(source: Column, *, pattern: str = "", unit: str = "", zone: str = "UTC") -> npt.NDArray[np.int64]:
+    """Microseconds since the epoch (n,), int64.
+
+    Args:
+        source: timestamps, texts, or numbers.
+        pattern: strptime pattern of texts; ISO 8601 when empty.
+        unit: ``s``, ``ms`` or ``us`` since the epoch, for numbers.
+        zone: IANA zone of times that carry no offset.
+    """
+    if unit:
+        return np.round(decimals(source) * _UNITS_US[unit]).astype(np.int64)
+    if pa.types.is_timestamp(source.values.type):
+        stamps = source.values if source.values.type.tz else _in_zone(source.values, zone)
+        return _converted(source, lambda _: stamps.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()), "a time")
+    texts = strings(source, expected="a time")
+    return _parse_times(source, texts, pattern, ZoneInfo(zone))
+
+
+def _in_zone(values: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:
+    return pc.assume_timezone(values, zone, ambiguous="earliest", nonexistent="earliest")
+
+
+def _parse_times(source: Column, texts: pa.Array, pattern: str, zone: ZoneInfo) -> npt.NDArray[np.int64]:
+    result = np.empty(len(texts), dtype=np.int64)
+    for row, text in enumerate(texts.to_pylist()):
+        try:
+            moment = datetime.strptime(text, pattern) if pattern else datetime.fromisoformat(text)  # noqa: DTZ007
+        except ValueError as error:
+            raise source.error(row, f"a time like {pattern or '2026-01-31T12:30:00+00:00'}") from error
+        result[row] = to_us(moment if moment.tzinfo else moment.replace(tzinfo=zone))
+    return result
+
+
+def unique(source: Column, values: Iterable[Any]) -> None:
+    """Refuse a value that was there before.
+
+    Raises:
+        SchemaError: naming the second row.
+    """
+    seen: set[Any] = set()
+    for row, value in enumerate(values):
+        if value in seen:
+            raise source.error(row, "a value that no earlier row has")
+        seen.add(value)
+
+
+def refuse(source: Column, wrong: npt.NDArray[np.bool_], expected: str) -> None:
+    """Raise for the first row where ``wrong`` (n,) holds.
+
+    Raises:
+        SchemaError: naming that row.
+    """
+    _refuse(source, wrong, expected)
+
+
+def _refuse(source: Column, wrong: npt.NDArray[np.bool_], expected: str) -> None:
+    if wrong.any():
+        raise source.error(int(np.argmax(wrong)), expected)
+
+
+def _converted(source: Column, convert: Callable[[pa.ChunkedArray], Any], expected: str) -> npt.NDArray[Any]:
+    if source.values.null_count:
+        _refuse(source, source.values.is_null().to_numpy(), expected)
+    result: npt.NDArray[Any] = _convert(source, convert, expected).to_numpy()
+    return result
+
+
+def _convert(source: Column, convert: Callable[[pa.ChunkedArray], Any], expected: str) -> Any:
+    try:
+        return convert(source.values)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise source.error(_first_failure(source.values, convert), expected) from error
+
+
+def _first_failure(values: pa.ChunkedArray, convert: Callable[[pa.ChunkedArray], Any]) -> int:
+    """Index of the first value that cannot be converted, by bisection."""
+    good, bad = 0, len(values)
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        try:
+            convert(values.slice(good, middle - good))
+            good = middle
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            bad = middle
+    return good
+
+
+def plain_name(name: str) -> str:
+    """A file's stem as a data set name: lower case, digits and dashes.
+
+    >>> plain_name("My Bank_2026")
+    'my-bank-2026'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "imported"
