@@ -40,6 +40,7 @@ class KafkaPythonTransport:
         self._connection = connection
         self._topic = connection.topic
         self._listener = _Epochs()
+        self._polled_epoch = 0
         self._recoveries = 0
         self._membership: Any = None
         self._reader: Any = None
@@ -49,8 +50,8 @@ class KafkaPythonTransport:
 
     @property
     def epoch(self) -> int:
-        """See the protocol."""
-        return int(self._listener.count) + self._recoveries
+        """See the protocol; as of the last :meth:`poll`, because rebalances happen on another thread."""
+        return self._polled_epoch + self._recoveries
 
     def assignment(self) -> frozenset[int]:
         """See the protocol."""
@@ -63,9 +64,10 @@ class KafkaPythonTransport:
         committed under the generation that owned the records, and the broker refuses them when it has passed.
         """
         with _translated():
-            before = self._consumer.group_metadata(), self.epoch
+            before = self._consumer.group_metadata(), self._listener.count
             fetched = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
-            after = self._consumer.group_metadata(), self.epoch
+            after = self._consumer.group_metadata(), self._listener.count
+            self._polled_epoch = after[1]
             if not fetched:
                 return []
             if before != after:

@@ -108,7 +108,7 @@ class Transport(Protocol):
         ...
 
     def read(self, partition: int, start: int, end: int) -> Iterator[list[Record]]:
-        """The committed records of ``[start, end)`` of a partition, apart from the group; later where the log begins later.
+        """The committed records of ``[start, end)`` of a partition, apart from the group; fewer where the log is cut.
 
         Raises:
             UnavailableError: the records did not come in time.

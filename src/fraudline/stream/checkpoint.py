@@ -1,0 +1,123 @@
+"""Checkpoints: the feature state of one partition and the offset it stands at, in one file, written atomically.
+
+    store = CheckpointStore(Path("build/checkpoints"), group="fraudline", topic="transactions")
+    store.save(Checkpoint(partition=0, next_offset=1200, ...))
+    store.load(0)
+
+A file is a magic line, the length of a JSON header (8 bytes, little-endian), the header, the state, and
+the SHA-256 of everything before (32 bytes). A checkpoint saves time and never decides anything: whatever is missing,
+damaged or of another model is left aside, and the state is built again from the log.
+"""
+
+import hashlib
+import re
+import struct
+from pathlib import Path
+
+import msgspec
+
+from fraudline.core.errors import StateError, UsageError
+from fraudline.core.files import atomic_file
+
+FORMAT = 1
+_MAGIC = b"FRAUDLINE-CHECKPOINT\n"
+_LENGTH = struct.Struct("<Q")
+_DIGEST_BYTES = 32
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
+_ACTION = "Nothing to do: the state is built again from the log."
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Feature state that contains every record before ``next_offset``.
+
+    Attributes:
+        partition: of the topic ``transactions``.
+        next_offset: the first record that the state does not contain; never above the committed offset.
+        last_digest: SHA-256 of the value of the last record taken, and of its offset: tells this log from another of
+            the same name. Empty when no record was taken.
+        spec_version: the feature specification of the state.
+        profile_version: the merchant tables in use when it was written (the state does not depend on them).
+        written_at: microseconds since the epoch.
+        state: what :meth:`fraudline.features.engine.FeatureEngine.snapshot` gave.
+    """
+
+    partition: int
+    next_offset: int
+    last_digest: str
+    last_offset: int
+    spec_version: str
+    profile_version: str
+    written_at: int
+    state: bytes = b""
+    format: int = FORMAT
+
+
+def record_digest(offset: int, value: bytes | None) -> str:
+    """What a checkpoint remembers of the last record it contains."""
+    return hashlib.sha256(f"{offset}:".encode() + (value or b"")).hexdigest()
+
+
+class CheckpointStore:
+    """Checkpoints of one group and topic in a folder, one file a partition.
+
+    Args:
+        folder: a local or mounted folder, shared by the group's workers where they share partitions.
+        group: consumer group.
+        topic: the topic whose state it is.
+    """
+
+    def __init__(self, folder: Path, *, group: str, topic: str) -> None:
+        for name in (group, topic):
+            if not _NAME.fullmatch(name):
+                raise UsageError(f"{name!r} cannot name a checkpoint.", "Use letters, digits, dot, dash, underscore.")
+        self._folder = folder / group
+        self._topic = topic
+
+    def path(self, partition: int) -> Path:
+        """The file of a partition."""
+        return self._folder / f"{self._topic}-{partition}.checkpoint"
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint in the place of the partition's earlier one, whole or not at all."""
+        header = msgspec.json.encode(msgspec.structs.replace(checkpoint, state=b""))
+        head = _MAGIC + _LENGTH.pack(len(header)) + header
+        digest = hashlib.sha256(head)
+        digest.update(checkpoint.state)
+        with atomic_file(self.path(checkpoint.partition)) as temporary, temporary.open("wb") as file:
+            file.write(head)
+            file.write(checkpoint.state)
+            file.write(digest.digest())
+
+    def load(self, partition: int) -> Checkpoint | None:
+        """The checkpoint of a partition; None where there is none.
+
+        Raises:
+            StateError: the file is damaged, of another format, or of another partition.
+        """
+        path = self.path(partition)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StateError(f"{path} cannot be read: {error.strerror}.", _ACTION) from error
+        checkpoint = _parse(content, path)
+        if checkpoint.partition != partition:
+            raise StateError(f"{path} is of partition {checkpoint.partition}.", _ACTION)
+        return checkpoint
+
+
+def _parse(content: bytes, path: Path) -> Checkpoint:
+    body = memoryview(content)[:-_DIGEST_BYTES]
+    start = len(_MAGIC) + _LENGTH.size
+    whole = len(body) >= start and hashlib.sha256(body).digest() == content[-_DIGEST_BYTES:]
+    if not whole or bytes(body[: len(_MAGIC)]) != _MAGIC:
+        raise StateError(f"{path} is damaged or no checkpoint.", _ACTION)
+    end = start + _LENGTH.unpack_from(body, len(_MAGIC))[0]
+    try:
+        header = msgspec.json.decode(body[start:end], type=Checkpoint)
+    except msgspec.MsgspecError as error:
+        raise StateError(f"{path} has a header that cannot be read: {error}.", _ACTION) from error
+    if header.format != FORMAT:
+        raise StateError(f"{path} is of format {header.format}, not {FORMAT}.", _ACTION)
+    return msgspec.structs.replace(header, state=bytes(body[end:]))

@@ -1,0 +1,82 @@
+"""What the worker tells Prometheus: one prefix, base units, the labels ``model`` and ``version`` and no others."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from fraudline.core.errors import UsageError
+
+_LABELS = ("model", "version")
+_LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_SCORE = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0)
+_BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+
+
+class StreamMetrics:
+    """The worker's metrics in a registry of their own.
+
+    Args:
+        model: the model's name, the label ``model``.
+    """
+
+    def __init__(self, model: str) -> None:
+        self.registry = registry = CollectorRegistry()
+        self._model = model
+        self._server: Any = None
+        self.transactions = Counter("fraudline_transactions", "Records read and committed.", registry=registry)
+        self.dead_letters = Counter("fraudline_dead_letters", "Records that hold no transaction.", registry=registry)
+        self.recoveries = Counter("fraudline_recoveries", "Batches given up and read again.", registry=registry)
+        self.lag = Gauge("fraudline_lag_records", "Records of the owned partitions not yet read.", registry=registry)
+        self.checkpoint_age = Gauge(
+            "fraudline_checkpoint_age_seconds", "Age of the oldest checkpoint of an owned partition.", registry=registry
+        )
+        self.batch = Histogram(
+            "fraudline_batch_records", "Records a Kafka transaction.", buckets=_BATCH, registry=registry
+        )
+        self._decisions = Counter("fraudline_decisions", "Decisions committed.", _LABELS, registry=registry)
+        self._alerts = Counter("fraudline_alerts", "Decisions other than allow.", _LABELS, registry=registry)
+        self._latency = Histogram(
+            "fraudline_decision_latency_seconds",
+            "From the append of a transaction to the commit of its decision.",
+            _LABELS,
+            buckets=_LATENCY,
+            registry=registry,
+        )
+        self._score = Histogram(
+            "fraudline_score", "Scores, high = anomalous.", _LABELS, buckets=_SCORE, registry=registry
+        )
+
+    def decided(
+        self, versions: Sequence[str], scores: Sequence[float], decisions: Sequence[str], latencies: Sequence[float]
+    ) -> None:
+        """Count decisions: one entry a row; ``latencies`` in seconds."""
+        for version in dict.fromkeys(versions):
+            rows = [i for i, other in enumerate(versions) if other == version]
+            labels = (self._model, version)
+            latency, score = self._latency.labels(*labels), self._score.labels(*labels)
+            for i in rows:
+                latency.observe(latencies[i])
+                score.observe(scores[i])
+            self._decisions.labels(*labels).inc(len(rows))
+            self._alerts.labels(*labels).inc(sum(decisions[i] != "allow" for i in rows))
+
+    def serve(self, host: str, port: int) -> None:
+        """Answer ``/metrics`` on ``host:port``; port 0 serves nothing.
+
+        Raises:
+            UsageError: the port is taken.
+        """
+        if port == 0:
+            return
+        try:
+            self._server = start_http_server(port, addr=host, registry=self.registry)[0]
+        except OSError as error:
+            raise UsageError(f"Metrics cannot bind {host}:{port}: {error.strerror}.", "Choose another port.") from error
+
+    def close(self) -> None:
+        """Stop answering."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None

@@ -1,0 +1,168 @@
+"""The feature state of one partition: restored from a checkpoint, replayed silently, advanced in offset order."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraudline.core.clock import now_us
+from fraudline.core.errors import MessageError, StateError
+from fraudline.core.log import get_logger
+from fraudline.features.columns import columns_from_messages
+from fraudline.features.engine import FeatureEngine
+from fraudline.stream.checkpoint import Checkpoint, CheckpointStore, record_digest
+from fraudline.stream.messages import Decoder, Transaction
+from fraudline.stream.transport import Record, Transport
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """What records of one partition gave.
+
+    Attributes:
+        records: those that hold a transaction, in offset order.
+        transactions: one a record of ``records``.
+        features: (n, d) float32, one row a transaction.
+        bad: records that hold none, each with the reason.
+    """
+
+    records: list[Record]
+    transactions: list[Transaction]
+    features: NDArray[np.float32]
+    bad: list[tuple[Record, str]]
+
+
+class PartitionState:
+    """State that contains exactly the records before ``next_offset``.
+
+    Args:
+        partition: of the topic ``transactions``.
+        engines: makes an engine without state.
+        decoder: the one that decides which records are bad.
+        transport: reads the log for replays.
+        store: where checkpoints are; None for none.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        *,
+        engines: Callable[[], FeatureEngine],
+        decoder: Decoder,
+        transport: Transport,
+        store: CheckpointStore | None,
+    ) -> None:
+        self.partition = partition
+        self.next_offset = 0
+        self.saved_at_us = now_us()
+        self._engines = engines
+        self._decoder = decoder
+        self._transport = transport
+        self._store = store
+        self._engine: FeatureEngine | None = None
+        self._last: tuple[int, str] = (-1, "")
+        self._last_value: bytes | None = None
+
+    def align(self, offset: int) -> None:
+        """Bring the state to ``offset``, the first record about to be processed, producing nothing.
+
+        A state that is behind is replayed forward. One that is ahead took records of a batch that was not committed:
+        it is dropped and built again from the checkpoint.
+
+        Raises:
+            UnavailableError: the log cannot be read.
+        """
+        if self._engine is None or self.next_offset > offset:
+            self._restore(offset)
+        if self.next_offset < offset:
+            self._replay(offset)
+
+    def advance(self, records: Sequence[Record]) -> Advanced:
+        """Decode records and advance the state by the good ones, in order."""
+        good, transactions, bad = [], [], []
+        for record in records:
+            try:
+                transaction = self._decoder.decode(record.value)
+            except MessageError as error:
+                bad.append((record, error.problem))
+            else:
+                good.append(record)
+                transactions.append(transaction)
+        if self._engine is None:
+            self._engine = self._engines()
+        features = self._engine.advance(columns_from_messages(transactions))
+        last = records[-1]
+        self.next_offset = last.offset + 1
+        self._last = (last.offset, "")
+        self._last_value = last.value
+        return Advanced(good, transactions, features, bad)
+
+    def save(self) -> None:
+        """Write a checkpoint; call it only when ``next_offset`` is committed.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        if self._store is None or self._engine is None:
+            return
+        offset, digest = self._last
+        if offset >= 0 and not digest:
+            self._last = (offset, record_digest(offset, self._last_value))
+        self.saved_at_us = now_us()
+        self._store.save(
+            Checkpoint(
+                partition=self.partition,
+                next_offset=self.next_offset,
+                last_offset=self._last[0],
+                last_digest=self._last[1],
+                spec_version=self._engine.spec.version,
+                profile_version=self._engine.profile_version,
+                written_at=self.saved_at_us,
+                state=self._engine.snapshot(),
+            )
+        )
+
+    def _restore(self, limit: int) -> None:
+        self._engine, self.next_offset, self._last = self._engines(), 0, (-1, "")
+        if self._store is None:
+            return
+        try:
+            checkpoint = self._store.load(self.partition)
+            if checkpoint is None:
+                return
+            self._check(checkpoint, limit)
+            self._engine.restore(checkpoint.state)
+        except StateError as error:
+            log.warning("checkpoint.refused", partition=self.partition, problem=error.problem)
+            return
+        self.next_offset = checkpoint.next_offset
+        self._last = (checkpoint.last_offset, checkpoint.last_digest)
+        log.info(
+            "checkpoint.loaded", partition=self.partition, next_offset=self.next_offset, behind=limit - self.next_offset
+        )
+
+    def _check(self, checkpoint: Checkpoint, limit: int) -> None:
+        if checkpoint.next_offset > limit:
+            problem = f"The checkpoint stands at {checkpoint.next_offset}, but only {limit} is committed."
+            raise StateError(problem, "The state is built again from the log.")
+        offset = checkpoint.last_offset
+        if offset < self._transport.beginning(self.partition):
+            return
+        found = [r for records in self._transport.read(self.partition, offset, offset + 1) for r in records]
+        if not found or record_digest(offset, found[0].value) != checkpoint.last_digest:
+            problem = f"The checkpoint's last record {offset} is not in this log."
+            raise StateError(problem, "The state is built again from the log.")
+
+    def _replay(self, end: int) -> None:
+        start, count = self.next_offset, 0
+        first = self._transport.beginning(self.partition)
+        if first > start:
+            log.warning("state.incomplete", partition=self.partition, wanted=start, log_begins=first)
+        for records in self._transport.read(self.partition, start, end):
+            self.advance(records)
+            count += len(records)
+        self.next_offset = end
+        log.info("state.replayed", partition=self.partition, records=count, start=start, end=end)

@@ -1,0 +1,102 @@
+"""Creates the worker's topics where they are missing."""
+
+from typing import Any
+
+from fraudline.core.errors import UnavailableError
+from fraudline.core.log import get_logger
+from fraudline.stream.params import StreamParams, Topics
+
+log = get_logger(__name__)
+
+_TIMEOUT_S = 10.0
+_MOCK_CLUSTER = "mockCluster"
+_DEAD_LETTER_BYTES = 4 << 20
+_ACTION = "Check the broker's address and that it runs."
+
+
+def ensure_topics(params: StreamParams) -> dict[str, int]:
+    """Create the topics that are missing; an existing one stays as it is.
+
+    ``transactions`` and ``decisions`` carry the broker's time of append, which latency is measured by. A dead letter
+    carries a record as it came plus headers, so its topic takes larger records than any other.
+
+    Returns:
+        Partitions a topic.
+
+    Raises:
+        UnavailableError: the broker does not answer, or refuses.
+    """
+    wanted = _wanted(params.topics)
+    found = _confluent(params, wanted) if params.transport == "confluent" else _kafka_python(params, wanted)
+    log.debug("topics.ready", **{name.replace(".", "_"): count for name, count in found.items()})
+    return found
+
+
+def _wanted(topics: Topics) -> dict[str, dict[str, str]]:
+    append_time = {"message.timestamp.type": "LogAppendTime"}
+    return {
+        topics.transactions: append_time,
+        topics.decisions: append_time,
+        topics.alerts: {},
+        topics.dead_letters: {"max.message.bytes": str(_DEAD_LETTER_BYTES)},
+    }
+
+
+def _kafka_python(params: StreamParams, wanted: dict[str, dict[str, str]]) -> dict[str, int]:
+    from kafka import KafkaAdminClient
+    from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+    try:
+        admin = KafkaAdminClient(bootstrap_servers=params.bootstrap.split(","), metrics_enabled=False)
+        try:
+            missing = set(wanted) - set(admin.list_topics())
+            for name in sorted(missing):
+                options = {
+                    "num_partitions": params.topics.partitions,
+                    "replication_factor": params.topics.replication,
+                    "configs": wanted[name],
+                }
+                try:
+                    admin.create_topics({name: options})
+                except TopicAlreadyExistsError:
+                    log.debug("topic.exists", name=name)  # another worker was quicker
+            admin.wait_for_topics(list(wanted))
+            return {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics(list(wanted))}
+        finally:
+            admin.close()
+    except KafkaError as error:
+        raise UnavailableError(f"Topics cannot be made: {type(error).__name__}: {error}.", _ACTION) from error
+
+
+def _confluent(params: StreamParams, wanted: dict[str, dict[str, str]]) -> dict[str, int]:
+    from confluent_kafka import KafkaException, Producer
+    from confluent_kafka.admin import AdminClient
+
+    settings = {"bootstrap.servers": params.bootstrap, "log_level": 2}
+    try:
+        admin = AdminClient(settings)
+        cluster = admin.list_topics(timeout=_TIMEOUT_S)
+        if str(cluster.cluster_id).startswith(_MOCK_CLUSTER):
+            # The mock creates a topic when a producer asks for it, and knows no other way.
+            asker = Producer(settings)
+            return {name: len(asker.list_topics(name, _TIMEOUT_S).topics[name].partitions) for name in wanted}
+        _create(admin, params.topics, {name: wanted[name] for name in set(wanted) - set(cluster.topics)})
+        topics = admin.list_topics(timeout=_TIMEOUT_S).topics
+        return {name: len(topics[name].partitions) for name in wanted if name in topics}
+    except KafkaException as error:
+        raise UnavailableError(f"Topics cannot be made: {error.args[0]}.", _ACTION) from error
+
+
+def _create(admin: Any, topics: Topics, missing: dict[str, dict[str, str]]) -> None:
+    from confluent_kafka import KafkaError, KafkaException
+    from confluent_kafka.admin import NewTopic
+
+    if not missing:
+        return
+    new = [NewTopic(name, topics.partitions, topics.replication, config=config) for name, config in missing.items()]
+    for future in admin.create_topics(new, request_timeout=_TIMEOUT_S).values():
+        try:
+            future.result(_TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise

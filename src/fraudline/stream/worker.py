@@ -1,0 +1,259 @@
+"""The worker: consume, advance features, score, decide, and append it all with the offsets in one Kafka transaction.
+
+    run_worker(params, model_dir=Path("store/<digest>"), profiles_dir=Path("build/profiles"), stop=stop_on_signals())
+
+Output is exactly-once by the transaction, state by the replay: whatever fails, the worker goes back to the committed
+offsets and builds the state of the partitions concerned again, as a restart would.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from itertools import groupby
+from pathlib import Path
+
+from fraudline.core.errors import FraudlineError, UnavailableError
+from fraudline.core.log import get_logger
+from fraudline.features.columns import columns_from_messages
+from fraudline.features.engine import FeatureEngine
+from fraudline.features.profiles import ProfileTable
+from fraudline.model.artifact import Artifact, load_artifact
+from fraudline.stream.batch import BatchReport, Judge
+from fraudline.stream.checkpoint import CheckpointStore
+from fraudline.stream.messages import Decoder
+from fraudline.stream.metrics import StreamMetrics
+from fraudline.stream.params import StreamParams
+from fraudline.stream.partition import PartitionState
+from fraudline.stream.scoring import open_scoring
+from fraudline.stream.transport import Connection, FencedError, Record, Transport, open_transport
+
+log = get_logger(__name__)
+
+_BACKOFF_S = 0.2
+_BACKOFF_MOST_S = 10.0
+_TICK_S = 1.0
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set: the batch in hand is committed, then the worker ends. Main thread only."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def run_worker(
+    params: StreamParams,
+    *,
+    model_dir: Path,
+    profiles_dir: Path | None = None,
+    expected_digest: str | None = None,
+    stop: threading.Event | None = None,
+    on_batch: Callable[[BatchReport], None] | None = None,
+    on_ready: Callable[[], None] | None = None,
+) -> int:
+    """Score the stream until ``stop`` is set; then commit the batch in hand, write checkpoints and leave.
+
+    Args:
+        params: where and how.
+        model_dir: the artifact; verified before use. In endpoint mode it gives the feature specification.
+        profiles_dir: daily merchant tables; None when there are none.
+        expected_digest: the digest that the artifact must have.
+        stop: ends the worker; None to run until an error.
+        on_batch: called after each committed batch.
+        on_ready: called once, when the worker has joined its group.
+
+    Returns:
+        Records committed.
+
+    Raises:
+        ArtifactError: the artifact is not what it says.
+        FencedError: another worker runs under the same ``worker_id``.
+        UnavailableError: broker or endpoint stayed away through ``params.recoveries`` attempts.
+    """
+    artifact = load_artifact(model_dir, expected_digest)
+    profiles = ProfileTable.load(profiles_dir, artifact.spec) if profiles_dir is not None else None
+    metrics = StreamMetrics(params.endpoint_model if params.endpoint else artifact.meta.name)
+    metrics.serve(params.metrics_host, params.metrics_port)
+    with closing(metrics), closing(open_scoring(params, artifact)) as scoring:
+        judge = Judge(artifact, scoring, params, profiles.version if profiles is not None else "")
+        _warm(artifact, profiles)
+        with closing(open_transport(params.transport, _connection(params))) as transport:
+            worker = Worker(
+                params=params,
+                artifact=artifact,
+                profiles=profiles,
+                judge=judge,
+                transport=transport,
+                metrics=metrics,
+            )
+            return worker.run(stop or threading.Event(), on_batch, on_ready)
+
+
+class Worker:
+    """One member of the group. Use :func:`run_worker`."""
+
+    def __init__(
+        self,
+        *,
+        params: StreamParams,
+        artifact: Artifact,
+        profiles: ProfileTable | None,
+        judge: Judge,
+        transport: Transport,
+        metrics: StreamMetrics,
+    ) -> None:
+        self._params = params
+        self._artifact = artifact
+        self._profiles = profiles
+        self._judge = judge
+        self._transport = transport
+        self._metrics = metrics
+        self._decoder = Decoder(artifact.spec.currencies)
+        self._store = (
+            CheckpointStore(Path(params.checkpoint_dir), group=params.group, topic=params.topics.transactions)
+            if params.checkpoint_dir
+            else None
+        )
+        self._states: dict[int, PartitionState] = {}
+        self._aligned: set[int] = set()
+        self._epoch = -1
+        self._failures = 0
+        self._saved = self._ticked = time.monotonic()
+
+    def run(
+        self,
+        stop: threading.Event,
+        on_batch: Callable[[BatchReport], None] | None = None,
+        on_ready: Callable[[], None] | None = None,
+    ) -> int:
+        """See :func:`run_worker`."""
+        total = 0
+        log.info("worker.started", worker_id=self._params.worker_id, model_version=self._artifact.version)
+        while not stop.is_set():
+            try:
+                report = self._step()
+            except FencedError:
+                raise
+            except UnavailableError as error:
+                self._recover(error, stop)
+                continue
+            if on_ready is not None and self._transport.assignment():
+                on_ready()
+                on_ready = None
+            if report is not None:
+                total += report.records
+                if on_batch is not None:
+                    on_batch(report)
+            self._housekeep()
+        self._save()
+        log.info("worker.stopped", worker_id=self._params.worker_id, records=total)
+        return total
+
+    def _step(self) -> BatchReport | None:
+        """One transaction: poll, align, advance, judge, commit."""
+        records = self._transport.poll(self._params.max_batch, self._params.poll_s)
+        if not records:
+            return None
+        if self._transport.epoch != self._epoch:
+            self._epoch = self._transport.epoch
+            self._aligned.clear()
+        advanced = []
+        for partition, part in _by_partition(records):
+            state = self._state(partition)
+            if partition not in self._aligned:
+                state.align(part[0].offset)
+            self._aligned.add(partition)
+            advanced.append(state.advance(part))
+        judged = self._judge.judge(advanced)
+        offsets = {record.partition: record.offset + 1 for record in records}
+        self._transport.transact(judged.outputs, offsets)
+        self._failures = 0
+        report = judged.report(len(records), time.time() * 1000)
+        self._count(report)
+        return report
+
+    def _state(self, partition: int) -> PartitionState:
+        if partition not in self._states:
+            self._states[partition] = PartitionState(
+                partition,
+                engines=lambda: FeatureEngine(self._artifact.spec, self._profiles),
+                decoder=self._decoder,
+                transport=self._transport,
+                store=self._store,
+            )
+        return self._states[partition]
+
+    def _recover(self, error: FraudlineError, stop: threading.Event) -> None:
+        """Go back to the committed offsets; states that ran ahead are built again when their records come."""
+        self._failures += 1
+        self._metrics.recoveries.inc()
+        log.warning("worker.recovering", attempt=self._failures, problem=error.problem)
+        if self._failures > self._params.recoveries:
+            raise error
+        self._aligned.clear()
+        stop.wait(min(_BACKOFF_S * 2 ** (self._failures - 1), _BACKOFF_MOST_S))
+        try:
+            self._transport.recover()
+        except FencedError:
+            raise
+        except UnavailableError as again:
+            if not stop.is_set():
+                self._recover(again, stop)
+
+    def _housekeep(self) -> None:
+        now = time.monotonic()
+        if now - self._saved >= self._params.checkpoint_s:
+            self._save()
+        if now - self._ticked >= _TICK_S:
+            self._ticked = now
+            self._metrics.lag.set(self._transport.lag())
+            owned = [self._states[p].saved_at_us for p in self._aligned if p in self._states]
+            self._metrics.checkpoint_age.set(max(0.0, time.time() - min(owned) / 1e6) if owned else 0.0)
+
+    def _save(self) -> None:
+        """Checkpoint the owned partitions whose state stands at a committed offset; forget the others."""
+        self._saved = time.monotonic()
+        owned = self._transport.assignment()
+        self._states = {partition: state for partition, state in self._states.items() if partition in owned}
+        for partition in self._aligned & owned:
+            try:
+                self._states[partition].save()
+            except OSError as error:
+                log.warning("checkpoint.not_written", partition=partition, problem=str(error))
+
+    def _count(self, report: BatchReport) -> None:
+        self._metrics.transactions.inc(report.records)
+        self._metrics.dead_letters.inc(report.dead_letters)
+        self._metrics.batch.observe(report.records)
+        decisions = report.decisions
+        self._metrics.decided(
+            [decision.model_version for decision in decisions],
+            [decision.score for decision in decisions],
+            [decision.decision for decision in decisions],
+            report.latencies_s,
+        )
+
+
+def _by_partition(records: Sequence[Record]) -> Iterator[tuple[int, list[Record]]]:
+    ordered = sorted(records, key=lambda record: (record.partition, record.offset))
+    for partition, part in groupby(ordered, key=lambda record: record.partition):
+        yield partition, list(part)
+
+
+def _warm(artifact: Artifact, profiles: ProfileTable | None) -> None:
+    """Compile the kernel before the first record waits for it."""
+    FeatureEngine(artifact.spec, profiles).advance(columns_from_messages([]))
+
+
+def _connection(params: StreamParams) -> Connection:
+    return Connection(
+        bootstrap=params.bootstrap,
+        topic=params.topics.transactions,
+        group=params.group,
+        worker_id=params.worker_id,
+        session_timeout_s=params.session_timeout_s,
+        transaction_timeout_s=params.transaction_timeout_s,
+    )
