@@ -1,0 +1,170 @@
+"""The feature engine: one object per stream partition, or one for a whole file.
+
+    engine = FeatureEngine(load_spec(), ProfileTable.load(folder, spec))
+    x = engine.advance(columns_from_table(table))      # (n, d) float32, columns in the order of spec.names
+    kept = engine.snapshot()                           # bytes; restore() continues bit for bit
+
+Batch is one call over everything, the stream is a call a polled batch; the features are the same bits.
+"""
+
+import hashlib
+import json
+import struct
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from fraudline.core.errors import MessageError, SchemaError, StateError
+from fraudline.features import kernel
+from fraudline.features.columns import TransactionColumns, fragments
+from fraudline.features.parameters import PARAMETERS
+from fraudline.features.profiles import ProfileTable
+from fraudline.features.spec import KERNEL_FEATURES, FeatureSpec
+from fraudline.features.state import LAYOUT, CardState
+
+_MAGIC = b"FRAUDLINE-STATE\n"
+_LENGTH = struct.Struct("<Q")
+_DIGEST_BYTES = 64
+_SMALLEST = 1024
+"""Cards that a fresh engine has room for; doubled whenever they do not suffice."""
+
+
+class FeatureEngine:
+    """Feature state of cards, and the kernel that advances it.
+
+    Args:
+        spec: which features, and their numbers.
+        profiles: daily merchant tables; None when there are none yet (every merchant is then unknown).
+    """
+
+    def __init__(self, spec: FeatureSpec, profiles: ProfileTable | None = None) -> None:
+        self.spec = spec
+        self.profiles = profiles if profiles is not None else ProfileTable.empty(spec)
+        self._state = CardState.zeros(_SMALLEST)
+        self._slots: dict[str, int] = {}
+        values = spec.parameters.model_dump()
+        self._parameters = np.array([values[name] for name in PARAMETERS], np.float64)
+        everything = spec.names == KERNEL_FEATURES
+        self._columns = None if everything else np.array(spec.columns, np.intp)
+
+    @property
+    def cards(self) -> int:
+        """Cards that have state."""
+        return len(self._slots)
+
+    @property
+    def card_bytes(self) -> int:
+        """Bytes of state a card, without its identifier."""
+        return self._state.card_bytes
+
+    @property
+    def profile_version(self) -> str:
+        """Version of the merchant tables in use."""
+        return self.profiles.version
+
+    def use_profiles(self, profiles: ProfileTable) -> None:
+        """Take newer merchant tables; the state of cards does not depend on merchants' tables already used."""
+        self.profiles = profiles
+
+    def advance(self, columns: TransactionColumns) -> NDArray[np.float32]:
+        """Features of transactions in their order; the state of their cards moves on.
+
+        Returns:
+            ``(n, d) float32``, finite, columns in the order of ``spec.names``.
+
+        Raises:
+            SchemaError, MessageError: a currency has no rate (table, messages); no state has moved then.
+        """
+        kind = SchemaError if columns.source == "table" else MessageError
+        amount = self.spec.to_base(columns.amount_minor, columns.currency_code, columns.currencies, kind)
+        day_row, profile_row = self.profiles.rows(columns.event_time, columns.merchant_code, columns.merchant_hash)
+        out = np.empty((len(columns), len(KERNEL_FEATURES)), np.float32)
+        slot = self._slots_of(columns)
+        kernel.advance(
+            self._state,
+            slot=slot,
+            event_time=columns.event_time,
+            amount=amount,
+            category=columns.category,
+            merchant=fragments(columns.merchant_hash)[columns.merchant_code],
+            device=columns.device,
+            country=columns.country,
+            latitude=columns.latitude,
+            longitude=columns.longitude,
+            profile_row=profile_row,
+            profiles=self.profiles.values,
+            population_row=day_row,
+            populations=self.profiles.population,
+            parameters=self._parameters,
+            out=out,
+        )
+        return out if self._columns is None else np.ascontiguousarray(out[:, self._columns])
+
+    def snapshot(self) -> bytes:
+        """All state as bytes: header, card identifiers, arrays, SHA-256 of it all."""
+        n = self.cards
+        cards = msgspec.json.encode(list(self._slots))
+        header = {"layout": LAYOUT, "spec": self.spec.version, "cards": n, "cards_bytes": len(cards)}
+        head = json.dumps(header, sort_keys=True).encode()
+        parts = [_MAGIC, _LENGTH.pack(len(head)), head, cards]
+        parts += [_little(array[:n]).tobytes() for array in self._state.arrays()]
+        body = b"".join(parts)
+        return body + hashlib.sha256(body).hexdigest().encode()
+
+    def restore(self, content: bytes) -> None:
+        """Take the state of a :meth:`snapshot`; on an error the engine is as it was.
+
+        Raises:
+            StateError: the bytes are damaged, or were made with another specification or layout.
+        """
+        view = memoryview(content)
+        body, digest = view[:-_DIGEST_BYTES], bytes(view[-_DIGEST_BYTES:])
+        if bytes(body[: len(_MAGIC)]) != _MAGIC or hashlib.sha256(body).hexdigest().encode() != digest:
+            raise StateError(
+                "The feature state is damaged or not a snapshot.", "Take an older checkpoint, or replay from the start."
+            )
+        at = len(_MAGIC) + _LENGTH.size
+        end = at + _LENGTH.unpack_from(body, len(_MAGIC))[0]
+        header = json.loads(bytes(body[at:end]))
+        found, wanted = (header["layout"], header["spec"]), (LAYOUT, self.spec.version)
+        if found != wanted:
+            raise StateError(
+                f"The feature state is of layout and specification {found}, not {wanted}.",
+                "Use the model that it was made with, or replay the transactions to make it again.",
+            )
+        n = header["cards"]
+        cards = msgspec.json.decode(body[end : end + header["cards_bytes"]], type=list[str])
+        self._state = _read_state(body[end + header["cards_bytes"] :], n)
+        self._slots = {card: slot for slot, card in enumerate(cards)}
+
+    def _slots_of(self, columns: TransactionColumns) -> NDArray[np.int64]:
+        slots = self._slots
+        for card in columns.cards:
+            if card not in slots:
+                slots[card] = len(slots)
+        capacity = self._state.capacity
+        while capacity < len(slots):
+            capacity *= 2
+        if capacity > self._state.capacity:
+            self._state = self._state.grown(capacity)
+        known = np.fromiter(map(slots.__getitem__, columns.cards), np.int64, len(columns.cards))
+        return known[columns.card_code]
+
+
+def _little(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    return array.astype(array.dtype.newbyteorder("<"), copy=False)
+
+
+def _read_state(content: memoryview, n: int) -> CardState:
+    capacity = _SMALLEST
+    while capacity < n:
+        capacity *= 2
+    state = CardState.zeros(capacity)
+    at = 0
+    for array in state.arrays():
+        size = n * array.shape[1]
+        stored = np.frombuffer(content, array.dtype.newbyteorder("<"), count=size, offset=at)
+        array[:n] = stored.reshape(n, array.shape[1])
+        at += size * array.itemsize
+    return state

@@ -1,0 +1,80 @@
+"""Step featurize: merchant tables, then one pass of the feature engine over the whole data set."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from fraudline.core.files import atomic_folder
+from fraudline.core.log import get_logger
+from fraudline.data.store import read_labels, read_transactions
+from fraudline.features.columns import columns_from_table
+from fraudline.features.engine import FeatureEngine
+from fraudline.features.profiles import ProfileTable
+from fraudline.features.spec import FeatureSpec
+from fraudline.steps.params import Params
+from fraudline.steps.profiles import profiles as publish_profiles
+
+log = get_logger(__name__)
+
+_KEYS = ("transaction_id", "event_time", "card_id", "merchant_id", "amount_minor")
+
+
+def featurize(*, dataset: Path, features: Path, profiles: Path, params: Params) -> dict[str, Any]:
+    """Write ``features.parquet``: keys, the features of every transaction in time order, and its label.
+
+    Args:
+        dataset: the data set folder.
+        features: folder to write, replaced as a whole.
+        profiles: folder of the merchant tables to write, replaced as a whole.
+        params: ``features`` and ``label_delay_days``.
+
+    Returns:
+        ``rows``, ``features``, ``frauds``, ``cards``, ``spec_version`` and ``profile_version``.
+
+    Raises:
+        DataError: the data set cannot be read.
+        SchemaError: a currency has no rate.
+    """
+    published = publish_profiles(dataset=dataset, profiles=profiles, params=params)
+    spec = params.features.resolve()
+    engine = FeatureEngine(spec, ProfileTable.load(profiles, spec))
+    transactions = read_transactions(dataset).sort_by([("event_time", "ascending"), ("transaction_id", "ascending")])
+    matrix = engine.advance(columns_from_table(transactions))
+    table = features_table(transactions, matrix, spec, read_labels(dataset))
+    with atomic_folder(features) as folder:
+        pq.write_table(table, folder / "features.parquet", compression="zstd")
+    result = {
+        "rows": table.num_rows,
+        "features": len(spec.names),
+        "frauds": int(np.count_nonzero(table["is_fraud"].to_numpy())),
+        "cards": engine.cards,
+        "spec_version": spec.version,
+        "profile_version": published["profile_version"],
+    }
+    log.info("featurize.done", **result)
+    return result
+
+
+def features_table(
+    transactions: pa.Table, matrix: NDArray[np.float32], spec: FeatureSpec, labels: pa.Table
+) -> pa.Table:
+    """Keys, features and labels side by side, rows as in ``transactions``.
+
+    Args:
+        transactions: ``n`` rows of ``schema.TRANSACTIONS``.
+        matrix: ``(n, d)`` float32, columns in the order of ``spec.names``.
+        spec: names the columns.
+        labels: rows of ``schema.LABELS``; a transaction without one is no fraud and has no label time.
+    """
+    place = pc.index_in(transactions["transaction_id"], labels["transaction_id"].combine_chunks())
+    arrays: dict[str, Any] = {name: transactions[name] for name in _KEYS}
+    arrays |= {name: pa.array(matrix[:, k]) for k, name in enumerate(spec.names)}
+    arrays["is_fraud"] = pc.fill_null(labels["is_fraud"].take(place), False)
+    arrays["label_time"] = labels["label_time"].take(place)
+    arrays["fraud_kind"] = labels["fraud_kind"].take(place)
+    return pa.table(arrays)
