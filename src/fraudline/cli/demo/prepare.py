@@ -1,0 +1,99 @@
+"""Before the stream: the data, ``dvc repro``, and a challenger trained with another seed beside it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+
+from fraudline.cli.serve import newest_artifact
+from fraudline.core.errors import DataError, FraudlineError, GateFailed
+from fraudline.core.files import write_text
+from fraudline.model.artifact import load_artifact
+from fraudline.steps.params import Params
+
+_STEP_ERRORS = {3: DataError, 4: GateFailed}
+
+
+def prepare(folder: Path, params: Params, console: Console) -> tuple[Path, Path]:
+    """Make champion and challenger.
+
+    Args:
+        folder: where the challenger is kept between demos.
+        params: what champion and challenger are trained with; the challenger's seed is the next one.
+        console: where progress is shown.
+
+    Returns:
+        The folders of the champion's and the challenger's artifact.
+
+    Raises:
+        FraudlineError: a step failed; its own message stands above.
+    """
+    _run("dvc", "pull", "--quiet", "data.dvc")
+    _run("dvc", "repro", "--quiet", "featurize")
+    challenger = _start_challenger(folder, params)
+    try:
+        _run("dvc", "repro", "--quiet")
+        champion = newest_artifact()
+        if challenger is not None:
+            with console.status("waiting for the challenger"):
+                code = challenger.wait()
+            if code != 0:
+                raise FraudlineError(f"Training the challenger ended with exit code {code}.", "See its message above.")
+    finally:
+        if challenger is not None and challenger.poll() is None:
+            challenger.terminate()
+            challenger.wait()
+    return champion, folder / "challenger"
+
+
+def _start_challenger(folder: Path, params: Params) -> "subprocess.Popen[bytes] | None":
+    """Train the challenger in a process of its own, unless the one that is there fits these features and parameters."""
+    settings = params.model_copy(
+        update={"seed": params.seed + 1, "registry": params.registry.model_copy(update={"tracking_uri": ""})}
+    )
+    recipe = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=True)
+    recipe += f"# features {_features_md5()}\n"
+    path, artifact = folder / "challenger.yaml", folder / "challenger"
+    if artifact.is_dir() and path.exists() and path.read_text(encoding="utf-8") == recipe and _loads(artifact):
+        return None
+    shutil.rmtree(artifact, ignore_errors=True)
+    write_text(path, recipe)
+    command = ["step", "train", "--features", "build/features", "--dataset", "build/dataset", "--model", str(artifact)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "fraudline.cli.main", *command, "--params", str(path)], env=_environment()
+    )
+
+
+def _loads(artifact: Path) -> bool:
+    try:
+        load_artifact(artifact)
+    except FraudlineError:
+        return False
+    return True
+
+
+def _features_md5() -> str:
+    """What dvc recorded of the features: they change when the data, the code or the parameters do."""
+    lock = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))
+    return str(lock["stages"]["featurize"]["outs"][0]["md5"])
+
+
+def _run(*command: str) -> None:
+    """Run one command of the environment, its output shown as it comes.
+
+    Raises:
+        FraudlineError: it failed; dvc gives its own exit code, the step's message stands above.
+    """
+    code = subprocess.run([sys.executable, "-m", *command], check=False, env=_environment()).returncode
+    if code != 0:
+        problem = f"`{' '.join(command)}` ended with exit code {code}."
+        raise _STEP_ERRORS.get(code, FraudlineError)(problem, "The step's own message stands above.")
+
+
+def _environment() -> dict[str, str]:
+    """This environment, with the programs beside this interpreter first on the path: dvc's stages call ``fraudline``."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
