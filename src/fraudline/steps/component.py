@@ -16,7 +16,9 @@ from fraudline.core.errors import FraudlineError
 from fraudline.core.files import read_json, write_json
 from fraudline.steps.params import Params
 
-RUN_ID = "MLFLOW_RUN_ID"
+INJECTED = {"tracking_uri": "MLFLOW_TRACKING_URI", "run_id": "MLFLOW_RUN_ID"}
+"""Fields of ``registry`` that a launcher sets through the environment."""
+
 ERROR_FILE = "FRAUDLINE_ERROR_FILE"
 CURVE_POINTS = 200
 
@@ -32,10 +34,8 @@ def parameters(values: Mapping[str, Any], environment: Mapping[str, str]) -> Par
         UsageError: a parameter is unknown or of the wrong type.
     """
     params = Params.parse(dict(values), "the pipeline parameter params")
-    run_id = environment.get(RUN_ID, "")
-    if run_id and not params.registry.run_id:
-        params = params.model_copy(update={"registry": params.registry.model_copy(update={"run_id": run_id})})
-    return params
+    injected = {field: environment[name] for field, name in INJECTED.items() if environment.get(name)}
+    return params.model_copy(update={"registry": params.registry.model_copy(update=injected)})
 
 
 @contextmanager

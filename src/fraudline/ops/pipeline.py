@@ -1,0 +1,197 @@
+"""Run a compiled pipeline here under kfp's local runner, or submit it to a Kubeflow Pipelines server.
+
+    arguments = arguments_of(params, data_dvc="data.dvc", store="artifacts")
+    run = run_local(Path("pipelines/training.yaml"), arguments, Path("build/pipeline"))
+    run.output("train", "model")     # the artifact's folder
+
+Both take the same compiled file and the same arguments.
+"""
+
+import contextlib
+import io
+import os
+import re
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from fraudline.core import errors
+from fraudline.core.errors import FraudlineError, UnavailableError, UsageError
+from fraudline.core.files import read_json
+from fraudline.core.log import get_logger
+from fraudline.core.settings import Settings
+
+log = get_logger(__name__)
+
+ERROR_FILE = "FRAUDLINE_ERROR_FILE"
+LOG_FILE = "run.log"
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_PROGRESS = re.compile(r"(Executing task|Task) '(?P<task>[\w-]+)'(?: finished with status (?P<status>\w+))?$")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRun:
+    """A finished local run: the folder that holds a folder a task."""
+
+    folder: Path
+
+    def output(self, task: str, name: str) -> Path:
+        """The path of an output artifact of a task.
+
+        Raises:
+            UsageError: the task has no such output.
+        """
+        path = self.folder / task.replace("_", "-") / name
+        if not path.exists():
+            raise UsageError(f"The run in {self.folder} has no output {name} of task {task}.", "See its run.log.")
+        return path
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedRun:
+    """A run that a server accepted."""
+
+    run_id: str
+    url: str
+
+
+def arguments_of(
+    params: Settings, *, data_dvc: str, repo: str = ".", revision: str = "", md5: str = "", store: str = "artifacts"
+) -> dict[str, Any]:
+    """The pipeline's arguments, as plain JSON values. Values that are null are left out: kfp takes none."""
+    return {
+        "params": params.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "data_dvc": data_dvc,
+        "repo": repo,
+        "revision": revision,
+        "md5": md5,
+        "store": store,
+    }
+
+
+def run_local(
+    compiled: Path, arguments: Mapping[str, Any], root: Path, notice: Callable[[str, str], None] | None = None
+) -> LocalRun:
+    """Run a compiled pipeline in processes of this environment.
+
+    Args:
+        compiled: the compiled YAML.
+        arguments: the pipeline's arguments; relative paths in them start at the working directory.
+        root: folder for the outputs and ``run.log``; an earlier run's are removed.
+        notice: called with a task's name and ``started``, ``SUCCESS`` or ``FAILURE``.
+
+    Raises:
+        FraudlineError: a step failed: the step's own error, with its exit code.
+        UsageError: there is no such file.
+    """
+    from kfp import components, local
+
+    if not compiled.is_file():
+        raise UsageError(f"{compiled} is missing.", "Compile it: python -m pipelines.training")
+    root = root.absolute()
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(parents=True)
+    error_file = root / "error.json"
+    with (root / LOG_FILE).open("w", encoding="utf-8") as stream, _environment(ERROR_FILE, str(error_file)):
+        screen = _Screen(stream, notice or (lambda task, state: None))
+        with contextlib.redirect_stdout(screen), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # kfp warns of every image without "python" in its name
+            local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root / "runs"), raise_on_error=True)
+            try:
+                components.load_component_from_file(str(compiled))(**arguments)
+            except RuntimeError as error:
+                raise _step_error(error_file, root / LOG_FILE, str(error)) from error
+    (folder,) = (root / "runs").iterdir()
+    return LocalRun(folder)
+
+
+def submit(
+    host: str, compiled: Path, arguments: Mapping[str, Any], *, experiment: str, client: Any = None
+) -> SubmittedRun:
+    """Submit a compiled pipeline to a Kubeflow Pipelines server.
+
+    Args:
+        host: the server's address.
+        compiled: the compiled YAML.
+        arguments: the pipeline's arguments.
+        experiment: the experiment that the run belongs to.
+        client: a ``kfp.Client``, when the caller has one (a token, a namespace).
+
+    Raises:
+        UnavailableError: the server does not answer or refuses.
+        UsageError: there is no such file.
+    """
+    from kfp_server_api.exceptions import OpenApiException  # type: ignore[import-untyped]
+    from urllib3.exceptions import HTTPError
+
+    if not compiled.is_file():
+        raise UsageError(f"{compiled} is missing.", "Compile it: python -m pipelines.training")
+    try:
+        client = client or _client(host)
+        run = client.create_run_from_pipeline_package(
+            str(compiled), arguments=dict(arguments), experiment_name=experiment, enable_caching=True
+        )
+    except (HTTPError, OpenApiException, OSError) as error:
+        raise UnavailableError(
+            f"The pipeline server at {host} does not take the run: {type(error).__name__}: {error}.",
+            "Check the address and that you may reach it (kubectl port-forward), then try again.",
+        ) from error
+    log.info("pipeline.submitted", host=host, run_id=run.run_id, experiment=experiment)
+    return SubmittedRun(run.run_id, f"{host.rstrip('/')}/#/runs/details/{run.run_id}")
+
+
+def _client(host: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import kfp
+
+        return kfp.Client(host=host)
+
+
+def _step_error(record: Path, log_file: Path, message: str) -> FraudlineError:
+    """The error that a component left, as the class it was; otherwise one that says where to look."""
+    if record.is_file():
+        left = read_json(record)
+        kind: type[FraudlineError] = getattr(errors, left["error"], FraudlineError)
+        return kind(f"Step {left['step']}: {left['problem']}", left["action"])
+    return FraudlineError(_COLOUR.sub("", message), f"See {log_file}.")
+
+
+@contextlib.contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Set a variable that the components' processes inherit, for as long as they run."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+class _Screen(io.TextIOBase):
+    """Writes kfp's output to a file and calls out where a task starts or ends."""
+
+    def __init__(self, stream: TextIO, notice: Callable[[str, str], None]) -> None:
+        super().__init__()
+        self._stream = stream
+        self._notice = notice
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        plain = _COLOUR.sub("", text)
+        self._stream.write(plain)
+        *lines, self._line = (self._line + plain).split("\n")
+        for line in lines:
+            found = _PROGRESS.search(line)
+            if found:
+                self._notice(found["task"], found["status"] or "started")
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
