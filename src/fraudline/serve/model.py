@@ -176,6 +176,9 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         }
         asked = [output.name for output in request.request_outputs or []] or list(OUTPUTS)
         outputs = [InferOutput(name, list(values[name].shape), OUTPUTS[name], values[name]) for name in asked]
+        if request.from_grpc:  # KServe's conversion takes raw bytes or lists, not arrays
+            for output in outputs:
+                output.set_data_from_numpy(values[output.name], binary_data=True)
         for output in request.request_outputs or []:
             output.parameters = {"binary_data": request.use_binary_outputs} | (output.parameters or {})
         # gRPC parameters have no floating point type

@@ -21,6 +21,7 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServi
 from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.rest.server import RESTServer
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fraudline.core.log import get_logger
@@ -93,6 +94,7 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no type infor
         kserve_app.add_exception_handler(InvalidInput, _refuse)
         kserve_app.add_exception_handler(RequestValidationError, _refuse_schema)
         kserve_app.add_exception_handler(NotImplementedError, _not_offered)
+        kserve_app.add_exception_handler(HTTPException, _refuse_http)
 
 
 def _answer(request: Request, status: int, error: str, field: str = "") -> JSONResponse:
@@ -114,6 +116,14 @@ async def _refuse_schema(request: Request, error: Exception) -> JSONResponse:
     parts = [str(part) for part in deepest["loc"] if part not in ("body", "InferenceRequest", "bytes")]
     field = ".".join(parts) or "body"
     return _answer(request, 400, f"{field}: {deepest['msg']}.", field)
+
+
+async def _refuse_http(request: Request, error: Exception) -> JSONResponse:
+    """What the framework refuses by itself: unknown paths and methods, and bodies that are no text."""
+    status = getattr(error, "status_code", 500)
+    if status == 400:
+        return _answer(request, 400, f"body: {getattr(error, 'detail', 'malformed')}. {BINARY}", "body")
+    return _answer(request, status, f"{request.method} {request.url.path}: {getattr(error, 'detail', '')}.", "path")
 
 
 async def _not_offered(request: Request, _: Exception) -> JSONResponse:

@@ -1,0 +1,520 @@
+"""The real KServe server with one artifact: the golden scores over every protocol, and what it says of wrong input."""
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import numpy as np
+import orjson
+import pytest
+
+from fraudline.core.errors import ArtifactError
+from fraudline.model.artifact import load_artifact
+from fraudline.ops.local.predictor import LocalPredictor
+from tests.support.artifacts import tiny_artifact
+
+pytestmark = pytest.mark.integration
+
+V1 = "/v1/models/fraud:predict"
+V2 = "/v2/models/fraud/infer"
+JSON = {"content-type": "application/json"}
+BYTES = {"content-type": "application/octet-stream"}
+EVENT = {"ce-specversion": "1.0", "ce-id": "e1", "ce-source": "test", "ce-type": "fraudline.features.v1"}
+TOLERANCE = 1e-5
+ROWS = 16
+
+
+@dataclass
+class Served:
+    """A running predictor and what its answers must be."""
+
+    predictor: LocalPredictor
+    client: httpx.Client
+    names: list[str]
+    features: np.ndarray
+    scores: np.ndarray
+    version: str
+    objects: list[dict[str, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.objects = [dict(zip(self.names, row, strict=True)) for row in self.features.tolist()]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tiny_artifact(tmp_path_factory.mktemp("serve") / "model", review=0.5, block=0.55)
+    artifact = load_artifact(folder)
+    golden = artifact.table("golden.parquet").slice(0, ROWS)
+    names = list(artifact.spec.names)
+    features = np.column_stack([golden[name].to_numpy() for name in names]).astype(np.float32)
+    with (
+        LocalPredictor(folder, grpc=True, expected_digest=artifact.digest) as predictor,
+        httpx.Client(base_url=predictor.url, timeout=20) as client,
+    ):
+        yield Served(predictor, client, names, features, golden["score"].to_numpy(), artifact.version)
+
+
+def v2(served: Served, **changes: Any) -> dict[str, Any]:
+    shape = list(served.features.shape)
+    tensor = {"name": "features", "shape": shape, "datatype": "FP32", "data": served.features.ravel().tolist()}
+    return {"inputs": [tensor | changes]}
+
+
+def binary(head: Any, tensor: bytes) -> tuple[bytes, dict[str, str]]:
+    content = orjson.dumps(head)
+    return content + tensor, BYTES | {"inference-header-content-length": str(len(content))}
+
+
+def binary_v2(served: Served, tensor: bytes | None = None, **changes: Any) -> tuple[bytes, dict[str, str]]:
+    raw = served.features.tobytes() if tensor is None else tensor
+    head = v2(served)
+    del head["inputs"][0]["data"]
+    head["inputs"][0] |= {"parameters": {"binary_data_size": len(raw)}} | changes
+    return binary(head, raw)
+
+
+class TestGoldenScores:
+    def test_v1_objects_give_the_golden_scores_with_decision_and_reasons(self, served: Served) -> None:
+        answer = served.client.post(V1, json={"instances": served.objects})
+        assert answer.status_code == 200, answer.text
+        predictions = answer.json()["predictions"]
+        np.testing.assert_allclose([p["score"] for p in predictions], served.scores, atol=TOLERANCE)
+        decisions = np.array([p["decision"] for p in predictions])
+        expected = np.select([served.scores >= 0.55, served.scores >= 0.5], ["block", "review"], "allow")
+        assert (decisions == expected).all()
+        assert set(decisions) == {"allow", "review", "block"}
+        first = predictions[0]
+        assert first["model_version"] == served.version
+        assert 1 <= len(first["reasons"]) <= 3
+        assert set(first["reasons"][0]) == {"feature", "share", "value", "expected", "text"}
+        assert first["threshold"] in (0.5, 0.55)
+
+    def test_v1_lists_give_the_same_answer_as_objects(self, served: Served) -> None:
+        objects = served.client.post(V1, json={"instances": served.objects[:5]}).json()
+        lists = served.client.post(V1, json={"instances": served.features[:5].tolist()}).json()
+        assert lists == objects
+
+    def test_v1_echoes_the_transaction_id_that_travels_in_the_data(self, served: Served) -> None:
+        row = served.objects[0] | {"transaction_id": "t-1"}
+        assert served.client.post(V1, json={"instances": [row]}).json()["predictions"][0]["transaction_id"] == "t-1"
+
+    @pytest.mark.parametrize(
+        "content_type", ["application/json; charset=utf-8", "application/x-www-form-urlencoded", None]
+    )
+    def test_v1_takes_json_whatever_the_client_calls_it(self, served: Served, content_type: str | None) -> None:
+        headers = {"content-type": content_type} if content_type else {}
+        body = orjson.dumps({"instances": served.objects[:1]})
+        assert served.client.post(V1, content=body, headers=headers).status_code == 200
+
+    @pytest.mark.parametrize("nested", [True, False])
+    def test_v2_json_gives_the_golden_scores_and_all_outputs(self, served: Served, nested: bool) -> None:
+        data = served.features.tolist() if nested else served.features.ravel().tolist()
+        answer = served.client.post(V2, json=v2(served, data=data))
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        outputs = {output["name"]: output for output in body["outputs"]}
+        np.testing.assert_allclose(outputs["score"]["data"], served.scores, atol=TOLERANCE)
+        assert outputs["decision"]["datatype"] == "BYTES"
+        assert set(outputs["decision"]["data"]) == {"allow", "review", "block"}
+        shares = np.array(outputs["contributions"]["data"]).reshape(outputs["contributions"]["shape"])
+        np.testing.assert_allclose(shares.sum(axis=1), served.scores, rtol=1e-5)
+        assert outputs["expected"]["shape"] == list(served.features.shape)
+        assert body["model_version"] == served.version
+        assert (body["parameters"]["review"], body["parameters"]["block"]) == (0.5, 0.55)
+        assert body["parameters"]["threshold_version"]
+
+    def test_v2_gives_a_missing_id_a_value_and_keeps_a_given_one(self, served: Served) -> None:
+        assert served.client.post(V2, json=v2(served)).json()["id"]
+        assert served.client.post(V2, json=v2(served) | {"id": "mine"}).json()["id"] == "mine"
+
+    def test_v2_gives_only_the_outputs_that_are_asked_for(self, served: Served) -> None:
+        body = served.client.post(V2, json=v2(served) | {"outputs": [{"name": "score"}]}).json()
+        assert [output["name"] for output in body["outputs"]] == ["score"]
+
+    @pytest.mark.parametrize("how", ["for all", "for each output"])
+    def test_v2_binary_tensors_in_and_out_give_the_golden_scores(self, served: Served, how: str) -> None:
+        raw = served.features.tobytes()
+        shape = list(served.features.shape)
+        parameters = {"binary_data_size": len(raw)}
+        head: dict[str, Any] = {
+            "inputs": [{"name": "features", "shape": shape, "datatype": "FP32", "parameters": parameters}]
+        }
+        if how == "for all":
+            head |= {"parameters": {"binary_data_output": True}}
+        else:
+            names = ("score", "decision", "contributions", "expected")
+            head |= {"outputs": [{"name": name, "parameters": {"binary_data": True}} for name in names]}
+        body, headers = binary(head, raw)
+        answer = served.client.post(V2, content=body, headers=headers)
+        assert answer.status_code == 200, answer.text
+        length = int(answer.headers["inference-header-content-length"])
+        outputs = json.loads(answer.content[:length])["outputs"]
+        assert [output["name"] for output in outputs] == ["score", "decision", "contributions", "expected"]
+        scores = np.frombuffer(answer.content, np.float32, len(served.scores), offset=length)
+        np.testing.assert_allclose(scores, served.scores, atol=TOLERANCE)
+
+    @pytest.mark.parametrize("raw", [True, False])
+    def test_v2_over_grpc_gives_the_golden_scores(self, served: Served, raw: bool) -> None:
+        answer = infer(served, served.features, raw=raw)
+        values = {output.name: i for i, output in enumerate(answer.outputs)}
+        scores = np.frombuffer(answer.raw_output_contents[values["score"]], np.float32)
+        np.testing.assert_allclose(scores, served.scores, atol=TOLERANCE)
+        assert answer.model_version == served.version
+        assert float(answer.parameters["review"].string_param) == 0.5
+        assert answer.id
+
+    @pytest.mark.parametrize("content", ["one object", "a V1 body"])
+    def test_a_binary_event_gives_the_golden_score_as_an_event(self, served: Served, content: str) -> None:
+        row = served.objects[3] | {"transaction_id": "t-3"}
+        body = row if content == "one object" else {"instances": [row]}
+        answer = served.client.post(V1, json=body, headers=EVENT)
+        assert answer.status_code == 200, answer.text
+        prediction = answer.json()["predictions"][0]
+        assert abs(prediction["score"] - served.scores[3]) <= TOLERANCE
+        assert prediction["transaction_id"] == "t-3"
+        assert answer.headers["ce-type"] == "io.kserve.inference.response"
+        assert answer.headers["ce-specversion"] == "1.0"
+
+    @pytest.mark.parametrize("with_time", [True, False])
+    @pytest.mark.parametrize("encoding", ["data", "data_base64"])
+    def test_a_structured_event_gives_the_golden_score_as_an_event(
+        self, served: Served, with_time: bool, encoding: str
+    ) -> None:
+        import base64
+
+        event: dict[str, Any] = {"specversion": "1.0", "id": "e1", "source": "test", "type": "fraudline.features.v1"}
+        if with_time:
+            event["time"] = "2025-01-01T00:00:00Z"
+        row = served.objects[4]
+        event[encoding] = row if encoding == "data" else base64.b64encode(orjson.dumps(row)).decode()
+        headers = {"content-type": "application/cloudevents+json"}
+        answer = served.client.post(V1, content=orjson.dumps(event), headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"].startswith("application/cloudevents+json")
+        assert abs(answer.json()["data"]["predictions"][0]["score"] - served.scores[4]) <= TOLERANCE
+
+
+def infer(served: Served, features: np.ndarray, *, raw: bool = True, **changes: Any) -> Any:
+    from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+    from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
+    tensor = {"name": "features", "shape": list(features.shape), "datatype": "FP32"} | changes.pop("tensor", {})
+    if not raw:
+        tensor["contents"] = {"fp32_contents": features.ravel().tolist()}
+    request = pb.ModelInferRequest(
+        model_name="fraud", inputs=[tensor], raw_input_contents=[features.tobytes()] if raw else [], **changes
+    )
+    with grpc.insecure_channel(served.predictor.grpc_address) as channel:
+        return GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=20)
+
+
+NAN, INF = math.nan, math.inf
+
+
+def without(row: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != name}
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    return {"specversion": "1.0", "id": "e", "source": "s", "type": "t"} | changes
+
+
+# what it is: (how the request is made, the field that the answer names)
+BAD_V1: dict[str, tuple[Any, str]] = {
+    "no body": (lambda s: (b"", JSON), "body"),
+    "no JSON": (lambda s: (b"{", JSON), "body"),
+    "no UTF-8": (lambda s: (b'{"instances": ["\xff"]}', JSON), "body"),
+    "JSON with NaN": (lambda s: (b'{"instances": [[NaN]]}', JSON), "body"),
+    "a list": (lambda s: [1, 2], "body"),
+    "a string": (lambda s: "instances", "body"),
+    "null": (lambda s: None, "body"),
+    "a number": (lambda s: 3, "body"),
+    "an empty object": (lambda s: {}, "instances"),
+    "the V2 field": (lambda s: {"inputs": [[1.0]]}, "instances"),
+    "instances is null": (lambda s: {"instances": None}, "instances"),
+    "instances is an object": (lambda s: {"instances": s.objects[0]}, "instances"),
+    "instances is a string": (lambda s: {"instances": "x"}, "instances"),
+    "no rows": (lambda s: {"instances": []}, "instances"),
+    "too many rows": (lambda s: {"instances": [[0]] * 4097}, "instances"),
+    "a row is null": (lambda s: {"instances": [None]}, "instances[0]"),
+    "a row is a number": (lambda s: {"instances": [1.0]}, "instances[0]"),
+    "a row is a string": (lambda s: {"instances": [s.objects[0], "x"]}, "instances[1]"),
+    "a row is too short": (lambda s: {"instances": [s.features[0].tolist()[:-1]]}, "instances[0]"),
+    "a row is too long": (lambda s: {"instances": [[*s.features[0].tolist(), 0.0]]}, "instances[0]"),
+    "a row is empty": (lambda s: {"instances": [{}]}, "instances[0]."),
+    "a row of rows": (lambda s: {"instances": [[s.features[0].tolist()]]}, "instances[0]"),
+    "a missing feature": (
+        lambda s: {"instances": [s.objects[0], without(s.objects[0], s.names[7])]},
+        "instances[1].<7>",
+    ),
+    "an unknown feature": (lambda s: {"instances": [s.objects[0] | {"colour": 1}]}, "instances[0].colour"),
+    "a null feature": (lambda s: {"instances": [s.objects[0] | {s.names[2]: None}]}, "instances[0].<2>"),
+    "a string feature": (lambda s: {"instances": [s.objects[0] | {s.names[2]: "1.0"}]}, "instances[0].<2>"),
+    "a boolean feature": (lambda s: {"instances": [s.objects[0] | {s.names[2]: True}]}, "instances[0].<2>"),
+    "a list feature": (lambda s: {"instances": [s.objects[0] | {s.names[2]: [1.0]}]}, "instances[0].<2>"),
+    "beyond float32": (lambda s: {"instances": [s.objects[0] | {s.names[2]: 1e39}]}, "instances[0].<2>"),
+    "a huge integer": (lambda s: {"instances": [s.objects[0] | {s.names[2]: 10**300}]}, "instances[0].<2>"),
+    "a number id": (lambda s: {"instances": [s.objects[0] | {"transaction_id": 5}]}, "instances[0].transaction_id"),
+    "a structured event without data": (lambda s: event(), "data"),
+    "a structured event with a list as data": (lambda s: event(data=[1]), "body"),
+    "a structured event with a broken feature": (lambda s: event(data=s.objects[0] | {"x": 1}), "instances[0].x"),
+    "a structured event with text that is not JSON": (lambda s: event(data="hello"), "data"),
+    "a structured event with broken base64": (lambda s: event(data_base64="!"), "data_base64"),
+    "a structured event of another version": (lambda s: event(specversion="9", data={}), "specversion"),
+    "a structured event without id": (
+        lambda s: (orjson.dumps(event(data={}, id="")), {"content-type": "application/cloudevents+json"}),
+        "id",
+    ),
+    "a structured event that is a list": (lambda s: (b"[]", {"content-type": "application/cloudevents+json"}), "body"),
+    "a binary event without data": (lambda s: (b"", EVENT | JSON), "data"),
+    "a binary event that is not JSON": (lambda s: (b"\x00\x01", EVENT | {"content-type": "text/plain"}), "data"),
+    "a binary event with a contenttype and no JSON": (lambda s: (b"{", EVENT | {"ce-contenttype": "x"}), "data"),
+    "a binary event of null": (lambda s: (b"null", EVENT | JSON), "body"),
+    "a binary event of another version": (lambda s: (b"{}", EVENT | JSON | {"ce-specversion": "9.9"}), "specversion"),
+}
+
+BAD_V2: dict[str, tuple[Any, str]] = {
+    "no body": (lambda s: (b"", JSON), "body"),
+    "no JSON": (lambda s: (b"{[", JSON), "body"),
+    "a list": (lambda s: [], "body"),
+    "null": (lambda s: None, "body"),
+    "a string": (lambda s: "x", "body"),
+    "no inputs": (lambda s: {}, "inputs"),
+    "inputs is null": (lambda s: {"inputs": None}, "inputs"),
+    "inputs is empty": (lambda s: {"inputs": []}, "inputs"),
+    "an input is a string": (lambda s: {"inputs": ["features"]}, "inputs"),
+    "no name": (lambda s: {"inputs": [without(v2(s)["inputs"][0], "name")]}, "name"),
+    "another name": (lambda s: v2(s, name="input_1"), "inputs"),
+    "the same input twice": (lambda s: {"inputs": v2(s)["inputs"] * 2}, "inputs"),
+    "no shape": (lambda s: {"inputs": [without(v2(s)["inputs"][0], "shape")]}, "shape"),
+    "shape is a string": (lambda s: v2(s, shape="2x2"), "shape"),
+    "shape of one dimension": (lambda s: v2(s, shape=[s.features.size]), "inputs.features.shape"),
+    "shape of three dimensions": (lambda s: v2(s, shape=[1, *s.features.shape]), "inputs.features.shape"),
+    "shape transposed": (lambda s: v2(s, shape=list(s.features.shape[::-1])), "inputs.features.shape"),
+    "shape is negative": (lambda s: v2(s, shape=[-1, s.features.shape[1]]), "inputs.features.shape"),
+    "shape is huge": (lambda s: v2(s, shape=[2**62, s.features.shape[1]]), "inputs.features"),
+    "no rows": (lambda s: v2(s, shape=[0, s.features.shape[1]], data=[]), "inputs.features"),
+    "no datatype": (lambda s: {"inputs": [without(v2(s)["inputs"][0], "datatype")]}, "datatype"),
+    "datatype BYTES": (lambda s: v2(s, datatype="BYTES"), "inputs.features.datatype"),
+    "datatype unknown": (lambda s: v2(s, datatype="FP31"), "inputs.features.datatype"),
+    "datatype INT64": (lambda s: v2(s, datatype="INT64"), "inputs.features.datatype"),
+    "datatype FP16": (lambda s: v2(s, datatype="FP16"), "features"),
+    "no data": (lambda s: {"inputs": [without(v2(s)["inputs"][0], "data")]}, "data"),
+    "data is a string": (lambda s: v2(s, data="abc"), "data"),
+    "data is null": (lambda s: v2(s, data=None), "data"),
+    "data is too short": (lambda s: v2(s, data=s.features.ravel().tolist()[:-1]), "inputs.features.data"),
+    "data is too long": (lambda s: v2(s, data=[*s.features.ravel().tolist(), 0.0]), "inputs.features.data"),
+    "data has a ragged row": (lambda s: v2(s, data=[*s.features.tolist()[:-1], [1.0]]), "inputs.features.data[15]"),
+    "data mixes rows and numbers": (lambda s: v2(s, data=[s.features[0].tolist(), 1.0]), "inputs.features.data[1]"),
+    "data has a string": (lambda s: v2(s, data=["a"] * s.features.size), "inputs.features.data[0]"),
+    "data has a null": (lambda s: v2(s, data=[None] * s.features.size), "inputs.features.data[0]"),
+    "data has a boolean": (lambda s: v2(s, data=[True] * s.features.size), "inputs.features.data[0]"),
+    "data has NaN": (
+        lambda s: (json.dumps(v2(s, data=[NAN] * s.features.size)).encode(), JSON),
+        "inputs.features.data",
+    ),
+    "data has infinity": (
+        lambda s: (json.dumps(v2(s, data=[-INF] * s.features.size)).encode(), JSON),
+        "inputs.features.data",
+    ),
+    "data beyond float32": (lambda s: v2(s, data=[1e39] * s.features.size), "inputs.features.data"),
+    "an unknown output": (lambda s: v2(s) | {"outputs": [{"name": "colour"}]}, "outputs.colour"),
+    "an output without name": (lambda s: v2(s) | {"outputs": [{}]}, "outputs"),
+    "parameters is a list": (lambda s: v2(s) | {"parameters": [1]}, "parameters"),
+    "binary output is a string": (
+        lambda s: v2(s) | {"parameters": {"binary_data_output": "yes"}},
+        "parameters.binary_data_output",
+    ),
+    "id is a number": (lambda s: v2(s) | {"id": 5}, "id"),
+    "binary: the header is missing": (lambda s: (binary_v2(s)[0], BYTES), "body"),
+    "binary: sent as JSON": (lambda s: (binary_v2(s)[0], binary_v2(s)[1] | JSON), "body"),
+    "binary: the header is no number": (
+        lambda s: (binary_v2(s)[0], BYTES | {"inference-header-content-length": "many"}),
+        "inference-header-content-length",
+    ),
+    "binary: the header is negative": (
+        lambda s: (binary_v2(s)[0], BYTES | {"inference-header-content-length": "-5"}),
+        "inference-header-content-length",
+    ),
+    "binary: the header is too large": (
+        lambda s: (binary_v2(s)[0], BYTES | {"inference-header-content-length": "99999999"}),
+        "inference-header-content-length",
+    ),
+    "binary: the header cuts the JSON": (
+        lambda s: (binary_v2(s)[0], BYTES | {"inference-header-content-length": "7"}),
+        "body",
+    ),
+    "binary: no body": (lambda s: (b"", BYTES), "body"),
+    "binary: a list": (lambda s: binary([1], b""), "body"),
+    "binary: no inputs": (lambda s: binary({}, b""), "inputs"),
+    "binary: an input is a number": (lambda s: binary({"inputs": [1]}, b""), "inputs[0]"),
+    "binary: no name": (lambda s: binary({"inputs": [{}]}, b""), "inputs[0].name"),
+    "binary: no size": (lambda s: binary_v2(s, parameters={}), "inputs[0].data"),
+    "binary: size too large": (lambda s: binary_v2(s, parameters={"binary_data_size": 10**8}), "binary_data_size"),
+    "binary: size not of the type": (lambda s: binary_v2(s, parameters={"binary_data_size": 3}), "binary_data_size"),
+    "binary: size is a string": (lambda s: binary_v2(s, parameters={"binary_data_size": "8"}), "binary_data_size"),
+    "binary: size negative": (lambda s: binary_v2(s, parameters={"binary_data_size": -4}), "binary_data_size"),
+    "binary: bytes left over": (lambda s: binary_v2(s, parameters={"binary_data_size": 4}), "body"),
+    "binary: shape against size": (lambda s: binary_v2(s, tensor=b"\0" * 8), "inputs.features.data"),
+    "binary: datatype BYTES": (lambda s: binary_v2(s, datatype="BYTES"), "inputs[0].datatype"),
+    "binary: datatype INT32": (lambda s: binary_v2(s, datatype="INT32"), "inputs.features.datatype"),
+    "binary: NaN": (
+        lambda s: binary_v2(s, tensor=np.full_like(s.features, NAN).tobytes()),
+        "inputs.features.data[0][0]",
+    ),
+    "binary: parameters is a list": (lambda s: binary_v2(s, parameters=[]), "inputs[0].parameters"),
+}
+
+
+def send(served: Served, path: str, made: Any) -> httpx.Response:
+    if isinstance(made, tuple):
+        body, headers = made
+    else:
+        body, headers = json.dumps(made).encode(), JSON
+    return served.client.post(path, content=body, headers=headers)
+
+
+class TestWrongInput:
+    @pytest.mark.parametrize("what", BAD_V1)
+    def test_a_wrong_v1_request_is_a_400_that_names_the_field(self, served: Served, what: str) -> None:
+        make, field_name = BAD_V1[what]
+        check_refusal(served, send(served, V1, make(served)), field_name)
+
+    @pytest.mark.parametrize("what", BAD_V2)
+    def test_a_wrong_v2_request_is_a_400_that_names_the_field(self, served: Served, what: str) -> None:
+        make, field_name = BAD_V2[what]
+        check_refusal(served, send(served, V2, make(served)), field_name)
+
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"tensor": {"name": "other"}}, "features"),
+            ({"tensor": {"datatype": "BYTES"}}, "datatype"),
+            ({"tensor": {"datatype": "NONE"}}, "content type"),
+            ({"tensor": {"shape": [-1, 5]}}, "features"),
+            ({"tensor": {"shape": [3, 3]}}, "features"),
+            ({"outputs": [{"name": "colour"}]}, "outputs.colour"),
+        ],
+    )
+    def test_a_wrong_grpc_request_is_an_invalid_argument(
+        self, served: Served, changes: dict[str, Any], reason: str
+    ) -> None:
+        with pytest.raises(grpc.RpcError) as caught:
+            infer(served, served.features, **changes)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert reason in caught.value.details()
+
+    def test_a_grpc_request_with_nan_is_an_invalid_argument_that_names_row_and_feature(self, served: Served) -> None:
+        features = served.features.copy()
+        features[2, 3] = NAN
+        with pytest.raises(grpc.RpcError) as caught:
+            infer(served, features)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert f"inputs.features.data[2][3] ({served.names[3]})" in caught.value.details()
+
+    @pytest.mark.parametrize(
+        ("method", "path", "status"),
+        [
+            ("POST", "/v1/models/other:predict", 404),
+            ("POST", "/v2/models/other/infer", 404),
+            ("GET", "/v2/models/other", 404),
+            ("GET", "/v2/models/other/ready", 404),
+            ("GET", "/nothing", 404),
+            ("GET", V2, 405),
+            ("POST", "/v1/models/fraud:explain", 404),
+            ("POST", "/v2/models/fraud/versions/7/infer", 404),
+            ("POST", "/v2/repository/models/fraud/unload", 400),
+            ("POST", "/v2/repository/models/fraud/load", 400),
+        ],
+    )
+    def test_what_is_not_offered_is_a_4xx(self, served: Served, method: str, path: str, status: int) -> None:
+        body = v2(served) if path.startswith("/v2") else {"instances": served.objects[:1]}
+        answer = served.client.request(method, path, json=body if method == "POST" else None)
+        assert answer.status_code == status, answer.text
+
+    def test_a_body_beyond_the_limit_is_a_413(self, served: Served) -> None:
+        answer = served.client.post(V1, content=b" " * (33 << 20), headers=JSON)
+        assert answer.status_code == 413
+
+    def test_a_body_beyond_the_limit_of_unknown_length_is_a_4xx(self, served: Served) -> None:
+        answer = served.client.post(V1, content=(b" " * (1 << 20) for _ in range(40)), headers=JSON)
+        assert 400 <= answer.status_code < 500
+
+    def test_the_server_still_answers_after_all_of_this(self, served: Served) -> None:
+        assert served.client.post(V1, json={"instances": served.objects[:1]}).status_code == 200
+
+
+def check_refusal(served: Served, answer: httpx.Response, field_name: str) -> None:
+    for i, name in enumerate(served.names):
+        field_name = field_name.replace(f"<{i}>", name)
+    assert answer.status_code == 400, f"{answer.status_code}: {answer.text}"
+    assert field_name in answer.json()["error"], answer.text
+
+
+class TestReadiness:
+    def test_a_ready_server_says_so_and_names_its_inputs_and_version(self, served: Served) -> None:
+        for path in ("/v2/health/ready", "/v2/health/live", "/v2/models/fraud/ready", "/v1/models/fraud"):
+            assert served.client.get(path).status_code == 200
+        metadata = served.client.get("/v2/models/fraud").json()
+        assert metadata["inputs"] == [{"name": "features", "datatype": "FP32", "shape": [-1, len(served.names)]}]
+        assert metadata["versions"] == [served.version]
+
+    def test_metrics_count_rows_and_refusals_by_model_and_version(self, served: Served) -> None:
+        labels = f'{{model="fraud",version="{served.version}"}}'
+        before = metrics(served)
+        served.client.post(V1, json={"instances": served.objects[:7]})
+        served.client.post(V1, json={"instances": []})
+        after = metrics(served)
+        for name, step in (("rows", 7), ("refused", 1)):
+            key = f"fraudline_predictor_{name}_total{labels}"
+            assert after[key] - before.get(key, 0) == step
+        assert after[f"fraudline_predictor_info{labels}"] == 1
+
+    def test_the_server_listens_on_loopback_only(self, served: Served) -> None:
+        import psutil
+
+        sockets = [c for c in psutil.net_connections("inet") if c.pid == served.predictor.child.pid]
+        listening = {(c.laddr.ip.removeprefix("::ffff:"), c.laddr.port) for c in sockets if c.status == "LISTEN"}
+        ports = (served.predictor.http_port, served.predictor.grpc_port)
+        assert listening == {("127.0.0.1", port) for port in ports}
+
+    def test_a_tampered_artifact_never_becomes_ready_and_the_reason_is_given(self, tmp_path: Path) -> None:
+        folder = tiny_artifact(tmp_path / "model")
+        (folder / "card.md").write_text("another card")
+        with pytest.raises(ArtifactError, match=r"card\.md"), LocalPredictor(folder):
+            pytest.fail("it became ready")
+
+    def test_a_model_other_than_the_expected_one_is_refused_with_exit_code_5(self, tmp_path: Path) -> None:
+        command = [sys.executable, "-m", "fraudline.serve", "--expected_digest", "0" * 64, "--log_json", "--model_dir"]
+        ended = subprocess.run(
+            [*command, str(tiny_artifact(tmp_path / "model"))], capture_output=True, text=True, check=False, timeout=60
+        )
+        assert ended.returncode == ArtifactError.exit_code
+        assert "000000000000 was asked for" in ended.stderr
+
+
+def test_the_serving_process_loads_none_of_the_training_packages(tmp_path: Path) -> None:
+    folder = tiny_artifact(tmp_path / "model")
+    code = (
+        "import sys, pathlib, fraudline.serve.server\n"
+        "from fraudline.serve.model import FraudModel\n"
+        "FraudModel('fraud', pathlib.Path(sys.argv[1])).load()\n"
+        "print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    loaded = set(ended.stdout.splitlines()[-1].split())
+    assert "onnxruntime" in loaded
+    heavy = {"tensorflow", "keras", "mlflow", "dvc", "great_expectations", "kfp", "sklearn", "onnx", "tf2onnx", "numba"}
+    assert loaded.isdisjoint(heavy), loaded & heavy
+
+
+def metrics(served: Served) -> dict[str, float]:
+    lines = served.client.get("/metrics").text.splitlines()
+    return {key: float(value) for key, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
