@@ -47,7 +47,7 @@ def _kafka_python(params: StreamParams, wanted: dict[str, dict[str, str]]) -> di
     from kafka.errors import KafkaError, TopicAlreadyExistsError
 
     try:
-        admin = KafkaAdminClient(bootstrap_servers=params.bootstrap.split(","), metrics_enabled=False)
+        admin = KafkaAdminClient(bootstrap_servers=params.bootstrap.split(","))
         try:
             missing = set(wanted) - set(admin.list_topics())
             for name in sorted(missing):

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from fraudline.features.profiles import ProfileTable
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.stream.batch import BatchReport, Judge
 from fraudline.stream.checkpoint import CheckpointStore
+from fraudline.stream.history import History
 from fraudline.stream.messages import Decoder
 from fraudline.stream.metrics import StreamMetrics
 from fraudline.stream.params import StreamParams
@@ -49,6 +51,7 @@ def run_worker(
     *,
     model_dir: Path,
     profiles_dir: Path | None = None,
+    history_dir: Path | None = None,
     expected_digest: str | None = None,
     stop: threading.Event | None = None,
     on_batch: Callable[[BatchReport], None] | None = None,
@@ -60,6 +63,7 @@ def run_worker(
         params: where and how.
         model_dir: the artifact; verified before use. In endpoint mode it gives the feature specification.
         profiles_dir: daily merchant tables; None when there are none.
+        history_dir: the data set of the time before the log's first record; None when the log holds all there is.
         expected_digest: the digest that the artifact must have.
         stop: ends the worker; None to run until an error.
         on_batch: called after each committed batch.
@@ -84,7 +88,7 @@ def run_worker(
             worker = Worker(
                 params=params,
                 artifact=artifact,
-                profiles=profiles,
+                engines=_engines(artifact, profiles, history_dir, params),
                 judge=judge,
                 transport=transport,
                 metrics=metrics,
@@ -100,14 +104,14 @@ class Worker:
         *,
         params: StreamParams,
         artifact: Artifact,
-        profiles: ProfileTable | None,
+        engines: Callable[[int], FeatureEngine],
         judge: Judge,
         transport: Transport,
         metrics: StreamMetrics,
     ) -> None:
         self._params = params
         self._artifact = artifact
-        self._profiles = profiles
+        self._engines = engines
         self._judge = judge
         self._transport = transport
         self._metrics = metrics
@@ -179,7 +183,7 @@ class Worker:
         if partition not in self._states:
             self._states[partition] = PartitionState(
                 partition,
-                engines=lambda: FeatureEngine(self._artifact.spec, self._profiles),
+                engines=partial(self._engines, partition),
                 decoder=self._decoder,
                 transport=self._transport,
                 store=self._store,
@@ -246,6 +250,15 @@ def _by_partition(records: Sequence[Record]) -> Iterator[tuple[int, list[Record]
 def _warm(artifact: Artifact, profiles: ProfileTable | None) -> None:
     """Compile the kernel before the first record waits for it."""
     FeatureEngine(artifact.spec, profiles).advance(columns_from_messages([]))
+
+
+def _engines(
+    artifact: Artifact, profiles: ProfileTable | None, history_dir: Path | None, params: StreamParams
+) -> Callable[[int], FeatureEngine]:
+    """Makes the engine that a partition's state begins with."""
+    if history_dir is None:
+        return lambda _: FeatureEngine(artifact.spec, profiles)
+    return History(history_dir, artifact.spec, profiles, params.topics.partitions).engine
 
 
 def _connection(params: StreamParams) -> Connection:

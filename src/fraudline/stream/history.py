@@ -1,0 +1,79 @@
+"""The state that a stream begins with: what the cards did before the log's first record.
+
+    history = History(Path("data"), spec, profiles, partitions=4)
+    engine = history.engine(0)          # the cards of partition 0, with their past
+
+Without it every card is new to the worker on its first day, however long it is known to the data set that the model was
+trained on. The history is part of the state's definition: a state that is built again from the log begins with it.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from fraudline.core.log import get_logger
+from fraudline.data.store import read_transactions
+from fraudline.features.columns import columns_from_table
+from fraudline.features.engine import FeatureEngine
+from fraudline.features.profiles import ProfileTable
+from fraudline.features.spec import FeatureSpec
+
+log = get_logger(__name__)
+
+_SIGN = 0x7FFFFFFF
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition of a key: Kafka's default partitioner, which both transports use.
+
+    Args:
+        key: the record's key.
+        partitions: of the topic.
+    """
+    from kafka.partitioner.default import murmur2
+
+    return int((murmur2(key) & _SIGN) % partitions)
+
+
+class History:
+    """Feature state at the end of a data set, one snapshot a partition; made when it is first asked for.
+
+    Args:
+        folder: the data set.
+        spec: the feature specification.
+        profiles: daily merchant tables.
+        partitions: of the topic ``transactions``.
+    """
+
+    def __init__(self, folder: Path, spec: FeatureSpec, profiles: ProfileTable | None, partitions: int) -> None:
+        self._folder = folder
+        self._spec = spec
+        self._profiles = profiles
+        self._partitions = partitions
+        self._snapshots: list[bytes] = []
+
+    def engine(self, partition: int) -> FeatureEngine:
+        """An engine with the past of the partition's cards.
+
+        Raises:
+            DataError: the data set cannot be read.
+        """
+        if not self._snapshots:
+            self._snapshots = self._build()
+        engine = FeatureEngine(self._spec, self._profiles)
+        engine.restore(self._snapshots[partition])
+        return engine
+
+    def _build(self) -> list[bytes]:
+        table = read_transactions(self._folder)
+        cards = table["card_id"].combine_chunks().dictionary_encode()
+        keys = (card.encode() for card in cards.dictionary.to_pylist())
+        of_card = np.array([partition_of(key, self._partitions) for key in keys])
+        of_row = of_card[cards.indices.to_numpy()]
+        snapshots = []
+        for partition in range(self._partitions):
+            engine = FeatureEngine(self._spec, self._profiles)
+            engine.advance(columns_from_table(table.filter(of_row == partition)))
+            snapshots.append(engine.snapshot())
+        log.info("history.taken", folder=str(self._folder), transactions=table.num_rows, cards=len(of_card))
+        return snapshots

@@ -1,0 +1,75 @@
+"""A real Kafka broker for the tests of a session, and readers for what a worker wrote."""
+
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fraudline.ops.local.kafka import LocalKafka, java_available
+from fraudline.stream.params import StreamParams, Topics
+
+CACHE = Path(os.environ.get("FRAUDLINE_CACHE", ".cache"))
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+
+
+def need_java() -> None:
+    """Skip where there is no Java; in CI a missing Java is a failure."""
+    if java_available(CACHE):
+        return
+    if IN_CI:
+        pytest.fail("CI must have Java 17 and Maven: the tests of the stream need a real broker.")
+    pytest.skip("no Java 17 with Maven on this machine")
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
+    """One broker for the whole session; use topics of your own."""
+    need_java()
+    with LocalKafka(tmp_path_factory.mktemp("kafka"), cache=CACHE) as broker:
+        yield broker
+
+
+def own_params(folder: Path, bootstrap: str, **changes: Any) -> StreamParams:
+    """Settings with topics and a group that no other test uses."""
+    name = uuid.uuid4().hex[:8]
+    topics = Topics(
+        transactions=f"transactions-{name}",
+        decisions=f"decisions-{name}",
+        alerts=f"alerts-{name}",
+        dead_letters=f"transactions-{name}.dlq",
+        partitions=changes.pop("partitions", 3),
+    )
+    defaults = {"group": f"group-{name}", "checkpoint_dir": str(folder / "checkpoints"), "session_timeout_s": 6.0}
+    return StreamParams(bootstrap=bootstrap, topics=topics, **{**defaults, **changes})
+
+
+def read_all(bootstrap: str, topic: str, *, isolation: str = "read_committed", timeout_s: float = 30.0) -> list[Any]:
+    """Every record of a topic that lies before its present end, as an independent reader sees it."""
+    from kafka import KafkaConsumer, TopicPartition
+
+    reader = KafkaConsumer(
+        bootstrap_servers=bootstrap,
+        isolation_level=isolation,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        metrics_enabled=False,
+    )
+    try:
+        places = [TopicPartition(topic, partition) for partition in sorted(reader.partitions_for_topic(topic) or ())]
+        reader.assign(places)
+        ends = reader.end_offsets(places)
+        for place in places:
+            reader.seek(place, 0)
+        found: list[Any] = []
+        deadline = time.monotonic() + timeout_s
+        while any(reader.position(place) < ends[place] for place in places):
+            assert time.monotonic() < deadline, f"{topic} could not be read to its end"
+            for records in reader.poll(timeout_ms=200, max_records=5_000).values():
+                found += records
+        return found
+    finally:
+        reader.close()
