@@ -19,7 +19,7 @@ source_argument = click.argument("source", type=click.Path(path_type=Path, exist
 
 @click.group()
 def group() -> None:
-    """Make or bring the transactions that everything else works on.
+    r"""Make or bring the transactions that everything else works on.
 
     \b
     After a change:

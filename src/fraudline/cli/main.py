@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
 @click.option("--log-level", default="info", show_default=True, help="debug, info, warning or error.")
 @click.option("--log-json", is_flag=True, help="Events as one JSON object a line on standard error.")
 def cli(log_level: str, log_json: bool) -> None:
-    """Card fraud detection: from versioned transactions to a model in production and an exactly-once scored stream.
+    r"""Card fraud detection: from versioned transactions to a model in production and an exactly-once scored stream.
 
     \b
     First steps:

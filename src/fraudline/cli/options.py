@@ -27,10 +27,7 @@ def load_params(path: Path, **sections: Any) -> Params:
         path: the parameter file.
         sections: top-level values that replace those of the file.
     """
-    if path.exists() or path != Path("params.yaml"):
-        params = Params.load(path)
-    else:
-        params = Params()
+    params = Params.load(path) if path.exists() or path != Path("params.yaml") else Params()
     registry = params.registry.model_copy(
         update={
             name: value

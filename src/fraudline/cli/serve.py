@@ -35,7 +35,7 @@ def newest_artifact() -> Path:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind.")
 @click.option("--expected-digest", default="", help="Refuse any other model.")
 def command(model: Path | None, name: str, port: int, grpc_port: int, host: str, expected_digest: str) -> None:
-    """Serve an artifact as a KServe predictor until Ctrl-C.
+    r"""Serve an artifact as a KServe predictor until Ctrl-C.
 
     Its digest is verified before a byte of it is parsed; only then does /v2/health/ready answer 200.
 

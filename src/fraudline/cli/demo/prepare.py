@@ -95,5 +95,5 @@ def _run(*command: str) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """This environment, with the programs beside this interpreter first on the path: dvc's stages call ``fraudline``."""
+    """This environment, with this interpreter's programs first on the path: dvc's stages call ``fraudline``."""
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}

@@ -110,7 +110,7 @@ def _share(value: float) -> str:
 
 def _line(console: Console, now: Snapshot, total: int) -> None:
     console.print(
-        f"  {now.decisions:,} of {total:,} decided, {now.rate:,.0f}/s, p50 {now.p50_ms:.0f} ms, p99 {now.p99_ms:.0f} ms, "
-        f"{now.alerts} alerts",
+        f"  {now.decisions:,} of {total:,} decided, {now.rate:,.0f}/s, p50 {now.p50_ms:.0f} ms, "
+        f"p99 {now.p99_ms:.0f} ms, {now.alerts} alerts",
         soft_wrap=True,
     )
