@@ -3,6 +3,7 @@
 One thread by design: a server or worker scales by processes (two BLAS threads on busy cores were 40 times slower).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,14 +34,18 @@ class Scores:
     expected: NDArray[np.float32]
 
 
-class Scorer:
-    """Scores raw features. Safe to share between threads.
+class GraphScorer:
+    """Scores raw features with the bytes of an ONNX graph. Safe to share between threads.
+
+    Args:
+        onnx: the graph, verified by whoever read it.
+        names: d feature names, in the order of the columns.
 
     Raises:
-        ArtifactError: the graph is not ONNX, or not a graph of this model.
+        ArtifactError: the graph is not ONNX, or not a graph of these features.
     """
 
-    def __init__(self, artifact: Artifact) -> None:
+    def __init__(self, onnx: bytes, names: Sequence[str]) -> None:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
@@ -48,11 +53,10 @@ class Scorer:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session = ort.InferenceSession(artifact.onnx, options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime's exception classes have no public base
             raise ArtifactError(f"model.onnx cannot be loaded: {error}.", "Run the train step again.") from error
-        self.artifact = artifact
-        self.names: tuple[str, ...] = tuple(artifact.spec.names)
+        self.names = tuple(names)
         self._check_graph()
 
     def score(self, features: NDArray[np.float32]) -> Scores:
@@ -105,3 +109,15 @@ class Scorer:
                 f"model.onnx takes {inputs[INPUT][-1]} features, the feature spec has {len(self.names)}.",
                 "Run the train step again.",
             )
+
+
+class Scorer(GraphScorer):
+    """Scores raw features with a verified artifact.
+
+    Raises:
+        ArtifactError: the graph is not ONNX, or not a graph of the artifact's features.
+    """
+
+    def __init__(self, artifact: Artifact) -> None:
+        super().__init__(artifact.onnx, artifact.spec.names)
+        self.artifact = artifact

@@ -1,0 +1,25 @@
+"""Parameters of training."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from fraudline.core.settings import Settings
+
+
+class TrainParams(Settings):
+    """How the autoencoder ensemble is fitted. Every default is general: nothing here knows a data set."""
+
+    bottlenecks: tuple[int, ...] = Field(default=(3, 4, 5), min_length=1, description="one network each")
+    hidden: tuple[int, ...] = Field(default=(64, 32), min_length=1, description="units from the outside in, mirrored")
+    learning_rate: float = Field(default=2e-3, gt=0)
+    batch_size: int = Field(default=512, ge=1)
+    epochs: int = Field(default=20, ge=1, description="at most; early stopping ends a network sooner")
+    patience: int = Field(default=4, ge=1, description="epochs without a better validation loss before a network stops")
+    max_rows: int = Field(default=150_000, ge=1, description="known normals to fit on; more are sampled down")
+    scaling: Literal["robust", "standard"] = Field(default="standard", description="mean and sd, or median and IQR")
+    clip: float = Field(default=50.0, gt=0, description="scaled inputs are clipped to plus or minus this")
+    log_inputs: bool = Field(default=False, description="take log(1 + x) where the feature spec hints log1p")
+    ridge: float = Field(default=1e-2, gt=0, description="added to the residual covariance, share of its mean variance")
+    tail_weight: float = Field(default=2.0, ge=0, description="weight of the right-tail term beside the residuals")
+    tail_features: tuple[str, ...] | None = Field(default=None, description="instead of the spec's tail: upper")

@@ -1,0 +1,228 @@
+"""Step train: known normals in, a model artifact out.
+
+The same features, parameters and seed give the same digest; the run's figures go to MLflow, never into the artifact.
+"""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from fraudline.core.clock import DAY_US, from_us
+from fraudline.core.errors import DataError
+from fraudline.core.files import atomic_folder, read_json, write_json, write_text
+from fraudline.core.log import get_logger
+from fraudline.data.splits import Split
+from fraudline.features.spec import FeatureSpec
+from fraudline.model import golden
+from fraudline.model.artifact import FORMAT, ModelMeta, TrainedOn, write_manifest
+from fraudline.model.card import card
+from fraudline.model.reasons import METHOD
+from fraudline.model.scorer import GraphScorer
+from fraudline.model.thresholds import Thresholds, choose
+from fraudline.monitor.reference import feature_reference, score_reference
+from fraudline.ops.tracking import DATA_TAG, DIGEST_TAG, StepRun, step_run
+from fraudline.steps.params import Params
+
+if TYPE_CHECKING:
+    from fraudline.model.fitting import FittedModel
+    from fraudline.model.training import Epoch
+
+log = get_logger(__name__)
+
+MODEL_NAME = "fraud"
+
+EPOCH_LISTENER: ContextVar["Callable[[Epoch], None] | None"] = ContextVar("EPOCH_LISTENER", default=None)
+"""Who wants to hear of every epoch (the command line's progress bar)."""
+
+
+def train(*, features: Path, dataset: Path, model: Path, params: Params) -> dict[str, Any]:
+    """Fit the ensemble on known normals and write the artifact.
+
+    Args:
+        features: folder of step featurize.
+        dataset: folder of step fetch; its ``fetch.json`` names the data.
+        model: folder to write.
+        params: ``train``, ``threshold``, ``split``, ``label_delay_days``, ``seed``, ``registry``.
+
+    Returns:
+        ``digest``, thresholds, rows and losses.
+
+    Raises:
+        DataError: there are no features, too few days, or too few known normals.
+    """
+    from fraudline.model.fitting import fit
+
+    spec = params.features.resolve()
+    rows = _Rows.read(features, spec, params)
+    data_md5 = _data_md5(dataset)
+    with step_run("train", params.registry) as run:
+        run.params(_recorded(params))
+        fitted = fit(rows.normals, rows.later_normals, spec, params.train, params.seed, _listener(run))
+        with atomic_folder(model) as folder:
+            thresholds, digest = _write(folder, fitted, rows, spec, params, data_md5)
+            run.artifact(folder / "card.md", "model")
+            run.artifact(folder / "model.json", "model")
+        run.tag(DIGEST_TAG, digest)
+        run.tag(DATA_TAG, data_md5)
+        best = min(epoch.validation_loss for epoch in fitted.history)
+        figures = {"train/rows": fitted.rows, "train/epochs": len(fitted.history), "train/validation_loss": best}
+        run.metrics(figures | {"threshold/review": thresholds.review, "threshold/block": thresholds.block})
+    log.info("train.done", digest=digest[:12], rows=fitted.rows, epochs=len(fitted.history))
+    return {
+        "digest": digest,
+        "rows": fitted.rows,
+        "epochs": len(fitted.history),
+        "validation_loss": best,
+        "review": thresholds.review,
+        "block": thresholds.block,
+    }
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What the step takes from ``features.parquet``; (n, d) float32 matrices of raw features."""
+
+    split: Split
+    normals: NDArray[np.float32]
+    later_normals: NDArray[np.float32]
+    validation: NDArray[np.float32]
+    validation_normal: NDArray[np.bool_]
+    validation_fraud: NDArray[np.bool_]
+    validation_amounts: NDArray[np.int64]
+    period: NDArray[np.float32]
+
+    @classmethod
+    def read(cls, features: Path, spec: FeatureSpec, params: Params) -> "_Rows":
+        """Cut the table by time and by the labels that had arrived when the test period began."""
+        table = _table(features, spec)
+        times = pc.cast(table["event_time"], pa.int64()).to_numpy()
+        split = Split.of(
+            _day(times.min()), _day(times.max()) + timedelta(days=1), params.split, params.label_delay_days
+        )
+        frauds = table["is_fraud"].to_numpy(zero_copy_only=False).astype(bool)
+        labelled = pc.fill_null(pc.cast(table["label_time"], pa.int64()), 0).to_numpy()
+        normal = split.known_normal(times, labelled, frauds)
+        matrix = np.column_stack([table[name].to_numpy() for name in spec.names]).astype(np.float32, copy=False)
+        training, validation = split.train.mask(times), split.validation.mask(times)
+        reported = frauds & (labelled < split.test.start_us)
+        rows = cls(
+            split,
+            matrix[training & normal],
+            matrix[validation & normal],
+            matrix[validation],
+            normal[validation],
+            reported[validation],
+            table["amount_minor"].to_numpy()[validation],
+            matrix[training | validation],
+        )
+        log.info("train.rows", train=len(rows.normals), validation=len(rows.validation), **split.train.to_dict())
+        return rows
+
+
+def _table(features: Path, spec: FeatureSpec) -> pa.Table:
+    path = features / "features.parquet"
+    if not path.is_file():
+        raise DataError(f"{path} is missing.", "Run the featurize step first.")
+    wanted = ["event_time", "amount_minor", *spec.names, "is_fraud", "label_time"]
+    missing = [name for name in wanted if name not in pq.read_schema(path).names]
+    if missing:
+        raise DataError(f"{path} lacks the columns {missing[:5]}.", "Run the featurize step again.")
+    table = pq.read_table(path, columns=wanted)
+    if not table.num_rows:
+        raise DataError(f"{path} has no rows.", "Bring more days of data.")
+    return table
+
+
+def _write(
+    folder: Path, fitted: "FittedModel", rows: _Rows, spec: FeatureSpec, params: Params, data_md5: str
+) -> tuple[Thresholds, str]:
+    """Everything of the artifact, the manifest last."""
+    fitted.export(folder)
+    scorer = GraphScorer((folder / "model.onnx").read_bytes(), spec.names)
+    scores = scorer.score(rows.validation).score
+    thresholds = choose(
+        params.threshold,
+        scores,
+        known_normal=rows.validation_normal,
+        known_fraud=rows.validation_fraud,
+        amounts_minor=rows.validation_amounts,
+    )
+    chosen = rows.validation[golden.choose_golden(rows.validation_fraud)]
+    _parquet(golden.golden_table(spec.names, chosen, scorer.score(chosen)), folder / "golden.parquet")
+    _parquet(feature_reference(spec.names, rows.period), folder / "reference" / "features.parquet")
+    _parquet(score_reference(scores), folder / "reference" / "score.parquet")
+    span = rows.split.train.to_dict()
+    meta = ModelMeta(
+        format=FORMAT,
+        name=MODEL_NAME,
+        feature_spec=spec.to_dict(),
+        architecture=fitted.architecture(),
+        thresholds=thresholds,
+        data_md5=data_md5,
+        params=_recorded(params),
+        formats=("onnx", "savedmodel"),
+        reasons=METHOD,
+        trained_on=TrainedOn(start=span["start"], end=span["end"], rows=fitted.rows),
+    )
+    write_json(folder / "model.json", meta.model_dump(mode="json"))
+    write_text(folder / "card.md", card(meta, spec))
+    return thresholds, write_manifest(folder)
+
+
+def _listener(run: StepRun) -> "Callable[[Epoch], None]":
+    """Record each epoch; without someone who shows progress, say it as an event."""
+    listener = EPOCH_LISTENER.get()
+
+    def heard(epoch: "Epoch") -> None:
+        run.metric(f"loss/member_{epoch.member}", epoch.loss, epoch.epoch)
+        run.metric(f"validation_loss/member_{epoch.member}", epoch.validation_loss, epoch.epoch)
+        if listener is not None:
+            listener(epoch)
+        else:
+            log.info(
+                "train.epoch",
+                member=f"{epoch.member + 1}/{epoch.members}",
+                epoch=f"{epoch.epoch}/{epoch.epochs}",
+                loss=round(epoch.loss, 5),
+                validation_loss=round(epoch.validation_loss, 5),
+            )
+
+    return heard
+
+
+def _recorded(params: Params) -> dict[str, Any]:
+    """The parameters that the artifact depends on."""
+    sections = {
+        "train": params.train,
+        "threshold": params.threshold,
+        "split": params.split,
+        "features": params.features,
+    }
+    values = {name: section.model_dump(mode="json") for name, section in sections.items()}
+    return {"seed": params.seed, "label_delay_days": params.label_delay_days, **values}
+
+
+def _data_md5(dataset: Path) -> str:
+    path = dataset / "fetch.json"
+    try:
+        return str(read_json(path)["md5"])
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path} does not name the data.", "Run the fetch step first.") from error
+
+
+def _day(moment_us: int) -> date:
+    return from_us(int(moment_us) - int(moment_us) % DAY_US).date()
+
+
+def _parquet(table: pa.Table, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, compression="zstd")
