@@ -18,13 +18,14 @@ from fraudline.steps.params import Params
 _STEP_ERRORS = {3: DataError, 4: GateFailed}
 
 
-def prepare(folder: Path, params: Params, console: Console) -> tuple[Path, Path]:
+def prepare(folder: Path, params: Params, console: Console, *, train: bool = True) -> tuple[Path, Path]:
     """Make champion and challenger.
 
     Args:
         folder: where the challenger is kept between demos.
         params: what champion and challenger are trained with; the challenger's seed is the next one.
         console: where progress is shown.
+        train: false to take what an earlier run left.
 
     Returns:
         The folders of the champion's and the challenger's artifact.
@@ -32,6 +33,8 @@ def prepare(folder: Path, params: Params, console: Console) -> tuple[Path, Path]
     Raises:
         FraudlineError: a step failed; its own message stands above.
     """
+    if not train and _loads(folder / "challenger"):
+        return newest_artifact(), folder / "challenger"
     _run("dvc", "pull", "--quiet", "data.dvc")
     _run("dvc", "repro", "--quiet", "featurize")
     challenger = _start_challenger(folder, params)

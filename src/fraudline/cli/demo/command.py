@@ -1,0 +1,169 @@
+"""The command ``fraudline demo``."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+import pyarrow as pa
+from rich.console import Console
+
+from fraudline.cli.demo.brokers import CHOICES
+from fraudline.cli.demo.live import CANARY, CHAMPION, Line, Plan, drained, running
+from fraudline.cli.demo.prepare import prepare
+from fraudline.cli.demo.screen import summary, watch
+from fraudline.cli.demo.tally import Tally
+from fraudline.cli.options import load_params, params_option
+from fraudline.core.errors import UsageError
+from fraudline.core.files import write_json
+from fraudline.data.generate import generate, generate_live
+from fraudline.data.params import GenerateParams
+from fraudline.data.store import read_meta
+from fraudline.model.artifact import load_artifact
+from fraudline.stream.batch import BatchReport
+
+FOLDER = Path("build/demo")
+REPORTS = {
+    "data docs": Path("build/validation/index.html"),
+    "evaluation": Path("build/evaluation/index.html"),
+    "model card": Path("build/package/model_card.html"),
+}
+_MINUTES = 3_456.0
+"""Generated time: 2.4 days of the default world are about 10,000 transactions."""
+
+
+@click.command()
+@click.option("--seconds", default=30.0, show_default=True, help="How long to stream; sets the rate.")
+@click.option("--rate", type=float, help="Transactions a second, instead of --seconds.")
+@click.option("--canary-percent", type=click.IntRange(0, 100), default=10, show_default=True, help="Canary's traffic.")
+@click.option("--broker", type=click.Choice(CHOICES), envvar="FRAUDLINE_BROKER", default="auto", show_default=True,
+              help="auto: FRAUDLINE_BOOTSTRAP, else Apache Kafka where Java 17+ and Maven are, else the mock.")  # fmt: skip
+@click.option("--bootstrap", envvar="FRAUDLINE_BOOTSTRAP", default="", help="A broker that runs already.")
+@click.option("--stream-only", is_flag=True, help="Train nothing, and stream until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on standard output.")
+@params_option
+def command(
+    seconds: float,
+    rate: float | None,
+    canary_percent: int,
+    broker: str,
+    bootstrap: str,
+    stream_only: bool,
+    as_json: bool,
+    params_file: Path,
+) -> None:
+    r"""The main job on embedded defaults: data, training, gate, two predictors behind Envoy, a scored stream.
+
+    \b
+    1. dvc pull data.dvc, dvc repro (nothing to do the second time), a challenger with another seed
+    2. a broker, the champion and the challenger as KServe predictors behind Envoy (90 / 10)
+    3. transactions of the next days with a fraud campaign of each kind, through the worker
+    4. a summary against the truth, and the paths of the reports
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    console = Console(stderr=True, highlight=False)
+    params = load_params(params_file)
+    begun = time.monotonic()
+    champion, challenger = prepare(FOLDER, params, console, train=not stream_only)
+    console.print(f"[dim]models ready after {time.monotonic() - begun:.0f} s[/]")
+    plan = Plan(
+        folder=FOLDER / "run",
+        champion=champion,
+        canary=challenger,
+        canary_percent=canary_percent,
+        profiles=Path("build/profiles"),
+        history=Path("build/dataset"),
+        broker=broker,
+        bootstrap=bootstrap,
+        cache=Path(os.environ.get("FRAUDLINE_CACHE", ".cache")),
+        stream=params.stream,
+    )
+    names = {load_artifact(champion).version: CHAMPION, load_artifact(challenger).version: CANARY}
+    world = _world()
+    transactions, labels = generate_live(world, minutes=_MINUTES)
+    tally = Tally.of(transactions, labels)
+    console.print("starting broker, predictors and Envoy")
+    with running(plan) as line:
+        try:
+            speed = rate or transactions.num_rows / seconds
+            _stream(console, line, tally, transactions, names, speed, world, stream_only)
+        except KeyboardInterrupt:
+            if not stream_only:
+                raise
+    summary(console, tally, line.sent, names, REPORTS)
+    figures = _figures(tally, line, names)
+    write_json(FOLDER / "summary.json", figures)
+    if as_json:
+        click.echo(json.dumps(figures, sort_keys=True))
+
+
+def _stream(
+    console: Console,
+    line: Line,
+    tally: Tally,
+    transactions: pa.Table,
+    names: dict[str, str],
+    rate: float,
+    world: GenerateParams,
+    endless: bool,
+) -> None:
+    def count(report: BatchReport) -> None:
+        tally.add(report.decisions, [1000 * latency for latency in report.latencies_s], report.dead_letters)
+
+    console.print(f"streaming through {line.broker.title}, {rate:,.0f} transactions a second")
+    if line.broker.notice:
+        console.print(f"[yellow]{line.broker.notice}[/]")
+    line.work(count)
+    line.feed(_endless(transactions, world) if endless else [transactions], rate)
+    watch(
+        console,
+        tally,
+        total=transactions.num_rows,
+        running=lambda: not drained(line, lambda: tally.snapshot().decisions + tally.dead_letters),
+        names=names,
+    )
+
+
+def _endless(first: pa.Table, world: GenerateParams) -> Iterator[pa.Table]:
+    yield first
+    day = world.days + int(_MINUTES // 1440) + 1
+    while True:
+        yield generate(world, first_day=day, days=1)[0]
+        day += 1
+
+
+def _world() -> GenerateParams:
+    generator = read_meta(Path("build/dataset")).get("generator")
+    if not generator:
+        raise UsageError(
+            "The demo streams the days after a generated data set, and data/ holds another one.",
+            "Use `fraudline stream` and `fraudline produce` with your own transactions.",
+        )
+    return GenerateParams.parse(generator, "dataset.json")
+
+
+def _figures(tally: Tally, line: Line, names: dict[str, str]) -> dict[str, Any]:
+    now = tally.snapshot()
+    return {
+        "broker": line.broker.title,
+        "transactions": line.sent,
+        "decisions": now.decisions,
+        "alerts": now.alerts,
+        "dead_letters": now.dead_letters,
+        "precision": tally.precision(),
+        "kinds": {
+            row.kind: {"frauds": row.frauds, "caught": row.caught, "recall": row.recall} for row in tally.kinds()
+        },
+        "latency_ms": {"p50": now.p50_ms, "p99": now.p99_ms},
+        "split": {names.get(version, version): count for version, count in now.split.items()},
+        "reports": {name: str(path) for name, path in REPORTS.items()},
+    }
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise KeyboardInterrupt
