@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -24,15 +24,13 @@ from fraudline.model.evaluation import EvaluationRows, Evaluator, curves
 from fraudline.model.evaluation_report import report
 from fraudline.model.scorer import Scorer
 from fraudline.ops.tracking import step_run
-
-if TYPE_CHECKING:
-    from fraudline.steps.params import Params
+from fraudline.steps.params import Params
 
 log = get_logger(__name__)
 
 
 def evaluate(
-    *, features: Path, model: Path, evaluation: Path, params: "Params", champion: Path | None = None
+    *, features: Path, model: Path, evaluation: Path, params: Params, champion: Path | None = None
 ) -> dict[str, Any]:
     """Measure the model on the test weeks.
 
@@ -87,7 +85,7 @@ class _Rows:
     normals: NDArray[np.float32]
 
 
-def _read(features: Path, artifact: Artifact, params: "Params") -> _Rows:
+def _read(features: Path, artifact: Artifact, params: Params) -> _Rows:
     path = features / "features.parquet"
     if not path.is_file():
         raise DataError(f"{path} is missing.", "Run the featurize step first.")

@@ -1,7 +1,7 @@
 """Step gate: the evaluation's figures against the rules; the blessing, or exit code 4."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fraudline.core.digest import sha256_file
 from fraudline.core.errors import DataError, GateFailed
@@ -10,14 +10,12 @@ from fraudline.core.log import get_logger
 from fraudline.model.artifact import load_artifact
 from fraudline.ops import gate as rules
 from fraudline.ops.tracking import step_run
-
-if TYPE_CHECKING:
-    from fraudline.steps.params import Params
+from fraudline.steps.params import Params
 
 log = get_logger(__name__)
 
 
-def gate(*, evaluation: Path, model: Path, blessing: Path, params: "Params") -> dict[str, Any]:
+def gate(*, evaluation: Path, model: Path, blessing: Path, params: Params) -> dict[str, Any]:
     """Decide whether the model may be packaged.
 
     Args:
