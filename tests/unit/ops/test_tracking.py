@@ -68,9 +68,17 @@ def test_an_injected_run_is_joined_and_left_open(settings):
 
 
 def test_a_step_that_fails_leaves_a_failed_run_with_what_it_recorded(settings):
-    with pytest.raises(ZeroDivisionError), step_run("train", settings) as run:
-        run.metric("loss", 2.0)
-        _ = 1 / 0
+    kept = []
+
+    def fail() -> None:
+        with step_run("train", settings) as run:
+            kept.append(run)
+            run.metric("loss", 2.0)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    run = kept[0]
     assert _run(settings, run.run_id).info.status == "FAILED"
     assert _run(settings, run.run_id).data.metrics["loss"] == 2.0
 

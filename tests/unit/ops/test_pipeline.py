@@ -1,0 +1,119 @@
+"""Submission and local runs: arguments, errors and progress, with a small pipeline instead of the real steps."""
+
+import socket
+import types
+
+import pytest
+from kfp import compiler, dsl
+
+from fraudline.core.errors import FraudlineError, GateFailed, UnavailableError, UsageError
+from fraudline.ops.params import RegistryParams
+from fraudline.ops.pipeline import arguments_of, run_local, submit
+
+
+@dsl.component(base_image="python", install_kfp_package=False)
+def write(params: dict, made: dsl.Output[dsl.Dataset]):
+    from pathlib import Path
+
+    Path(made.path).write_text(str(params["value"]))
+
+
+@dsl.component(base_image="python", install_kfp_package=False)
+def judge(made: dsl.Input[dsl.Dataset], fail: str):
+    import os
+    import sys
+
+    from fraudline.core.errors import GateFailed
+    from fraudline.core.files import write_json
+
+    if fail == "gate":
+        error = GateFailed("ap is too low.", "See blessing.md.")
+        record = {"step": "gate", "error": "GateFailed", "problem": error.problem, "action": error.action}
+        from pathlib import Path
+
+        write_json(Path(os.environ["FRAUDLINE_ERROR_FILE"]), record)
+        sys.exit(4)
+    if fail == "crash":
+        raise ZeroDivisionError
+
+
+@dsl.pipeline(name="small")
+def small(params: dict, fail: str = ""):
+    judge(made=write(params=params).outputs["made"], fail=fail)
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pipeline") / "small.yaml"
+    compiler.Compiler().compile(small, str(path))
+    return path
+
+
+def test_arguments_are_plain_values_without_nulls():
+    class Section(RegistryParams):
+        nothing: int | None = None
+
+    arguments = arguments_of(Section(), data_dvc="data.dvc", md5="1.dir")
+    assert arguments["params"]["model_name"] == "fraudline"
+    assert "nothing" not in arguments["params"]
+    assert (arguments["data_dvc"], arguments["md5"], arguments["store"]) == ("data.dvc", "1.dir", "artifacts")
+
+
+def test_a_local_run_keeps_its_outputs_tells_its_progress_and_logs(compiled, tmp_path, capsys):
+    seen = []
+    run = run_local(
+        compiled, {"params": {"value": 7}}, tmp_path / "run", lambda task, state: seen.append((task, state))
+    )
+    assert run.output("write", "made").read_text() == "7.0"  # Kubeflow makes every number a float
+    assert seen == [("write", "started"), ("write", "SUCCESS"), ("judge", "started"), ("judge", "SUCCESS")]
+    assert "Executing task" in (tmp_path / "run" / "run.log").read_text()
+    assert capsys.readouterr().out == ""
+    with pytest.raises(UsageError, match="no output"):
+        run.output("write", "nothing")
+
+
+def test_an_error_of_a_step_comes_back_as_itself(compiled, tmp_path):
+    with pytest.raises(GateFailed, match="ap is too low") as caught:
+        run_local(compiled, {"params": {"value": 1}, "fail": "gate"}, tmp_path / "run")
+    assert caught.value.exit_code == 4
+    assert caught.value.action == "See blessing.md."
+
+
+def test_a_crash_names_the_task_and_the_log(compiled, tmp_path):
+    with pytest.raises(FraudlineError, match="judge") as caught:
+        run_local(compiled, {"params": {"value": 1}, "fail": "crash"}, tmp_path / "run")
+    assert "run.log" in caught.value.action
+
+
+def test_a_missing_file_says_how_to_compile_it(tmp_path):
+    for call in (
+        lambda: run_local(tmp_path / "none.yaml", {}, tmp_path / "run"),
+        lambda: submit("http://127.0.0.1:1", tmp_path / "none.yaml", {}, experiment="e"),
+    ):
+        with pytest.raises(UsageError, match=r"pipelines\.training"):
+            call()
+
+
+def test_a_server_gets_the_compiled_file_the_arguments_and_the_experiment(compiled):
+    class Server:
+        def create_run_from_pipeline_package(self, package, **values):
+            self.got = {"package": package, **values}
+            return types.SimpleNamespace(run_id="r1")
+
+    server = Server()
+    run = submit("http://kfp.test/", compiled, {"params": {}}, experiment="nightly", client=server)
+    assert run.url == "http://kfp.test/#/runs/details/r1"
+    assert server.got == {
+        "package": str(compiled),
+        "arguments": {"params": {}},
+        "experiment_name": "nightly",
+        "enable_caching": True,
+    }
+
+
+def test_a_server_that_does_not_answer_is_named(compiled):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        host = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(UnavailableError, match=host):
+            submit(host, compiled, {}, experiment="e")

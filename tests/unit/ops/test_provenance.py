@@ -1,0 +1,41 @@
+"""The Git state: revision, dirty or not, and outside a repository."""
+
+import subprocess
+
+import pytest
+
+from fraudline.ops.provenance import UNKNOWN, git_state
+
+
+@pytest.fixture
+def repository(tmp_path):
+    def git(*arguments):
+        subprocess.run(["git", "-C", tmp_path, *arguments], check=True, capture_output=True)
+
+    git("init", "-q")
+    for name in ("code.py", "dvc.lock"):
+        (tmp_path / name).write_text("1")
+    git("add", ".")
+    git("-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-qm", "first")
+    return tmp_path
+
+
+def test_a_clean_checkout_has_its_revision(repository):
+    state = git_state(repository)
+    assert len(state.revision) == 40
+    assert not state.dirty
+
+
+def test_a_changed_file_makes_it_dirty(repository):
+    (repository / "code.py").write_text("2")
+    assert git_state(repository).dirty
+
+
+def test_the_lock_that_every_run_rewrites_does_not(repository):
+    (repository / "dvc.lock").write_text("2")
+    assert not git_state(repository).dirty
+
+
+def test_outside_a_repository_the_revision_is_unknown(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert git_state(tmp_path).revision == UNKNOWN

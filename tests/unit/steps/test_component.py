@@ -1,0 +1,71 @@
+"""What components stand on: parameters from Kubeflow's floats, exit codes, pages and curves."""
+
+import pytest
+
+from fraudline.core.errors import GateFailed, UsageError
+from fraudline.core.files import read_json, write_json, write_text
+from fraudline.steps import component
+from fraudline.steps.params import Params
+
+
+def test_parameters_survive_the_floats_of_kubeflow():
+    values = Params().model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def floats(value):
+        if isinstance(value, dict):
+            return {key: floats(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [floats(item) for item in value]
+        return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    parsed = component.parameters(floats(values), {})
+    assert parsed == Params()
+    assert parsed.model_dump_json() == Params().model_dump_json()
+
+
+def test_an_injected_run_and_address_are_taken():
+    parsed = component.parameters({}, {"MLFLOW_RUN_ID": "abc", "MLFLOW_TRACKING_URI": "http://mlflow.test"})
+    assert parsed.registry.run_id == "abc"
+    assert parsed.registry.tracking_uri == "http://mlflow.test"
+
+
+def test_an_unknown_parameter_is_named():
+    with pytest.raises(UsageError, match="sead"):
+        component.parameters({"sead": 1}, {})
+
+
+def test_an_error_ends_the_process_with_its_code_and_leaves_a_record(tmp_path):
+    record = tmp_path / "error.json"
+    with pytest.raises(SystemExit) as caught, component.running("gate", {"FRAUDLINE_ERROR_FILE": str(record)}):
+        raise GateFailed("ap is too low.", "Train longer.")
+    assert caught.value.code == 4
+    assert read_json(record) == {
+        "step": "gate",
+        "error": "GateFailed",
+        "problem": "ap is too low.",
+        "action": "Train longer.",
+    }
+
+
+def test_only_numbers_are_figures():
+    assert component.figures({"ap": 0.5, "rows": 3, "blessed": True, "digest": "x"}) == {"ap": 0.5, "rows": 3.0}
+
+
+def test_a_long_curve_is_thinned_and_keeps_its_ends(tmp_path):
+    lines = ["fpr,tpr,threshold", "0,0,inf", *(f"{i / 5000},{i / 5000},{1 - i / 5000}" for i in range(5001))]
+    write_text(tmp_path / "roc.csv", "\n".join(lines) + "\n")
+    false, true, thresholds = component.roc_curve(tmp_path)
+    assert len(false) == len(true) == len(thresholds) <= component.CURVE_POINTS + 2
+    assert (false[0], false[-1], true[-1]) == (0.0, 1.0, 1.0)
+    assert all(abs(t) <= 1 for t in thresholds)
+
+
+def test_the_confusion_matrix_is_that_of_the_evaluation(tmp_path):
+    write_json(tmp_path / "metrics.json", {"confusion": {"labels": ["normal", "fraud"], "matrix": [[9, 1], [2, 8]]}})
+    assert component.confusion(tmp_path) == (["normal", "fraud"], [[9, 1], [2, 8]])
+
+
+def test_a_page_is_copied_where_the_interface_renders_it(tmp_path):
+    write_text(tmp_path / "page.html", "<p>hello</p>")
+    component.show(tmp_path / "page.html", str(tmp_path / "out" / "page"))
+    assert (tmp_path / "out" / "page").read_text() == "<p>hello</p>"
