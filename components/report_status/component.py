@@ -8,9 +8,6 @@ from components.image import IMAGE
 @component(base_image=IMAGE, install_kfp_package=False)
 def report_status(status: PipelineTaskFinalStatus):
     """Log the final state of the run, and what failed."""
-    from fraudline.core import log
+    from fraudline.steps import component as entry
 
-    log.configure(as_json=True)
-    event = log.get_logger("fraudline.pipeline")
-    report = event.info if status.state == "SUCCEEDED" else event.error
-    report("pipeline.ended", state=status.state, code=status.error_code, message=status.error_message)
+    entry.ended(status.state, status.error_code, status.error_message)

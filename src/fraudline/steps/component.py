@@ -58,6 +58,14 @@ def running(step: str, environment: Mapping[str, str]) -> Iterator[None]:
     log.info("step.done", step=step)
 
 
+def ended(state: str, code: int | None, message: str | None) -> None:
+    """Report how a run ended, as one JSON event that a log collector can alert on."""
+    logs.configure(as_json=True)
+    event = logs.get_logger(__name__)
+    report = event.info if state == "SUCCEEDED" else event.error
+    report("pipeline.ended", state=state, code=code, message=message)
+
+
 def figures(values: Mapping[str, Any]) -> dict[str, float]:
     """The numbers among ``values``, as a metrics artifact takes them."""
     return {k: float(v) for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}

@@ -1,7 +1,7 @@
 """Step package: a blessed artifact into the immutable store, with its provenance and its model card."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fraudline.core.clock import now
 from fraudline.core.digest import sha256_file
@@ -12,15 +12,13 @@ from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.ops import model_card
 from fraudline.ops import store as stores
 from fraudline.ops.provenance import GitState, git_state
-
-if TYPE_CHECKING:
-    from fraudline.steps.params import Params
+from fraudline.steps.params import Params
 
 log = get_logger(__name__)
 
 
 def package(
-    *, model: Path, evaluation: Path, blessing: Path, infra: Path, package: Path, store: Path, params: "Params"
+    *, model: Path, evaluation: Path, blessing: Path, infra: Path, package: Path, store: Path, params: Params
 ) -> dict[str, Any]:
     """Put a blessed model where nothing can change it.
 

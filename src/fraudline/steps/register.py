@@ -1,7 +1,7 @@
 """Step register: the stored artifact into the model registry, as challenger."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
@@ -12,16 +12,14 @@ from fraudline.model.artifact import load_artifact
 from fraudline.ops import registry as registries
 from fraudline.ops import store as stores
 from fraudline.ops.tracking import DATA_TAG, step_run
-
-if TYPE_CHECKING:
-    from fraudline.steps.params import Params
+from fraudline.steps.params import Params
 
 log = get_logger(__name__)
 
 REGISTRATION = "registration.json"
 
 
-def register(*, package: Path, evaluation: Path, registration: Path, params: "Params") -> dict[str, Any]:
+def register(*, package: Path, evaluation: Path, registration: Path, params: Params) -> dict[str, Any]:
     """Register a packaged model once: the same digest gives the same version again.
 
     Args:
