@@ -20,6 +20,7 @@ METRICS = {
     "kinds": {"card_testing": {"frauds": 9, "ap": 0.7, "recall": 0.8, "intervals": {"ap": [0.6, 0.8]}}},
     "baselines": {"pca": {"ap": 0.2, "roc_auc": 0.8, "intervals": {"ap": [0.1, 0.3]}}},
 }
+INFRA = {"rows": 64, "tolerance": 1e-5, "differences": {"v1": 1.5e-8, "v2": 0.0}, "ready_seconds": 4.2}
 
 
 @dataclass(frozen=True)
@@ -53,5 +54,5 @@ def candidate(folder: Path, seed: int = 0, *, blessed: bool = True, served: bool
             "rules": [rule, {"metric": "ap", "bound": "change", "passed": None, "note": "no <champion>"}],
         },
     )
-    write_json(folder / "infra" / "infra.json", {"ok": served, "digest": digest, "checks": {"v1": {"max_error": 1e-9}}})
+    write_json(folder / "infra" / "infra.json", INFRA | {"ok": served, "digest": digest})
     return Candidate(model, folder / "evaluation", folder / "blessing", folder / "infra", digest)

@@ -173,16 +173,13 @@ def _gate(blessing: Mapping[str, Any]) -> str:
 
 
 def _infra(infra: Mapping[str, Any]) -> str:
-    rows = [
-        (_text(name), _text(value) if not isinstance(value, float) else f"{value:.3g}")
-        for name, value in _leaves(infra)
-        if not name.endswith("digest")
-    ]
+    rows = [(_text(name), _number(value)) for name, value in sorted((infra.get("differences") or {}).items())]
+    if not rows:
+        return ""
     return (
-        "<p>The real server loaded the artifact and was asked for the golden rows over every protocol.</p>"
-        + _table(("check", "found"), rows)
-        if rows
-        else ""
+        f"<p>The real server loaded the artifact and was asked for {_number(infra.get('rows'))} golden rows over every "
+        f"protocol; a difference up to {_number(infra.get('tolerance'))} is allowed.</p>"
+        + _table(("protocol", "largest difference of a score"), rows, numeric={1})
     )
 
 
@@ -244,14 +241,6 @@ def _with_interval(figures: Mapping[str, Any], name: str) -> str:
 def _interval(figures: Mapping[str, Any], name: str) -> str:
     ends = (figures.get("intervals") or {}).get(name)
     return f"[{_number(ends[0])}, {_number(ends[1])}]" if ends and None not in ends else ""
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name} ")
-        elif not isinstance(value, list):
-            yield f"{prefix}{name}", value
 
 
 def _badge(good: bool, yes: str, no: str) -> str:

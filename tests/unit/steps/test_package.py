@@ -57,6 +57,7 @@ def test_the_card_stands_alone_and_shows_the_figures(tmp_path):
     assert "card testing" in page
     assert found.digest in page
     assert "no &lt;champion&gt;" in page
+    assert "1.5e-08" in page
     assert "http" not in page
 
 
