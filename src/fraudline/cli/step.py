@@ -5,6 +5,7 @@ import inspect
 import json
 import types
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -12,6 +13,7 @@ import click
 from rich.console import Console
 
 from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.cli.progress import epochs
 from fraudline.steps import STEPS
 
 
@@ -54,11 +56,13 @@ def command_of(name: str) -> click.Command:
     options = [_option(p, hints[p.name]) for p in inspect.signature(function).parameters.values() if p.name != "params"]
 
     def run(params_file: Path, as_json: bool, **values: Any) -> None:
-        result = function(params=load_params(params_file), **values)
+        console = Console(stderr=True, highlight=False)
+        with epochs(console) if name == "train" else nullcontext():
+            result = function(params=load_params(params_file), **values)
         if as_json:
             click.echo(json.dumps(result, sort_keys=True, default=str))
         else:
-            _summary(name, result)
+            _summary(console, name, result)
 
     command = click.command(name, help=inspect.getdoc(function))(params_option(json_option(run)))
     command.params[:0] = options
@@ -79,10 +83,10 @@ def _option(parameter: inspect.Parameter, hint: Any) -> click.Option:
     )
 
 
-def _summary(name: str, result: dict[str, Any]) -> None:
+def _summary(console: Console, name: str, result: dict[str, Any]) -> None:
     shown = "  ".join(
         f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
         for key, value in result.items()
         if isinstance(value, str | int | float) and value != ""
     )
-    Console(stderr=True, highlight=False).print(f"[bold green]{name}[/]  {shown}", soft_wrap=True)
+    console.print(f"[bold green]{name}[/]  {shown}", soft_wrap=True)

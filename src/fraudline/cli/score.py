@@ -1,0 +1,61 @@
+"""``fraudline score``: a file, offline."""
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from fraudline.cli.options import json_option, load_params, params_option
+
+path = click.Path(path_type=Path, exists=True)
+
+
+@click.command()
+@click.argument("file", type=path)
+@click.option("--model", required=True, type=path, help="Folder of the artifact.")
+@click.option("--history", type=path, help="What the cards did before: a data set folder or a file of transactions.")
+@click.option("--checkpoint", type=path, help="A worker's checkpoint folder, instead of --history.")
+@click.option("--profiles", type=path, help="Daily merchant profiles (`fraudline step profiles`).")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="CSV or parquet, by its suffix.")
+@click.option("--with-features", is_flag=True, help="Add the feature columns.")
+@params_option
+@json_option
+def command(
+    file: Path,
+    model: Path,
+    history: Path | None,
+    checkpoint: Path | None,
+    profiles: Path | None,
+    out: Path,
+    with_features: bool,
+    params_file: Path,
+    as_json: bool,
+) -> None:
+    r"""Score FILE, a parquet or CSV of transactions or of feature rows: what the stream gives for the same rows.
+
+    \b
+    Try:
+      fraudline score data/transactions/2026-04-04.parquet --model artifacts/<digest> --profiles build/profiles -o out.csv
+    """
+    from fraudline.steps.score import score
+
+    console = Console(stderr=True, highlight=False)
+    with console.status(f"scoring {file}"):
+        result = score(
+            file=file,
+            model=model,
+            out=out,
+            params=load_params(params_file),
+            history=history,
+            checkpoint=checkpoint,
+            profiles=profiles,
+            with_features=with_features,
+        )
+    if as_json:
+        click.echo(json.dumps(result, sort_keys=True))
+    else:
+        console.print(
+            f"[bold green]{out}[/]  {result['rows']:,} rows, {result['reviews']:,} to review, "
+            f"{result['blocks']:,} to block, model {result['model_version']}"
+        )

@@ -1,0 +1,63 @@
+"""``fraudline stream``: the exactly-once worker."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fraudline.cli.options import load_params, params_option
+from fraudline.cli.serve import newest_artifact
+
+folder = click.Path(path_type=Path, exists=True, file_okay=False)
+
+
+@click.command()
+@click.option("--model", type=folder, help="Folder of the artifact; default: the one the last dvc repro packaged.")
+@click.option("--expected-digest", default="", help="Refuse any other model.")
+@click.option("--profiles", type=folder, help="Daily merchant profiles (`fraudline step profiles`).")
+@click.option("--history", type=folder, help="Data set of the time before the log's first record.")
+@click.option("--bootstrap", envvar="FRAUDLINE_BOOTSTRAP", help="Kafka's host:port pairs.")
+@click.option("--transport", type=click.Choice(["kafka-python", "confluent"]), help="The Kafka client.")
+@click.option("--group", help="Consumer group.")
+@click.option("--worker-id", envvar="FRAUDLINE_WORKER_ID", help="One a running worker, the same after its restart.")
+@click.option("--endpoint", help="Score at this InferenceService (V2) instead of in process.")
+@click.option("--checkpoint-dir", help="Folder of the feature state's checkpoints.")
+@click.option("--metrics-port", type=int, help="Prometheus metrics on /metrics; 0 for none.")
+@click.option("--create-topics", is_flag=True, help="Create the topics that are missing.")
+@params_option
+def command(  # noqa: D417
+    model: Path | None,
+    expected_digest: str,
+    profiles: Path | None,
+    history: Path | None,
+    create_topics: bool,
+    params_file: Path,
+    **settings: Any,
+) -> None:
+    r"""Score the topic `transactions` exactly once, until SIGTERM or Ctrl-C.
+
+    One Kafka transaction a batch: consume, advance the cards' features, score, decide; `decisions`, `alerts`,
+    `transactions.dlq` and the consumed offsets commit together or not at all. Settings not given here are those of
+    the section `stream` of params.yaml.
+
+    \b
+    Try:
+      fraudline stream --bootstrap localhost:9092 --create-topics --profiles build/profiles --history data
+      fraudline produce data --bootstrap localhost:9092 --rate 500
+    """
+    from fraudline.stream.params import StreamParams
+    from fraudline.stream.topics import ensure_topics
+    from fraudline.stream.worker import run_worker, stop_on_signals
+
+    given = {name: value for name, value in settings.items() if value is not None}
+    params = StreamParams.parse({**load_params(params_file).stream.model_dump(), **given}, "fraudline stream")
+    if create_topics:
+        ensure_topics(params)
+    run_worker(
+        params,
+        model_dir=model or newest_artifact(),
+        profiles_dir=profiles,
+        history_dir=history,
+        expected_digest=expected_digest or None,
+        stop=stop_on_signals(),
+    )
