@@ -29,10 +29,14 @@ from fraudline.data.synthetic.world import (
 )
 
 TAKEOVER, TESTING, COLLUSION, TRAVELLING, MICRO = range(5)
-SIZE = (6.0, 20.0, 55.0, 1.6, 26.0)
+SIZE = (7.8, 26.2, 92.5, 2.6, 40.0)
 """Frauds that a campaign of each kind makes on average (measured)."""
-LONGEST_DAYS = (6, 2, 22, 1, 16)
+LONGEST_DAYS = (6, 2, 36, 1, 16)
 """Days that a campaign of each kind can reach."""
+MISUSED = (5816, 5818, 4899, 5999, 5942)
+"""Categories of shops in which small charges go unnoticed."""
+VISITS = 2.5
+"""Visits a day of a merchant that cheats: large ones are audited."""
 _STRANGER_SPACE = 1 << 30
 
 
@@ -102,6 +106,14 @@ def _victims(rng: np.random.Generator, world: World, count: int) -> Ints:
     return rng.choice(len(weight), size=count, replace=False, p=weight).astype(np.int64)
 
 
+def weak_shops(world: World, group: int) -> Ints:
+    """The few little-known online shops that campaigns of one kind misuse again and again."""
+    merchants = world.merchants
+    online = np.flatnonzero(merchants.online & np.isin(CATEGORY_CODE[merchants.category], MISUSED))
+    by_size = online[np.argsort(merchants.popularity[online], kind="stable")]
+    return by_size[group : max(len(by_size) * 2 // 3, 4) : 2][:: max(len(by_size) // 24, 1)][:8]
+
+
 def _strange_device(rng: np.random.Generator, world: World) -> int:
     return len(world.cards.home) * DEVICES_A_CARD + int(rng.integers(1 << 20, _STRANGER_SPACE))
 
@@ -115,16 +127,16 @@ def _online(rng: np.random.Generator, world: World, codes: tuple[int, ...], coun
 def _takeover(world: World, start: Start) -> Rows:
     """One card's account: a stranger's device (not always), unfamiliar shops, larger amounts, for hours to days."""
     rng = start.stream(world)
-    n = 2 + int(rng.poisson(4.0))
+    n = 4 + int(rng.poisson(4.0))
     card = np.repeat(_victims(rng, world, 1), n)
-    hours = float(np.clip(rng.lognormal(2.2, 1.0), 1.0, 96.0))
+    hours = float(np.clip(rng.lognormal(1.2, 1.1), 0.5, 96.0))
     time = _begin(rng, start) + np.sort(rng.random(n)) * hours * HOUR_US
     merchant = np.where(rng.random(n) < 0.7, _online(rng, world, RESELLABLE, n), world.merchants.browse(rng, n))
     at_shops = rng.random(n) < 0.15
     merchant = np.where(at_shops, world.merchants.visit(rng, world.cards.home[card]), merchant)
     own = device_of(world, start.day, card, rng.random(n) < 0.3)
-    device = np.where(rng.random() < 0.3, own, _strange_device(rng, world))
-    shift = rng.normal(0.7, 0.5) + np.zeros(n)
+    device = np.where(rng.random() < 0.12, own, _strange_device(rng, world))
+    shift = rng.normal(1.7, 0.4) + np.zeros(n)
     return make_rows(
         world,
         time=_milliseconds(time),
@@ -140,19 +152,19 @@ def _testing(world: World, start: Start) -> Rows:
     rng = start.stream(world)
     cards = _victims(rng, world, int(rng.integers(3, 7)))
     device = _strange_device(rng, world)
-    weak = int(_online(rng, world, (*TINY, 5999, 5942), 1, 0.5)[0])
+    weak = int(rng.choice(weak_shops(world, 0)))
     parts = []
     begin = _begin(rng, start)
     for card in cards:
-        n = int(rng.integers(2, 7))
+        n = int(rng.integers(3, 8))
         begin += int(rng.exponential(0.5) * HOUR_US)
         time = begin + np.sort(rng.exponential(300.0, n)) * SECOND_US
-        cashed = rng.random() < 0.65
+        cashed = rng.random() < 0.75
         time = np.append(time, time[-1] + rng.lognormal(0.0, 1.2) * HOUR_US)[: n + cashed]
         merchant = np.append(np.full(n, weak), _online(rng, world, RESELLABLE, 1))[: n + cashed]
         owner = np.full(n + cashed, card)
         tiny = np.round(np.exp(rng.normal(0.6, 0.8, n + cashed)) * 100).astype(np.int64).clip(min=50)
-        large = amounts(rng, world, owner, merchant, rng.normal(0.9, 0.5))
+        large = amounts(rng, world, owner, merchant, rng.normal(1.3, 0.4))
         parts.append(
             make_rows(
                 world,
@@ -170,13 +182,13 @@ def _micro(world: World, start: Start) -> Rows:
     """Small repeated charges under any fixed limit, at one or two merchants, over days."""
     rng = start.stream(world)
     cards = _victims(rng, world, int(rng.integers(2, 4)))
-    shops = _online(rng, world, (5816, 5818, 4899, 5999, 5942), 2, 0.25)
-    price = rng.uniform(4.0, 24.0)
+    shops = rng.choice(weak_shops(world, 1), size=2, replace=False).astype(np.int64)
+    price = rng.uniform(5.0, 28.0)
     device = _strange_device(rng, world)
     parts = []
     for card in cards:
-        days = int(rng.integers(5, 14))
-        n = max(2, int(rng.poisson(0.95 * days)))
+        days = int(rng.integers(4, 11))
+        n = max(2, int(rng.poisson(2.3 * days)))
         own = rng.random() < 0.4
         owner = np.full(n, card)
         parts.append(
@@ -206,10 +218,10 @@ def _impossible_travel(world: World, start: Start, normal: Rows) -> Rows:
     index = int(usable[rng.integers(0, len(usable))])
     seen = world.merchants.city[normal.merchant[index]]
     apart = np.hypot(CITY_LATITUDE - CITY_LATITUDE[seen], (CITY_LONGITUDE - CITY_LONGITUDE[seen]) * 0.65)
-    weight = np.where(apart > 2.5, CITY_TRAVEL + 0.5 / len(CITIES), 0.0)
+    weight = np.where(apart > 3.0, CITY_TRAVEL + 0.5 / len(CITIES), 0.0)
     city = int(rng.choice(len(CITIES), p=weight / weight.sum()))
-    n = 1 + int(rng.poisson(0.6))
-    delay = float(np.clip(rng.lognormal(0.0, 1.0), 0.1, 8.0)) + np.sort(rng.random(n)) * 0.7
+    n = 1 + int(rng.poisson(1.6))
+    delay = float(np.clip(rng.lognormal(-0.5, 0.8), 0.1, 6.0)) + np.sort(rng.random(n)) * 0.7
     card = np.full(n, normal.card[index])
     merchant = world.merchants.visit(rng, np.full(n, city))
     rows = make_rows(
@@ -217,7 +229,7 @@ def _impossible_travel(world: World, start: Start, normal: Rows) -> Rows:
         time=np.minimum(normal.time[index] + _milliseconds(delay * HOUR_US), (start.day + 1) * DAY_US - MILLISECOND_US),
         card=card,
         merchant=merchant,
-        amount=amounts(rng, world, card, merchant, 0.4),
+        amount=amounts(rng, world, card, merchant, 1.1),
         device=np.full(n, -1),
     )
     return rows.with_kind(TRAVELLING)
@@ -227,22 +239,21 @@ def _collusion(world: World, start: Start, day: int, normal: Rows) -> tuple[Rows
     """A merchant inflates some of its visitors' amounts and charges some known cards again, for weeks."""
     rng = start.stream(world)
     merchants = world.merchants
-    popular = merchants.popularity[: merchants.physical] * CITY_WEIGHT[merchants.city[: merchants.physical]]
-    ok = ~np.isin(CATEGORY_CODE[merchants.category[: merchants.physical]], (6011, 4111))
-    weight = np.where(ok & (popular >= np.quantile(popular[ok], 0.75)), 1.0, 0.0)
-    merchant = int(rng.choice(merchants.physical, p=weight / weight.sum()))
+    honest = np.isin(CATEGORY_CODE[merchants.category], (6011, 4111)) | merchants.online
+    distance = np.abs(np.log(np.maximum(world.visits, 1e-3) / VISITS)) + np.where(honest, 1e3, 0.0)
+    merchant = int(rng.choice(np.argsort(distance, kind="stable")[: max(merchants.physical // 12, 5)]))
     pool = _regulars(rng, world, merchant)
-    if day >= start.day + int(rng.integers(10, LONGEST_DAYS[COLLUSION] + 1)):
+    if day >= start.day + int(rng.integers(18, LONGEST_DAYS[COLLUSION] + 1)):
         return normal, normal.take(np.zeros(0, dtype=np.int64))
     touch = stream(world.params.seed, TOUCH, start.day + 64, start.number, day + 64)
-    visit = (normal.merchant == merchant) & (normal.kind < 0) & (touch.random(len(normal)) < 0.5)
-    factor = np.exp(touch.normal(0.75, 0.3, len(normal)))
+    visit = (normal.merchant == merchant) & (normal.kind < 0) & (touch.random(len(normal)) < 0.6)
+    factor = np.exp(touch.normal(1.0, 0.35, len(normal)))
     inflated = replace(
         normal,
         amount=np.where(visit, np.round(normal.amount * factor).astype(np.int64), normal.amount),
         kind=np.where(visit, COLLUSION, normal.kind),
     )
-    n = int(touch.poisson(2.2))
+    n = int(touch.poisson(1.1))
     card = pool[touch.integers(0, len(pool), n)]
     at_home = destinations(world, day)[0][card] < 0
     card = card[at_home]
@@ -252,14 +263,11 @@ def _collusion(world: World, start: Start, day: int, normal: Rows) -> tuple[Rows
         time=day * DAY_US + _milliseconds(np.clip(touch.normal(15, 3.5, len(card)), 0, 23.9) * HOUR_US),
         card=card,
         merchant=where,
-        amount=amounts(touch, world, card, where, 0.6),
+        amount=amounts(touch, world, card, where, 0.9),
         contactless=touch.random(len(card)) < 0.3,
         device=np.full(len(card), -1),
     )
     return inflated, clones.with_kind(COLLUSION)
-
-
-CITY_WEIGHT = np.array([c.home + 0.2 for c in CITIES])
 
 
 def _regulars(rng: np.random.Generator, world: World, merchant: int) -> Ints:

@@ -94,9 +94,9 @@ def _usual(rng: np.random.Generator, world: World, day: int, card: Ints, away: I
     merchant = np.where(
         online, np.where(loyal, cards.online_favourites[card, web], world.merchants.browse(rng, n)), merchant
     )
-    big = np.where(rng.random(n) < 0.012, rng.gamma(3.0, 0.5, n), 0.0)
+    big = np.where(rng.random(n) < 0.006, rng.gamma(3.0, 0.4, n), 0.0)
     device = device_of(world, day, card, rng.random(n) < 0.3)
-    guest = rng.random(n) < 0.006
+    guest = rng.random(n) < 0.003
     device = np.where(guest, _stranger(world, rng.integers(0, 1 << 20, n)), device)
     evening = np.where(online, 3.0, 0.0)
     return make_rows(
@@ -117,7 +117,7 @@ def _stranger(world: World, number: Ints) -> Ints:
 def _tours(rng: np.random.Generator, world: World, day: int, away: Ints) -> Rows:
     """Shopping tours: three to seven purchases in a few hours, some of them large."""
     cards = world.cards
-    card = np.flatnonzero(rng.random(len(cards.home)) < 0.006)
+    card = np.flatnonzero(rng.random(len(cards.home)) < 0.0025)
     card = np.repeat(card, rng.integers(3, 8, len(card)))
     n = len(card)
     begin = np.where(np.diff(card, prepend=-1) != 0, 1, 0).cumsum() - 1
@@ -140,7 +140,7 @@ def _tours(rng: np.random.Generator, world: World, day: int, away: Ints) -> Rows
 def _tiny_bursts(rng: np.random.Generator, world: World, day: int) -> Rows:
     """Games, tickets and downloads: a few small online amounts within minutes, sometimes followed by a larger one."""
     cards = world.cards
-    card = np.flatnonzero(rng.random(len(cards.home)) < 0.004 * (0.4 + 2.0 * cards.online_share))
+    card = np.flatnonzero(rng.random(len(cards.home)) < 0.0015 * (0.4 + 2.0 * cards.online_share))
     repeats = rng.integers(3, 9, len(card))
     card = np.repeat(card, repeats)
     n = len(card)

@@ -96,17 +96,23 @@ class Cards:
 
 @dataclass(frozen=True)
 class World:
-    """Everything that does not change from day to day."""
+    """Everything that does not change from day to day; ``visits`` are expected loyal visits a day, by merchant."""
 
     params: GenerateParams
     merchants: Merchants
     cards: Cards
+    visits: Floats
 
 
 def make_world(params: GenerateParams) -> World:
     """The population of ``params.seed``, ``params.cards`` and ``params.merchants``."""
     merchants = _make_merchants(stream(params.seed, WORLD, 1), params.merchants)
-    return World(params, merchants, _make_cards(stream(params.seed, WORLD, 2), params, merchants))
+    cards = _make_cards(stream(params.seed, WORLD, 2), params, merchants)
+    weight = np.diff(cards.favourite_cumulative, axis=1, prepend=0.0)
+    loyal = (cards.rate * (1 - cards.online_share) * cards.loyalty)[:, None] * weight
+    visits = np.zeros(params.merchants)
+    np.add.at(visits, cards.favourites, loyal)
+    return World(params, merchants, cards, visits)
 
 
 def _make_merchants(rng: np.random.Generator, count: int) -> Merchants:
@@ -149,8 +155,7 @@ def _make_cards(rng: np.random.Generator, params: GenerateParams, merchants: Mer
     rate = rng.lognormal(0.0, 0.6, n)
     weights = rng.dirichlet(np.full(FAVOURITES, 0.7), n)
     favourites = merchants.visit(rng, np.repeat(home, FAVOURITES)).reshape(n, FAVOURITES)
-    near = rng.choice(len(CITIES), size=n, p=CITY_HOME)
-    commute = np.where(rng.random(n) < 0.12, near, home)
+    commute = np.where(rng.random(n) < 0.3, _neighbours()[home], home)
     subscribed = np.flatnonzero(np.isin(CATEGORY_CODE[merchants.category], SUBSCRIBED) & merchants.online)
     weight = merchants.popularity[subscribed]
     subscription = rng.choice(subscribed, size=(n, SUBSCRIPTIONS), p=weight / weight.sum())
@@ -169,7 +174,7 @@ def _make_cards(rng: np.random.Generator, params: GenerateParams, merchants: Mer
         favourite_cumulative=np.cumsum(weights, axis=1),
         travel=rng.beta(1.0, 12.0, n),
         commute=commute,
-        shared=rng.random(n) < 0.06,
+        shared=rng.random(n) < 0.025,
         device_days=rng.uniform(120, 900, n),
         device_phase=rng.uniform(0, 900, n),
         second_device=rng.random(n) < 0.3,
@@ -177,6 +182,15 @@ def _make_cards(rng: np.random.Generator, params: GenerateParams, merchants: Mer
         subscription_day=rng.integers(0, 30, (n, SUBSCRIPTIONS)),
         subscription_amount=np.maximum(99, np.round(np.exp(amount)).astype(np.int64) * 100 - 1),
     )
+
+
+def _neighbours() -> Ints:
+    """The nearest other home city of each city, where one is within reach of a daily commute; else the city."""
+    apart = np.hypot(CITY_LATITUDE[:, None] - CITY_LATITUDE, (CITY_LONGITUDE[:, None] - CITY_LONGITUDE) * 0.65)
+    apart[:, CITY_HOME == 0] = np.inf
+    np.fill_diagonal(apart, np.inf)
+    near = apart.argmin(axis=1)
+    return np.where(apart.min(axis=1) < 0.8, near, np.arange(len(CITIES)))
 
 
 def is_cash(merchants: Merchants, merchant: Ints) -> Bools:
