@@ -21,6 +21,7 @@ from fraudline.model.network import ResidualMetric, ScoreGraph, build_member
 from fraudline.model.params import TrainParams
 from fraudline.model.scaling import Scaling, learn
 from fraudline.model.scorer import Scores
+from fraudline.model.tails import Tails
 from fraudline.model.training import Epoch, Progress, reconstruct, train_member
 
 log = get_logger(__name__)
@@ -71,7 +72,7 @@ class FittedModel:
             "scaling": self.params.scaling,
             "clip": self.params.clip,
             "epochs": [sum(e.member == m for e in self.history) for m in range(len(self.params.bottlenecks))],
-            "score": "log2(1 + (geometric mean of residual Mahalanobis + right tail) / median of held-out normals)",
+            "score": "log2(1 + residual Mahalanobis / its median) + tail weight * decades of the rarest tail",
         }
 
 
@@ -107,7 +108,8 @@ def fit(
     scaling = learn(rows, spec, method=params.scaling, clip=params.clip, log_inputs=params.log_inputs)
     held_out = scaling.apply(validation)
     members, metrics, history = _fit_members(scaling.apply(rows), held_out, params, rng, progress)
-    graph = _with_unit(members, metrics, scaling, _tail_weights(spec, params), validation)
+    tails = Tails.learn(features, _tail_columns(spec, params))
+    graph = _with_unit(members, metrics, scaling, tails, params.tail_weight, validation)
     return FittedModel(graph, spec, params, seed, len(rows), tuple(history))
 
 
@@ -150,32 +152,30 @@ def _fit_members(
     return members, metrics, history
 
 
-def _tail_weights(spec: Inputs, params: TrainParams) -> NDArray[np.float32]:
-    """(d,) float32: ``tail_weight`` shared equally among the tail features."""
+def _tail_columns(spec: Inputs, params: TrainParams) -> list[int]:
+    """Which columns have a right tail: the spec's, or ``tail_features``."""
     names = [column.name for column in spec.features]
     if params.tail_features is None:
-        chosen = [column.tail == "upper" for column in spec.features]
-    else:
-        unknown = sorted(set(params.tail_features) - set(names))
-        if unknown:
-            raise UsageError(f"train.tail_features: {', '.join(unknown)} unknown.", "Name features of the spec.")
-        chosen = [name in params.tail_features for name in names]
-    weights = np.array(chosen, np.float32)
-    return weights * np.float32(params.tail_weight / max(weights.sum(), 1.0))
+        return [index for index, column in enumerate(spec.features) if column.tail == "upper"]
+    unknown = sorted(set(params.tail_features) - set(names))
+    if unknown:
+        raise UsageError(f"train.tail_features: {', '.join(unknown)} unknown.", "Name features of the spec.")
+    return [index for index, name in enumerate(names) if name in params.tail_features]
 
 
 def _with_unit(
     members: list[keras.Model],
     metrics: list[ResidualMetric],
     scaling: Scaling,
-    tail: NDArray[np.float32],
+    tails: Tails,
+    tail_weight: float,
     validation: NDArray[np.float32],
 ) -> ScoreGraph:
-    """The graph whose score of the median held-out normal is 1."""
-    trial = ScoreGraph(members, metrics, scaling, tail, 1.0)
+    """The graph in which the residual part of the median held-out normal scores 1."""
+    trial = ScoreGraph(members, metrics, scaling, tails, 0.0, 1.0)
     scores = [
         trial.serve(tf.constant(validation[i : i + _CHUNK_ROWS], tf.float32))["score"].numpy()
         for i in range(0, len(validation), _CHUNK_ROWS)
     ]
     unit = 2.0 ** float(np.median(np.concatenate(scores).astype(np.float64))) - 1.0
-    return ScoreGraph(members, metrics, scaling, tail, max(unit, 1e-6))
+    return ScoreGraph(members, metrics, scaling, tails, tail_weight, max(unit, 1e-6))

@@ -18,10 +18,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from fraudline.model.scaling import Scaling
+from fraudline.model.tails import Tails
 
 _TINY = 1e-9
 _SOFT = 1e-2  # keeps the quotient of two small contributions steady
 _LARGEST_EXPONENT = 60.0
+_POWER = 8.0
 LN2 = float(np.log(2.0))
 
 
@@ -59,8 +61,9 @@ class ScoreGraph(tf.Module):  # type: ignore[misc]
         members: trained autoencoders.
         metrics: one a member.
         scaling: of the raw features.
-        tail: (d,) float32, the weight of each feature's right tail; 0 where a feature has none.
-        unit: s₀, the S that scores 1.
+        tails: rarity of large values.
+        tail_weight: score for each decade of rarity.
+        unit: s₀, the G that scores 1.
     """
 
     def __init__(
@@ -68,14 +71,16 @@ class ScoreGraph(tf.Module):  # type: ignore[misc]
         members: list[keras.Model],
         metrics: list[ResidualMetric],
         scaling: Scaling,
-        tail: NDArray[np.float32],
+        tails: Tails,
+        tail_weight: float,
         unit: float,
     ) -> None:
         super().__init__(name="fraudline")
         self._members = members
         self._metrics = metrics
         self._scaling = scaling
-        self._tail = tail
+        self._tails = tails
+        self._tail_weight = tail_weight
         self._unit = unit
         width = len(scaling.centre)
         signature = [tf.TensorSpec((None, width), tf.float32, name="features")]
@@ -94,15 +99,26 @@ class ScoreGraph(tf.Module):  # type: ignore[misc]
             shares.append(parts / whole)
             rebuilt.append(inside)
         count = float(len(self._members))
-        joined = tf.exp(tf.add_n(logs) / count)
-        residual_parts = joined * (tf.add_n(shares) / count)
-        tail_parts = tf.maximum(scaled, 0.0) * self._tail
-        total = tf.reduce_sum(residual_parts + tail_parts, axis=1, keepdims=True)
-        total = tf.maximum(total, _TINY)
-        score = tf.math.log(1.0 + total / self._unit) / LN2
-        contributions = (residual_parts + tail_parts) * (score / total)
+        joined = tf.maximum(tf.exp(tf.add_n(logs) / count), _TINY)
+        doublings = tf.math.log(1.0 + joined / self._unit) / LN2
+        residual_parts = doublings * (tf.add_n(shares) / count)
+        tail_parts = self._tail_parts(features)
+        contributions = residual_parts + tail_parts
+        score = tf.reduce_sum(contributions, axis=1)
         expected = self._expected(tf.add_n(rebuilt) / count, residual_parts, tail_parts)
-        return {"score": tf.reshape(score, [-1]), "contributions": contributions, "expected": expected}
+        return {"score": score, "contributions": contributions, "expected": expected}
+
+    def _tail_parts(self, features: tf.Tensor) -> tf.Tensor:
+        """The tail term shared among the features, (n, d)."""
+        tails, width = self._tails, len(self._scaling.centre)
+        if self._tail_weight == 0 or not tails.rise.any():
+            return tf.zeros_like(features)
+        values = tf.expand_dims(tf.gather(features, tails.columns, axis=1), 2)
+        ramps = tf.clip_by_value((values - tails.edge) / tails.width, 0.0, 1.0) * tails.rise
+        power = tf.pow(tf.reduce_sum(ramps, axis=2), _POWER)
+        whole = tf.maximum(tf.reduce_sum(power, axis=1, keepdims=True), _TINY)
+        parts = power * (self._tail_weight * tf.pow(whole, 1.0 / _POWER) / whole)
+        return tf.linalg.matmul(parts, np.eye(width, dtype=np.float32)[tails.columns])
 
     def _scale(self, features: tf.Tensor) -> tf.Tensor:
         scaling = self._scaling

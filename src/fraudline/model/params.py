@@ -21,5 +21,5 @@ class TrainParams(Settings):
     clip: float = Field(default=50.0, gt=0, description="scaled inputs are clipped to plus or minus this")
     log_inputs: bool = Field(default=False, description="take log(1 + x) where the feature spec hints log1p")
     ridge: float = Field(default=1e-2, gt=0, description="added to the residual covariance, share of its mean variance")
-    tail_weight: float = Field(default=2.0, ge=0, description="weight of the right-tail term beside the residuals")
+    tail_weight: float = Field(default=1.0, ge=0, description="score for each decade of rarity of the right tail")
     tail_features: tuple[str, ...] | None = Field(default=None, description="instead of the spec's tail: upper")
