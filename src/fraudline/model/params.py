@@ -19,7 +19,7 @@ class TrainParams(Settings):
     max_rows: int = Field(default=150_000, ge=1, description="known normals to fit on; more are sampled down")
     scaling: Literal["robust", "standard"] = Field(default="standard", description="mean and sd, or median and IQR")
     clip: float = Field(default=50.0, gt=0, description="scaled inputs are clipped to plus or minus this")
-    log_inputs: bool = Field(default=False, description="take log(1 + x) where the feature spec hints log1p")
+    log_inputs: bool = Field(default=True, description="take log(1 + x) where the feature spec hints log1p")
     ridge: float = Field(default=1e-2, gt=0, description="added to the residual covariance, share of its mean variance")
     tail_weight: float = Field(default=1.0, ge=0, description="score for each decade of rarity of the right tail")
     tail_features: tuple[str, ...] | None = Field(default=None, description="instead of the spec's tail: upper")
