@@ -111,9 +111,9 @@ def columns_from_messages(messages: Sequence[Any]) -> TransactionColumns:
     try:
         rows = zip(*map(_read, messages), strict=True) if messages else ((),) * len(_FIELDS)
         time, card, merchant, category, amount, currency, country, latitude, longitude, device = rows
-        card_code, cards = _codes_of_sequence(card)
-        merchant_code, merchants = _codes_of_sequence(merchant)
-        currency_code, currencies = _codes_of_sequence(currency)
+        card_code, cards = _codes_of_sequence(card, "card_id")
+        merchant_code, merchants = _codes_of_sequence(merchant, "merchant_id")
+        currency_code, currencies = _codes_of_sequence(currency, "currency")
         return TransactionColumns(
             event_time=np.array(time, np.int64),
             card_code=card_code,
@@ -184,13 +184,17 @@ def _floats(column: pa.ChunkedArray) -> NDArray[np.float32]:
     return np.array(column.to_numpy(), np.float32)
 
 
-def _codes_of_sequence(values: Sequence[str | None]) -> tuple[NDArray[np.int32], list[str]]:
+def _codes_of_sequence(values: Sequence[str | None], required: str = "") -> tuple[NDArray[np.int32], list[str]]:
+    """Codes, -1 for None, and distinct texts; ``required`` names a field that must not be None."""
     index: dict[str | None, int] = {}
     add = index.setdefault
     for value in values:
         if value is not None:
             add(value, len(index))
+        elif required:
+            raise TypeError(f"{required} is missing")
     texts = [text for text in index if text is not None]
+    "".join(texts)  # a TypeError for what is no text
     index[None] = -1
     return np.fromiter(map(index.__getitem__, values), np.int32, len(values)), texts
 

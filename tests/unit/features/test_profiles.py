@@ -1,0 +1,200 @@
+"""Merchant tables hold what was known at midnight: by hand, and nothing of the future."""
+
+import json
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fraudline.core.errors import DataError, SchemaError
+from fraudline.features.columns import columns_from_table, hash64
+from fraudline.features.profiles import VALUES, ProfileTable, build_profiles, write_profiles
+from fraudline.features.spec import load_spec
+from tests.support.transactions import DAY, START, labels_of, random_table, table_of, transaction
+
+SPEC = load_spec()
+P = SPEC.parameters
+D0 = date(2026, 1, 5)
+SECONDS = 86_400
+
+
+def day(n):
+    return D0 + timedelta(days=n)
+
+
+def build(rows, frauds=(), delay=7):
+    """Tables of rows; ``frauds`` are (transaction id, days after START at which the label arrives)."""
+    labels = labels_of([(name, round(START + after * DAY)) for name, after in frauds])
+    return build_profiles(table_of(list(rows)), labels, spec=SPEC, label_delay_days=delay)
+
+
+def row(table, merchant):
+    return next(r for r in table.to_pylist() if r["merchant_id"] == merchant)
+
+
+def at(days, **fields):
+    return transaction(days * SECONDS, **fields)
+
+
+def test_counts_and_means_are_those_of_the_days_before():
+    tables = build([at(0.5, amount_minor=2000), at(3.9, amount_minor=4000), at(12, merchant_id="other")])
+    assert sorted(tables) == [day(n) for n in range(1, 14)]
+    assert [row(tables[day(n)], "m")["count_7d"] for n in (1, 3, 4, 8, 11)] == [1, 1, 2, 1, 0]
+    assert row(tables[day(4)], "m")["count_30d"] == 2
+    population = 30.0  # mean of 20 and 40
+    assert row(tables[day(4)], "m")["mean_amount_30d"] == pytest.approx((60 + 2 * population) / 4)
+    assert [row(tables[day(n)], "m")["age_days"] for n in (1, 13)] == [1, 13]
+    assert [r["merchant_id"] for r in tables[day(12)].to_pylist()] == ["m"]
+
+
+def test_risk_is_the_share_of_frauds_one_label_delay_ago():
+    rows = [at(1 + i / 10, transaction_id=f"a{i}") for i in range(4)]
+    rows += [at(1, transaction_id="b", merchant_id="n"), at(12, transaction_id="z", merchant_id="n")]
+    tables = build(rows, [("a0", 8.5), ("a1", 8.6)])
+    prior = 2 / 5
+    early, matured = row(tables[day(8)], "m"), row(tables[day(9)], "m")
+    assert early["risk_1d"] == early["risk_30d"] == pytest.approx(P.default_risk)  # nothing has matured
+    assert matured["risk_1d"] == pytest.approx((2 + prior) / 5)
+    assert matured["risk_7d"] == matured["risk_30d"] == matured["risk_1d"]
+    assert row(tables[day(10)], "m")["risk_1d"] == pytest.approx(prior)  # the day before it had none
+    assert row(tables[day(10)], "m")["risk_7d"] == pytest.approx((2 + prior) / 5)
+    assert row(tables[day(9)], "n")["risk_1d"] == pytest.approx(prior / 2)
+
+
+def test_a_label_that_arrives_at_midnight_or_later_is_not_known_that_day():
+    rows = [at(0.5, transaction_id="a"), at(20, transaction_id="z")]
+    for label, known_from in ((9.0, 10), (8.99, 9), (15.2, 16)):
+        tables = build(rows, [("a", label)])
+        known = [n for n in range(8, 21) if row(tables[day(n)], "m")["risk_30d"] > 0.1]
+        assert known[0] == known_from, label
+
+
+def test_an_early_label_waits_for_the_delay_so_that_frauds_and_normals_mature_together():
+    tables = build([at(0.5, transaction_id="a"), at(20, transaction_id="z")], [("a", 1.5)])
+    known = [n for n in range(1, 21) if row(tables[day(n)], "m")["risk_30d"] > 0.1]
+    assert known[0] == 8
+
+
+def test_labels_that_say_normal_or_name_nothing_change_nothing():
+    rows = [at(0.5, transaction_id="a"), at(20, transaction_id="z")]
+    normal = labels_of([("a", START + DAY), ("nothing", START + DAY)])
+    normal = normal.set_column(2, normal.schema.field("is_fraud"), pa.array([False, True]))
+    got = build_profiles(table_of(rows), normal, spec=SPEC, label_delay_days=7)
+    assert all(got[d].equals(t) for d, t in build(rows).items())
+
+
+def test_the_population_is_the_mean_and_the_spread_within_cards():
+    rows = [at(0.1, amount_minor=1000), at(0.2, amount_minor=3000), at(0.3, card_id="d", amount_minor=10_000)]
+    mean, cv2, risk = json.loads(build(rows)[day(1)].schema.metadata[b"fraudline.population"])
+    assert mean == pytest.approx(140 / 3)
+    within = (10**2 + 10**2) / (3 - 2)
+    assert cv2 == pytest.approx(within / ((2 * 20**2 + 100**2) / 3))
+    assert risk == P.default_risk
+
+
+RANDOM = random_table(11, 400, cards=10, days=45, late=0.0)
+LABELS = labels_of([(f"t{i:06d}", int(START + (i / 10 + 7.3) * DAY)) for i in range(0, 400, 7)])
+TABLES = build_profiles(RANDOM, LABELS, spec=SPEC, label_delay_days=7)
+
+
+@given(cut=st.integers(1, 44), seed=st.integers(0, 2**16))
+@settings(max_examples=20, deadline=None)
+def test_neither_later_transactions_nor_later_labels_change_an_earlier_table(cut, seed):
+    rng = np.random.default_rng(seed)
+    midnight = START + cut * DAY
+    times = RANDOM["event_time"].cast(pa.int64()).to_numpy()
+    past = RANDOM.filter(pa.array(times < midnight))
+    label_times = LABELS["label_time"].cast(pa.int64()).to_numpy()
+    known = LABELS.filter(pa.array(label_times < midnight))
+    invented = [f"t{i:06d}" for i in rng.choice(400, 40, replace=False)]
+    known_ids = set(known["transaction_id"].to_pylist())
+    future = labels_of(
+        [(name, int(midnight + rng.integers(0, 10 * DAY))) for name in invented if name not in known_ids]
+    )
+    more = table_of(
+        [transaction((cut + 1 + i) * SECONDS, transaction_id=f"new{i}", merchant_id=f"m{i}") for i in range(5)]
+    )
+    tables = build_profiles(
+        pa.concat_tables([past, more]), pa.concat_tables([known, future]), spec=SPEC, label_delay_days=7
+    )
+    for d in (d for d in TABLES if d <= day(cut) and d in tables):
+        # merchants may come in another order of first appearance, never with other values
+        assert tables[d].sort_by("merchant_id").equals(TABLES[d].sort_by("merchant_id")), d
+        assert tables[d].schema.metadata == TABLES[d].schema.metadata
+
+
+def published(tmp_path):
+    write_profiles(tmp_path / "profiles", TABLES, spec=SPEC, label_delay_days=7)
+    return tmp_path / "profiles"
+
+
+def lookup(profiles, merchant, when):
+    time = np.array([START + round(when * DAY)], np.int64)
+    day_row, profile_row = profiles.rows(time, np.zeros(1, np.int32), hash64([merchant]))
+    return dict(zip(VALUES, profiles.values[profile_row[0]].tolist(), strict=True)), profiles.population[day_row[0]]
+
+
+def test_an_event_finds_the_table_of_its_own_day_and_afterwards_the_latest(tmp_path):
+    profiles = ProfileTable.load(published(tmp_path), SPEC)
+    merchant = TABLES[max(TABLES)]["merchant_id"][0].as_py()
+    for when in (1.0, 20.999, 30.5):
+        expected = row(TABLES[day(int(when))], merchant)
+        found, _ = lookup(profiles, merchant, when)
+        assert found == {name: expected[name] for name in VALUES}
+    last, _ = lookup(profiles, merchant, 400)
+    assert last == {name: row(TABLES[max(TABLES)], merchant)[name] for name in VALUES}
+
+
+def test_an_unknown_merchant_is_the_population_and_before_the_first_table_the_default(tmp_path):
+    profiles = ProfileTable.load(published(tmp_path), SPEC)
+    found, population = lookup(profiles, "never seen", 30)
+    assert found["count_30d"] == found["age_days"] == 0
+    assert found["mean_amount_30d"] == pytest.approx(population[0])
+    assert found["risk_7d"] == pytest.approx(population[2])
+    before, default = lookup(profiles, "m1", 0.5)
+    assert default.tolist() == [P.default_mean_amount, P.default_amount_cv2, P.default_risk]
+    assert before["mean_amount_30d"] == P.default_mean_amount
+
+
+def test_the_same_data_gives_the_same_version_and_other_data_another(tmp_path):
+    first = write_profiles(tmp_path / "a", TABLES, spec=SPEC, label_delay_days=7)
+    again = write_profiles(tmp_path / "b", TABLES, spec=SPEC, label_delay_days=7)
+    other = write_profiles(tmp_path / "c", dict(list(TABLES.items())[:-1]), spec=SPEC, label_delay_days=7)
+    assert first["version"] == again["version"] != other["version"]
+    assert ProfileTable.load(tmp_path / "a", SPEC).version == first["version"]
+
+
+def test_profiles_load_from_a_uri_and_from_a_day_on(tmp_path):
+    folder = published(tmp_path)
+    whole = ProfileTable.load(folder, SPEC)
+    assert ProfileTable.load(folder.as_uri(), SPEC).values.tobytes() == whole.values.tobytes()
+    recent = ProfileTable.load(folder, SPEC, since=day(20))
+    assert len(recent.days) == len(whole.days) - 19
+    assert lookup(recent, "m1", 33)[0] == lookup(whole, "m1", 33)[0]
+
+
+def test_a_missing_folder_and_a_file_that_is_no_profile_are_told(tmp_path):
+    with pytest.raises(DataError, match="step profiles"):
+        ProfileTable.load(tmp_path / "nowhere", SPEC)
+    folder = published(tmp_path)
+    pq.write_table(pa.table({"merchant_id": ["m"]}), folder / f"{day(5)}.parquet")
+    with pytest.raises(SchemaError, match=str(day(5))):
+        ProfileTable.load(folder, SPEC)
+
+
+def test_no_transaction_gives_no_table():
+    assert build_profiles(table_of([]), labels_of([]), spec=SPEC, label_delay_days=7) == {}
+    assert ProfileTable.empty(SPEC).version == "none"
+
+
+def test_rows_point_inside_the_tables():
+    profiles = ProfileTable.of(TABLES, SPEC, "v")
+    columns = columns_from_table(RANDOM)
+    day_row, profile_row = profiles.rows(columns.event_time, columns.merchant_code, columns.merchant_hash)
+    assert day_row.dtype == profile_row.dtype == np.int64
+    assert 0 <= profile_row.min() <= profile_row.max() < len(profiles.values)
+    assert day_row.tolist() == (columns.event_time // DAY - START // DAY).tolist()
