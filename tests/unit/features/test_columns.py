@@ -72,7 +72,7 @@ def test_a_column_of_another_type_is_named():
 
 
 @pytest.mark.parametrize(
-    "change", [{"amount_minor": "ten"}, {"event_time": None}, {"latitude": "north"}, {"card_id": None}]
+    "change", [{"amount_minor": "ten"}, {"event_time": None}, {"latitude": "north"}, {"card_id": None}, {"card_id": 7}]
 )
 def test_a_message_of_another_type_is_refused(change):
     messages = messages_of(table_of([transaction(0), transaction(1)]))

@@ -104,10 +104,10 @@ def test_home_on_the_date_line_is_not_on_the_other_side_of_the_world():
 
 
 @pytest.mark.parametrize(
-    "place", [{"latitude": None, "longitude": 2.0}, {"latitude": 91.0, "longitude": 0.0}, {"latitude": np.nan, "longitude": 0.0},
-              {"latitude": 0.0, "longitude": np.inf}],
-)  # fmt: skip
-def test_an_unusable_position_is_flagged_and_leaves_no_distance(place):
+    ("latitude", "longitude"), [(None, 2.0), (91.0, 0.0), (np.nan, 0.0), (0.0, np.inf), (0.0, 181.0)]
+)
+def test_an_unusable_position_is_flagged_and_leaves_no_distance(latitude, longitude):
+    place = {"latitude": latitude, "longitude": longitude}
     home = {"latitude": 48.0, "longitude": 2.0}
     got = features(transaction(0, **home), transaction(60, **place), transaction(120, **home))
     assert got["no_position"] == [0, 1, 0]
