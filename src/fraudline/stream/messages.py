@@ -150,7 +150,7 @@ def _reason(error: Exception, value: bytes) -> str:
         return _invalid(str(error))
     if odd := _NOT_A_NUMBER.search(value):
         return f"{odd[1].decode()}: expected a finite number, got {odd[2].decode()[:_SHOWN]}"
-    return f"value: expected JSON: {_lower(str(error))}"
+    return f"value: expected JSON: {str(error).removeprefix('JSON is malformed: ')}"
 
 
 def _invalid(text: str) -> str:

@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fraudline.core.errors import StateError, UsageError
+from fraudline.stream.checkpoint import Checkpoint, CheckpointStore
+
+
+def checkpoint(**changes: object) -> Checkpoint:
+    values = {
+        "partition": 2,
+        "next_offset": 100,
+        "last_offset": 99,
+        "last_digest": "aa",
+        "spec_version": "s",
+        "profile_version": "p",
+        "written_at": 5,
+        "state": b"\x00state\xff",
+    }
+    return Checkpoint(**{**values, **changes})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CheckpointStore:
+    return CheckpointStore(tmp_path, group="g", topic="transactions")
+
+
+def test_a_checkpoint_comes_back_as_it_was_saved(store: CheckpointStore) -> None:
+    store.save(checkpoint(next_offset=1))
+    store.save(checkpoint())
+    assert store.load(2) == checkpoint()
+
+
+def test_a_partition_without_a_checkpoint_has_none(store: CheckpointStore) -> None:
+    assert store.load(0) is None
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(st.data())
+def test_a_checkpoint_with_any_changed_byte_is_refused(store: CheckpointStore, data: st.DataObject) -> None:
+    store.save(checkpoint())
+    path = store.path(2)
+    content = bytearray(path.read_bytes())
+    at = data.draw(st.integers(0, len(content) - 1))
+    content[at] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+    with pytest.raises(StateError):
+        store.load(2)
+
+
+@pytest.mark.parametrize("size", [0, 1, 20, 31, 32, 33, 60, -1])
+def test_a_checkpoint_cut_short_is_refused(store: CheckpointStore, size: int) -> None:
+    store.save(checkpoint())
+    path = store.path(2)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(StateError, match="damaged"):
+        store.load(2)
+
+
+def test_a_checkpoint_of_another_partition_is_refused(store: CheckpointStore) -> None:
+    store.save(checkpoint())
+    store.path(2).rename(store.path(0))
+    with pytest.raises(StateError, match="partition 2"):
+        store.load(0)
+
+
+def test_a_checkpoint_of_a_later_format_is_refused(store: CheckpointStore) -> None:
+    store.save(checkpoint(format=2))
+    with pytest.raises(StateError, match="format 2"):
+        store.load(2)
+
+
+def test_a_failed_write_leaves_the_earlier_checkpoint(store: CheckpointStore) -> None:
+    store.save(checkpoint())
+    with pytest.raises(TypeError):
+        store.save(checkpoint(state="not bytes"))
+    assert store.load(2) == checkpoint()
+    assert [path.name for path in store.path(2).parent.iterdir()] == ["transactions-2.checkpoint"]
+
+
+def test_a_group_that_would_leave_the_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        CheckpointStore(tmp_path, group="../x", topic="t")

@@ -1,0 +1,121 @@
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from fraudline.features.columns import columns_from_messages
+from fraudline.features.engine import FeatureEngine
+from fraudline.features.spec import load_spec
+from fraudline.stream.checkpoint import CheckpointStore
+from fraudline.stream.messages import Decoder, Transaction
+from fraudline.stream.partition import PartitionState
+from tests.unit.stream.fakes import GOOD, FakeTransport, log_of, record
+
+SPEC = load_spec()
+
+
+def some(count: int) -> list[Transaction]:
+    return [
+        msgspec.structs.replace(
+            GOOD,
+            transaction_id=f"t-{i}",
+            card_id=f"c-{i % 7}",
+            amount_minor=500 + 37 * (i % 11),
+            event_time=GOOD.event_time + i * 1_000_000_000 - (i % 3) * 400_000_000,
+        )
+        for i in range(count)
+    ]
+
+
+TRANSACTIONS = some(60)
+ORACLE = FeatureEngine(SPEC).advance(columns_from_messages(TRANSACTIONS))
+
+
+def state(transport: FakeTransport, folder: Path | None = None, spec=SPEC) -> PartitionState:
+    store = CheckpointStore(folder, group="g", topic="t") if folder else None
+    return PartitionState(
+        0, engines=lambda: FeatureEngine(spec), decoder=Decoder(spec.currencies), transport=transport, store=store
+    )
+
+
+def test_records_in_pieces_give_the_features_of_one_batch() -> None:
+    log = log_of(TRANSACTIONS)
+    worker = state(FakeTransport({0: log}))
+    worker.align(0)
+    parts = [worker.advance(log[at : at + 7]).features for at in range(0, 60, 7)]
+    assert np.concatenate(parts).tobytes() == ORACLE.tobytes()
+
+
+def test_a_new_owner_without_a_checkpoint_replays_the_log_and_goes_on_bit_for_bit() -> None:
+    log = log_of(TRANSACTIONS)
+    worker = state(FakeTransport({0: log}))
+    worker.align(40)
+    assert worker.advance(log[40:]).features.tobytes() == ORACLE[40:].tobytes()
+
+
+def test_a_new_owner_with_a_checkpoint_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    log = log_of(TRANSACTIONS)
+    transport = FakeTransport({0: log})
+    first = state(transport, tmp_path)
+    first.align(0)
+    first.advance(log[:25])
+    first.save()
+    transport.begins = 24  # what came before the checkpoint is gone from the log: it must not be needed
+    second = state(transport, tmp_path)
+    second.align(40)
+    assert second.advance(log[40:]).features.tobytes() == ORACLE[40:].tobytes()
+
+
+def test_a_state_ahead_of_the_committed_offset_is_built_again() -> None:
+    log = log_of(TRANSACTIONS)
+    worker = state(FakeTransport({0: log}))
+    worker.align(0)
+    worker.advance(log[:50])
+    worker.align(30)
+    assert worker.advance(log[30:]).features.tobytes() == ORACLE[30:].tobytes()
+
+
+def test_bad_records_change_no_feature_before_or_during_a_replay() -> None:
+    log = log_of(TRANSACTIONS)
+    mixed = []
+    for entry in log:
+        mixed += [entry, entry._replace(value=b"{}")]
+    mixed = [entry._replace(offset=i) for i, entry in enumerate(mixed)]
+    worker = state(FakeTransport({0: mixed}))
+    worker.align(61)
+    result = worker.advance(mixed[61:])
+    assert len(result.bad) == 30
+    assert result.features.tobytes() == ORACLE[31:].tobytes()
+
+
+@pytest.mark.parametrize("kind", ["ahead", "damaged", "another log", "another spec"])
+def test_a_checkpoint_that_does_not_fit_is_left_aside(tmp_path: Path, kind: str) -> None:
+    log = log_of(TRANSACTIONS)
+    transport = FakeTransport({0: log})
+    spec = SPEC.without(["weekend"]) if kind == "another spec" else SPEC
+    first = state(transport, tmp_path, spec)
+    first.align(0)
+    first.advance(log[: 50 if kind == "ahead" else 20])
+    first.save()
+    if kind == "damaged":
+        path = next(tmp_path.rglob("*.checkpoint"))
+        path.write_bytes(path.read_bytes()[:-7])
+    if kind == "another log":
+        transport.logs[0] = log = log_of(list(reversed(TRANSACTIONS)))
+    oracle = FeatureEngine(SPEC).advance(columns_from_messages([Decoder(SPEC.currencies).decode(e.value) for e in log]))
+    second = state(transport, tmp_path)
+    second.align(40)
+    assert second.advance(log[40:]).features.tobytes() == oracle[40:].tobytes()
+
+
+def test_offsets_that_the_log_skips_are_no_gap() -> None:
+    log = [record(3 * e.offset, e.value) for e in log_of(TRANSACTIONS)]
+    worker = state(FakeTransport({0: log}))
+    worker.align(3 * 40 - 2)
+    assert worker.advance(log[40:]).features.tobytes() == ORACLE[40:].tobytes()
+
+
+def test_a_partition_that_was_never_used_writes_no_checkpoint(tmp_path: Path) -> None:
+    state(FakeTransport({0: []}), tmp_path).save()
+    assert not list(tmp_path.rglob("*.checkpoint"))

@@ -1,0 +1,197 @@
+import threading
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from fraudline.core.errors import UnavailableError
+from fraudline.features.engine import FeatureEngine
+from fraudline.model.artifact import Artifact, load_artifact
+from fraudline.stream.batch import BatchReport, Judge
+from fraudline.stream.messages import Alert, Decision
+from fraudline.stream.metrics import StreamMetrics
+from fraudline.stream.params import StreamParams
+from fraudline.stream.scoring import InProcessScoring
+from fraudline.stream.transport import FencedError
+from fraudline.stream.worker import Worker
+from tests.support.artifacts import tiny_artifact
+from tests.unit.stream.fakes import FakeTransport, log_of, record
+from tests.unit.stream.test_partition import ORACLE, SPEC, TRANSACTIONS
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return load_artifact(tiny_artifact(tmp_path_factory.mktemp("model") / "m", review=0.38, block=0.45))
+
+
+def run(artifact: Artifact, transport: FakeTransport, until: int, folder: Path | None = None, **changes: object):
+    """Run a worker until ``until`` records are committed; gives it and its reports."""
+    params = StreamParams(checkpoint_dir=str(folder or ""), max_batch=8, **changes)
+    metrics = StreamMetrics("fraud")
+    worker = Worker(
+        params=params,
+        artifact=artifact,
+        engines=lambda _: FeatureEngine(SPEC),
+        judge=Judge(artifact, InProcessScoring(artifact), params, "p1"),
+        transport=transport,
+        metrics=metrics,
+    )
+    stop, reports, seen = threading.Event(), [], [0]
+
+    def on_batch(report: BatchReport) -> None:
+        reports.append(report)
+        seen[0] += report.records
+        if seen[0] >= until:
+            stop.set()
+
+    worker.run(stop, on_batch)
+    return metrics, reports
+
+
+def decisions_of(transport: FakeTransport) -> list[Decision]:
+    return [msgspec.json.decode(o.value, type=Decision) for o in transport.outputs if o.topic == "decisions"]
+
+
+def features_of(decisions: list[Decision]) -> np.ndarray:
+    return np.array([decision.features for decision in decisions], np.float32)
+
+
+def test_each_transaction_gets_one_decision_with_the_batch_features(artifact: Artifact) -> None:
+    transport = FakeTransport({0: log_of(TRANSACTIONS)})
+    run(artifact, transport, 60)
+    decisions = decisions_of(transport)
+    assert [d.transaction_id for d in decisions] == [t.transaction_id for t in TRANSACTIONS]
+    assert features_of(decisions).tobytes() == ORACLE.tobytes()
+    assert transport.committed == {0: 60}
+    first = decisions[0]
+    assert (first.model_version, first.threshold_version) == (artifact.version, artifact.thresholds.version)
+    assert (first.profile_version, first.spec_version, first.partition, first.offset) == ("p1", SPEC.version, 0, 0)
+
+
+def test_every_decision_other_than_allow_is_also_an_alert(artifact: Artifact) -> None:
+    transport = FakeTransport({0: log_of(TRANSACTIONS)})
+    run(artifact, transport, 60)
+    alerts = [msgspec.json.decode(o.value, type=Alert) for o in transport.outputs if o.topic == "alerts"]
+    wanted = [d for d in decisions_of(transport) if d.decision != "allow"]
+    assert alerts
+    assert [a.transaction_id for a in alerts] == [d.transaction_id for d in wanted]
+    assert all(d.score >= np.float32(artifact.thresholds.review) for d in wanted)
+    assert all(alert.reasons and alert.amount_minor and alert.currency == "EUR" for alert in alerts)
+
+
+def test_a_bad_record_becomes_a_dead_letter_with_its_bytes_and_place(artifact: Artifact) -> None:
+    log = log_of(TRANSACTIONS)[:5]
+    log[2] = record(2, b'{"transaction_id": "\xff"}')
+    transport = FakeTransport({0: log})
+    run(artifact, transport, 5)
+    letters = [output for output in transport.outputs if output.topic == "transactions.dlq"]
+    assert [(letter.key, letter.value) for letter in letters] == [(b"key", b'{"transaction_id": "\xff"}')]
+    headers = dict(letters[0].headers)
+    assert (headers["topic"], headers["partition"], headers["offset"]) == (b"transactions", b"0", b"2")
+    assert b"UTF-8" in headers["reason"]
+    assert len(decisions_of(transport)) == 4
+
+
+def test_a_batch_of_bad_records_alone_is_committed(artifact: Artifact) -> None:
+    transport = FakeTransport({0: [record(0, b"x"), record(1, None)]})
+    run(artifact, transport, 2)
+    assert transport.committed == {0: 2}
+    assert len(transport.outputs) == 2
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_a_failed_transaction_changes_neither_decisions_nor_features(
+    artifact: Artifact, tmp_path: Path, at: int
+) -> None:
+    transport = FakeTransport({0: log_of(TRANSACTIONS), 1: log_of(TRANSACTIONS, 1)})
+    original, calls = transport.transact, []
+
+    def failing(outputs, offsets) -> None:
+        calls.append(1)
+        if len(calls) - 1 in {at, at + 1}:
+            raise UnavailableError("the broker went away")
+        original(outputs, offsets)
+
+    transport.transact = failing
+    metrics, _ = run(artifact, transport, 120, tmp_path, checkpoint_s=1e-6)
+    decisions = decisions_of(transport)
+    for partition in (0, 1):
+        part = [decision for decision in decisions if decision.partition == partition]
+        assert features_of(part).tobytes() == ORACLE.tobytes()
+    assert transport.recoveries == 2
+    assert metrics.registry.get_sample_value("fraudline_recoveries_total") == 2
+
+
+def test_a_broker_that_stays_away_ends_the_worker(artifact: Artifact) -> None:
+    transport = FakeTransport({0: log_of(TRANSACTIONS)})
+    transport.failures = [UnavailableError("gone")] * 9
+    with pytest.raises(UnavailableError, match="gone"):
+        run(artifact, transport, 60, recoveries=2)
+    assert transport.outputs == []
+
+
+def test_a_fenced_worker_ends_at_once(artifact: Artifact) -> None:
+    transport = FakeTransport({0: log_of(TRANSACTIONS)})
+    transport.failures = [FencedError("another worker")]
+    with pytest.raises(FencedError):
+        run(artifact, transport, 60)
+    assert transport.recoveries == 0
+
+
+def test_a_worker_stopped_and_started_again_goes_on_bit_for_bit(artifact: Artifact, tmp_path: Path) -> None:
+    transport = FakeTransport({0: log_of(TRANSACTIONS)})
+    run(artifact, transport, 20, tmp_path)
+    again = FakeTransport({0: log_of(TRANSACTIONS)})
+    again.committed = dict(transport.committed)
+    again.recover()
+    again.begins = transport.committed[0] - 1  # the rest of the past lives in the checkpoint alone
+    run(artifact, again, 60 - transport.committed[0], tmp_path)
+    decisions = decisions_of(transport) + decisions_of(again)
+    assert features_of(decisions).tobytes() == ORACLE.tobytes()
+
+
+def test_a_partition_that_comes_back_has_caught_up(artifact: Artifact) -> None:
+    """Another worker owned it for a while: its records are in the state, not in this worker's output."""
+    log = log_of(TRANSACTIONS)
+    transport = FakeTransport({0: log})
+    poll = transport.poll
+
+    def poll_with_a_rebalance(max_records: int, timeout_s: float):
+        records = poll(max_records, timeout_s)
+        if records and records[0].offset == 16:
+            transport.epoch += 1
+            transport.committed[0] = 32
+            transport._positions[0] = 32
+            return poll(max_records, timeout_s)
+        return records
+
+    transport.poll = poll_with_a_rebalance
+    run(artifact, transport, 60 - 16)
+    decisions = decisions_of(transport)
+    assert [d.offset for d in decisions] == [*range(16), *range(32, 60)]
+    assert features_of(decisions).tobytes() == np.delete(ORACLE, np.s_[16:32], axis=0).tobytes()
+
+
+def test_metrics_count_what_was_committed(artifact: Artifact) -> None:
+    log = log_of(TRANSACTIONS)
+    log[5] = record(5, b"bad")
+    metrics, reports = run(artifact, FakeTransport({0: log}), 60)
+    labels = {"model": "fraud", "version": artifact.version}
+    value = metrics.registry.get_sample_value
+    assert value("fraudline_transactions_total") == 60
+    assert value("fraudline_dead_letters_total") == 1
+    assert value("fraudline_decisions_total", labels) == 59
+    assert value("fraudline_alerts_total", labels) == sum(len(report.alerts) for report in reports)
+    assert value("fraudline_decision_latency_seconds_count", labels) == 59
+    assert value("fraudline_score_count", labels) == 59
+    assert value("fraudline_batch_records_sum") == 60
+
+
+def test_every_metric_has_the_prefix_and_no_label_but_model_and_version() -> None:
+    metrics = StreamMetrics("fraud")
+    metrics.decided(["v1", "v2"], [0.1, 0.9], ["allow", "block"], [0.01, 0.02])
+    for family in metrics.registry.collect():
+        assert family.name.startswith("fraudline_")
+        for sample in family.samples:
+            assert set(sample.labels) <= {"model", "version", "le"}
