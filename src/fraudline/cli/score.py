@@ -36,7 +36,7 @@ def command(
 
     \b
     Try:
-      fraudline score data/transactions/2026-04-04.parquet --model artifacts/<digest> --profiles build/profiles -o out.csv
+      fraudline score day.parquet --model artifacts/<digest> --history data --profiles build/profiles -o out.csv
     """
     from fraudline.steps.score import score
 

@@ -36,7 +36,7 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 
 class History:
-    """Feature state at the end of a data set, one snapshot a partition; made when it is first asked for.
+    """Feature state at the end of a data set, one snapshot a partition; made once, by :meth:`take` or when asked for.
 
     Args:
         folder: the data set.
@@ -58,11 +58,19 @@ class History:
         Raises:
             DataError: the data set cannot be read.
         """
-        if not self._snapshots:
-            self._snapshots = self._build()
+        self.take()
         engine = FeatureEngine(self._spec, self._profiles)
         engine.restore(self._snapshots[partition])
         return engine
+
+    def take(self) -> None:
+        """Read the data set now, so that the first record need not wait for it.
+
+        Raises:
+            DataError: the data set cannot be read.
+        """
+        if not self._snapshots:
+            self._snapshots = self._build()
 
     def _build(self) -> list[bytes]:
         table = read_transactions(self._folder)

@@ -84,11 +84,12 @@ def run_worker(
     with closing(metrics), closing(open_scoring(params, artifact)) as scoring:
         judge = Judge(artifact, scoring, params, profiles.version if profiles is not None else "")
         _warm(artifact, profiles)
+        engines = _engines(artifact, profiles, history_dir, params)
         with closing(open_transport(params.transport, _connection(params))) as transport:
             worker = Worker(
                 params=params,
                 artifact=artifact,
-                engines=_engines(artifact, profiles, history_dir, params),
+                engines=engines,
                 judge=judge,
                 transport=transport,
                 metrics=metrics,
@@ -116,11 +117,7 @@ class Worker:
         self._transport = transport
         self._metrics = metrics
         self._decoder = Decoder(artifact.spec.currencies)
-        self._store = (
-            CheckpointStore(Path(params.checkpoint_dir), group=params.group, topic=params.topics.transactions)
-            if params.checkpoint_dir
-            else None
-        )
+        self._store = _store(params)
         self._states: dict[int, PartitionState] = {}
         self._aligned: set[int] = set()
         self._epoch = -1
@@ -258,7 +255,17 @@ def _engines(
     """Makes the engine that a partition's state begins with."""
     if history_dir is None:
         return lambda _: FeatureEngine(artifact.spec, profiles)
-    return History(history_dir, artifact.spec, profiles, params.topics.partitions).engine
+    history = History(history_dir, artifact.spec, profiles, params.topics.partitions)
+    store = _store(params)
+    if store is None or not all(store.path(partition).exists() for partition in range(params.topics.partitions)):
+        history.take()
+    return history.engine
+
+
+def _store(params: StreamParams) -> CheckpointStore | None:
+    if not params.checkpoint_dir:
+        return None
+    return CheckpointStore(Path(params.checkpoint_dir), group=params.group, topic=params.topics.transactions)
 
 
 def _connection(params: StreamParams) -> Connection:

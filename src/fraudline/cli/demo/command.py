@@ -33,6 +33,7 @@ REPORTS = {
     "evaluation": Path("build/evaluation/index.html"),
     "model card": Path("build/package/model_card.html"),
 }
+_PLAIN_WIDTH = 110
 _MINUTES = 3_456.0
 """Generated time: 2.4 days of the default world are about 10,000 transactions."""
 
@@ -66,7 +67,7 @@ def command(
     4. a summary against the truth, and the paths of the reports
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, width=None if os.isatty(2) else _PLAIN_WIDTH)
     params = load_params(params_file)
     begun = time.monotonic()
     champion, challenger = prepare(FOLDER, params, console, train=not stream_only)
