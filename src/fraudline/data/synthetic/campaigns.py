@@ -12,7 +12,7 @@ import numpy as np
 from fraudline.core.clock import DAY_US, HOUR_US, SECOND_US
 from fraudline.data.synthetic.habits import DEVICES_A_CARD, MILLISECOND_US, destinations, device_of
 from fraudline.data.synthetic.rows import KINDS, Rows, concat, make_rows
-from fraudline.data.synthetic.tables import CITIES, RESELLABLE, TINY
+from fraudline.data.synthetic.tables import CITIES, RESELLABLE
 from fraudline.data.synthetic.world import (
     CAMPAIGNS,
     CATEGORY_CODE,

@@ -1,0 +1,63 @@
+"""Step ``validate``: the data set against its expectations; exit code 3 when a critical one fails."""
+
+from pathlib import Path
+from typing import Any
+
+from fraudline.core.errors import ValidationFailed
+from fraudline.core.files import atomic_folder, write_json, write_text
+from fraudline.core.log import get_logger
+from fraudline.data.expectations import Outcome, Report, validate_dataset
+from fraudline.data.validation_report import render
+from fraudline.steps.params import Params
+
+log = get_logger(__name__)
+_NAMED = 3
+
+
+def validate(*, dataset: Path, report: Path, params: Params, previous: Path | None = None) -> dict[str, Any]:
+    """Hold a data set against its expectations and write the report.
+
+    Args:
+        dataset: the data set folder.
+        report: folder of ``validation.json`` and ``index.html``, written also when the data is refused.
+        params: the section ``validation`` has the bounds.
+        previous: the previous version of the data set, for volume, label rate and distribution shift.
+
+    Returns:
+        ``expectations``, ``warnings`` and ``transactions``.
+
+    Raises:
+        ValidationFailed: a critical expectation failed; names it, the count and five sample rows.
+        DataError: there is no transaction.
+    """
+    found = validate_dataset(dataset, params.validation, previous)
+    with atomic_folder(report) as temporary:
+        write_json(temporary / "validation.json", found.to_dict())
+        write_text(temporary / "index.html", render(found))
+    for outcome in found.failed("warning"):
+        log.warning("validate.warning", expectation=outcome.statement, unexpected=outcome.unexpected)
+    critical = found.failed("critical")
+    if critical:
+        raise ValidationFailed(_problem(critical), f"Correct the data; the report is {report / 'index.html'}.")
+    log.info("validate.done", expectations=len(found.outcomes), warnings=len(found.failed("warning")))
+    return _metrics(found)
+
+
+def _metrics(found: Report) -> dict[str, Any]:
+    return {
+        "expectations": len(found.outcomes),
+        "warnings": len(found.failed("warning")),
+        "transactions": int(found.meta.get("transactions", 0)),
+    }
+
+
+def _problem(critical: list[Outcome]) -> str:
+    lines = [f"{len(critical)} critical expectations failed:"]
+    for outcome in critical[:_NAMED]:
+        lines.append(
+            f"- {outcome.table}: {outcome.statement} ({outcome.unexpected} of {outcome.elements} rows do not fit)"
+        )
+        lines += ["    " + ", ".join(f"{key}={value}" for key, value in row.items()) for row in outcome.samples]
+    if len(critical) > _NAMED:
+        lines.append(f"- and {len(critical) - _NAMED} more.")
+    return "\n".join(lines) + "\n"
