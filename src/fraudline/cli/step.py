@@ -73,14 +73,10 @@ def _option(parameter: inspect.Parameter, hint: Any) -> click.Option:
     if isinstance(hint, types.UnionType):
         hint = next(a for a in get_args(hint) if a is not type(None))
     kind: Any = click.Path(path_type=Path) if hint is Path else hint
-    required = parameter.default is inspect.Parameter.empty
-    return click.Option(
-        [f"--{parameter.name.replace('_', '-')}", parameter.name],
-        type=kind,
-        required=required,
-        default=None if required else parameter.default,
-        show_default=not required,
-    )
+    names = [f"--{parameter.name.replace('_', '-')}", parameter.name]
+    if parameter.default is inspect.Parameter.empty:
+        return click.Option(names, type=kind, required=True)
+    return click.Option(names, type=kind, default=parameter.default, show_default=True)
 
 
 def _summary(console: Console, name: str, result: dict[str, Any]) -> None:

@@ -1,0 +1,31 @@
+import json
+
+from click.testing import CliRunner
+
+from fraudline.cli.main import cli
+from fraudline.data.store import read_meta, read_transactions
+
+
+def test_generate_writes_the_set_it_describes(tmp_path):
+    folder = tmp_path / "data"
+    arguments = ["data", "generate", "-o", str(folder), "--days", "10", "--cards", "60", "--seed", "3", "--json"]
+    result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    said = json.loads(result.stdout)
+    assert said == read_meta(folder)
+    assert said["days"] == 10
+    assert said["transactions"] == read_transactions(folder).num_rows
+    assert said["generator"]["seed"] == 3
+
+
+def test_import_brings_a_table_by_its_mapping(tmp_path):
+    source, mapping = tmp_path / "bank.csv", tmp_path / "map.yaml"
+    result = CliRunner().invoke(cli, ["data", "import", "table", "--help"])
+    assert "--mapping" in result.stdout
+    source.write_text("a,b\n1,2\n")
+    mapping.write_text("nonsense: 1\n")
+    folder = tmp_path / "data"
+    failed = CliRunner().invoke(
+        cli, ["data", "import", "table", str(source), "--mapping", str(mapping), "-o", str(folder)]
+    )
+    assert failed.exit_code != 0
+    assert not folder.exists()

@@ -1,0 +1,62 @@
+import subprocess
+import sys
+
+import pytest
+
+from fraudline.cli import main as module
+from fraudline.cli.main import main
+from fraudline.core.errors import DataError, GateFailed, UnavailableError
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["fraudline", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    return stopped.value.code
+
+
+def test_help_names_every_command_and_imports_nothing_heavy():
+    code = (
+        "import sys; from fraudline.cli.main import cli; cli.main(['--help'], standalone_mode=False); "
+        "heavy = {'tensorflow', 'mlflow', 'kfp', 'kserve', 'great_expectations', 'dvc', 'pandas', 'numba', 'pyarrow'}; "
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "HEAVY []" in done.stdout
+    for name in module._COMMANDS:
+        assert f"\n  {name} " in done.stdout
+
+
+def test_an_unknown_command_is_a_usage_error(monkeypatch, capsys):
+    assert run(monkeypatch, "frobnicate") == 2
+    assert "No such command 'frobnicate'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (DataError("Row 3 is wrong.", "Correct it."), 3),
+        (GateFailed("Not blessed."), 4),
+        (UnavailableError("No broker.", "Start one."), 8),
+        (KeyboardInterrupt(), 130),
+        (BrokenPipeError(), 141),
+    ],
+)
+def test_each_error_has_its_message_and_exit_code(monkeypatch, capsys, error, code):
+    def fail(**_):
+        raise error
+
+    monkeypatch.setattr(module.cli, "main", fail)
+    assert run(monkeypatch) == code
+    said = capsys.readouterr().err
+    for text in (getattr(error, "problem", ""), getattr(error, "action", "")):
+        assert text in said
+
+
+def test_a_parameter_file_with_an_unknown_name_is_refused(monkeypatch, capsys, tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text("sede: 1\n")
+    code = run(monkeypatch, "data", "generate", "--params", str(path), "-o", str(tmp_path / "out"))
+    assert code == 2
+    assert "sede" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,40 @@
+import pytest
+
+from fraudline.core.errors import UsageError
+from fraudline.core.settings import Settings
+
+
+class Example(Settings):
+    rate: float
+    name: str = "a"
+
+
+def write(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_settings_are_read_and_frozen(tmp_path):
+    settings = Example.load(write(tmp_path, "rate: 0.5"))
+    assert settings == Example(rate=0.5)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.rate = 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [("rate: many", "rate"), ("rte: 0.5", "rate"), ("rate: 1\nnmae: x", "nmae"), ("- 1", "top level")],
+)
+def test_an_error_names_the_file_and_the_field(tmp_path, text, field):
+    with pytest.raises(UsageError, match=field) as caught:
+        Example.load(write(tmp_path, text))
+    assert "params.yaml" in caught.value.problem
+    assert caught.value.exit_code == 2
+
+
+def test_a_missing_file_and_broken_yaml_are_said(tmp_path):
+    with pytest.raises(UsageError, match="cannot be read"):
+        Example.load(tmp_path / "none.yaml")
+    with pytest.raises(UsageError, match="is not YAML"):
+        Example.load(write(tmp_path, "a: ["))
