@@ -48,8 +48,10 @@ def evaluate(
     Raises:
         DataError: there are no features, too few days, or no fraud in the test weeks.
         ArtifactError: an artifact cannot be verified.
+        UsageError: ``params.champion`` names a store that is not on this machine.
     """
     artifact = load_artifact(model)
+    reigning = _champion(champion, params.champion)
     rows = _read(features, artifact, params)
     truth = EvaluationRows.of(rows.test)
     scores = _scores(artifact, rows.test)
@@ -59,7 +61,6 @@ def evaluate(
         )
         for name in params.evaluate.baselines
     }
-    reigning = _champion(champion, params.champion)
     theirs, obstacle = _champion_scores(reigning, rows.test)
     document = Evaluator(truth, params.evaluate, params.seed).document(
         scores, artifact.thresholds, baselines=baselines, champion=theirs

@@ -1,0 +1,194 @@
+import csv
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fraudline.core.errors import DataError, DigestMismatch, GateFailed, UsageError
+from fraudline.data.params import SplitParams
+from fraudline.features.spec import load_spec
+from fraudline.model.artifact import load_artifact
+from fraudline.model.evaluation_params import BootstrapParams, EvaluateParams
+from fraudline.model.metrics import average_precision
+from fraudline.model.scorer import Scorer
+from fraudline.ops.gate import GateParams
+from fraudline.ops.params import RegistryParams
+from fraudline.steps.evaluate import evaluate
+from fraudline.steps.gate import gate
+from fraudline.steps.params import Params
+from tests.support.artifacts import tiny_artifact
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+DAYS, A_DAY = 40, 60
+SPEC = load_spec()
+
+
+def params(*rules: dict, **more: object) -> Params:
+    return Params(
+        split=SplitParams(warmup_days=5, validation_days=5, test_days=10),
+        evaluate=EvaluateParams(
+            bootstrap=BootstrapParams(resamples=30), baselines=("pca", "mahalanobis"), card_precision_k=5
+        ),
+        gate=GateParams.parse({"rules": rules or [{"metric": "ap", "min": 0.1}]}, "test"),
+        registry=RegistryParams(tracking_uri=""),
+        **more,
+    )
+
+
+def features_folder(folder: Path, *, fraud_in_test: bool = True) -> Path:
+    """Frauds lie far out in every feature."""
+    rng = np.random.default_rng(4)
+    n = DAYS * A_DAY
+    day = np.repeat(np.arange(DAYS), A_DAY)
+    times = [START + timedelta(days=int(d), minutes=int(i % A_DAY) * 20) for i, d in enumerate(day)]
+    fraud = rng.random(n) < 0.04
+    if not fraud_in_test:
+        fraud &= day < DAYS - 10
+    matrix = rng.normal(0, 1, (n, len(SPEC.names))) + 3.0 * fraud[:, None]
+    reported = [time + timedelta(days=7) if bad else None for time, bad in zip(times, fraud, strict=True)]
+    table = pa.table(
+        {
+            "transaction_id": [f"t{i}" for i in range(n)],
+            "event_time": pa.array(times, pa.timestamp("us", tz="UTC")),
+            "card_id": [f"c{i}" for i in rng.integers(0, 50, n)],
+            "merchant_id": ["m"] * n,
+            "amount_minor": pa.array(rng.integers(100, 9000, n)),
+            **{name: pa.array(matrix[:, i].astype(np.float32)) for i, name in enumerate(SPEC.names)},
+            "is_fraud": fraud,
+            "label_time": pa.array(reported, pa.timestamp("us", tz="UTC")),
+            "fraud_kind": pa.array(["card_testing" if bad else None for bad in fraud], pa.string()),
+        }
+    )
+    folder.mkdir()
+    pq.write_table(table, folder / "features.parquet")
+    return folder
+
+
+def test_evaluate_writes_figures_report_and_plot_tables_for_the_test_weeks(tmp_path: Path) -> None:
+    features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
+    headline = evaluate(features=features, model=model, evaluation=tmp_path / "out", params=params())
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"metrics.json", "index.html", "roc.csv", "pr.csv", "confusion.csv", "score_hist.csv"}
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    table = pq.read_table(features / "features.parquet").slice((DAYS - 10) * A_DAY)
+    matrix = np.column_stack([table[name].to_numpy() for name in SPEC.names])
+    scores = Scorer(load_artifact(model)).score(matrix).score
+    labels = table["is_fraud"].to_numpy(zero_copy_only=False)
+    assert metrics["ap"] == pytest.approx(average_precision(labels, scores), abs=1e-6)
+    assert metrics["rows"] == 10 * A_DAY
+    assert metrics["period"] == {"start": "2026-02-04", "end": "2026-02-14"}
+    assert set(metrics["baselines"]) == {"pca", "mahalanobis"}
+    assert metrics["model"]["digest"] == load_artifact(model).digest
+    assert "champion" not in metrics
+    assert headline == {key: value for key, value in metrics.items() if isinstance(value, int | float)}
+    with (tmp_path / "out" / "confusion.csv").open() as stream:
+        assert sum(1 for _ in csv.DictReader(stream)) == 10 * A_DAY
+
+
+def test_the_same_inputs_give_the_same_files(tmp_path: Path) -> None:
+    features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
+    for name in ("a", "b"):
+        evaluate(features=features, model=model, evaluation=tmp_path / name, params=params())
+    for name in ("metrics.json", "index.html", "roc.csv"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_the_champion_is_measured_on_the_same_rows_also_when_params_name_it(tmp_path: Path) -> None:
+    features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
+    champion = tiny_artifact(tmp_path / "champion", seed=9)
+    evaluate(features=features, model=model, evaluation=tmp_path / "a", params=params(), champion=champion)
+    evaluate(features=features, model=model, evaluation=tmp_path / "b", params=params(champion=champion.as_uri()))
+    first, second = (json.loads((tmp_path / name / "metrics.json").read_text())["champion"] for name in ("a", "b"))
+    assert first == second
+    assert first["digest"] == load_artifact(champion).digest
+    assert len(first["paired"]["ap"]) == 30
+
+
+def test_a_champion_on_features_that_are_not_there_is_recorded_as_not_comparable(tmp_path: Path) -> None:
+    features = features_folder(tmp_path / "features")
+    model = tiny_artifact(tmp_path / "model", spec=SPEC.without(["night"]))
+    champion = tiny_artifact(tmp_path / "champion", seed=9)
+    table = pq.read_table(features / "features.parquet")
+    pq.write_table(table.drop_columns(["night"]), features / "features.parquet")
+    evaluate(features=features, model=model, evaluation=tmp_path / "out", params=params(), champion=champion)
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())["champion"]
+    assert found["comparable"] is False
+    assert "night" in found["reason"]
+
+
+def test_evaluate_says_what_is_missing(tmp_path: Path) -> None:
+    model = tiny_artifact(tmp_path / "model")
+    with pytest.raises(DataError, match=r"features\.parquet is missing"):
+        evaluate(features=tmp_path / "none", model=model, evaluation=tmp_path / "out", params=params())
+    quiet = features_folder(tmp_path / "features", fraud_in_test=False)
+    with pytest.raises(DataError, match="0 known frauds"):
+        evaluate(features=quiet, model=model, evaluation=tmp_path / "out", params=params())
+    with pytest.raises(UsageError, match="not on this machine"):
+        evaluate(features=quiet, model=model, evaluation=tmp_path / "out", params=params(champion="s3://store/abc"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_changed_model_is_not_evaluated(tmp_path: Path) -> None:
+    features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
+    (model / "model.onnx").write_bytes(b"other")
+    with pytest.raises(DigestMismatch):
+        evaluate(features=features, model=model, evaluation=tmp_path / "out", params=params())
+
+
+def test_the_gate_blesses_what_passes_and_names_the_digest(tmp_path: Path) -> None:
+    features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
+    settings = params({"metric": "ap", "min": 0.1}, {"metric": "ap", "against": "champion", "min_change": -0.02})
+    evaluate(features=features, model=model, evaluation=tmp_path / "out", params=settings)
+    result = gate(evaluation=tmp_path / "out", model=model, blessing=tmp_path / "blessing", params=settings)
+    assert result == {"blessed": True, "rules": 2, "not_applicable": 1}
+    record = json.loads((tmp_path / "blessing" / "blessing.json").read_text())
+    assert record["blessed"] is True
+    assert record["model"]["digest"] == load_artifact(model).digest
+    assert [rule["passed"] for rule in record["rules"]] == [True, None]
+    assert "blessed" in (tmp_path / "blessing" / "blessing.md").read_text()
+
+
+def test_a_failed_gate_leaves_its_blessing_and_exits_with_4(tmp_path: Path) -> None:
+    features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
+    settings = params({"metric": "ap", "min": 1.5}, {"metric": "roc_auc", "min": 0.1})
+    evaluate(features=features, model=model, evaluation=tmp_path / "out", params=settings)
+    with pytest.raises(GateFailed, match=r"1 of its rules failed: ap at least 1\.5") as raised:
+        gate(evaluation=tmp_path / "out", model=model, blessing=tmp_path / "blessing", params=settings)
+    assert raised.value.exit_code == 4
+    record = json.loads((tmp_path / "blessing" / "blessing.json").read_text())
+    assert (record["blessed"], record["failed"]) == (False, 1)
+    assert "**fail**" in (tmp_path / "blessing" / "blessing.md").read_text()
+
+
+def test_a_challenger_that_is_surely_worse_than_the_champion_is_stopped(tmp_path: Path) -> None:
+    features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
+    settings = params({"metric": "ap", "against": "champion", "min_change": 0.5, "confidence": 0.9})
+    champion = tiny_artifact(tmp_path / "champion", seed=9)
+    evaluate(features=features, model=model, evaluation=tmp_path / "out", params=settings, champion=champion)
+    with pytest.raises(GateFailed, match="change against the champion"):
+        gate(evaluation=tmp_path / "out", model=model, blessing=tmp_path / "blessing", params=settings)
+    rule = json.loads((tmp_path / "blessing" / "blessing.json").read_text())["rules"][0]
+    assert rule["reference"] is not None
+    assert rule["margin"] < 0
+
+
+def test_the_gate_refuses_an_evaluation_of_another_model_and_an_unknown_figure(tmp_path: Path) -> None:
+    features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
+    evaluate(features=features, model=model, evaluation=tmp_path / "out", params=params())
+    other = tiny_artifact(tmp_path / "other", seed=5)
+    with pytest.raises(DataError, match="not of the model"):
+        gate(evaluation=tmp_path / "out", model=other, blessing=tmp_path / "blessing", params=params())
+    with pytest.raises(DataError, match="missing"):
+        gate(evaluation=tmp_path / "nothing", model=model, blessing=tmp_path / "blessing", params=params())
+    with pytest.raises(UsageError, match="did not measure"):
+        gate(
+            evaluation=tmp_path / "out",
+            model=model,
+            blessing=tmp_path / "blessing",
+            params=params({"metric": "accuracy", "min": 0.9}),
+        )
+    assert not (tmp_path / "blessing").exists()
