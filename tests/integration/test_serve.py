@@ -59,6 +59,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         httpx.Client(base_url=predictor.url, timeout=20) as client,
     ):
         yield Served(predictor, client, names, features, golden["score"].to_numpy(), artifact.version)
+    assert predictor.child.returncode == 0, "SIGTERM is a normal end"
 
 
 def v2(served: Served, **changes: Any) -> dict[str, Any]:
@@ -490,14 +491,6 @@ class TestReadiness:
         (folder / "card.md").write_text("another card")
         with pytest.raises(ArtifactError, match=r"card\.md"), LocalPredictor(folder):
             pytest.fail("it became ready")
-
-    def test_a_model_other_than_the_expected_one_is_refused_with_exit_code_5(self, tmp_path: Path) -> None:
-        command = [sys.executable, "-m", "fraudline.serve", "--expected_digest", "0" * 64, "--log_json", "--model_dir"]
-        ended = subprocess.run(
-            [*command, str(tiny_artifact(tmp_path / "model"))], capture_output=True, text=True, check=False, timeout=60
-        )
-        assert ended.returncode == ArtifactError.exit_code
-        assert "000000000000 was asked for" in ended.stderr
 
 
 def test_the_serving_process_loads_none_of_the_training_packages(tmp_path: Path) -> None:

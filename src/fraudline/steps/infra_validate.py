@@ -1,6 +1,7 @@
 """Step infra_validate: the real server loads the artifact and reproduces its golden scores over every protocol."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,12 +68,14 @@ def infra_validate(*, model: Path, report: Path, params: Params) -> dict[str, An
     artifact = load_artifact(model)
     golden = read_golden(artifact)
     predictor = LocalPredictor(model, _NAME, label="infra-validate", expected_digest=artifact.digest)
+    scores: dict[str, NDArray[np.float32]] = {}
     predictor.start()
     try:
-        scores: dict[str, NDArray[np.float32]] = {}
-        if "savedmodel" in artifact.meta.formats:  # TensorFlow is imported while the server starts
-            scores["savedmodel"] = savedmodel_scores(model / "savedmodel" / "1", golden)
-        predictor.wait_ready()
+        with ThreadPoolExecutor(1) as pool:
+            ready = pool.submit(predictor.wait_ready)
+            if "savedmodel" in artifact.meta.formats:  # TensorFlow is imported while the server starts
+                scores["savedmodel"] = savedmodel_scores(model / "savedmodel" / "1", golden)
+            ready.result()
         scores |= served_scores(predictor.url, golden)
     finally:
         predictor.stop()

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from fraudline.core.errors import UsageError
+from fraudline.core.errors import ArtifactError, UsageError
 from fraudline.serve.main import _parser, local_path, main
+from tests.support.artifacts import tiny_artifact
 
 
 def test_kserves_argument_names_and_dashes_are_both_known() -> None:
@@ -31,5 +33,18 @@ def test_whether_grpc_is_served_must_be_true_or_false(capsys: pytest.CaptureFixt
     assert "neither true nor false" in capsys.readouterr().err
 
 
+@pytest.fixture(autouse=True)
+def _no_logging_setup(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fraudline.serve.main.configure", lambda **_: None)
+
+
 def test_an_address_that_cannot_be_served_ends_with_the_errors_exit_code() -> None:
     assert main(["--model_dir", "s3://models/abc"]) == UsageError.exit_code
+
+
+def test_a_model_other_than_the_expected_one_ends_with_exit_code_5_and_the_reason(tmp_path: Path) -> None:
+    folder = tiny_artifact(tmp_path / "model")
+    with capture_logs() as events:
+        assert main(["--model_dir", str(folder), "--expected_digest", "0" * 64]) == ArtifactError.exit_code
+    assert events[-1]["event"] == "serve.failed"
+    assert "000000000000 was asked for" in events[-1]["problem"]
