@@ -63,6 +63,14 @@ class FeatureEngine:
         """Version of the merchant tables in use."""
         return self.profiles.version
 
+    def reserve(self, cards: int) -> None:
+        """Make room for ``cards`` cards, so that they can come without a pause for growing."""
+        capacity = self._state.capacity
+        while capacity < cards:
+            capacity *= 2
+        if capacity > self._state.capacity:
+            self._state = self._state.grown(capacity)
+
     def use_profiles(self, profiles: ProfileTable) -> None:
         """Take newer merchant tables; the state of cards does not depend on merchants' tables already used."""
         self.profiles = profiles
@@ -143,11 +151,7 @@ class FeatureEngine:
         for card in columns.cards:
             if card not in slots:
                 slots[card] = len(slots)
-        capacity = self._state.capacity
-        while capacity < len(slots):
-            capacity *= 2
-        if capacity > self._state.capacity:
-            self._state = self._state.grown(capacity)
+        self.reserve(len(slots))
         known = np.fromiter(map(slots.__getitem__, columns.cards), np.int64, len(columns.cards))
         return known[columns.card_code]
 

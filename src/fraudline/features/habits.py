@@ -73,51 +73,48 @@ def remember(whole, first, size, value):  # type: ignore[no-untyped-def]
 def merchant_memory(whole, clock, value, out):  # type: ignore[no-untyped-def]
     """Newness of the merchant and distinct merchants of the last day, columns 21 and 23; then remember it."""
     minute = np.int32(clock // MINUTE_US)
-    distinct = 0
-    while (
-        distinct < s.MERCHANTS
-        and whole[s.MERCHANT + distinct] != 0
-        and whole[s.MERCHANT_MINUTE + distinct] > minute - 1440
-    ):
+    distinct, k, end = 0, s.MERCHANT, s.MERCHANT + 2 * s.MERCHANTS
+    while k < end and whole[k] != 0 and whole[k + 1] > minute - 1440:
         distinct += 1
+        k += 2
     out[23] = distinct
-    k = 0
-    while k < s.MERCHANTS and whole[s.MERCHANT + k] != value and whole[s.MERCHANT + k] != 0:
-        k += 1
-    known = k < s.MERCHANTS and whole[s.MERCHANT + k] == value
+    k = s.MERCHANT
+    while k < end and whole[k] != value and whole[k] != 0:
+        k += 2
+    known = k < end and whole[k] == value
     out[21] = 1.0 if whole[s.SEEN] > 0 and not known else 0.0
-    for j in range(min(k, s.MERCHANTS - 1), 0, -1):
-        whole[s.MERCHANT + j] = whole[s.MERCHANT + j - 1]
-        whole[s.MERCHANT_MINUTE + j] = whole[s.MERCHANT_MINUTE + j - 1]
+    for j in range(min(k, end - 2) + 1, s.MERCHANT + 1, -1):
+        whole[j] = whole[j - 2]
     whole[s.MERCHANT] = value
-    whole[s.MERCHANT_MINUTE] = minute
+    whole[s.MERCHANT + 1] = minute
 
 
 @njit
 def category_rarity(whole, value):  # type: ignore[no-untyped-def]
     """Minus the logarithm of (count of the category + 1) / (count of all + 2); then count it."""
-    place, smallest = -1, 0
-    for k in range(s.CATEGORIES):
-        n = whole[s.CATEGORY_COUNT + k]
-        if n > 0 and whole[s.CATEGORY + k] == value:
+    end = s.CATEGORY + 2 * s.CATEGORIES
+    place, smallest = -1, s.CATEGORY
+    for k in range(s.CATEGORY, end, 2):
+        n = whole[k + 1]
+        if n > 0 and whole[k] == value:
             place = k
             break
-        if n < whole[s.CATEGORY_COUNT + smallest]:
+        if n < whole[smallest + 1]:
             smallest = k
-    count = whole[s.CATEGORY_COUNT + place] if place >= 0 else 0
+    count = whole[place + 1] if place >= 0 else 0
     rarity = -math.log((count + 1.0) / (whole[s.CATEGORY_SUM] + 2.0))
     if place < 0:
         place = smallest
-        whole[s.CATEGORY_SUM] -= whole[s.CATEGORY_COUNT + place]
-        whole[s.CATEGORY + place] = value
-        whole[s.CATEGORY_COUNT + place] = 0
-    whole[s.CATEGORY_COUNT + place] += 1
+        whole[s.CATEGORY_SUM] -= whole[place + 1]
+        whole[place] = value
+        whole[place + 1] = 0
+    whole[place + 1] += 1
     whole[s.CATEGORY_SUM] += 1
     if whole[s.CATEGORY_SUM] >= _CATEGORY_LIMIT:
         whole[s.CATEGORY_SUM] = 0
-        for k in range(s.CATEGORIES):
-            whole[s.CATEGORY_COUNT + k] //= 2
-            whole[s.CATEGORY_SUM] += whole[s.CATEGORY_COUNT + k]
+        for k in range(s.CATEGORY, end, 2):
+            whole[k + 1] //= 2
+            whole[s.CATEGORY_SUM] += whole[k + 1]
     return rarity
 
 

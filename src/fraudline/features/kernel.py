@@ -50,20 +50,20 @@ def _loop(stamp: int) -> Any:
     """The loop, closed over ``stamp``: numba's cache looks at this file and at what is closed over, not at imports."""
 
     def _advance(  # type: ignore[no-untyped-def]
-        wides, reals, wholes, shorts, slots, times, amounts, categories, merchants, devices, countries,
+        wides, reals, wholes, slots, times, amounts, categories, merchants, devices, countries,
         latitudes, longitudes, profile_rows, profiles, population_rows, populations, p, outs,
     ):  # fmt: skip
         assert stamp  # noqa: S101 - a use, so that it belongs to the closure
         for i in range(len(slots)):
             slot, time, amount, out = slots[i], times[i], amounts[i], outs[i]
-            wide, real, whole, short = wides[slot], reals[slot], wholes[slot], shorts[slot]
+            wide, real, whole = wides[slot], reals[slot], wholes[slot]
             population = populations[population_rows[i]]
-            roll_windows(wide, whole, short, time)
+            roll_windows(wide, whole, time)
             first = whole[s.SEEN] == 0
             gap = max((time - wide[s.CLOCK]) / 1e6, 0.0)
             wide[s.CLOCK] = max(wide[s.CLOCK], time)
             out[0] = amount
-            window_amounts(wide, whole, amount, population[G_MEAN], p, out)
+            window_amounts(wide, amount, population[G_MEAN], p, out)
             mean, z = amount_habit(real, amount, population[G_MEAN], population[G_CV2], p)
             out[3] = z
             out[4] = wide[s.HEAT] / s.HEAT_SCALE
@@ -76,14 +76,14 @@ def _loop(stamp: int) -> Any:
             out[25] = category_rarity(whole, categories[i])
             hour_habit(real, time, p, out)
             _merchant_profile(profiles[profile_rows[i]], amount, out)
-            count_in_windows(wide, whole, short, time, amount, amount < p[q.SMALL_RATIO] * mean, z - p[q.HEAT_FROM])
+            count_in_windows(wide, whole, time, amount, amount < p[q.SMALL_RATIO] * mean, z - p[q.HEAT_FROM])
             if whole[s.SEEN] < _I32_MAX:
                 whole[s.SEEN] += 1
 
     return _advance
 
 
-def _compiled() -> Any:
+def compiled() -> Any:
     """The compiled loop, from numba's cache where there is a folder for it."""
     package = files("fraudline.features")
     stamp = int(sha256_bytes(b"".join(package.joinpath(name).read_bytes() for name in _SOURCES))[:15], 16)
@@ -93,7 +93,7 @@ def _compiled() -> Any:
         return njit(_loop(stamp))
 
 
-_advance = _compiled()
+_advance = compiled()
 
 
 def advance(
@@ -136,6 +136,6 @@ def advance(
         out: ``(n, len(KERNEL_FEATURES))``, written.
     """
     _advance(
-        state.wide, state.real, state.whole, state.short, slot, event_time, amount, category, merchant, device, country,
+        state.wide, state.real, state.whole, slot, event_time, amount, category, merchant, device, country,
         latitude, longitude, profile_row, profiles, population_row, populations, parameters, out,
     )  # fmt: skip

@@ -109,7 +109,7 @@ class Parameters(Settings):
     speed_floor_seconds: float = Field(gt=0)
     speed_limit_kmh: float = Field(gt=0)
     night_end_hour: int = Field(ge=0, le=23)
-    amount_limit: float = Field(gt=0, le=1e9)
+    amount_limit: float = Field(gt=0, le=1e7)
     risk_prior_weight: float = Field(gt=0)
     default_mean_amount: float = Field(gt=0)
     default_amount_cv2: float = Field(gt=0)

@@ -1,4 +1,4 @@
-"""The layout of feature state: four arrays, one row a card, so that a snapshot is four copies and a header.
+"""The layout of feature state: three arrays, one row a card, so that a snapshot is three copies and a header.
 
 Windows are rings of tiles: 12 of 5 minutes (1 h), 24 of 1 hour (1 d), 28 of 6 hours (7 d) and 30 of 1 day (30 d),
 aligned to the epoch. A window holds its current tile and the ``tiles - 1`` before, so it reaches back between ``tiles
@@ -12,11 +12,16 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-LAYOUT = 1
+LAYOUT = 2
 """Raised whenever a row means something else; a snapshot of another layout is refused."""
 
 AMOUNT_SCALE = 10_000.0
 HEAT_SCALE = 1_000.0
+
+# A tile and a window are one integer: (sum of amounts in units of 1 / AMOUNT_SCALE) * 2**16 + (number of transactions),
+# so that counting is one addition, forgetting one subtraction, and a card touches few cache lines.
+COUNT_BITS = 16
+COUNT_MAX = (1 << COUNT_BITS) - 1
 
 # windows, from short to long; TILE_FIRST is the first tile of each in the shared tile columns
 WINDOWS = 4
@@ -29,10 +34,10 @@ TILE_US = (300_000_000, 3_600_000_000, 21_600_000_000, 86_400_000_000)
 CLOCK = 0  # latest event time seen, microseconds
 PLACE_TIME = 1  # event time of the last position
 HEAD = 2  # newest tile number of each window
-SUM = HEAD + WINDOWS  # amount of each window
-HEAT = SUM + WINDOWS  # heat of the 7 d window
-TILE_SUM = HEAT + 1
-WIDE = TILE_SUM + TILES
+WINDOW = HEAD + WINDOWS  # sum and count of each window
+HEAT = WINDOW + WINDOWS  # heat of the 7 d window, in units of 1 / HEAT_SCALE
+TILE = HEAT + 1
+WIDE = TILE + TILES
 
 # real (float64)
 HABIT_N, HABIT_SUM, HABIT_SQUARES = 0, 1, 2  # clipped amounts: count, sum, sum of squares
@@ -43,26 +48,19 @@ REAL = 13
 
 # whole (int32)
 SEEN = 0  # transactions seen, saturating
-COUNT = 1  # transactions of each window
-SMALL = COUNT + WINDOWS  # small transactions of the 1 h window
-CATEGORY_SUM = SMALL + 1
-MERCHANTS = 32  # remembered, most recent first
-MERCHANT = CATEGORY_SUM + 1
-MERCHANT_MINUTE = MERCHANT + MERCHANTS  # the card's clock when the merchant was last seen
-DEVICES = 8
-DEVICE = MERCHANT_MINUTE + MERCHANTS
+SMALL = 1  # small transactions of the 1 h window
+CATEGORY_SUM = 2
+DEVICES = 8  # remembered, most recent first, as are merchants and countries
+DEVICE = 3
 COUNTRIES = 8
 COUNTRY = DEVICE + DEVICES
 CATEGORIES = 12
-CATEGORY = COUNTRY + COUNTRIES
-CATEGORY_COUNT = CATEGORY + CATEGORIES
-TILE_HEAT = CATEGORY_COUNT + CATEGORIES
+CATEGORY = COUNTRY + COUNTRIES  # pairs of category and count
+MERCHANTS = 32
+MERCHANT = CATEGORY + 2 * CATEGORIES  # pairs of hash fragment and minute of the card's clock when it was last seen
+TILE_SMALL = MERCHANT + 2 * MERCHANTS
+TILE_HEAT = TILE_SMALL + TILE_COUNT[0]
 WHOLE = TILE_HEAT + TILE_COUNT[2]
-
-# short (uint16)
-TILE_N = 0
-TILE_SMALL = TILES
-SHORT = TILE_SMALL + TILE_COUNT[0]
 
 
 @dataclass(slots=True)
@@ -72,7 +70,6 @@ class CardState:
     wide: NDArray[np.int64]
     real: NDArray[np.float64]
     whole: NDArray[np.int32]
-    short: NDArray[np.uint16]
 
     @classmethod
     def zeros(cls, capacity: int) -> Self:
@@ -81,7 +78,6 @@ class CardState:
             np.zeros((capacity, WIDE), np.int64),
             np.zeros((capacity, REAL), np.float64),
             np.zeros((capacity, WHOLE), np.int32),
-            np.zeros((capacity, SHORT), np.uint16),
         )
 
     @property
@@ -94,9 +90,9 @@ class CardState:
         """Bytes of one card's row."""
         return sum(array[:1].nbytes for array in self.arrays()) if self.capacity else 0
 
-    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int32], NDArray[np.uint16]]:
-        """The four arrays in the order in which they are written."""
-        return self.wide, self.real, self.whole, self.short
+    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int32]]:
+        """The three arrays in the order in which they are written."""
+        return self.wide, self.real, self.whole
 
     def grown(self, capacity: int) -> "CardState":
         """The same rows with room for ``capacity`` cards."""

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fraudline.core.errors import MessageError, SchemaError, StateError
+from fraudline.features import kernel
 from fraudline.features.columns import columns_from_messages, columns_from_table
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.profiles import ProfileTable, build_profiles
@@ -156,3 +157,26 @@ def test_an_absurd_amount_is_cut_and_leaves_the_state_finite():
 
 def test_a_card_costs_less_than_two_kilobytes():
     assert 0 < FeatureEngine(SPEC).card_bytes < 2000
+
+
+def test_without_any_folder_for_compiled_code_the_kernel_compiles_in_memory(monkeypatch):
+    monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
+    assert kernel.compiled().targetoptions["nopython"]
+
+
+def test_room_is_reserved_without_changing_features():
+    engine = FeatureEngine(SPEC, PROFILES)
+    engine.reserve(5000)
+    assert engine.advance(columns_from_table(TABLE)).tobytes() == BATCH.tobytes()
+
+
+def test_newer_profiles_take_effect_at_once_and_are_named():
+    engine = FeatureEngine(SPEC)
+    assert engine.profile_version == "none"
+    before = engine.advance(columns_from_table(TABLE.slice(0, 200)))
+    engine.use_profiles(PROFILES)
+    after = engine.advance(columns_from_table(TABLE.slice(200)))
+    column = SPEC.names.index("merchant_count_30d")
+    assert engine.profile_version == "test"
+    assert before[:, column].max() == 0
+    np.testing.assert_array_equal(after[:, column], BATCH[200:, column])
