@@ -1,0 +1,400 @@
+"""Each kind of corruption is stopped when it is critical, and reported when it is a warning."""
+
+import importlib
+import json
+import re
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from fraudline.core.errors import DataError, ValidationFailed
+from fraudline.data.store import days
+from fraudline.steps.params import Params
+from fraudline.steps.validate import validate
+from tests.support.corruption import dataset_of_days
+from tests.support.datasets import small_tables
+
+pytestmark = pytest.mark.integration
+
+Change = Callable[[Path], None]
+
+
+def day_file(folder: Path, name: str = "transactions", index: int = 3) -> Path:
+    """One daily file of the data set."""
+    return sorted((folder / name).glob("*.parquet"))[index]
+
+
+def edit(path: Path, column: str, values: "Callable[[list], list]", kind: pa.DataType | None = None) -> None:
+    """Rewrite one column of one file; nulls are allowed, as a broken producer would write them."""
+    table = pq.read_table(path)
+    changed = pa.array(values(table[column].to_pylist()), type=kind or table.schema.field(column).type)
+    index = table.schema.get_field_index(column)
+    pq.write_table(table.set_column(index, pa.field(column, changed.type), changed), path)
+
+
+def setting(column: str, value: object, rows: int = 3, name: str = "transactions") -> Change:
+    """Put a value in the first rows of a column."""
+    return lambda folder: edit(day_file(folder, name), column, lambda old: [value] * rows + old[rows:])
+
+
+def meta(folder: Path, **values: object) -> None:
+    path = folder / "dataset.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def duplicate_ids(folder: Path) -> None:
+    edit(day_file(folder), "transaction_id", lambda old: [old[1], *old[1:]])
+
+
+def ids_of_another_day(folder: Path) -> None:
+    other = pq.read_table(day_file(folder, index=2))["transaction_id"].to_pylist()
+    edit(day_file(folder), "transaction_id", lambda old: other[:2] + old[2:])
+
+
+def copied_row(folder: Path) -> None:
+    path = day_file(folder)
+    table = pq.read_table(path)
+    ids = pa.array(["t9999999999", *table["transaction_id"].to_pylist()])
+    doubled = pa.concat_tables([table.slice(0, 1), table]).set_column(0, table.schema.field(0), ids)
+    pq.write_table(doubled, path)
+    count = json.loads((folder / "dataset.json").read_text())["transactions"]
+    meta(folder, transactions=count + 1)
+
+
+def half_a_position(folder: Path) -> None:
+    edit(day_file(folder), "latitude", lambda old: [None if v is not None else v for v in old])
+
+
+def shuffled(folder: Path) -> None:
+    path = day_file(folder)
+    table = pq.read_table(path)
+    pq.write_table(table.take(pa.array(np.arange(table.num_rows)[::-1])), path)
+
+
+def renamed_file(folder: Path) -> None:
+    day_file(folder, index=-1).rename(folder / "transactions" / "2027-01-01.parquet")
+
+
+def missing_day(folder: Path) -> None:
+    path = day_file(folder)
+    rows = pq.read_table(path).num_rows
+    path.unlink()
+    meta(folder, transactions=json.loads((folder / "dataset.json").read_text())["transactions"] - rows)
+
+
+def truncated_file(folder: Path) -> None:
+    path = day_file(folder)
+    path.write_bytes(path.read_bytes()[:500])
+
+
+def foreign_file(folder: Path) -> None:
+    (folder / "transactions" / "notes.txt").write_text("mine")
+
+
+def dropped_column(folder: Path) -> None:
+    path = day_file(folder)
+    pq.write_table(pq.read_table(path).drop_columns(["currency"]), path)
+
+
+def extra_column(folder: Path) -> None:
+    path = day_file(folder)
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("cvv", table["category"]), path)
+
+
+def amounts_as_text(folder: Path) -> None:
+    edit(day_file(folder), "amount_minor", lambda old: [str(v) for v in old], pa.string())
+
+
+def amounts_in_major_units(folder: Path) -> None:
+    edit(day_file(folder), "amount_minor", lambda old: [v / 100 for v in old], pa.float64())
+
+
+def label_of_nobody(folder: Path) -> None:
+    edit(day_file(folder, "labels"), "transaction_id", lambda old: ["t-unknown", *old[1:]])
+
+
+def two_labels(folder: Path) -> None:
+    path = day_file(folder, "labels")
+    table = pq.read_table(path)
+    pq.write_table(pa.concat_tables([table.slice(0, 1), table]), path)
+    meta(folder, frauds=json.loads((folder / "dataset.json").read_text())["frauds"] + 1)
+
+
+def label_before_its_transaction(folder: Path) -> None:
+    later = pq.read_table(day_file(folder, index=-1))["transaction_id"].to_pylist()
+    edit(day_file(folder, "labels", 0), "transaction_id", lambda old: [later[0], *old[1:]])
+
+
+def label_in_another_days_file(folder: Path) -> None:
+    edit(day_file(folder, "labels"), "label_time", lambda old: [v + timedelta(days=1) for v in old])
+
+
+def everything_is_fraud(folder: Path) -> None:
+    ids, times = [], []
+    for path in sorted((folder / "transactions").glob("*")):
+        table = pq.read_table(path)
+        ids += table["transaction_id"].to_pylist()
+        times += table["event_time"].to_pylist()
+    known = pq.read_table(day_file(folder, "labels", 0))
+    name = day_file(folder, "labels", -1)
+    day = pq.read_table(name)["label_time"].to_pylist()[0]
+    for path in (folder / "labels").glob("*"):
+        path.unlink()
+    chosen = ids[::3]
+    table = pa.table(
+        {
+            "transaction_id": chosen,
+            "label_time": pa.array([day] * len(chosen), type=known.schema.field("label_time").type),
+            "is_fraud": [True] * len(chosen),
+            "fraud_kind": pa.array([None] * len(chosen), type=pa.string()),
+        }
+    )
+    pq.write_table(table, name)
+    meta(folder, frauds=len(chosen))
+
+
+def no_label(folder: Path) -> None:
+    for path in (folder / "labels").glob("*"):
+        path.unlink()
+    meta(folder, frauds=0)
+
+
+def wrong_count(folder: Path) -> None:
+    meta(folder, transactions=1)
+
+
+def no_meta(folder: Path) -> None:
+    (folder / "dataset.json").unlink()
+
+
+CRITICAL: dict[str, tuple[Change, str]] = {
+    "a null card": (setting("card_id", None), "card_id is never null"),
+    "a null amount": (setting("amount_minor", None), "amount_minor is never null"),
+    "a null time": (setting("event_time", None), "event_time is never null"),
+    "a blank merchant": (setting("merchant_id", "  "), "no identifier is blank"),
+    "an id twice in a day": (duplicate_ids, "transaction_id is unique"),
+    "an id twice in two days": (ids_of_another_day, "transaction_id is unique"),
+    "a copied row with a new id": (copied_row, "no row repeats another"),
+    "a negative amount": (setting("amount_minor", -1), "amount_minor is between"),
+    "an amount beyond belief": (setting("amount_minor", 10**12), "amount_minor is between"),
+    "an unknown currency": (setting("currency", "XXX"), "currency is one of EUR"),
+    "an unknown channel": (setting("channel", "fax"), "channel is one of"),
+    "an unknown country": (setting("country", "QQ"), "country is one of"),
+    "a category out of range": (setting("category", -7), "category is between"),
+    "a latitude out of range": (setting("latitude", 123.0), "latitude is between"),
+    "a longitude out of range": (setting("longitude", -200.0), "longitude is between"),
+    "half a position": (half_a_position, "latitude and longitude are both there"),
+    "rows out of order": (shuffled, "rows are in time order"),
+    "a file with another day's name": (renamed_file, "event_time lies in the day of its file"),
+    "a missing day": (missing_day, "no day between the first and the last is missing"),
+    "a truncated file": (truncated_file, "every file is readable"),
+    "a foreign file": (foreign_file, "every file is readable"),
+    "a missing column": (dropped_column, "every file is readable"),
+    "an unknown column": (extra_column, "every file is readable"),
+    "amounts as text": (amounts_as_text, "every file is readable"),
+    "amounts in major units": (amounts_in_major_units, "every file is readable"),
+    "a label of no transaction": (label_of_nobody, "the label's transaction exists"),
+    "a transaction with two labels": (two_labels, "a transaction has one label"),
+    "a label before its transaction": (label_before_its_transaction, "label_time is not before event_time"),
+    "a label in another day's file": (label_in_another_days_file, "label_time lies in the day of its file"),
+    "a null in is_fraud": (setting("is_fraud", None, 1, "labels"), "is_fraud is never null"),
+    "a third of all rows fraud": (everything_is_fraud, "fraud_rate is between"),
+    "a wrong count in dataset.json": (wrong_count, "dataset.json counts the transactions right"),
+    "no dataset.json": (no_meta, "every file is readable"),
+}
+
+
+def position_on_null_island(folder: Path) -> None:
+    for name in ("latitude", "longitude"):
+        edit(day_file(folder), name, lambda old: [0.0, 0.0, *old[2:]])
+
+
+def position_without_presence(folder: Path) -> None:
+    edit(day_file(folder), "card_present", lambda old: [False] * len(old))
+
+
+def tenfold_amounts(folder: Path) -> None:
+    for path in (folder / "transactions").glob("*"):
+        edit(path, "amount_minor", lambda old: [v * 10 for v in old])
+
+
+def one_category(folder: Path) -> None:
+    for path in (folder / "transactions").glob("*"):
+        edit(path, "category", lambda old: [5999] * len(old))
+
+
+def no_device(folder: Path) -> None:
+    for path in (folder / "transactions").glob("*"):
+        edit(path, "device_id", lambda old: [None] * len(old))
+
+
+def free_transactions(folder: Path) -> None:
+    for path in (folder / "transactions").glob("*"):
+        edit(path, "amount_minor", lambda old: [0 if k % 4 == 0 else v for k, v in enumerate(old)])
+
+
+def thin_day(folder: Path) -> None:
+    path = day_file(folder)
+    table = pq.read_table(path)
+    labelled = pa.concat_tables([pq.read_table(p) for p in (folder / "labels").glob("*")])["transaction_id"]
+    kept = table.filter(pc.is_in(table["transaction_id"], value_set=labelled.combine_chunks()))
+    kept = pa.concat_tables([kept, table.slice(0, 3)]).sort_by("event_time") if kept.num_rows == 0 else kept
+    pq.write_table(kept, path)
+    count = json.loads((folder / "dataset.json").read_text())["transactions"]
+    meta(folder, transactions=count - table.num_rows + kept.num_rows)
+
+
+def late_label(folder: Path) -> None:
+    path = day_file(folder, "labels", -1)
+    edit(path, "label_time", lambda old: [v + timedelta(days=100) for v in old])
+    table = pq.read_table(path)
+    first = table["label_time"].to_pylist()[0].date()
+    path.unlink()
+    same = [t.date() == first for t in table["label_time"].to_pylist()]
+    kept = table.filter(pa.array(same))
+    pq.write_table(kept, folder / "labels" / f"{first}.parquet")
+    frauds = json.loads((folder / "dataset.json").read_text())["frauds"]
+    meta(folder, frauds=frauds - table.num_rows + kept.num_rows)
+
+
+def half_the_labels(folder: Path) -> None:
+    lost = 0
+    for path in sorted((folder / "labels").glob("*"))[::3] + sorted((folder / "labels").glob("*"))[1::3]:
+        lost += pq.read_table(path).num_rows
+        path.unlink()
+    meta(folder, frauds=json.loads((folder / "dataset.json").read_text())["frauds"] - lost)
+
+
+WARNINGS: dict[str, tuple[Change, str]] = {
+    "positions at 0, 0": (position_on_null_island, "no position is 0, 0"),
+    "a position without the card": (position_without_presence, "a card-not-present row has no position"),
+    "card_present against the channel": (position_without_presence, "card_present fits the channel"),
+    "no fraud at all": (no_label, "at least one fraud is labelled"),
+    "no device anywhere": (no_device, "share_without_device is between"),
+    "many amounts of zero": (free_transactions, "share_of_zero_amounts is between"),
+    "a thin day": (thin_day, "share_of_median is between"),
+    "a label after 100 days": (late_label, "delay_days is between"),
+    "amounts ten times as large as before": (tenfold_amounts, "psi_amount is between"),
+    "one category where there were many": (one_category, "psi_category is between"),
+    "two thirds of the labels lost": (half_the_labels, "fraud_rate_change is between"),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def great_expectations() -> None:
+    """Import it once: its own dependencies warn while they are imported, which is not ours to correct."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        importlib.import_module("great_expectations")
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    return dataset_of_days(tmp_path_factory.mktemp("good"), *small_tables(), days=14)
+
+
+@pytest.fixture
+def damaged(good: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(good, tmp_path / "dataset"))
+
+
+def report_of(folder: Path) -> dict:
+    return json.loads((folder / "validation.json").read_text())
+
+
+def test_generated_data_meets_every_expectation_also_against_itself(good: Path, tmp_path: Path) -> None:
+    metrics = validate(dataset=good, report=tmp_path / "report", params=Params(), previous=good)
+
+    assert metrics["warnings"] == 0
+    assert metrics["expectations"] == len(report_of(tmp_path / "report")["rules"]) >= 45
+    assert report_of(tmp_path / "report")["success"] is True
+
+
+@pytest.mark.parametrize("kind", CRITICAL)
+def test_critical_corruption_is_stopped_with_the_expectation_named(kind: str, damaged: Path, tmp_path: Path) -> None:
+    change, statement = CRITICAL[kind]
+    change(damaged)
+
+    with pytest.raises(ValidationFailed) as stopped:
+        validate(dataset=damaged, report=tmp_path / "report", params=Params())
+
+    assert stopped.value.exit_code == 3
+    failed = [r for r in report_of(tmp_path / "report")["rules"] if not r["success"] and r["severity"] == "critical"]
+    (named,) = [r for r in failed if r["statement"].startswith(statement)]
+    assert named["unexpected"] > 0
+    assert 1 <= len(named["samples"]) <= 5
+    assert failed[0]["statement"] in str(stopped.value)
+    assert f"{failed[0]['unexpected']} of" in str(stopped.value)
+
+
+@pytest.mark.parametrize("kind", WARNINGS)
+def test_a_warning_is_reported_and_does_not_stop(kind: str, damaged: Path, good: Path, tmp_path: Path) -> None:
+    change, statement = WARNINGS[kind]
+    change(damaged)
+
+    metrics = validate(dataset=damaged, report=tmp_path / "report", params=Params(), previous=good)
+
+    failed = [r["statement"] for r in report_of(tmp_path / "report")["rules"] if not r["success"]]
+    assert metrics["warnings"] == len(failed)
+    assert any(said.startswith(statement) for said in failed)
+
+
+def test_a_shorter_set_than_the_previous_version_is_reported_as_lost_days(good: Path, tmp_path: Path) -> None:
+    shorter = dataset_of_days(tmp_path, *small_tables(), days=12)
+
+    validate(dataset=shorter, report=tmp_path / "report", params=Params(), previous=good)
+
+    failed = [r["statement"] for r in report_of(tmp_path / "report")["rules"] if not r["success"]]
+    assert "no day of the previous version is lost" in failed
+
+
+def test_the_message_shows_five_sample_rows(damaged: Path, tmp_path: Path) -> None:
+    setting("currency", "XXX", 9)(damaged)
+
+    with pytest.raises(ValidationFailed) as stopped:
+        validate(dataset=damaged, report=tmp_path / "report", params=Params())
+
+    assert "(9 of " in str(stopped.value)
+    assert str(stopped.value).count("currency=XXX") == 5
+
+
+def test_an_empty_folder_is_a_data_error(tmp_path: Path) -> None:
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "dataset.json").write_text("{}")
+
+    with pytest.raises(DataError, match="no transaction"):
+        validate(dataset=tmp_path / "dataset", report=tmp_path / "report", params=Params())
+
+
+def test_the_report_page_stands_alone_and_escapes_what_it_shows(damaged: Path, tmp_path: Path) -> None:
+    setting("channel", "<script>alert(1)</script>")(damaged)
+
+    with pytest.raises(ValidationFailed):
+        validate(dataset=damaged, report=tmp_path / "report", params=Params())
+
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert not re.search(r"https?://|<script|<link|@import|src=", page)
+    assert "&lt;script&gt;" in page
+    assert "channel is one of" in page
+
+
+def test_the_report_of_the_same_data_is_the_same_bytes(good: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        validate(dataset=good, report=tmp_path / name, params=Params())
+
+    for file in ("validation.json", "index.html"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_a_day_list_of_the_good_set_has_no_hole(good: Path) -> None:
+    found = days(good)
+    assert (found[-1] - found[0]).days == len(found) - 1
