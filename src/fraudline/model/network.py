@@ -2,12 +2,16 @@
 
 Score (high = anomalous). Member m reconstructs the scaled input u as û; its residual r = u − û − mean is measured by
 q_m = rᵀ P_m r / d with P_m the inverse covariance of held-out normals' residuals (Mahalanobis 1936). The members are
-joined by the geometric mean G of q_m. An autoencoder reconstructs a large amount well, so a right-tail term
-T, the mean of max(u_i, 0) over the features with ``tail: upper``, stands beside it. With S = G + weight · T and s₀ the
-median S of held-out normals, score = log₂(1 + S / s₀): a typical normal scores 1, each doubling of S adds about one.
+joined by the geometric mean G of q_m, and s₀ is the median G of held-out normals. An autoencoder reconstructs a large
+amount well, so the rarity of the right tail stands beside it (``tails``): t_i decades for each feature with
+``tail: upper``, joined by a power mean that is close to their maximum.
 
-Contributions: r_i (P r)_i sums to the quadratic form exactly, the tail term is a sum, and the geometric mean and the
-logarithm scale all shares of a row alike; so each row of contributions sums to its score.
+    score = log₂(1 + G / s₀) + tail_weight · (Σ t_i⁸)^⅛
+
+so the residuals of a typical normal score 1, each doubling of G adds about 1 and each decade of rarity ``tail_weight``.
+
+Contributions: r_i (P r)_i sums to the quadratic form exactly, and the logarithm, the geometric mean and the power mean
+scale all shares of a row alike; so each row of contributions sums to its score.
 """
 
 from dataclasses import dataclass
