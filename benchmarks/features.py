@@ -2,7 +2,7 @@
 
     python -m benchmarks.features [--json] [--rows N]
 
-For 5,000 and 200,000 cards: ``kernel`` is one call of the engine on columns that are ready, ``batch`` adds making columns
+For 5,000 and 200,000 cards: ``kernel`` is one call of the engine on columns that are ready, ``batch`` adds making them
 from a pyarrow table and growing the state, ``polls`` is messages (objects, as the worker parses them) in batches of 256
 to an engine that knows the cards. CPU seconds of this process, the best of several passes; compiling is shown beside.
 """

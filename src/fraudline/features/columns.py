@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from fraudline.core.errors import MessageError, SchemaError
 from fraudline.data.schema import TRANSACTIONS
+from fraudline.features.spec import FeatureSpec
 
 _FIELDS = (
     "event_time",
@@ -100,6 +101,26 @@ class TransactionColumns:
 
     def __len__(self) -> int:
         return len(self.event_time)
+
+
+def base_amounts(columns: TransactionColumns, spec: FeatureSpec) -> NDArray[np.float64]:
+    """Amounts in base units, ``(n,)`` float64, cleaned: within [0, amount_limit].
+
+    Raises:
+        SchemaError: a currency of a table has no rate in ``spec``.
+        MessageError: the same for messages.
+    """
+    for code in columns.currencies:
+        if code not in spec.currencies:
+            kind = SchemaError if columns.source == "table" else MessageError
+            raise kind(
+                f"Currency {code!r} has no rate in the feature specification.",
+                "Add it under currencies in the specification, or drop its transactions.",
+            )
+    factors = np.array([spec.currencies[code].factor for code in columns.currencies], np.float64)
+    amounts = columns.amount_minor * factors[columns.currency_code]
+    clipped: NDArray[np.float64] = np.clip(amounts, 0.0, spec.parameters.amount_limit)
+    return clipped
 
 
 def columns_from_messages(messages: Sequence[Any]) -> TransactionColumns:

@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fraudline.core.errors import MessageError, SchemaError, StateError
+from fraudline.core.errors import StateError
 from fraudline.features import kernel
-from fraudline.features.columns import TransactionColumns, fragments
+from fraudline.features.columns import TransactionColumns, base_amounts, fragments
 from fraudline.features.parameters import PARAMETERS
 from fraudline.features.profiles import ProfileTable
 from fraudline.features.spec import KERNEL_FEATURES, FeatureSpec
@@ -72,7 +72,11 @@ class FeatureEngine:
             self._state = self._state.grown(capacity)
 
     def use_profiles(self, profiles: ProfileTable) -> None:
-        """Take newer merchant tables; the state of cards does not depend on merchants' tables already used."""
+        """Take newer merchant tables from the next transaction on.
+
+        The population in a table also bounds what a card's habit learns, so that equal bits need equal tables: publish
+        a day's table before its first transaction.
+        """
         self.profiles = profiles
 
     def advance(self, columns: TransactionColumns) -> NDArray[np.float32]:
@@ -84,8 +88,7 @@ class FeatureEngine:
         Raises:
             SchemaError, MessageError: a currency has no rate (table, messages); no state has moved then.
         """
-        kind = SchemaError if columns.source == "table" else MessageError
-        amount = self.spec.to_base(columns.amount_minor, columns.currency_code, columns.currencies, kind)
+        amount = base_amounts(columns, self.spec)
         day_row, profile_row = self.profiles.rows(columns.event_time, columns.merchant_code, columns.merchant_hash)
         out = np.empty((len(columns), len(KERNEL_FEATURES)), np.float32)
         slot = self._slots_of(columns)

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fraudline.core.clock import DAY_US, EPOCH
-from fraudline.features.columns import columns_from_table
+from fraudline.features.columns import base_amounts, columns_from_table
 from fraudline.features.spec import FeatureSpec
 
 VALUES = ("count_7d", "count_30d", "mean_amount_30d", "risk_1d", "risk_7d", "risk_30d", "age_days")
@@ -58,7 +58,7 @@ class _History:
         self.days = int(day.max()) - self.first + 1
         self.day = day - self.first
         self.card, self.cards = columns.card_code, len(columns.cards)
-        self.amount = spec.to_base(columns.amount_minor, columns.currency_code, columns.currencies)
+        self.amount = base_amounts(columns, spec)
         shape = (self.days, len(self.merchants))
         cell = self.day * shape[1] + self.merchant
         self.counts = _running(np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape))

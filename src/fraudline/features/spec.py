@@ -9,19 +9,17 @@ computes what the model was trained on. Stable: fields are only added, and each 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import numpy as np
 import yaml
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from fraudline.core.digest import sha256_bytes
-from fraudline.core.errors import ArtifactError, FraudlineError, SchemaError, UsageError
+from fraudline.core.errors import ArtifactError, UsageError
 from fraudline.core.settings import Settings
 
 KERNEL_FEATURES = (
@@ -159,34 +157,6 @@ class FeatureSpec(Settings):
     def upper_tail(self) -> tuple[bool, ...]:
         """For each feature whether a large value is suspicious by itself."""
         return tuple(feature.tail == "upper" for feature in self.features)
-
-    def to_base(
-        self,
-        amount_minor: NDArray[np.int64],
-        currency_code: NDArray[np.int32],
-        currencies: Sequence[str],
-        error: type[FraudlineError] = SchemaError,
-    ) -> NDArray[np.float64]:
-        """Amounts in base units, ``(n,)`` float64, cleaned: within [0, amount_limit].
-
-        Args:
-            amount_minor: ``(n,)`` minor units.
-            currency_code: ``(n,)`` indices into ``currencies``.
-            currencies: distinct currency codes.
-            error: what is raised for a currency without a rate.
-
-        Raises:
-            SchemaError: a currency has no rate, unless ``error`` says otherwise.
-        """
-        for code in currencies:
-            if code not in self.currencies:
-                raise error(
-                    f"Currency {code!r} has no rate in the feature specification.",
-                    "Add it under currencies in the specification, or drop its transactions.",
-                )
-        factors = np.array([self.currencies[code].factor for code in currencies], np.float64)
-        amount: NDArray[np.float64] = np.clip(amount_minor * factors[currency_code], 0.0, self.parameters.amount_limit)
-        return amount
 
     def without(self, names: Iterable[str]) -> "FeatureSpec":
         """The same specification without the named features.

@@ -180,3 +180,13 @@ def test_newer_profiles_take_effect_at_once_and_are_named():
     assert engine.profile_version == "test"
     assert before[:, column].max() == 0
     np.testing.assert_array_equal(after[:, column], BATCH[200:, column])
+
+
+def test_tables_messages_and_restored_state_share_one_compiled_kernel():
+    engine = FeatureEngine(SPEC, PROFILES)
+    engine.advance(columns_from_messages([]))
+    engine.advance(columns_from_table(TABLE.slice(0, 10)))
+    engine.restore(engine.snapshot())
+    engine.advance(columns_from_messages(MESSAGES[10:20]))
+    FeatureEngine(SPEC).advance(columns_from_table(TABLE.slice(0, 10)))
+    assert len(kernel._advance.signatures) == 1
