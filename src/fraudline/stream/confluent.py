@@ -67,8 +67,8 @@ class ConfluentTransport:
             for output in outputs:
                 _produce(self._producer, output)
             commits = [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
-            self._producer.send_offsets_to_transaction(commits, self._membership, _TIMEOUT_S)
-            self._producer.commit_transaction(_TIMEOUT_S)
+            self._producer.send_offsets_to_transaction(commits, self._membership, self._connection.timeout_s)
+            self._producer.commit_transaction(self._connection.timeout_s)
 
     def recover(self) -> None:
         """See the protocol."""
@@ -79,7 +79,7 @@ class ConfluentTransport:
             if not self._assigned:
                 return
             places = [TopicPartition(self._topic, partition) for partition in self._assigned]
-            for place in self._consumer.committed(places, _TIMEOUT_S):
+            for place in self._consumer.committed(places, self._connection.timeout_s):
                 self._seek(place.partition, place.offset if place.offset >= 0 else self.beginning(place.partition))
 
     def read(self, partition: int, start: int, end: int) -> Iterator[list[Record]]:
@@ -87,7 +87,7 @@ class ConfluentTransport:
         with _translated():
             reader = self._open_reader()
             reader.assign([TopicPartition(self._topic, partition, max(start, self.beginning(partition)))])
-        deadline = time.monotonic() + _TIMEOUT_S
+        deadline = time.monotonic() + self._connection.timeout_s
         done = start >= end
         while not done:
             with _translated():
@@ -96,7 +96,7 @@ class ConfluentTransport:
                 records = [record for record in _records(messages) if record.offset < end]
             if records:
                 done = done or records[-1].offset == end - 1
-                deadline = time.monotonic() + _TIMEOUT_S
+                deadline = time.monotonic() + self._connection.timeout_s
                 yield records
             elif not done and time.monotonic() > deadline:
                 raise UnavailableError(f"Partition {partition} gave no records before {end}.", _ACTION)
@@ -105,7 +105,7 @@ class ConfluentTransport:
         """See the protocol."""
         with _translated():
             place = TopicPartition(self._topic, partition)
-            return int(self._open_reader().get_watermark_offsets(place, timeout=_TIMEOUT_S)[0])
+            return int(self._open_reader().get_watermark_offsets(place, timeout=self._connection.timeout_s)[0])
 
     def lag(self) -> int:
         """See the protocol."""
@@ -169,7 +169,7 @@ class ConfluentTransport:
                 **self._connection.extra,
             }
         )
-        producer.init_transactions(_TIMEOUT_S)
+        producer.init_transactions(self._connection.timeout_s)
         return producer
 
     def _open_consumer(self) -> Any:

@@ -15,7 +15,6 @@ from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Outpu
 
 _BATCH_BYTES = 256 << 10
 _MAX_REQUEST_BYTES = 16 << 20
-_READ_TIMEOUT_S = 30.0
 _CLOSE_MS = 3_000
 _ACTION = "Check the broker's address and that it runs."
 
@@ -108,7 +107,7 @@ class KafkaPythonTransport:
             reader = self._open_reader()
             reader.assign([place])
             reader.seek(place, max(start, self.beginning(partition)))
-        deadline = time.monotonic() + _READ_TIMEOUT_S
+        deadline = time.monotonic() + self._connection.timeout_s
         while True:
             with _translated():
                 position = reader.position(place, timeout_ms=_CLOSE_MS)
@@ -117,7 +116,7 @@ class KafkaPythonTransport:
                 fetched = reader.poll(timeout_ms=200, max_records=READ_ROWS).get(place, [])
             records = [_record(record) for record in fetched if record.offset < end]
             if records:
-                deadline = time.monotonic() + _READ_TIMEOUT_S
+                deadline = time.monotonic() + self._connection.timeout_s
                 yield records
             elif time.monotonic() > deadline:
                 problem = f"Partition {partition} gave no records between {position} and {end}."
@@ -166,6 +165,8 @@ class KafkaPythonTransport:
             batch_size=_BATCH_BYTES,
             max_request_size=_MAX_REQUEST_BYTES,
             linger_ms=0,
+            bootstrap_timeout_ms=int(self._connection.timeout_s * 1000),
+            max_block_ms=int(self._connection.timeout_s * 1000),
             metrics_enabled=False,
             **self._connection.extra,
         )
@@ -198,6 +199,7 @@ class KafkaPythonTransport:
             "enable_auto_commit": False,
             "auto_offset_reset": "earliest",
             "fetch_max_wait_ms": 100,
+            "bootstrap_timeout_ms": int(self._connection.timeout_s * 1000),
             "allow_auto_create_topics": False,
             "metrics_enabled": False,
             **self._connection.extra,

@@ -57,6 +57,7 @@ class Connection:
             A restarted worker with the same identity ends its predecessor's open transaction at once.
         session_timeout_s: how long the group waits for a worker that does not answer.
         transaction_timeout_s: how long the broker waits for an open transaction to end.
+        timeout_s: how long to wait for an answer of the broker.
         extra: settings of the client itself, by its own names.
     """
 
@@ -66,6 +67,7 @@ class Connection:
     worker_id: str
     session_timeout_s: float = 10.0
     transaction_timeout_s: float = 30.0
+    timeout_s: float = 30.0
     extra: Mapping[str, object] = field(default_factory=dict)
 
 

@@ -92,7 +92,7 @@ class LocalKafka:
 
     def __init__(self, folder: Path, *, cache: Path = Path(".cache"), port: int = 0) -> None:
         self.folder = folder.resolve()
-        self._cache = cache
+        self.cache = cache
         self._port = port or free_port()
         self._controller_port = free_port()
         self._child: ChildProcess | None = None
@@ -113,7 +113,7 @@ class LocalKafka:
         Raises:
             UnavailableError: it did not come up; quotes the end of its output.
         """
-        classpath = f"{fetch_jars(self._cache)}/*"
+        classpath = f"{fetch_jars(self.cache)}/*"
         properties = self._write_properties()
         java = ["java", *_JVM, "-Dorg.apache.logging.log4j.level=WARN", "-cp", classpath]
         if not (self.folder / "data" / "meta.properties").exists():

@@ -1,0 +1,203 @@
+"""The whole way of a transaction, on a real broker: topic, worker, decisions, alerts and dead letters."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from urllib.request import urlopen
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+
+from fraudline.features.columns import columns_from_table
+from fraudline.features.engine import FeatureEngine
+from fraudline.features.merchant_history import build_profiles
+from fraudline.features.profiles import ProfileTable, write_profiles
+from fraudline.features.spec import load_spec
+from fraudline.model.artifact import load_artifact
+from fraudline.model.scorer import Scorer
+from fraudline.ops.local.kafka import LocalKafka
+from fraudline.ops.local.mock import MockKafka
+from fraudline.ops.local.process import ChildProcess, free_port
+from fraudline.stream.batch import BatchReport
+from fraudline.stream.messages import Alert, Decision
+from fraudline.stream.params import StreamParams
+from fraudline.stream.produce import produce
+from fraudline.stream.topics import ensure_topics
+from fraudline.stream.transport import TRANSPORTS, Output, open_sender
+from fraudline.stream.worker import run_worker
+from tests.support.artifacts import tiny_artifact
+from tests.support.broker import own_params, read_all
+from tests.support.datasets import small_tables
+
+pytestmark = pytest.mark.integration
+
+SPEC = load_spec()
+ROWS = 3_000
+
+
+@pytest.fixture(scope="module")
+def table() -> pa.Table:
+    return small_tables()[0].slice(5_000, ROWS)
+
+
+@pytest.fixture(scope="module")
+def profiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("profiles") / "p"
+    write_profiles(folder, build_profiles(*small_tables(), spec=SPEC, label_delay_days=7), spec=SPEC)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_artifact(tmp_path_factory.mktemp("model") / "m", review=0.42, block=0.47)
+
+
+def run_until(params: StreamParams, model: Path, records: int, profiles: Path | None = None) -> list[BatchReport]:
+    stop, reports = threading.Event(), []
+    timer = threading.Timer(90, stop.set)
+    timer.start()
+
+    def on_batch(report: BatchReport) -> None:
+        reports.append(report)
+        if sum(r.records for r in reports) >= records:
+            stop.set()
+
+    done = run_worker(params, model_dir=model, profiles_dir=profiles, stop=stop, on_batch=on_batch)
+    timer.cancel()
+    assert done == records
+    return reports
+
+
+def decisions_of(params: StreamParams) -> dict[str, Decision]:
+    values = [record.value for record in read_all(params.bootstrap, params.topics.decisions)]
+    decisions = [msgspec.json.decode(value, type=Decision) for value in values]
+    found = {decision.transaction_id: decision for decision in decisions}
+    assert len(found) == len(decisions)
+    return found
+
+
+def features_of(table: pa.Table, found: dict[str, Decision]) -> np.ndarray:
+    return np.array([found[i].features for i in table["transaction_id"].to_pylist()], np.float32)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_good_and_bad_records_come_out_as_the_batch_says(
+    kafka: LocalKafka, tmp_path: Path, table: pa.Table, model: Path, profiles: Path, transport: str
+) -> None:
+    params = own_params(tmp_path, kafka.bootstrap, transport=transport)
+    ensure_topics(params)
+    bad = [b"", b"\xff\xfe", b'{"amount_minor": NaN}', b"x" * 900_000]
+    with closing(open_sender(transport, params.bootstrap)) as sender:
+        for value in bad:
+            sender.send(Output(params.topics.transactions, b"card", value))
+    produce([table], bootstrap=params.bootstrap, topic=params.topics.transactions, transport=transport)
+    reports = run_until(params, model, ROWS + len(bad), profiles)
+
+    found = decisions_of(params)
+    merchant = ProfileTable.load(profiles, SPEC)
+    oracle = FeatureEngine(SPEC, merchant).advance(columns_from_table(table))
+    assert features_of(table, found).tobytes() == oracle.tobytes()
+    artifact = load_artifact(model)
+    scores = Scorer(artifact).score(oracle).score
+    ordered = [found[i] for i in table["transaction_id"].to_pylist()]
+    assert np.array([decision.score for decision in ordered], np.float32).tobytes() == scores.tobytes()
+    assert {decision.profile_version for decision in ordered} == {merchant.version}
+    assert {decision.model_version for decision in ordered} == {artifact.version}
+
+    alerts = [msgspec.json.decode(r.value, type=Alert) for r in read_all(params.bootstrap, params.topics.alerts)]
+    assert {alert.transaction_id for alert in alerts} == {d.transaction_id for d in ordered if d.decision != "allow"}
+    assert {"allow", "review", "block"} == {decision.decision for decision in ordered}
+
+    letters = read_all(params.bootstrap, params.topics.dead_letters)
+    assert sorted(letter.value for letter in letters) == sorted(bad)
+    assert all(dict(letter.headers)["topic"].decode() == params.topics.transactions for letter in letters)
+    latencies = np.array([seconds for report in reports for seconds in report.latencies_s])
+    assert len(latencies) == ROWS
+    assert (latencies >= 0).all()
+
+
+def test_a_worker_process_stops_on_sigterm_and_its_successor_goes_on(
+    kafka: LocalKafka, tmp_path: Path, table: pa.Table, model: Path
+) -> None:
+    port = free_port()
+    params = own_params(tmp_path, kafka.bootstrap, metrics_port=port)
+    ensure_topics(params)
+    settings = tmp_path / "worker.yaml"
+    settings.write_text(yaml.safe_dump(params.model_dump(mode="json")))
+    half = ROWS // 2
+    produce([table.slice(0, half)], bootstrap=params.bootstrap, topic=params.topics.transactions)
+    command = [sys.executable, "-m", "fraudline.stream", settings, model]
+    with ChildProcess("worker", command, log_path=tmp_path / "log", stop_timeout=20) as child:
+        child.wait_ready(lambda: metric(port, "fraudline_transactions_total") == half, timeout=60)
+        assert metric(port, "fraudline_dead_letters_total") == 0
+        os.kill(child.pid, signal.SIGINT)
+        assert child.wait(20) == 0
+    assert len(list(Path(params.checkpoint_dir).rglob("*.checkpoint"))) == params.topics.partitions
+    produce([table.slice(half)], bootstrap=params.bootstrap, topic=params.topics.transactions)
+    run_until(params, model, ROWS - half)
+    oracle = FeatureEngine(SPEC).advance(columns_from_table(table))
+    assert features_of(table, decisions_of(params)).tobytes() == oracle.tobytes()
+
+
+def metric(port: int, name: str) -> float:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
+            lines = answer.read().decode().splitlines()
+    except OSError:
+        return -1.0
+    return next((float(line.split()[-1]) for line in lines if line.startswith(name)), -1.0)
+
+
+def test_a_killed_broker_comes_back_and_nothing_is_lost_or_doubled(
+    tmp_path: Path, table: pa.Table, model: Path, kafka: LocalKafka
+) -> None:
+    with LocalKafka(tmp_path / "own-kafka", cache=kafka.cache) as broker:
+        params = own_params(tmp_path, broker.bootstrap, max_batch=100, recoveries=50)
+        ensure_topics(params)
+        produce([table], bootstrap=params.bootstrap, topic=params.topics.transactions)
+        stop, seen = threading.Event(), []
+        killed = threading.Event()
+
+        def on_batch(report: BatchReport) -> None:
+            seen.append(report.records)
+            if sum(seen) >= ROWS // 3 and not killed.is_set():
+                broker.kill9()
+                killed.set()
+            if sum(seen) >= ROWS:
+                stop.set()
+
+        def revive() -> None:
+            killed.wait(60)
+            time.sleep(0.5)
+            broker.start()
+
+        # the broker's process is bound to the thread that starts it, so the worker is the one that gets a thread
+        timer = threading.Timer(90, stop.set)
+        worker = threading.Thread(
+            target=run_worker, args=(params,), kwargs=dict(model_dir=model, stop=stop, on_batch=on_batch)
+        )
+        timer.start()
+        worker.start()
+        revive()
+        worker.join()
+        timer.cancel()
+        oracle = FeatureEngine(SPEC).advance(columns_from_table(table))
+        assert features_of(table, decisions_of(params)).tobytes() == oracle.tobytes()
+
+
+def test_the_mock_broker_carries_a_worker_without_java(tmp_path: Path, table: pa.Table, model: Path) -> None:
+    with MockKafka() as mock:
+        params = own_params(tmp_path, mock.bootstrap, transport="confluent")
+        ensure_topics(params)
+        produce([table], bootstrap=params.bootstrap, topic=params.topics.transactions, transport="confluent")
+        reports = run_until(params, model, ROWS)
+    found = {decision.transaction_id: decision for report in reports for decision in report.decisions}
+    oracle = FeatureEngine(SPEC).advance(columns_from_table(table))
+    assert features_of(table, found).tobytes() == oracle.tobytes()

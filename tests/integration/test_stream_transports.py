@@ -1,0 +1,193 @@
+"""Both Kafka clients keep the same contract on a real broker."""
+
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from fraudline.core.errors import UnavailableError
+from fraudline.ops.local.kafka import LocalKafka
+from fraudline.stream.history import partition_of
+from fraudline.stream.params import StreamParams
+from fraudline.stream.topics import ensure_topics
+from fraudline.stream.transport import (
+    TRANSPORTS,
+    Connection,
+    FencedError,
+    Output,
+    Record,
+    Transport,
+    open_sender,
+    open_transport,
+)
+from tests.support.broker import own_params, read_all
+
+pytestmark = pytest.mark.integration
+
+OPEN = Callable[..., Transport]
+
+
+@pytest.fixture(params=TRANSPORTS)
+def params(request: pytest.FixtureRequest, kafka: LocalKafka, tmp_path: Path) -> StreamParams:
+    params = own_params(tmp_path, kafka.bootstrap, transport=request.param, partitions=2)
+    assert ensure_topics(params) == ensure_topics(params)
+    return params
+
+
+@pytest.fixture
+def join(params: StreamParams) -> Iterator[OPEN]:
+    opened: list[Transport] = []
+
+    def open_one(worker_id: str = "w0", **changes: object) -> Transport:
+        connection = Connection(
+            params.bootstrap, params.topics.transactions, params.group, worker_id, session_timeout_s=6, **changes
+        )
+        opened.append(open_transport(params.transport, connection))
+        return opened[-1]
+
+    yield open_one
+    for transport in opened:
+        transport.close()
+
+
+def send(params: StreamParams, count: int, *, transport: str = "", first: int = 0) -> None:
+    with closing(open_sender(transport or params.transport, params.bootstrap)) as sender:
+        for i in range(first, first + count):
+            sender.send(Output(params.topics.transactions, b"card-%d" % (i % 20), b"%d" % i, (("h", b"x"),)))
+
+
+def take(transport: Transport, count: int, *, most: int = 100, timeout_s: float = 30.0) -> list[Record]:
+    records: list[Record] = []
+    deadline = time.monotonic() + timeout_s
+    while len(records) < count:
+        assert time.monotonic() < deadline, f"{len(records)} of {count} records came"
+        records += transport.poll(most, 0.2)
+    return records
+
+
+def offsets_after(records: list[Record]) -> dict[int, int]:
+    return {record.partition: record.offset + 1 for record in records}
+
+
+def test_records_come_in_offset_order_with_all_they_carry(params: StreamParams, join: OPEN) -> None:
+    send(params, 300)
+    records = take(join(), 300, most=64)
+    assert sorted(int(record.value) for record in records) == list(range(300))
+    for partition in (0, 1):
+        offsets = [record.offset for record in records if record.partition == partition]
+        assert offsets == list(range(len(offsets)))
+    assert all(
+        record.headers == (("h", b"x"),) and abs(record.timestamp_ms / 1000 - time.time()) < 300 for record in records
+    )
+
+
+def test_a_card_goes_where_the_other_client_sends_it(params: StreamParams, join: OPEN) -> None:
+    for transport in TRANSPORTS:
+        send(params, 40, transport=transport)
+    for record in take(join(), 80):
+        assert record.partition == partition_of(record.key, 2)
+
+
+def test_outputs_and_offsets_are_committed_together(params: StreamParams, join: OPEN) -> None:
+    send(params, 10)
+    transport = join()
+    records = take(transport, 10)
+    transport.transact([Output(params.topics.decisions, b"k", b"v", (("a", b"b"),))], offsets_after(records))
+    transport.close()
+    seen = read_all(params.bootstrap, params.topics.decisions)
+    assert [(r.key, r.value, list(r.headers)) for r in seen] == [(b"k", b"v", [("a", b"b")])]
+    send(params, 1, first=99)
+    assert [record.value for record in take(join(), 1)] == [b"99"]
+
+
+def test_what_is_not_committed_is_read_again_after_a_recovery(params: StreamParams, join: OPEN) -> None:
+    send(params, 50)
+    transport = join()
+    first = take(transport, 50)[:20]
+    done = offsets_after(first)
+    transport.transact([], done)
+    epoch = transport.epoch
+    transport.recover()
+    assert transport.epoch > epoch
+    again = take(transport, 50 - sum(done.values()))
+    assert {(r.partition, r.offset) for r in again} == {
+        (p, o) for p, end in offsets_after(take_all(params)).items() for o in range(done.get(p, 0), end)
+    }
+    transport.transact([Output(params.topics.decisions, b"k", b"after")], offsets_after(again))
+    assert [r.value for r in read_all(params.bootstrap, params.topics.decisions)] == [b"after"]
+
+
+def take_all(params: StreamParams) -> list[Record]:
+    found = read_all(params.bootstrap, params.topics.transactions)
+    return [Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value) for r in found]
+
+
+def test_a_replay_reads_exactly_the_range_and_moves_nothing(params: StreamParams, join: OPEN) -> None:
+    send(params, 200)
+    transport = join()
+    take(transport, 200)
+    for partition in (0, 1):
+        assert transport.beginning(partition) == 0
+        pieces = list(transport.read(partition, 3, 40))
+        assert [record.offset for piece in pieces for record in piece] == list(range(3, 40))
+        assert list(transport.read(partition, 5, 5)) == []
+    send(params, 1, first=500)
+    assert [record.value for record in take(transport, 1)] == [b"500"]
+
+
+def test_lag_counts_what_waits(params: StreamParams, join: OPEN) -> None:
+    send(params, 100)
+    transport = join()
+    got = take(transport, 1, most=1)
+    assert 0 < transport.lag() <= 100 - len(got)
+    take(transport, 100 - len(got))
+    assert transport.lag() == 0
+
+
+def test_two_workers_share_and_one_inherits(params: StreamParams, join: OPEN) -> None:
+    first, second = join("a"), join("b")
+    stop = threading.Event()
+    thread = threading.Thread(target=lambda: [first.poll(10, 0.1) for _ in iter(stop.is_set, True)])
+    thread.start()
+    try:
+        deadline = time.monotonic() + 30
+        while not (len(first.assignment()) == len(second.assignment()) == 1):
+            assert time.monotonic() < deadline
+            second.poll(10, 0.1)
+        assert first.assignment() | second.assignment() == {0, 1}
+    finally:
+        stop.set()
+        thread.join()
+    first.close()  # a static member keeps its place for the session timeout, then its partitions move
+    epoch = second.epoch
+    deadline = time.monotonic() + 40
+    while second.assignment() != {0, 1}:
+        assert time.monotonic() < deadline
+        second.poll(10, 0.2)
+    send(params, 60)
+    take(second, 60)
+    assert second.epoch > epoch
+
+
+def test_a_successor_of_the_same_name_fences_its_predecessor(params: StreamParams, join: OPEN) -> None:
+    send(params, 20)
+    old = join("same")
+    records = take(old, 20)
+    new = join("same")
+    take(new, 20)
+    with pytest.raises((FencedError, UnavailableError)):
+        old.transact([Output(params.topics.decisions, b"k", b"ghost")], offsets_after(records))
+    new.transact([Output(params.topics.decisions, b"k", b"real")], offsets_after(records))
+    assert [r.value for r in read_all(params.bootstrap, params.topics.decisions)] == [b"real"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # kafka-python forgets its sockets
+@pytest.mark.parametrize("name", TRANSPORTS)
+def test_a_broker_that_is_not_there_is_unavailable(name: str) -> None:
+    with pytest.raises(UnavailableError):
+        open_transport(name, Connection("127.0.0.1:9", "t", "g", "w", timeout_s=0.5))
+    gc.collect()

@@ -1,0 +1,192 @@
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fraudline.core.errors import UnavailableError, UsageError
+from fraudline.decide.policy import DECISIONS, decide
+from fraudline.model.artifact import Artifact, load_artifact
+from fraudline.model.scorer import Scorer
+from fraudline.stream import v2
+from fraudline.stream.params import StreamParams
+from fraudline.stream.scoring import EndpointScoring, InProcessScoring, open_scoring
+from tests.support.artifacts import tiny_artifact
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return load_artifact(tiny_artifact(tmp_path_factory.mktemp("model") / "m", review=0.4, block=0.5))
+
+
+@pytest.fixture(scope="module")
+def features(artifact: Artifact) -> np.ndarray:
+    return np.random.default_rng(3).normal(0, 3, (23, len(artifact.spec.names))).astype(np.float32)
+
+
+class Endpoint:
+    """A V2 server of two models that take turns; ``statuses`` are answered first, without a body."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact, self.scorer = artifact, Scorer(artifact)
+        self.statuses: list[int] = []
+        self.requests: list[tuple[dict[str, str], bytes]] = []
+        self.change: dict[str, Any] = {}
+
+    def answer(self, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+        self.requests.append((headers, body))
+        if self.statuses:
+            return self.statuses.pop(0), {}, b"no"
+        cut = int(headers.get(v2.LENGTH_HEADER, len(body)))
+        tensor = json.loads(body[:cut])["inputs"][0]
+        assert (tensor["name"], tensor["datatype"]) == ("features", "FP32")
+        binary = "data" not in tensor
+        flat = np.frombuffer(body[cut:], "<f4") if binary else np.array(tensor["data"], np.float32)
+        scores = self.scorer.score(flat.reshape(tensor["shape"]))
+        decisions = [DECISIONS[i] for i in decide(scores.score, self.artifact.thresholds)]
+        outputs = [
+            ("score", "FP32", scores.score),
+            ("decision", "BYTES", np.array(decisions)),
+            ("contributions", "FP32", scores.contributions),
+            ("expected", "FP32", scores.expected),
+        ]
+        thresholds = self.artifact.thresholds
+        head: dict[str, Any] = {
+            "model_name": "fraud",
+            "model_version": "champion" if len(self.requests) % 2 else "challenger",
+            "parameters": {"threshold_version": "t7", "review": thresholds.review, "block": thresholds.block},
+            "outputs": [],
+        }
+        raw = b""
+        for name, datatype, values in outputs:
+            entry = {"name": name, "datatype": datatype, "shape": list(values.shape)}
+            if binary:
+                part = encode_bytes(values) if datatype == "BYTES" else values.astype("<f4").tobytes()
+                entry["parameters"] = {"binary_data_size": len(part)}
+                raw += part
+            else:
+                entry["data"] = values.ravel().tolist()
+            head["outputs"].append(entry)
+        content = json.dumps({**head, **self.change}).encode()
+        return 200, {v2.LENGTH_HEADER: str(len(content))} if binary else {}, content + raw
+
+
+def encode_bytes(values: np.ndarray) -> bytes:
+    return b"".join(len(text).to_bytes(4, "little") + text.encode() for text in values.tolist())
+
+
+@contextmanager
+def served(endpoint: Endpoint) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            assert self.path == "/v2/models/fraud/infer"
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status, headers, content = endpoint.answer(dict(self.headers.items()), body)
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def scoring_of(endpoint: Endpoint, **changes: Any) -> Iterator[EndpointScoring]:
+    with served(endpoint) as url:
+        scoring = EndpointScoring(StreamParams(endpoint=url, endpoint_rows=10, **changes))
+        try:
+            yield scoring
+        finally:
+            scoring.close()
+
+
+@pytest.mark.parametrize("binary", [True, False], ids=["binary", "json"])
+def test_an_endpoint_decides_as_the_model_in_this_process_does(
+    artifact: Artifact, features: np.ndarray, binary: bool
+) -> None:
+    here = InProcessScoring(artifact).score(features)
+    with scoring_of(Endpoint(artifact), endpoint_binary=binary) as scoring:
+        there = scoring.score(features)
+    assert len(set(here.decision)) > 1
+    assert there.score.tobytes() == here.score.tobytes()
+    assert there.contributions.tobytes() == here.contributions.tobytes()
+    assert there.expected.tobytes() == here.expected.tobytes()
+    assert (there.decision, there.threshold) == (here.decision, here.threshold)
+
+
+def test_each_request_is_stamped_with_the_model_that_answered_it(artifact: Artifact, features: np.ndarray) -> None:
+    with scoring_of(Endpoint(artifact)) as scoring:
+        scored = scoring.score(features)
+    assert scored.model_version == ["champion"] * 10 + ["challenger"] * 10 + ["champion"] * 3
+    assert set(scored.threshold_version) == {"t7"}
+
+
+def test_an_endpoint_that_stumbles_is_asked_again(artifact: Artifact, features: np.ndarray) -> None:
+    endpoint = Endpoint(artifact)
+    endpoint.statuses = [503, 429]
+    with scoring_of(endpoint) as scoring:
+        assert len(scoring.score(features[:5]).score) == 5
+    assert len(endpoint.requests) == 3
+
+
+def test_an_endpoint_that_stays_down_makes_the_batch_wait(artifact: Artifact, features: np.ndarray) -> None:
+    endpoint = Endpoint(artifact)
+    endpoint.statuses = [503] * 9
+    with scoring_of(endpoint, endpoint_attempts=2) as scoring, pytest.raises(UnavailableError, match="status 503"):
+        scoring.score(features)
+    assert len(endpoint.requests) == 2
+
+
+def test_an_endpoint_nobody_listens_at_is_unavailable(features: np.ndarray) -> None:
+    scoring = EndpointScoring(StreamParams(endpoint="http://127.0.0.1:9", endpoint_attempts=1))
+    with pytest.raises(UnavailableError, match="ConnectError"):
+        scoring.score(features)
+    scoring.close()
+
+
+def test_an_endpoint_that_refuses_the_features_is_a_mistake_of_the_caller(
+    artifact: Artifact, features: np.ndarray
+) -> None:
+    endpoint = Endpoint(artifact)
+    endpoint.statuses = [400]
+    with scoring_of(endpoint) as scoring, pytest.raises(UsageError, match="status 400"):
+        scoring.score(features)
+    assert len(endpoint.requests) == 1
+
+
+@pytest.mark.parametrize("change", [{"outputs": []}, {"parameters": {}}, {"model_version": "x", "parameters": None}])
+def test_an_answer_of_another_model_is_a_mistake_of_the_caller(
+    artifact: Artifact, features: np.ndarray, change: dict[str, Any]
+) -> None:
+    endpoint = Endpoint(artifact)
+    endpoint.change = change
+    with scoring_of(endpoint, endpoint_binary=False) as scoring, pytest.raises(UsageError, match="incomplete"):
+        scoring.score(features)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"<html>", b'{"outputs": [{"name": "score"}]}'])
+def test_an_answer_that_is_not_v2_makes_the_batch_wait(body: bytes) -> None:
+    with pytest.raises(UnavailableError, match="not V2"):
+        v2.response({}, body)
+
+
+def test_without_an_endpoint_the_model_scores_in_this_process(artifact: Artifact) -> None:
+    assert isinstance(open_scoring(StreamParams(), artifact), InProcessScoring)
+    scoring = open_scoring(StreamParams(endpoint="http://127.0.0.1:9"), artifact)
+    assert isinstance(scoring, EndpointScoring)
+    scoring.close()
