@@ -17,8 +17,9 @@ def card(meta: ModelMeta, spec: FeatureSpec) -> str:
     policy = ", ".join(f"{name} {value}" for name, value in meta.thresholds.policy.items())
     return f"""# {meta.name}
 
-An ensemble of {len(members)} autoencoders scores card transactions; a high score is anomalous. A typical normal
-transaction scores 1, and each doubling of the distance from normal adds 1.
+An ensemble of {len(members)} autoencoders scores card transactions; a high score is anomalous. The residuals of a
+typical normal transaction give 1, and each doubling of their distance from normal adds 1; a value that is rarely so
+large among normals adds the tail weight for each decade of its rarity.
 
 ## Intended use
 
@@ -43,7 +44,8 @@ only ground for a decision about a person: every decision carries its reasons fo
 ## Reasons
 
 Each feature's contribution is exact: the contributions of a transaction sum to its score. `expected` is the networks'
-reconstruction; where the right-tail term makes the contribution, it is the training mean.
+reconstruction; as far as the rarity of a large value makes the contribution, it is drawn to
+the training centre.
 
 ## Limits
 
