@@ -86,12 +86,13 @@ def validate_dataset(folder: Path, params: ValidateParams, previous: Path | None
         DataError: there is no transaction.
     """
     content = read_content(folder)
-    outcomes = _run("files", files_frame(content), FILE_RULES)
+    source = _context().data_sources.add_pandas("fraudline")
+    outcomes = _run(source, "files", files_frame(content), FILE_RULES)
     before = read_content(previous) if previous is not None else None
     if all(outcome.success for outcome in outcomes):
         rules = [*transaction_rules(params), *label_rules(params), *set_rules(params, before)]
         for table, frame in make_frames(content, before).items():
-            outcomes += _run(table, frame, [rule for rule in rules if rule.table == table])
+            outcomes += _run(source, table, frame, [rule for rule in rules if rule.table == table])
     return Report(tuple(outcomes), content.meta, before is not None)
 
 
@@ -193,16 +194,22 @@ def _between(table: str, severity: Severity, column: str, low: float, high: floa
     return Rule(table, severity, said, "ExpectColumnValuesToBeBetween", arguments)
 
 
-def _run(table: str, frame: "pd.DataFrame", rules: list[Rule]) -> list[Outcome]:
-    if not len(frame):
-        return [Outcome(r.table, r.severity, r.statement, r.expectation, True, 0, 0) for r in rules]
+def _context() -> Any:
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # before the import: it decides there
     import great_expectations as gx
-    from great_expectations import expectations
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    asset = context.data_sources.add_pandas("fraudline").add_dataframe_asset(table)
+    return context
+
+
+def _run(source: Any, table: str, frame: "pd.DataFrame", rules: list[Rule]) -> list[Outcome]:
+    if not len(frame):
+        return [Outcome(r.table, r.severity, r.statement, r.expectation, True, 0, 0) for r in rules]
+    import great_expectations as gx
+    from great_expectations import expectations
+
+    asset = source.add_dataframe_asset(table)
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
     suite = gx.ExpectationSuite(
         name=table,
