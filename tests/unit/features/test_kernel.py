@@ -1,8 +1,14 @@
 """Each feature family by hand, and all card features against the slow oracle."""
 
+import dataclasses
+import importlib.util
+import sys
+
+import numba
 import numpy as np
 import pytest
 
+from fraudline.features import engine as engine_module
 from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.spec import KERNEL_FEATURES, load_spec
@@ -186,3 +192,50 @@ def test_the_kernel_writes_every_column():
     out = FeatureEngine(SPEC).advance(columns_from_table(random_table(1, 50)))
     assert out.shape == (50, len(KERNEL_FEATURES))
     assert np.isfinite(out).all()
+
+
+@pytest.fixture
+def interpreted(monkeypatch):
+    """The engine on the kernel's source as plain Python, uncompiled; the compiled modules stay as they are."""
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
+    modules = {}
+    for name in ("windows", "habits", "kernel"):
+        compiled = sys.modules[f"fraudline.features.{name}"]
+        spec = importlib.util.spec_from_file_location(compiled.__name__, compiled.__file__)
+        modules[name] = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, compiled.__name__, modules[name])
+        spec.loader.exec_module(modules[name])
+    monkeypatch.setattr(engine_module, "kernel", modules["kernel"])
+
+
+@pytest.fixture
+def compiled_features():
+    busy = table_of([transaction(i, category=i % 11, amount_minor=1000 + i % 7) for i in range(4200)])
+    tables = [random_table(5, 400, cards=3, late=0.3), busy]
+    return tables, [FeatureEngine(SPEC).advance(columns_from_table(table)) for table in tables]
+
+
+def test_the_compiled_kernel_computes_what_its_source_says(compiled_features, interpreted):
+    for table, compiled in zip(*compiled_features, strict=True):
+        plain = FeatureEngine(SPEC).advance(columns_from_table(table))
+        np.testing.assert_allclose(plain, compiled, rtol=1e-6, atol=1e-6)
+
+
+def test_category_counts_are_halved_so_that_old_habits_fade():
+    rows = [transaction(i * 60) for i in range(4096)]
+    got = features(*rows, transaction(4097 * 60, category=7995), transaction(4098 * 60))
+    assert got["category_rarity"][4096] == pytest.approx(np.log(2050))
+
+
+def test_a_card_without_end_saturates_its_windows_and_stays_finite():
+    n = 65_600
+    rows = columns_from_table(table_of([transaction(0)]))
+    engine = FeatureEngine(SPEC)
+    repeated = {f: np.repeat(getattr(rows, f), n) for f in ("event_time", "card_code", "merchant_code", "category",
+                "amount_minor", "currency_code", "device", "country", "latitude", "longitude")}  # fmt: skip
+    got = engine.advance(dataclasses.replace(rows, **repeated))
+    assert got[-1, SPEC.names.index("card_count_30d")] == 65_535
+    assert np.isfinite(got[-1]).all()
+    later = engine.advance(columns_from_table(table_of([transaction(40 * 86_400)])))
+    assert later[0, SPEC.names.index("card_count_30d")] == 0
+    assert later[0, SPEC.names.index("card_amount_30d")] == 0
