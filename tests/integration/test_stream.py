@@ -50,7 +50,9 @@ def table() -> pa.Table:
 @pytest.fixture(scope="module")
 def profiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("profiles") / "p"
-    write_profiles(folder, build_profiles(*small_tables(), spec=SPEC, label_delay_days=7), spec=SPEC)
+    write_profiles(
+        folder, build_profiles(*small_tables(), spec=SPEC, label_delay_days=7), spec=SPEC, label_delay_days=7
+    )
     return folder
 
 
@@ -180,9 +182,8 @@ def test_a_killed_broker_comes_back_and_nothing_is_lost_or_doubled(
 
         # the broker's process is bound to the thread that starts it, so the worker is the one that gets a thread
         timer = threading.Timer(90, stop.set)
-        worker = threading.Thread(
-            target=run_worker, args=(params,), kwargs=dict(model_dir=model, stop=stop, on_batch=on_batch)
-        )
+        keywords = {"model_dir": model, "stop": stop, "on_batch": on_batch}
+        worker = threading.Thread(target=run_worker, args=(params,), kwargs=keywords)
         timer.start()
         worker.start()
         revive()
