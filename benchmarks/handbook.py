@@ -28,9 +28,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fraudline.core.clock import DAY_US, day_us, from_us
+from fraudline.core.clock import DAY_US, day_us
 from fraudline.core.errors import DataError, FraudlineError
 from fraudline.core.files import write_json
+from fraudline.data import store
 from fraudline.data.importers.handbook import import_handbook
 from fraudline.data.splits import DayRange, Split
 from fraudline.model.baselines import BASELINES, baseline_scores
@@ -91,8 +92,10 @@ def run(file: Path, test_start: date, train_start: date | None = None, seed: int
     begun = time.monotonic()
     params = Params() if seed is None else Params(seed=seed)
     with tempfile.TemporaryDirectory() as folder:
-        table = _features(file, Path(folder), params)
-        week = _week(table, params, test_start, train_start)
+        import_handbook(file, Path(folder) / "dataset", label_delay_days=DELAY)
+        days = store.days(Path(folder) / "dataset")
+        split = _split(days[0], days[-1], test_start, train_start)
+        week = _week(_features(Path(folder), params), params, split)
         scores = _score(week, Path(folder), params)
     baselines = {
         name: baseline_scores(name, week.normals, week.matrix, seed=params.seed, limit=params.evaluate.baseline_rows)
@@ -146,19 +149,15 @@ def show(result: dict[str, Any]) -> None:
     )
 
 
-def _features(file: Path, folder: Path, params: Params) -> pa.Table:
+def _features(folder: Path, params: Params) -> pa.Table:
     from fraudline.steps.featurize import featurize
 
-    import_handbook(file, folder / "dataset", label_delay_days=DELAY)
     featurize(dataset=folder / "dataset", features=folder / "features", profiles=folder / "profiles", params=params)
     return pq.read_table(folder / "features" / "features.parquet")
 
 
-def _week(table: pa.Table, params: Params, test_start: date, train_start: date | None) -> Week:
+def _week(table: pa.Table, params: Params, split: Split) -> Week:
     times = pc.cast(table["event_time"], pa.int64()).to_numpy()
-    first = from_us(int(times.min())).date()
-    last = from_us(int(times.max())).date()
-    split = _split(first, last, test_start, train_start)
     frauds = table["is_fraud"].to_numpy(zero_copy_only=False)
     labelled = pc.fill_null(pc.cast(table["label_time"], pa.int64()), 0).to_numpy()
     normal = split.known_normal(times, labelled, frauds)
