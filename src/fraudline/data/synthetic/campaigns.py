@@ -60,10 +60,18 @@ def starts_on(world: World, day: int) -> list[Start]:
     frauds = params.fraud_rate * params.cards * params.daily_rate
     mix = np.array([getattr(params.mix, name) for name in KINDS])
     rates = frauds * mix / max(mix.sum(), 1e-12) / np.array(SIZE)
+    rates[COLLUSION] /= max(_intensity(world), 1e-12)
     phase = stream(params.seed, CAMPAIGNS, 99).random(len(KINDS))
     day = day + 64
     counts = np.floor(rates * (day + 1) + phase) - np.floor(rates * day + phase)
     return [Start(kind, day - 64, number) for kind, count in enumerate(counts) for number in range(int(count))]
+
+
+def _intensity(world: World) -> float:
+    """How hard a colluding merchant cheats, at most 1: less in a small world, so that it too has one now and then."""
+    params = world.params
+    share = params.mix.merchant_collusion / max(sum(params.mix.model_dump().values()), 1e-12)
+    return min(1.0, params.fraud_rate * params.cards * params.daily_rate * share / 2.0)
 
 
 def fraud_day(world: World, day: int, normal: Rows, forced: list[Start], cache: dict[Start, Rows]) -> Rows:
@@ -246,14 +254,14 @@ def _collusion(world: World, start: Start, day: int, normal: Rows) -> tuple[Rows
     if day >= start.day + int(rng.integers(18, LONGEST_DAYS[COLLUSION] + 1)):
         return normal, normal.take(np.zeros(0, dtype=np.int64))
     touch = stream(world.params.seed, TOUCH, start.day + 64, start.number, day + 64)
-    visit = (normal.merchant == merchant) & (normal.kind < 0) & (touch.random(len(normal)) < 0.6)
+    visit = (normal.merchant == merchant) & (normal.kind < 0) & (touch.random(len(normal)) < 0.6 * _intensity(world))
     factor = np.exp(touch.normal(1.0, 0.35, len(normal)))
     inflated = replace(
         normal,
         amount=np.where(visit, np.round(normal.amount * factor).astype(np.int64), normal.amount),
         kind=np.where(visit, COLLUSION, normal.kind),
     )
-    n = int(touch.poisson(1.1))
+    n = int(touch.poisson(1.1 * _intensity(world)))
     card = pool[touch.integers(0, len(pool), n)]
     at_home = destinations(world, day)[0][card] < 0
     card = card[at_home]
