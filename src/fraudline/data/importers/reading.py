@@ -77,7 +77,8 @@ def _read_csv(file: Path) -> pa.Table:
         wrong.append(row)
         return "skip"
 
-    with pa_csv.open_csv(file, read_options=pa_csv.ReadOptions(use_threads=False)) as head:
+    lenient = pa_csv.ParseOptions(invalid_row_handler=lambda _: "skip")
+    with pa_csv.open_csv(file, pa_csv.ReadOptions(use_threads=False), lenient) as head:
         names = head.schema.names
     table = pa_csv.read_csv(
         file,

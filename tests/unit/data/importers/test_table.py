@@ -1,0 +1,145 @@
+"""Any table, by a mapping of its columns."""
+
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from fraudline.core.errors import SchemaError, UsageError
+from fraudline.data.importers.table import import_table
+from fraudline.data.store import read_labels, read_transactions
+
+ROWS = """id,when,pan,shop,price,ccy,kind,mcc,land,lat,lon,phone,bad,reported
+a1,31.12.2025 23:30:00,p1,s1,12.34,EUR,P,5411,DE,52.5,13.4,,no,
+a2,01.01.2026 12:00:00,p2,s2,5,EUR,W,5816,FR,,,dev9,yes,1767787200
+"""
+COLUMNS = {
+    "transaction_id": {"column": "id"},
+    "event_time": {"column": "when", "format": "%d.%m.%Y %H:%M:%S", "zone": "Europe/Berlin"},
+    "card_id": {"column": "pan"},
+    "merchant_id": {"column": "shop"},
+    "amount_minor": {"column": "price", "unit": "major"},
+    "currency": {"column": "ccy"},
+    "channel": {"column": "kind", "values": {"P": "pos", "W": "ecommerce"}},
+    "category": {"column": "mcc"},
+    "country": {"column": "land"},
+    "latitude": {"column": "lat"},
+    "longitude": {"column": "lon"},
+    "device_id": {"column": "phone"},
+}
+LABELS = {"is_fraud": {"column": "bad"}, "label_time": {"column": "reported", "unit": "s"}}
+
+
+def bring(folder: Path, text: str = ROWS, columns: dict | None = None, labels: dict | None = LABELS) -> dict:
+    source, mapping = folder / "bank.csv", folder / "mapping.yaml"
+    source.write_text(text)
+    content = {"name": "bank", "columns": columns or COLUMNS}
+    mapping.write_text(yaml.safe_dump(content | ({"labels": labels} if labels else {})))
+    return import_table(source, folder / "data", mapping=mapping)
+
+
+def test_mapped_columns_arrive_in_the_schemas_units(tmp_path: Path) -> None:
+    summary = bring(tmp_path)
+
+    first, second = read_transactions(tmp_path / "data").to_pylist()
+    (label,) = read_labels(tmp_path / "data").to_pylist()
+    assert summary["name"] == "bank"
+    assert first["event_time"].isoformat() == "2025-12-31T22:30:00+00:00"
+    assert (first["amount_minor"], first["channel"], first["card_present"]) == (1234, "pos", True)
+    assert (first["category"], first["country"], first["device_id"]) == (5411, "DE", None)
+    assert first["latitude"] == pytest.approx(52.5)
+    assert (second["amount_minor"], second["card_present"], second["latitude"]) == (500, False, None)
+    assert (label["transaction_id"], label["fraud_kind"]) == ("a2", None)
+    assert label["label_time"].isoformat() == "2026-01-07T12:00:00+00:00"
+
+
+def test_columns_that_are_not_mapped_have_documented_defaults(tmp_path: Path) -> None:
+    required = ("event_time", "card_id", "merchant_id", "amount_minor", "currency", "channel")
+    columns = {name: COLUMNS[name] for name in required} | {"currency": {"constant": "CHF"}}
+
+    bring(tmp_path, columns=columns, labels=None)
+
+    first = read_transactions(tmp_path / "data").to_pylist()[0]
+    assert (first["transaction_id"], first["category"], first["currency"]) == ("t000000000", 5999, "CHF")
+    assert (first["country"], first["latitude"], first["device_id"]) == (None, None, None)
+    assert read_labels(tmp_path / "data").num_rows == 0
+
+
+def test_labels_without_a_time_arrive_after_the_delay(tmp_path: Path) -> None:
+    bring(tmp_path, labels={"is_fraud": {"column": "bad"}, "delay_days": 3, "fraud_kind": {"column": "shop"}})
+
+    (label,) = read_labels(tmp_path / "data").to_pylist()
+    assert label["label_time"].isoformat() == "2026-01-04T11:00:00+00:00"
+    assert label["fraud_kind"] == "s2"
+
+
+def test_typed_parquet_needs_no_format(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "when": pa.array([datetime(2026, 1, 1, 8)], pa.timestamp("ms")),  # noqa: DTZ001
+            "card": [17],
+            "shop": ["s"],
+            "cents": [99],
+        }
+    )
+    pq.write_table(table, tmp_path / "bank.parquet")
+    columns = {
+        "event_time": {"column": "when", "zone": "Europe/Lisbon"},
+        "card_id": {"column": "card"},
+        "merchant_id": {"column": "shop"},
+        "amount_minor": {"column": "cents"},
+        "currency": {"constant": "EUR"},
+        "channel": {"constant": "atm"},
+        "card_present": {"constant": True},
+    }
+    (tmp_path / "m.yaml").write_text(yaml.safe_dump({"columns": columns}))
+
+    import_table(tmp_path / "bank.parquet", tmp_path / "data", mapping=tmp_path / "m.yaml")
+
+    (row,) = read_transactions(tmp_path / "data").to_pylist()
+    assert row["event_time"].isoformat() == "2026-01-01T08:00:00+00:00"
+    assert (row["card_id"], row["amount_minor"], row["channel"]) == ("17", 99, "atm")
+
+
+@pytest.mark.parametrize(
+    ("found", "replacement", "message"),
+    [
+        ("01.01.2026", "2026-01-01", "row 2, column when: found '2026-01-01 12:00:00', expected a time like %d.%m.%Y"),
+        (",W,", ",X,", "row 2, column kind: found 'X', expected one of P, W"),
+        (",FR,", ",France,", "row 2, column land: found 'France', expected an ISO 3166 code"),
+        ("s2,5,EUR", "s2,5,euro", "row 2, column ccy: found 'euro', expected an ISO 4217 code"),
+        ("13.4", "213.4", "row 1, column lon: found '213.4', expected a number from -180 to 180"),
+        ("p2", "", "row 2, column pan: found nothing, expected a text"),
+        ("a2", "a1", "row 2, column id: found 'a1', expected a value that no earlier row has"),
+        ("5816", "58160", "row 2, column mcc: found '58160', expected a category code"),
+        ("yes", "perhaps", "row 2, column bad: found 'perhaps', expected true or false"),
+        ("1767787200", "soon", "row 2, column reported: found 'soon', expected a number"),
+    ],
+)
+def test_a_bad_value_is_named_by_row_and_column(found: str, replacement: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(SchemaError) as error:
+        bring(tmp_path, ROWS.replace(found, replacement, 1))
+
+    assert message in str(error.value)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({**COLUMNS, "card_id": {"column": "pan", "constant": "x"}}, "either column or constant"),
+        ({**COLUMNS, "colour": {"column": "pan"}}, "columns.colour"),
+        ({k: v for k, v in COLUMNS.items() if k != "card_id"}, "columns.card_id"),
+    ],
+)
+def test_a_wrong_mapping_is_a_usage_error_that_names_the_field(columns: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        bring(tmp_path, columns=columns)
+
+
+def test_a_column_that_the_file_lacks_is_named_with_those_it_has(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match="no column iban; it has id, when"):
+        bring(tmp_path, columns={**COLUMNS, "card_id": {"column": "iban"}})
