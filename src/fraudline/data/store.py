@@ -59,18 +59,7 @@ def write_dataset(
     if transactions.num_rows == 0:
         raise DataError("The data set has no transaction.", "Give at least one row.")
     day_numbers = day_numbers_of(transactions["event_time"])
-    first, last = int(day_numbers[0]), int(day_numbers[-1])
-    currencies = transactions["currency"].unique().to_pylist()
-    summary = {
-        "name": "dataset",
-        "currency": currencies[0] if len(currencies) == 1 else "mixed",
-        "generator": None,
-        **meta,
-        "start": day_of(first).isoformat(),
-        "days": last - first + 1,
-        "transactions": transactions.num_rows,
-        "frauds": int(np.count_nonzero(labels["is_fraud"].to_numpy())),
-    }
+    summary = _summary(transactions, labels, day_numbers, meta)
     with atomic_folder(folder) as temporary:
         _write_days(temporary / "transactions", transactions, day_numbers, _TRANSACTION_ENCODING)
         _write_days(temporary / "labels", labels, day_numbers_of(labels["label_time"]), _LABEL_ENCODING)
@@ -79,6 +68,22 @@ def write_dataset(
             pq.write_table(table, temporary / "extra" / f"{name}.parquet", compression="zstd", compression_level=9)
         write_json(temporary / "dataset.json", summary)
     return summary
+
+
+def _summary(
+    transactions: pa.Table, labels: pa.Table, numbers: "np.ndarray[Any, np.dtype[np.int64]]", meta: Mapping[str, Any]
+) -> dict[str, Any]:
+    currencies = transactions["currency"].unique().to_pylist()
+    return {
+        "name": "dataset",
+        "currency": currencies[0] if len(currencies) == 1 else "mixed",
+        "generator": None,
+        **meta,
+        "start": day_of(int(numbers[0])).isoformat(),
+        "days": int(numbers[-1] - numbers[0]) + 1,
+        "transactions": transactions.num_rows,
+        "frauds": int(np.count_nonzero(labels["is_fraud"].to_numpy())),
+    }
 
 
 def read_meta(folder: Path) -> dict[str, Any]:

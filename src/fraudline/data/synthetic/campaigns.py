@@ -71,7 +71,7 @@ def _intensity(world: World) -> float:
     """How hard a colluding merchant cheats, at most 1: less in a small world, so that it too has one now and then."""
     params = world.params
     share = params.mix.merchant_collusion / max(sum(params.mix.model_dump().values()), 1e-12)
-    return min(1.0, params.fraud_rate * params.cards * params.daily_rate * share / 2.0)
+    return float(min(1.0, params.fraud_rate * params.cards * params.daily_rate * share / 2.0))
 
 
 def fraud_day(world: World, day: int, normal: Rows, forced: list[Start], cache: dict[Start, Rows]) -> Rows:
