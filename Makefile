@@ -46,7 +46,7 @@ $(VENV)/.ready: $(LOCKS) pyproject.toml | $(filter $(BOOT)/bin/uv,$(UV))
 	@test -n "$(PYTHON)" || { echo "fraudline needs Python 3.11, 3.12 or 3.13: install one, or name it with PYTHON=..."; exit 2; }
 	@echo "setting up .venv from $(LOCKS)"
 	@test -x $(BIN)/python || $(UV) venv -q --python $(PYTHON) $(VENV)
-	@$(UV) pip install -q --python $(BIN)/python --require-hashes $(LOCKS:%=-r %)
+	@$(UV) pip install -q --python $(BIN)/python --require-hashes --compile-bytecode $(LOCKS:%=-r %)
 	@$(UV) pip install -q --python $(BIN)/python --no-deps -e .
 	@touch $@
 
