@@ -161,7 +161,7 @@ def test_a_killed_broker_comes_back_and_nothing_is_lost_or_doubled(
     tmp_path: Path, table: pa.Table, model: Path, kafka: LocalKafka
 ) -> None:
     with LocalKafka(tmp_path / "own-kafka", cache=kafka.cache) as broker:
-        params = own_params(tmp_path, broker.bootstrap, max_batch=100, recoveries=50)
+        params = own_params(tmp_path, broker.bootstrap, max_batch=100, recoveries=50, timeout_s=5.0)
         ensure_topics(params)
         produce([table], bootstrap=params.bootstrap, topic=params.topics.transactions)
         stop, seen = threading.Event(), []

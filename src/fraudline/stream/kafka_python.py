@@ -84,8 +84,9 @@ class KafkaPythonTransport:
             commits = {
                 TopicPartition(self._topic, p): OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()
             }
-            self._producer.send_offsets_to_transaction(commits, self._membership)
-            self._producer.commit_transaction()
+            manager = self._producer._transaction_manager  # noqa: SLF001 - see _settle
+            self._settle(manager.send_offsets_to_transaction(commits, self._membership))
+            self._settle(manager.begin_commit())
             for future in sent:
                 if future.failed():
                     raise future.exception
@@ -205,8 +206,17 @@ class KafkaPythonTransport:
             **self._connection.extra,
         }
 
+    def _settle(self, result: Any) -> None:
+        # The producer's own methods wait without a limit, and a commit that was under way when the broker died never
+        # ends: the outcome is then unknown, and recover() finds it out.
+        self._producer._sender.wakeup()  # noqa: SLF001
+        if not result.wait(timeout_ms=self._connection.timeout_s * 1000):
+            raise KafkaTimeoutError("a transaction did not end")
+
     def _close_producer(self) -> None:
+        # Forced: what is open is aborted by the broker, and close() alone gives up before it closes the connections.
         with contextlib.suppress(KafkaError):
+            self._producer._sender.force_close()  # noqa: SLF001
             self._producer.close(timeout=1)
 
 

@@ -29,6 +29,9 @@ class StreamParams(Settings):
             worker of the same name and ends a killed predecessor's open transaction at once.
         max_batch: records a transaction at most; fewer when fewer are waiting, so latency follows load.
         poll_s: seconds to wait for the first record of a batch.
+        session_timeout_s: how long the group waits for a worker that does not answer.
+        transaction_timeout_s: how long the broker waits for an open transaction to end.
+        timeout_s: how long the worker waits for an answer of the broker.
         checkpoint_dir: folder of the feature state's checkpoints; empty for none (the log is then replayed whole).
         checkpoint_s: seconds between checkpoints.
         endpoint: address of a V2 inference service; empty to score in process.
@@ -52,6 +55,7 @@ class StreamParams(Settings):
     poll_s: float = Field(default=0.1, gt=0)
     session_timeout_s: float = Field(default=10.0, ge=1)
     transaction_timeout_s: float = Field(default=30.0, ge=1)
+    timeout_s: float = Field(default=30.0, gt=0)
     checkpoint_dir: str = "build/checkpoints"
     checkpoint_s: float = Field(default=30.0, gt=0)
     endpoint: str = ""

@@ -276,4 +276,5 @@ def _connection(params: StreamParams) -> Connection:
         worker_id=params.worker_id,
         session_timeout_s=params.session_timeout_s,
         transaction_timeout_s=params.transaction_timeout_s,
+        timeout_s=params.timeout_s,
     )
