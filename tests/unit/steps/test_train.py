@@ -1,0 +1,167 @@
+"""Step train: a verified artifact from known normals, without a look at what was not yet known."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fraudline.core.errors import DataError
+from fraudline.features.spec import load_spec
+from fraudline.model.artifact import Artifact, load_artifact
+from fraudline.model.golden import read_golden
+from fraudline.model.scorer import Scorer
+from fraudline.steps import train as step
+from fraudline.steps.params import Params
+from fraudline.steps.train import EPOCH_LISTENER, train
+
+DAYS, PER_DAY, FRAUDS_PER_DAY = 24, 150, 5
+FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+PARAMS = Params.model_validate(
+    {
+        "seed": 3,
+        "label_delay_days": 3,
+        "split": {"warmup_days": 2, "validation_days": 6, "test_days": 3},
+        "train": {"hidden": [8], "bottlenecks": [2], "epochs": 2},
+        "threshold": {"review_rate": 0.05, "block_rate": 0.01},
+        "registry": {"tracking_uri": ""},
+    }
+)
+
+
+def features_table() -> pa.Table:
+    spec, rng = load_spec(), np.random.default_rng(0)
+    n = DAYS * PER_DAY
+    times = [FIRST + timedelta(days=i // PER_DAY, seconds=500 * (i % PER_DAY)) for i in range(n)]
+    frauds = np.arange(n) % PER_DAY < FRAUDS_PER_DAY
+    matrix = rng.lognormal(1, 0.5, (n, len(spec.names))).astype(np.float32)
+    matrix[frauds] *= 5
+    delay = np.where(np.arange(n) % 2, 2, 20)  # half of the frauds are reported too late for anyone
+    moment = pa.timestamp("us", tz="UTC")
+    labels = [t + timedelta(days=int(d)) if f else None for t, d, f in zip(times, delay, frauds, strict=True)]
+    columns: dict[str, Any] = {
+        "transaction_id": pa.array([f"t{i}" for i in range(n)]),
+        "event_time": pa.array(times, moment),
+        "amount_minor": pa.array(rng.integers(100, 10_000, n)),
+    }
+    columns |= {name: matrix[:, i] for i, name in enumerate(spec.names)}
+    columns |= {"is_fraud": pa.array(frauds), "label_time": pa.array(labels, moment)}
+    return pa.table(columns)
+
+
+@dataclass(frozen=True)
+class Trained:
+    features: Path
+    dataset: Path
+    result: dict[str, Any]
+    artifact: Artifact
+    epochs: list[Any]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    root = tmp_path_factory.mktemp("train")
+    for name in ("features", "dataset"):
+        (root / name).mkdir()
+    pq.write_table(features_table(), root / "features" / "features.parquet")
+    (root / "dataset" / "fetch.json").write_text(json.dumps({"md5": "abc.dir"}))
+    epochs: list[Any] = []
+    token = EPOCH_LISTENER.set(epochs.append)
+    try:
+        result = train(features=root / "features", dataset=root / "dataset", model=root / "model", params=PARAMS)
+    finally:
+        EPOCH_LISTENER.reset(token)
+    return Trained(root / "features", root / "dataset", result, load_artifact(root / "model"), epochs)
+
+
+def test_the_artifact_is_verified_and_says_what_it_was_made_of(trained: Trained) -> None:
+    meta = trained.artifact.meta
+    assert trained.artifact.digest == trained.result["digest"]
+    assert (meta.data_md5, meta.formats, meta.params["seed"]) == ("abc.dir", ("onnx", "savedmodel"), 3)
+    assert trained.artifact.spec == load_spec()
+    assert (trained.artifact.path / "savedmodel" / "1" / "saved_model.pb").is_file()
+    card = trained.artifact.content["card.md"].decode()
+    assert meta.thresholds.version in card
+    assert "merchant_risk_7d" in card
+
+
+def test_the_golden_rows_hold_frauds_and_normals_and_are_reproduced(trained: Trained) -> None:
+    features, golden = read_golden(trained.artifact.table("golden.parquet"), trained.artifact.spec.names)
+    scores = Scorer(trained.artifact).score(features)
+    np.testing.assert_allclose(scores.score, golden.score, rtol=1e-5)
+    assert len(features) == 256
+    assert golden.score.max() > 2 * np.median(golden.score)
+
+
+def test_the_thresholds_keep_the_budget_over_all_validation_transactions(trained: Trained) -> None:
+    table = features_table()
+    day = np.arange(table.num_rows) // PER_DAY
+    validation = table.filter(pa.array((day >= DAYS - 12) & (day < DAYS - 6)))
+    matrix = np.column_stack([validation[name].to_numpy() for name in trained.artifact.spec.names])
+    scores = Scorer(trained.artifact).score(matrix).score
+    assert np.count_nonzero(scores >= np.float32(trained.result["review"])) == int(0.05 * len(scores))
+    assert np.count_nonzero(scores >= np.float32(trained.result["block"])) == int(0.01 * len(scores))
+
+
+def test_reported_frauds_are_left_out_of_training_and_unreported_ones_are_not(trained: Trained) -> None:
+    train_days = DAYS - 12 - 2
+    early = range(2, 2 + train_days)
+    now = FIRST + timedelta(days=DAYS - 3)
+    reported = 0
+    for day in early:
+        for i in range(FRAUDS_PER_DAY):
+            late = (day * PER_DAY + i) % 2 == 0
+            reported += FIRST + timedelta(days=day + (20 if late else 2), seconds=500 * i) < now
+    assert 0 < reported < train_days * FRAUDS_PER_DAY
+    assert trained.artifact.meta.trained_on.rows == train_days * PER_DAY - reported
+
+
+def test_reference_distributions_cover_every_feature_and_the_score(trained: Trained) -> None:
+    table = trained.artifact.table("reference/features.parquet")
+    assert set(table["feature"].to_pylist()) == set(trained.artifact.spec.names)
+    assert sum(trained.artifact.table("reference/score.parquet")["share"].to_pylist()) == pytest.approx(1)
+
+
+def test_a_listener_hears_every_epoch(trained: Trained) -> None:
+    assert [(e.member, e.epoch) for e in trained.epochs] == [(0, 1), (0, 2)]
+
+
+def test_the_same_input_gives_the_same_digest_and_another_seed_another(trained: Trained, tmp_path: Path) -> None:
+    def again(params: Params) -> str:
+        return str(
+            train(features=trained.features, dataset=trained.dataset, model=tmp_path / "m", params=params)["digest"]
+        )
+
+    assert again(PARAMS) == trained.artifact.digest
+    assert again(PARAMS.model_copy(update={"seed": 4})) != trained.artifact.digest
+
+
+def test_what_is_missing_is_said_and_an_earlier_model_stays(trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "keep").touch()
+    with pytest.raises(DataError, match="is missing"):
+        train(features=tmp_path, dataset=trained.dataset, model=tmp_path / "model", params=PARAMS)
+    with pytest.raises(DataError, match="does not name the data"):
+        train(features=trained.features, dataset=tmp_path, model=tmp_path / "model", params=PARAMS)
+    table = features_table()
+    for broken, message in ((table.drop_columns("amount"), "amount"), (table.slice(0, 0), "no rows")):
+        pq.write_table(broken, tmp_path / "features.parquet")
+        with pytest.raises(DataError, match=message):
+            train(features=tmp_path, dataset=trained.dataset, model=tmp_path / "model", params=PARAMS)
+    assert (tmp_path / "model" / "keep").exists()
+
+
+def test_without_a_listener_epochs_are_logged_and_recorded(trained: Trained) -> None:
+    recorded: list[tuple[str, float, int | None]] = []
+
+    class Run:
+        def metric(self, name: str, value: float, step: int | None = None) -> None:
+            recorded.append((name, value, step))
+
+    step._listener(Run())(trained.epochs[0])  # type: ignore[arg-type]
+    assert [name for name, _, _ in recorded] == ["loss/member_0", "validation_loss/member_0"]
