@@ -34,7 +34,7 @@ def run_command(compiled: Path, data_dvc: str, store: str, out: Path, params_fil
 
     console = Console(stderr=True, highlight=False)
     colours = {"started": "dim", "SUCCESS": "green", "FAILURE": "red"}
-    arguments = arguments_of(load_params(params_file), data_dvc=data_dvc, repo=str(Path.cwd()), store=store)
+    arguments = arguments_of(load_params(params_file), data_dvc=data_dvc, store=store)
 
     def notice(task: str, state: str) -> None:
         console.print(f"  [{colours.get(state, 'dim')}]{state.lower():8}[/] {task}")
