@@ -31,7 +31,7 @@ class GenerateParams(Settings):
     seed: int = Field(default=7, ge=0)
     currency: str = Field(default="EUR", pattern="^[A-Z]{3}$")
     daily_rate: float = Field(default=1.0, gt=0, description="mean transactions per card and day")
-    fraud_rate: float = Field(default=0.0065, ge=0, le=0.05, description="share of fraudulent transactions")
+    fraud_rate: float = Field(default=0.008, ge=0, le=0.05, description="share of fraudulent transactions")
     mix: KindMix = KindMix()
 
 
