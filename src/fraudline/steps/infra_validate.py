@@ -14,6 +14,7 @@ from fraudline.core.errors import ArtifactError
 from fraudline.core.files import atomic_folder, write_json
 from fraudline.core.log import get_logger
 from fraudline.model.artifact import Artifact, load_artifact
+from fraudline.model.runtime import load_tensorflow
 from fraudline.ops.local.predictor import LocalPredictor
 from fraudline.steps.params import Params
 from fraudline.stream import v2
@@ -141,6 +142,7 @@ def savedmodel_scores(folder: Path, golden: Golden) -> NDArray[np.float32]:
     Raises:
         ArtifactError: it cannot be loaded or has no such signature.
     """
+    load_tensorflow()
     import tensorflow as tf
 
     try:

@@ -26,6 +26,7 @@ from fraudline.model import golden
 from fraudline.model.artifact import FORMAT, ModelMeta, TrainedOn, write_manifest
 from fraudline.model.card import card
 from fraudline.model.reasons import METHOD
+from fraudline.model.runtime import load_tensorflow
 from fraudline.model.scorer import GraphScorer
 from fraudline.model.thresholds import Thresholds, choose
 from fraudline.monitor.reference import feature_reference, score_reference
@@ -59,6 +60,7 @@ def train(*, features: Path, dataset: Path, model: Path, params: Params) -> dict
     Raises:
         DataError: there are no features, too few days, or too few known normals.
     """
+    load_tensorflow()
     from fraudline.model.fitting import fit
 
     spec = params.features.resolve()

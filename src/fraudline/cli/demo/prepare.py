@@ -98,5 +98,9 @@ def _run(*command: str) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """This environment, with this interpreter's programs first on the path: dvc's stages call ``fraudline``."""
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    """This environment, with this interpreter's programs first on the path: dvc's stages call ``fraudline``.
+
+    Steps tell their result in one line each; their events are shown when somebody asked for a log level.
+    """
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {"FRAUDLINE_LOG_LEVEL": "warning", **os.environ, "PATH": path}
