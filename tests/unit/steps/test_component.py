@@ -1,11 +1,21 @@
 """What components stand on: parameters from Kubeflow's floats, exit codes, pages and curves."""
 
+import json
+
 import pytest
+import structlog
 
 from fraudline.core.errors import GateFailed, UsageError
 from fraudline.core.files import read_json, write_json, write_text
 from fraudline.steps import component
 from fraudline.steps.params import Params
+
+
+@pytest.fixture(autouse=True)
+def _default_logging():
+    """A component configures logging for its process; here the next test shares the process."""
+    yield
+    structlog.reset_defaults()
 
 
 def test_parameters_survive_the_floats_of_kubeflow():
@@ -69,3 +79,16 @@ def test_a_page_is_copied_where_the_interface_renders_it(tmp_path):
     write_text(tmp_path / "page.html", "<p>hello</p>")
     component.show(tmp_path / "page.html", str(tmp_path / "out" / "page"))
     assert (tmp_path / "out" / "page").read_text() == "<p>hello</p>"
+
+
+def test_a_step_that_ends_well_ends_nothing_else():
+    with component.running("train", {}):
+        done = True
+    assert done
+
+
+@pytest.mark.parametrize(("state", "level"), [("SUCCEEDED", "info"), ("FAILED", "error")])
+def test_the_end_of_a_run_is_one_event_that_can_be_alerted_on(state, level, capfd):
+    component.ended(state, None, "no memory")
+    event = json.loads(capfd.readouterr().err.splitlines()[-1])
+    assert (event["event"], event["state"], event["level"]) == ("pipeline.ended", state, level)
