@@ -114,11 +114,12 @@ def fit(
 
 
 def make_deterministic(seed: int) -> None:
-    """Seed everything and ask TensorFlow for deterministic operations on one thread.
+    """Seed everything and ask TensorFlow for deterministic operations on one thread of the CPU, GPU or not.
 
-    The thread counts can only be set before TensorFlow has run anything; later they are left as they are.
+    Devices and threads can only be set before TensorFlow has run anything; later they are left as they are.
     """
     try:
+        tf.config.set_visible_devices([], "GPU")
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:
