@@ -75,6 +75,9 @@ def project(tmp_path_factory):
         try:
             patch.chdir(folder)
             pipeline = run_local(ROOT / "pipelines" / "training.yaml", _arguments(folder), folder.parent / "pipeline")
+        except BaseException:
+            repro.terminate()
+            raise
         finally:
             code = repro.wait()
     assert code == 0, log.read_text()
