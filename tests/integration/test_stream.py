@@ -33,7 +33,7 @@ from fraudline.stream.topics import ensure_topics
 from fraudline.stream.transport import TRANSPORTS, Output, open_sender
 from fraudline.stream.worker import run_worker
 from tests.support.artifacts import tiny_artifact
-from tests.support.broker import own_params, read_all
+from tests.support.broker import committed_everything, own_params, read_all
 from tests.support.datasets import small_tables
 
 pytestmark = pytest.mark.integration
@@ -131,12 +131,9 @@ def test_a_worker_process_stops_on_sigterm_and_its_successor_goes_on(
     port = free_port()
     params = own_params(tmp_path, kafka.bootstrap, metrics_port=port)
     ensure_topics(params)
-    settings = tmp_path / "worker.yaml"
-    settings.write_text(yaml.safe_dump(params.model_dump(mode="json")))
     half = ROWS // 2
     produce([table.slice(0, half)], bootstrap=params.bootstrap, topic=params.topics.transactions)
-    command = [sys.executable, "-m", "fraudline.stream", settings, model]
-    with ChildProcess("worker", command, log_path=tmp_path / "log", stop_timeout=20) as child:
+    with worker_process(tmp_path, params, model) as child:
         child.wait_ready(lambda: metric(port, "fraudline_transactions_total") == half, timeout=60)
         assert metric(port, "fraudline_dead_letters_total") == 0
         os.kill(child.pid, signal.SIGINT)
@@ -146,6 +143,13 @@ def test_a_worker_process_stops_on_sigterm_and_its_successor_goes_on(
     run_until(params, model, ROWS - half)
     oracle = FeatureEngine(SPEC).advance(columns_from_table(table))
     assert features_of(table, decisions_of(params)).tobytes() == oracle.tobytes()
+
+
+def worker_process(folder: Path, params: StreamParams, model: Path) -> ChildProcess:
+    settings = folder / "worker.yaml"
+    settings.write_text(yaml.safe_dump(params.model_dump(mode="json")))
+    command = [sys.executable, "-m", "fraudline.stream", settings, model]
+    return ChildProcess("worker", command, log_path=folder / "worker.log", stop_timeout=20)
 
 
 def metric(port: int, name: str) -> float:
@@ -161,34 +165,20 @@ def test_a_killed_broker_comes_back_and_nothing_is_lost_or_doubled(
     tmp_path: Path, table: pa.Table, model: Path, kafka: LocalKafka
 ) -> None:
     with LocalKafka(tmp_path / "own-kafka", cache=kafka.cache) as broker:
-        params = own_params(tmp_path, broker.bootstrap, max_batch=100, recoveries=50, timeout_s=5.0)
+        port = free_port()
+        params = own_params(
+            tmp_path, broker.bootstrap, metrics_port=port, max_batch=20, recoveries=50, timeout_s=4.0, checkpoint_s=0.3
+        )
         ensure_topics(params)
         produce([table], bootstrap=params.bootstrap, topic=params.topics.transactions)
-        stop, seen = threading.Event(), []
-        killed = threading.Event()
-
-        def on_batch(report: BatchReport) -> None:
-            seen.append(report.records)
-            if sum(seen) >= ROWS // 3 and not killed.is_set():
-                broker.kill9()
-                killed.set()
-            if sum(seen) >= ROWS:
-                stop.set()
-
-        def revive() -> None:
-            killed.wait(60)
+        with worker_process(tmp_path, params, model) as worker:
+            worker.wait_ready(lambda: metric(port, "fraudline_transactions_total") >= ROWS // 10, timeout=60)
+            broker.kill9()
             time.sleep(0.5)
             broker.start()
-
-        # the broker's process is bound to the thread that starts it, so the worker is the one that gets a thread
-        timer = threading.Timer(90, stop.set)
-        keywords = {"model_dir": model, "stop": stop, "on_batch": on_batch}
-        worker = threading.Thread(target=run_worker, args=(params,), kwargs=keywords)
-        timer.start()
-        worker.start()
-        revive()
-        worker.join()
-        timer.cancel()
+            worker.wait_ready(lambda: committed_everything(params), timeout=90, interval=0.5)
+            assert worker.stop() == 0
+        assert "worker.recovering" in worker.log_tail(10_000)
         oracle = FeatureEngine(SPEC).advance(columns_from_table(table))
         assert features_of(table, decisions_of(params)).tobytes() == oracle.tobytes()
 

@@ -26,7 +26,7 @@ from fraudline.stream.produce import messages_of, output_of
 from fraudline.stream.topics import ensure_topics
 from fraudline.stream.transport import Output, open_sender
 from tests.support.artifacts import tiny_artifact
-from tests.support.broker import own_params, read_all
+from tests.support.broker import committed_everything, own_params, read_all
 
 RECORDS = 20_000
 BAD_EVERY = 100
@@ -70,19 +70,6 @@ def send(params: StreamParams, part: pa.Table, first: int) -> None:
             sender.send(output_of(topic, message))
             if number % (BAD_EVERY - 1) == 0:
                 sender.send(Output(topic, message.card_id.encode(), b'{"transaction_id": "bad-%d"' % number))
-
-
-def committed_everything(params: StreamParams) -> bool:
-    """Whether the group's committed offsets are the ends of the topic."""
-    from kafka import KafkaConsumer, TopicPartition
-
-    consumer = KafkaConsumer(bootstrap_servers=params.bootstrap, group_id=params.group, enable_auto_commit=False)
-    try:
-        places = [TopicPartition(params.topics.transactions, p) for p in range(params.topics.partitions)]
-        ends = consumer.end_offsets(places)
-        return all(consumer.committed(place) == ends[place] for place in places)
-    finally:
-        consumer.close()
 
 
 @pytest.mark.reliability
