@@ -162,7 +162,8 @@ class ConfluentTransport:
                 "client.id": f"{self._connection.worker_id}-producer",
                 "transactional.id": f"{self._connection.group}.{self._connection.worker_id}",
                 "transaction.timeout.ms": int(self._connection.transaction_timeout_s * 1000),
-                "linger.ms": 1,
+                "linger.ms": 0,
+                "retry.backoff.ms": 5,  # a transaction that follows at once is told to wait for the last one's markers
                 "message.max.bytes": 16 << 20,
                 **_PARTITIONER,
                 **_QUIET,
@@ -170,6 +171,8 @@ class ConfluentTransport:
             }
         )
         producer.init_transactions(self._connection.timeout_s)
+        for topic in self._connection.outputs:
+            producer.list_topics(topic, self._connection.timeout_s)
         return producer
 
     def _open_consumer(self) -> Any:

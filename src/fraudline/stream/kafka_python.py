@@ -166,12 +166,15 @@ class KafkaPythonTransport:
             batch_size=_BATCH_BYTES,
             max_request_size=_MAX_REQUEST_BYTES,
             linger_ms=0,
+            retry_backoff_ms=5,  # a transaction that follows at once is told to wait for the last one's markers
             bootstrap_timeout_ms=int(self._connection.timeout_s * 1000),
             max_block_ms=int(self._connection.timeout_s * 1000),
             metrics_enabled=False,
             **self._connection.extra,
         )
         producer.init_transactions()
+        for topic in self._connection.outputs:
+            producer.partitions_for(topic)
         return producer
 
     def _open_consumer(self) -> Any:

@@ -58,6 +58,7 @@ class Connection:
         session_timeout_s: how long the group waits for a worker that does not answer.
         transaction_timeout_s: how long the broker waits for an open transaction to end.
         timeout_s: how long to wait for an answer of the broker.
+        outputs: topics to append to, asked for beforehand so that the first batch does not wait for it.
         extra: settings of the client itself, by its own names.
     """
 
@@ -68,6 +69,7 @@ class Connection:
     session_timeout_s: float = 10.0
     transaction_timeout_s: float = 30.0
     timeout_s: float = 30.0
+    outputs: tuple[str, ...] = ()
     extra: Mapping[str, object] = field(default_factory=dict)
 
 

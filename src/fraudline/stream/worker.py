@@ -277,4 +277,5 @@ def _connection(params: StreamParams) -> Connection:
         session_timeout_s=params.session_timeout_s,
         transaction_timeout_s=params.transaction_timeout_s,
         timeout_s=params.timeout_s,
+        outputs=(params.topics.decisions, params.topics.alerts, params.topics.dead_letters),
     )
