@@ -4,6 +4,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,6 @@ from pathlib import Path
 import pyarrow as pa
 
 from fraudline.cli.demo.brokers import Broker, broker
-from fraudline.core.errors import FraudlineError
 from fraudline.ops.local.envoy import LocalEnvoy
 from fraudline.ops.local.predictor import LocalPredictor
 from fraudline.stream.batch import BatchReport
@@ -25,7 +25,6 @@ OnBatch = Callable[[BatchReport], None]
 CHAMPION, CANARY = "champion", "canary"
 _ROWS_A_REQUEST = 8
 """Envoy draws a model a request: small requests make the observed split follow the weights within seconds."""
-_JOIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Plan:
         champion: artifact that gets most of the traffic.
         canary: artifact that gets the rest.
         canary_percent: of the requests.
-        profiles: daily merchant tables.
+        profiles: daily merchant tables; None for none.
         history: the data set of the time before.
         broker: ``auto``, ``kafka`` or ``mock``.
         bootstrap: a broker that runs already; empty for none.
@@ -49,7 +48,7 @@ class Plan:
     champion: Path
     canary: Path
     canary_percent: int
-    profiles: Path
+    profiles: Path | None
     history: Path
     broker: str
     bootstrap: str
@@ -66,8 +65,8 @@ class Line:
     plan: Plan
     _stop: threading.Event = field(default_factory=threading.Event)
     _ready: threading.Event = field(default_factory=threading.Event)
-    _threads: list[threading.Thread] = field(default_factory=list)
-    _errors: list[FraudlineError] = field(default_factory=list)
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
+    _jobs: list[Future[None]] = field(default_factory=list)
     _sent: int = 0
     _feeding: bool = False
 
@@ -75,9 +74,9 @@ class Line:
         """Start the worker in a thread and wait until it has joined its group.
 
         Raises:
-            FraudlineError: the worker ended before.
+            Exception: what the worker ended with before.
         """
-        self._start(self._worker, on_batch)
+        self._jobs.append(self._pool.submit(self._worker, on_batch))
         while not self._ready.wait(0.1):
             self.check()
 
@@ -89,7 +88,7 @@ class Line:
             rate: transactions a second.
         """
         self._feeding = True
-        self._start(self._producer, tables, rate)
+        self._jobs.append(self._pool.submit(self._producer, tables, rate))
 
     @property
     def sent(self) -> int:
@@ -103,25 +102,14 @@ class Line:
 
     def check(self) -> None:
         """Raise what a thread ended with."""
-        if self._errors:
-            raise self._errors[0]
+        for job in self._jobs:
+            if job.done():
+                job.result()
 
     def end(self) -> None:
         """Stop producer and worker; the batch in hand is committed first."""
         self._stop.set()
-        for thread in self._threads:
-            thread.join(_JOIN_S)
-
-    def _start(self, target: Callable[..., None], *arguments: object) -> None:
-        thread = threading.Thread(target=self._guard, args=(target, *arguments), daemon=True)
-        thread.start()
-        self._threads.append(thread)
-
-    def _guard(self, target: Callable[..., None], *arguments: object) -> None:
-        try:
-            target(*arguments)
-        except FraudlineError as error:
-            self._errors.append(error)
+        self._pool.shutdown()
 
     def _worker(self, on_batch: OnBatch) -> None:
         run_worker(
@@ -214,7 +202,7 @@ def drained(line: Line, decided: Callable[[], int]) -> bool:
     """Whether everything that was sent is decided; false also while more is being sent.
 
     Raises:
-        FraudlineError: producer or worker ended with an error.
+        Exception: what producer or worker ended with.
     """
     line.check()
     return not line.feeding and decided() >= line.sent

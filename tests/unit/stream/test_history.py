@@ -1,0 +1,41 @@
+import numpy as np
+
+from fraudline.data.store import read_transactions
+from fraudline.features.columns import columns_from_table
+from fraudline.features.engine import FeatureEngine
+from fraudline.features.spec import load_spec
+from fraudline.stream.history import History, partition_of
+from tests.support.datasets import small_dataset
+
+PARTITIONS = 3
+
+
+def test_a_stream_that_begins_with_history_goes_on_as_one_batch_over_everything(tmp_path):
+    dataset = small_dataset(tmp_path)
+    spec = load_spec()
+    table = read_transactions(dataset)
+    whole = FeatureEngine(spec)
+    whole.advance(columns_from_table(table))
+    later = table.slice(table.num_rows - 500)
+    expected = whole.advance(columns_from_table(later))
+
+    history = History(dataset, spec, None, PARTITIONS)
+    of_row = np.array([partition_of(card.encode(), PARTITIONS) for card in later["card_id"].to_pylist()])
+    assert set(of_row) == set(range(PARTITIONS))
+    for partition in range(PARTITIONS):
+        found = history.engine(partition).advance(columns_from_table(later.filter(of_row == partition)))
+        assert np.array_equal(found, expected[of_row == partition])
+
+
+def test_each_engine_begins_anew(tmp_path):
+    history = History(small_dataset(tmp_path), load_spec(), None, PARTITIONS)
+    later = columns_from_table(read_transactions(tmp_path / "dataset").slice(0, 10))
+    first = history.engine(0).advance(later)
+    assert np.array_equal(history.engine(0).advance(later), first)
+
+
+def test_the_partition_is_the_one_of_kafkas_default_partitioner():
+    # values of org.apache.kafka.common.utils.Utils.murmur2 from Kafka's own test (UtilsTest.testMurmur2)
+    known = {b"21": -973932308, b"foobar": -790332482, b"a-little-bit-long-string": -985981536}
+    for key, murmur2 in known.items():
+        assert partition_of(key, 1_000_003) == (murmur2 & 0x7FFFFFFF) % 1_000_003
