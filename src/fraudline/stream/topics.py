@@ -1,5 +1,7 @@
 """Creates the worker's topics where they are missing."""
 
+import time
+from collections.abc import Collection
 from typing import Any
 
 from fraudline.core.errors import UnavailableError
@@ -81,10 +83,21 @@ def _confluent(params: StreamParams, wanted: dict[str, dict[str, str]]) -> dict[
             asker = Producer(settings)
             return {name: len(asker.list_topics(name, _TIMEOUT_S).topics[name].partitions) for name in wanted}
         _create(admin, params.topics, {name: wanted[name] for name in set(wanted) - set(cluster.topics)})
-        topics = admin.list_topics(timeout=_TIMEOUT_S).topics
-        return {name: len(topics[name].partitions) for name in wanted if name in topics}
+        return _seen(admin, wanted)
     except KafkaException as error:
         raise UnavailableError(f"Topics cannot be made: {error.args[0]}.", _ACTION) from error
+
+
+def _seen(admin: Any, wanted: Collection[str]) -> dict[str, int]:
+    """Partitions a topic, once the broker's metadata, which follow a creation a moment later, have them all."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while time.monotonic() < deadline:
+        topics = admin.list_topics(timeout=_TIMEOUT_S).topics
+        found = {name: len(topics[name].partitions) for name in wanted if name in topics}
+        if len(found) == len(wanted) and all(found.values()):
+            return found
+        time.sleep(0.05)
+    raise UnavailableError("The topics were made but do not appear.", _ACTION)
 
 
 def _create(admin: Any, topics: Topics, missing: dict[str, dict[str, str]]) -> None:
