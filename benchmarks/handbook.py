@@ -86,6 +86,8 @@ class Week:
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     try:
         result = run(arguments.file, arguments.test_start, arguments.train_start, arguments.seed)
     except FraudlineError as error:
