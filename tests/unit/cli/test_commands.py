@@ -1,0 +1,112 @@
+import json
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from fraudline.cli import serve as serve_module
+from fraudline.cli.main import cli
+from fraudline.core.errors import ArtifactError, UsageError
+from fraudline.core.files import write_json
+from fraudline.data.store import read_transactions
+from fraudline.ops import pipeline as pipeline_module
+from fraudline.ops.pipeline import LocalRun, SubmittedRun
+from fraudline.serve import main as serve_main
+from fraudline.stream import worker as worker_module
+from tests.support.artifacts import tiny_artifact
+from tests.support.datasets import small_dataset
+
+MD5 = "0123456789abcdef0123456789abcdef.dir"
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(cli, [str(a) for a in arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def seen(monkeypatch, tmp_path):
+    """Run in an empty folder; what the command called with comes back in the dictionary."""
+    monkeypatch.chdir(tmp_path)
+    return {}
+
+
+def test_score_writes_a_row_for_each_transaction(tmp_path):
+    dataset = small_dataset(tmp_path)
+    day = read_transactions(dataset).slice(0, 50)
+    pq.write_table(day, tmp_path / "day.parquet")
+    out = tmp_path / "out.csv"
+    model = tiny_artifact(tmp_path / "model")
+    result = invoke("score", tmp_path / "day.parquet", "--model", model, "-o", out, "--json")
+    said = json.loads(result.stdout)
+    assert said["rows"] == 50
+    lines = out.read_text().splitlines()
+    assert len(lines) == 51
+    assert lines[0].replace('"', "").startswith("transaction_id,score,decision,threshold")
+
+
+def test_serve_takes_the_newest_packaged_artifact(monkeypatch, seen, tmp_path):
+    monkeypatch.setattr(serve_main, "serve", lambda model, **options: seen.update(model=model, **options))
+    artifact = tiny_artifact(tmp_path / "artifacts" / "abc")
+    write_json(tmp_path / serve_module.PACKAGE, {"uri": artifact.as_uri(), "digest": "abc"})
+    assert invoke("serve", "--port", "9000", "--grpc-port", "0").exit_code == 0
+    assert seen == {
+        "model": artifact,
+        "name": "fraud",
+        "http_port": 9000,
+        "grpc_port": None,
+        "expected_digest": None,
+        "host": "127.0.0.1",
+    }
+
+
+@pytest.mark.usefixtures("seen")
+def test_serve_says_what_to_do_when_nothing_is_packaged():
+    with pytest.raises(ArtifactError, match="dvc repro"):
+        invoke("serve")
+
+
+def test_stream_takes_options_over_the_parameter_file(monkeypatch, seen, tmp_path):
+    monkeypatch.setattr(worker_module, "run_worker", lambda params, **rest: seen.update(params=params, **rest))
+    (tmp_path / "p.yaml").write_text("stream: {group: from-file, max_batch: 7}\n")
+    model = tiny_artifact(tmp_path / "model")
+    options = ["--group", "from-option", "--bootstrap", "b:1", "--endpoint", "http://e", "--metrics-port", "0"]
+    assert invoke("stream", "--params", tmp_path / "p.yaml", "--model", model, *options).exit_code == 0
+    params = seen["params"]
+    assert (params.group, params.max_batch, params.bootstrap, params.endpoint) == ("from-option", 7, "b:1", "http://e")
+    assert seen["model_dir"] == model
+    assert seen["history_dir"] is None
+    assert not seen["stop"].is_set()
+
+
+@pytest.mark.usefixtures("seen")
+def test_produce_needs_one_source():
+    with pytest.raises(UsageError, match="--generate-minutes"):
+        invoke("produce")
+
+
+def test_pipeline_run_hands_the_parameters_to_the_compiled_pipeline(monkeypatch, seen, tmp_path):
+    def run_local(compiled, arguments, root, notice):
+        seen.update(compiled=compiled, arguments=arguments)
+        notice("train", "SUCCESS")
+        return LocalRun(root)
+
+    monkeypatch.setattr(pipeline_module, "run_local", run_local)
+    (tmp_path / "p.yaml").write_text("seed: 11\n")
+    result = invoke("pipeline", "run", "--params", tmp_path / "p.yaml", "--out", tmp_path / "out", "--json")
+    assert json.loads(result.stdout) == {"folder": str(tmp_path / "out")}
+    assert seen["arguments"]["params"]["seed"] == 11
+    assert "success" in result.stderr
+
+
+def test_pipeline_submit_names_the_data_by_its_md5(monkeypatch, seen, tmp_path):
+    def submit(host, compiled, arguments, *, experiment):
+        seen.update(host=host, arguments=arguments, experiment=experiment)
+        return SubmittedRun("r1", f"{host}/r1")
+
+    monkeypatch.setattr(pipeline_module, "submit", submit)
+    (tmp_path / "data.dvc").write_text(f"outs:\n- md5: {MD5}\n  path: data\n")
+    result = invoke(
+        "pipeline", "submit", "--host", "http://kfp", "--repo", "https://git/repo", "--revision", "abc", "--json"
+    )
+    assert json.loads(result.stdout) == {"run_id": "r1", "url": "http://kfp/r1"}
+    assert (seen["arguments"]["md5"], seen["arguments"]["revision"]) == (MD5, "abc")
