@@ -4,6 +4,8 @@
 feature specification. ``--check`` changes nothing and exits 1 when a page is stale.
 """
 
+import inspect
+import re
 import sys
 import types
 from pathlib import Path
@@ -73,13 +75,16 @@ def parameters() -> str:
 
 def _section(model: type[BaseModel], path: str, parts: list[str]) -> None:
     rows, nested = [], []
+    meanings = _attributes(model)
     for name, field in model.model_fields.items():
         inner = _model_in(field.annotation)
         if inner is not None and get_origin(field.annotation) is None:
             nested.append((f"{path}{name}", inner))
             continue
         default = "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
-        rows.append(f"| `{path}{name}` | `{_type(field.annotation)}` | {default} | {_cell(field.description)} |")
+        rows.append(
+            f"| `{path}{name}` | `{_type(field.annotation)}` | {default} | {_cell(field.description or meanings.get(name))} |"
+        )
         if inner is not None:
             nested.append((f"{path}{name}[]", inner))
     title = path.rstrip(".") or "top level"
@@ -89,6 +94,13 @@ def _section(model: type[BaseModel], path: str, parts: list[str]) -> None:
         parts.append("\n".join(["| name | type | default | meaning |", "|---|---|---|---|", *rows]) + "\n")
     for name, inner in nested:
         _section(inner, f"{name}.", parts)
+
+
+def _attributes(model: type[BaseModel]) -> dict[str, str]:
+    """What the ``Attributes:`` part of the class's docstring says of each field."""
+    _, _, block = inspect.cleandoc(model.__doc__ or "").partition("Attributes:\n")
+    entries = re.split(r"^    (?=\w+: )", block, flags=re.MULTILINE)[1:]
+    return {name: " ".join(text.split()) for name, _, text in (entry.partition(": ") for entry in entries)}
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

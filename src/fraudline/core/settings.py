@@ -12,7 +12,7 @@ from fraudline.core.errors import UsageError
 class Settings(BaseModel):
     """A frozen pydantic model that refuses unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
 
     @classmethod
     def parse(cls, values: object, source: str) -> Self:

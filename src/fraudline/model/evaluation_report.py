@@ -147,7 +147,16 @@ def _kinds(document: Mapping[str, Any]) -> str:
     return _sheet(["kind", "frauds", *[_title(key) for key in keys if key in some]], rows)
 
 
-def _plots(tables: Mapping[str, pa.Table]) -> str:
+def plots(tables: Mapping[str, pa.Table]) -> dict[str, str]:
+    """The plots of the page as SVG files that stand alone: ``roc``, ``pr`` and ``score_hist``.
+
+    Args:
+        tables: as :func:`report`.
+    """
+    return {name: svg.replace(">", f"><style>{_STYLE}</style>", 1) for name, svg in _curves(tables).items()}
+
+
+def _curves(tables: Mapping[str, pa.Table]) -> dict[str, str]:
     roc, pr, hist = (tables[name].to_pydict() for name in ("roc", "pr", "score_hist"))
     chance = Line("chance", [0.0, 1.0], [0.0, 1.0], "c3", dashed=True)
     curve = line_chart(
@@ -164,13 +173,17 @@ def _plots(tables: Mapping[str, pa.Table]) -> str:
     scores = histogram(
         hist["score"], {"normal": (hist["normal"], "c1"), "fraud": (hist["fraud"], "c2")}, x_label="score"
     )
-    return (
-        '<div class="plots">'
-        + _figure("ROC curve", curve)
-        + _figure("Precision and recall", precision)
-        + _figure("Scores of normals and frauds; the outermost bars hold what lies beyond", scores)
-        + "</div>"
-    )
+    return {"roc": curve, "pr": precision, "score_hist": scores}
+
+
+def _plots(tables: Mapping[str, pa.Table]) -> str:
+    captions = {
+        "roc": "ROC curve",
+        "pr": "Precision and recall",
+        "score_hist": "Scores of normals and frauds; the outermost bars hold what lies beyond",
+    }
+    drawn = _curves(tables)
+    return '<div class="plots">' + "".join(_figure(text, drawn[name]) for name, text in captions.items()) + "</div>"
 
 
 def _confusion(document: Mapping[str, Any]) -> str:

@@ -28,6 +28,7 @@ from fraudline.ops.params import RegistryParams
 log = get_logger(__name__)
 
 DIGEST_TAG = "fraudline.digest"
+BLESSED_TAG = "fraudline.blessed"
 DATA_TAG = "fraudline.data_md5"
 
 _BATCH = 500  # MLflow takes 1,000 metrics a call at most

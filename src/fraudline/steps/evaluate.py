@@ -21,7 +21,7 @@ from fraudline.data.splits import Split
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.model.baselines import baseline_scores
 from fraudline.model.evaluation import EvaluationRows, Evaluator, curves
-from fraudline.model.evaluation_report import report
+from fraudline.model.evaluation_report import plots, report
 from fraudline.model.scorer import Scorer
 from fraudline.ops.tracking import step_run
 from fraudline.steps.params import Params
@@ -38,7 +38,7 @@ def evaluate(
         features: folder of step featurize.
         model: the artifact.
         evaluation: folder to write: ``metrics.json``, ``index.html`` and the tables behind the plots (``roc.csv``,
-            ``pr.csv``, ``confusion.csv``, ``score_hist.csv``).
+            ``pr.csv``, ``confusion.csv``, ``score_hist.csv``, ``plots/*.svg``).
         params: ``evaluate``, ``split``, ``label_delay_days``, ``seed``, ``registry``.
         champion: the artifact of the champion; ``params.champion`` when not given, none when that is empty.
 
@@ -75,6 +75,8 @@ def evaluate(
         run.metrics({f"test/{name}": value for name, value in headline.items()})
         run.artifact(evaluation / "index.html", "evaluation")
         run.artifact(evaluation / "metrics.json", "evaluation")
+        for plot in sorted((evaluation / "plots").iterdir()):
+            run.artifact(plot, "evaluation")
     log.info("evaluate.measured", model=artifact.version, **headline)
     return headline
 
@@ -149,3 +151,6 @@ def _write(evaluation: Path, document: dict[str, Any], tables: dict[str, pa.Tabl
         write_text(folder / "index.html", report(document, tables))
         for name, table in tables.items():
             pyarrow.csv.write_csv(table, folder / f"{name}.csv")
+        (folder / "plots").mkdir()
+        for name, svg in plots(tables).items():
+            write_text(folder / "plots" / f"{name}.svg", svg)

@@ -9,7 +9,7 @@ from fraudline.core.files import atomic_folder, read_json, write_json, write_tex
 from fraudline.core.log import get_logger
 from fraudline.model.artifact import load_artifact
 from fraudline.ops import gate as rules
-from fraudline.ops.tracking import step_run
+from fraudline.ops.tracking import BLESSED_TAG, step_run
 from fraudline.steps.params import Params
 
 log = get_logger(__name__)
@@ -49,9 +49,10 @@ def gate(*, evaluation: Path, model: Path, blessing: Path, params: Params) -> di
     with atomic_folder(blessing) as folder:
         write_json(folder / "blessing.json", record)
         write_text(folder / "blessing.md", rules.blessing_markdown(record))
-    with step_run("gate", params.registry, digest=digest) as run:
-        run.tag("fraudline.blessed", str(record["blessed"]).lower())
-        run.artifact(blessing / "blessing.md")
+    if not record["blessed"]:  # a blessed model is recorded when it is registered
+        with step_run("gate", params.registry, digest=digest) as run:
+            run.tag(BLESSED_TAG, "false")
+            run.artifact(blessing / "blessing.md")
     failed = [result for result in results if result.passed is False]
     log.info("gate.judged", model=digest[:12], blessed=record["blessed"], rules=len(results), failed=len(failed))
     if not record["blessed"]:

@@ -11,7 +11,7 @@ from fraudline.core.log import get_logger
 from fraudline.model.artifact import load_artifact
 from fraudline.ops import registry as registries
 from fraudline.ops import store as stores
-from fraudline.ops.tracking import DATA_TAG, step_run
+from fraudline.ops.tracking import BLESSED_TAG, DATA_TAG, step_run
 from fraudline.steps.params import Params
 
 log = get_logger(__name__)
@@ -49,7 +49,8 @@ def register(*, package: Path, evaluation: Path, registration: Path, params: Par
                 if page.is_file():
                     run.artifact(page, "reports")
             registry = registries.Registry(params.registry)
-            tags = {DATA_TAG: artifact.meta.data_md5, "fraudline.blessed": "true"}
+            tags = {DATA_TAG: artifact.meta.data_md5, BLESSED_TAG: "true"}
+            run.tag(BLESSED_TAG, "true")
             version = registry.register(artifact.digest, packed["uri"], run_id=run.run_id, tags=tags)
             version = registries.give_alias(registry, version)
         record |= {

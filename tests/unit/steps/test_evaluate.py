@@ -2,6 +2,7 @@ import csv
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pyarrow as pa
@@ -72,7 +73,10 @@ def test_evaluate_writes_figures_report_and_plot_tables_for_the_test_weeks(tmp_p
     features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
     headline = evaluate(features=features, model=model, evaluation=tmp_path / "out", params=params())
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"metrics.json", "index.html", "roc.csv", "pr.csv", "confusion.csv", "score_hist.csv"}
+    assert names == {"metrics.json", "index.html", "roc.csv", "pr.csv", "confusion.csv", "score_hist.csv", "plots"}
+    plots = {path.name: ElementTree.parse(path).getroot() for path in (tmp_path / "out" / "plots").iterdir()}
+    assert set(plots) == {"roc.svg", "pr.svg", "score_hist.svg"}
+    assert all(root.tag.endswith("svg") and ".curve" in root[0].text for root in plots.values())
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     table = pq.read_table(features / "features.parquet").slice((DAYS - 10) * A_DAY)
     matrix = np.column_stack([table[name].to_numpy() for name in SPEC.names])

@@ -70,7 +70,7 @@ def screen(now: Snapshot, total: int, names: Mapping[str, str]) -> RenderableTyp
             why,
         )
     bar = ProgressBar(total=max(total, 1), completed=min(now.decisions, total))
-    return Panel(Group(head, bar, "", alerts), title="fraudline", border_style="blue")
+    return Panel(Group(head, bar, "", alerts), title="fraudline", border_style="cyan")
 
 
 def split_text(split: Mapping[str, int], names: Mapping[str, str]) -> str:
