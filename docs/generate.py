@@ -48,7 +48,10 @@ def command_line() -> str:
     parts = [NOTE, "# Command line\n"]
 
     def walk(command: click.Command, path: str, parent: click.Context | None) -> None:
-        context = click.Context(command, info_name=path.rsplit(" ", 1)[-1], parent=parent, max_content_width=100)
+        name = path.rsplit(" ", 1)[-1]
+        context = click.Context(
+            command, info_name=name, parent=parent, **command.context_settings | {"terminal_width": 100}
+        )
         parts.append(f"## `{path}`\n\n```text\n{command.get_help(context)}\n```\n")
         if isinstance(command, click.Group):
             for name in command.list_commands(context):
@@ -82,9 +85,8 @@ def _section(model: type[BaseModel], path: str, parts: list[str]) -> None:
             nested.append((f"{path}{name}", inner))
             continue
         default = "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
-        rows.append(
-            f"| `{path}{name}` | `{_type(field.annotation)}` | {default} | {_cell(field.description or meanings.get(name))} |"
-        )
+        meaning = _cell(field.description or meanings.get(name))
+        rows.append(f"| `{path}{name}` | `{_type(field.annotation)}` | {default} | {meaning} |")
         if inner is not None:
             nested.append((f"{path}{name}[]", inner))
     title = path.rstrip(".") or "top level"
