@@ -101,7 +101,6 @@ lint: setup ## ruff, mypy strict, import-linter
 test-fast: setup
 	@coverage erase
 	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml pytest --cov --cov-report= $(PYTEST_ARGS)
-	@coverage combine -q --append 2>/dev/null || true
 	@coverage report --fail-under=90
 
 .PHONY: format
@@ -121,7 +120,7 @@ bench-features: setup ## transactions a second through the feature kernel
 .PHONY: docs
 docs: setup ## build the documentation site into site/
 	@$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements/docs.lock
-	@mkdocs build --strict -q
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict -q
 
 .PHONY: clean
 clean: ## remove what was built; the environment and the data stay
