@@ -150,3 +150,22 @@ def test_components_and_pipelines_import_kfp_and_the_steps_only(folder):
             for name in names:
                 allowed = name.split(".")[0] in {"kfp", "components", "pipelines", *sys.stdlib_module_names}
                 assert allowed or name.startswith("fraudline.steps"), f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("step", ["package", "register"])
+def test_dvc_never_answers_a_stage_that_changes_the_store_or_the_registry_from_its_cache(step):
+    """After `make clean` the cache still has build/package, but the artifact that it names is gone."""
+    (out,) = dvc()["stages"][step]["outs"]
+    assert next(iter(out.values())) == {"cache": False, "persist": True, "push": False}
+
+
+@pytest.mark.parametrize("step", PIPELINE_STEPS)
+def test_a_stage_runs_again_when_a_step_that_it_calls_changes(step):
+    import ast
+
+    deps = dvc()["stages"][step]["deps"]
+    tree = ast.parse((ROOT / "src" / "fraudline" / "steps" / f"{step}.py").read_text())
+    modules = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    called = {name.removeprefix("fraudline.steps.") for name in modules if name.startswith("fraudline.steps.")}
+    for other in called & set(STEPS):
+        assert f"${{src}}/steps/{other}.py" in deps
