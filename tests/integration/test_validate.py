@@ -4,6 +4,8 @@ import importlib
 import json
 import re
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -15,8 +17,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from fraudline.core.errors import DataError, ValidationFailed
+from fraudline.core.errors import DataError, UsageError, ValidationFailed
+from fraudline.data.params import ValidateParams
 from fraudline.data.store import days
+from fraudline.steps.fetch import fetch
 from fraudline.steps.params import Params
 from fraudline.steps.validate import validate
 from tests.support.corruption import dataset_of_days
@@ -398,3 +402,47 @@ def test_the_report_of_the_same_data_is_the_same_bytes(good: Path, tmp_path: Pat
 def test_a_day_list_of_the_good_set_has_no_hole(good: Path) -> None:
     found = days(good)
     assert (found[-1] - found[0]).days == len(found) - 1
+
+
+@pytest.fixture
+def versioned(good: Path, tmp_path: Path) -> Path:
+    """A repository with the good set tagged `one`, and two days less in the workspace."""
+    root = tmp_path / "repository"
+    shutil.copytree(good, root / "data")
+    git = ("git", "-c", "user.name=test", "-c", "user.email=test@localhost")
+    dvc = (sys.executable, "-m", "dvc")
+    add, commit = (*dvc, "add", "-q", "data"), (*git, "commit", "-q", "-m", "one")
+    for command in ((*git, "init", "-q"), (*dvc, "init", "-q"), add, (*git, "add", "."), commit, (*git, "tag", "one")):
+        subprocess.run(command, cwd=root, check=True, capture_output=True)
+    shutil.rmtree(root / "data")
+    dataset_of_days(tmp_path / "shorter", *small_tables(), days=12).rename(root / "data")
+    subprocess.run(add, cwd=root, check=True, capture_output=True)
+    with warnings.catch_warnings():  # the first import of dvc warns
+        warnings.simplefilter("ignore")
+        for name in ("dvc.api", "dvc.repo"):
+            importlib.import_module(name)
+    return root
+
+
+def test_the_previous_version_may_be_a_revision_of_the_repository(
+    versioned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(versioned)
+    fetch(data_dvc=Path("data.dvc"), dataset=tmp_path / "dataset", params=Params())
+
+    validate(dataset=tmp_path / "dataset", report=tmp_path / "report", params=against("one"))
+
+    report = report_of(tmp_path / "report")
+    assert report["compared_with_previous"] is True
+    assert "no day of the previous version is lost" in [r["statement"] for r in report["rules"] if not r["success"]]
+    with pytest.raises(UsageError, match="nowhere"):
+        validate(dataset=tmp_path / "dataset", report=tmp_path / "report", params=against("nowhere"))
+
+
+def test_a_revision_to_compare_with_needs_to_know_where_the_data_is_from(good: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not say where the data is from"):
+        validate(dataset=good, report=tmp_path / "report", params=against("one"))
+
+
+def against(revision: str) -> Params:
+    return Params(validation=ValidateParams(previous=revision))

@@ -38,6 +38,9 @@ class GenerateParams(Settings):
 class ValidateParams(Settings):
     """Bounds of the expectation suite; the comparisons need a previous version of the data set."""
 
+    previous: str = Field(
+        default="", description="Git revision whose data.dvc names the previous version; empty: nothing to compare with"
+    )
     currencies: tuple[str, ...] = ("EUR",)
     max_amount_minor: int = Field(default=5_000_000, gt=0, description="largest credible amount")
     fraud_rate_max: float = Field(default=0.05, gt=0, le=1)

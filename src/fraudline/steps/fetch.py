@@ -24,6 +24,10 @@ from fraudline.core.log import get_logger
 from fraudline.steps.params import Params
 
 log = get_logger(__name__)
+
+FETCHED = "fetch.json"
+"""What was fetched: md5, revision, number of files, and the repository and ``.dvc`` file that it came from."""
+
 _NAMED = 5
 
 
@@ -58,14 +62,23 @@ def fetch(
     """
     if revision.startswith("-"):
         raise UsageError(f"{revision} is no Git revision.", "Give a commit, a tag or a branch.")
+    origin = {"repo": repo, "data_dvc": data_dvc.as_posix()}
     if repo and not Path(repo).exists():
         with _clone(repo, revision) as folder:
-            return _fetch(folder / data_dvc, dataset, stated=revision, md5=md5)
-    return _fetch(data_dvc, dataset, repo="" if repo == "." else repo, revision=revision, stated=revision, md5=md5)
+            return _fetch(folder / data_dvc, dataset, stated=revision, md5=md5, origin=origin)
+    place = "" if repo == "." else repo
+    return _fetch(data_dvc, dataset, repo=place, revision=revision, stated=revision, md5=md5, origin=origin)
 
 
 def _fetch(
-    data_dvc: Path, dataset: Path, *, repo: str = "", revision: str = "", stated: str, md5: str
+    data_dvc: Path,
+    dataset: Path,
+    *,
+    repo: str = "",
+    revision: str = "",
+    stated: str,
+    md5: str,
+    origin: Mapping[str, str],
 ) -> dict[str, Any]:
     elsewhere = bool(revision or repo)
     text = _read_elsewhere(data_dvc, repo, revision) if elsewhere else _read_here(data_dvc)
@@ -86,7 +99,7 @@ def _fetch(
         for entry in sorted(content.iterdir()):
             entry.rename(temporary / entry.name)
         content.rmdir()
-        write_json(temporary / "fetch.json", {"md5": tracked.md5, "revision": stated, "files": len(hashes)})
+        write_json(temporary / FETCHED, {"md5": tracked.md5, "revision": stated, "files": len(hashes), **origin})
     log.info("fetch.done", md5=tracked.md5, files=len(hashes), bytes=size)
     return {"md5": tracked.md5, "files": len(hashes), "bytes": size}
 

@@ -1,13 +1,17 @@
 """Step ``validate``: the data set against its expectations; exit code 3 when a critical one fails."""
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fraudline.core.errors import ValidationFailed
-from fraudline.core.files import atomic_folder, write_json, write_text
+from fraudline.core.errors import DataError, ValidationFailed
+from fraudline.core.files import atomic_folder, read_json, write_json, write_text
 from fraudline.core.log import get_logger
 from fraudline.data.expectations import Outcome, Report, validate_dataset
 from fraudline.data.validation_report import render
+from fraudline.steps.fetch import FETCHED, fetch
 from fraudline.steps.params import Params
 
 log = get_logger(__name__)
@@ -21,7 +25,8 @@ def validate(*, dataset: Path, report: Path, params: Params, previous: Path | No
         dataset: the data set folder.
         report: folder of ``validation.json`` and ``index.html``, written also when the data is refused.
         params: the section ``validation`` has the bounds.
-        previous: the previous version of the data set, for volume, label rate and distribution shift.
+        previous: the previous version of the data set, for volume, label rate and distribution shift; when not given,
+            the one that the Git revision ``validation.previous`` names, none when that is empty.
 
     Returns:
         ``expectations``, ``warnings`` and ``transactions``.
@@ -29,8 +34,11 @@ def validate(*, dataset: Path, report: Path, params: Params, previous: Path | No
     Raises:
         ValidationFailed: a critical expectation failed; names it, the count and five sample rows.
         DataError: there is no transaction.
+        UsageError: ``validation.previous`` names no revision with data.
+        UnavailableError: the previous version cannot be fetched.
     """
-    found = validate_dataset(dataset, params.validation, previous)
+    with _before(previous, dataset, params) as before:
+        found = validate_dataset(dataset, params.validation, before)
     with atomic_folder(report) as temporary:
         write_json(temporary / "validation.json", found.to_dict())
         write_text(temporary / "index.html", render(found))
@@ -41,6 +49,26 @@ def validate(*, dataset: Path, report: Path, params: Params, previous: Path | No
         raise ValidationFailed(_problem(critical), f"Correct the data; the report is {report / 'index.html'}.")
     log.info("validate.done", expectations=len(found.outcomes), warnings=len(found.failed("warning")))
     return _metrics(found)
+
+
+@contextmanager
+def _before(previous: Path | None, dataset: Path, params: Params) -> Iterator[Path | None]:
+    """The previous version: as given, or of a revision of the repository that the data set itself came from."""
+    revision = params.validation.previous
+    if previous is not None or not revision:
+        yield previous
+        return
+    try:
+        origin = read_json(dataset / FETCHED)
+        data_dvc, repo = Path(origin["data_dvc"]), str(origin["repo"])
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{dataset / FETCHED} does not say where the data is from, so {revision} has no repository.",
+            "Run the fetch step first, or give the previous version as a folder.",
+        ) from error
+    with tempfile.TemporaryDirectory(prefix="fraudline-previous-") as folder:
+        fetch(data_dvc=data_dvc, dataset=Path(folder) / "dataset", params=params, repo=repo, revision=revision)
+        yield Path(folder) / "dataset"
 
 
 def _metrics(found: Report) -> dict[str, Any]:

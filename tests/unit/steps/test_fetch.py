@@ -42,7 +42,13 @@ def test_the_workspace_is_copied_and_what_was_fetched_is_written_down(data_dvc: 
 
     copied = tmp_path / "build" / "dataset"
     assert files_under(copied) == ["dataset.json", "fetch.json", "transactions/2026-01-05.parquet"]
-    assert json.loads((copied / "fetch.json").read_text()) == {"md5": metrics["md5"], "revision": "", "files": 2}
+    assert json.loads((copied / "fetch.json").read_text()) == {
+        "md5": metrics["md5"],
+        "revision": "",
+        "files": 2,
+        "repo": ".",
+        "data_dvc": data_dvc.as_posix(),
+    }
     assert metrics["bytes"] == 6
 
 
