@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from fraudline.core.clock import DAY_US, HOUR_US, SECOND_US, day_us
+from fraudline.core.errors import UsageError
 from fraudline.data.params import GenerateParams
 from fraudline.data.schema import CHANNELS, LABELS, TRANSACTIONS
 from fraudline.data.synthetic.campaigns import COLLUSION, Start, fraud_day
@@ -37,6 +38,9 @@ def generate(params: GenerateParams, *, first_day: int = 0, days: int | None = N
     Returns:
         Tables of ``schema.TRANSACTIONS``, sorted by (event_time, transaction_id), and ``schema.LABELS``, sorted by
         (label_time, transaction_id). Every fraud has a label; its time may lie after the last day.
+
+    Raises:
+        UsageError: a day has more than :data:`ROWS_A_DAY` transactions.
     """
     world = make_world(params)
     cache: dict[Start, Rows] = {}
@@ -74,6 +78,11 @@ def generate_live(
 
 def _day(world: World, day: int, forced: list[Start], cache: dict[Start, Rows]) -> Rows:
     rows = fraud_day(world, day, normal_day(world, day), forced, cache)
+    if len(rows) > ROWS_A_DAY:
+        raise UsageError(
+            f"Day {day} has {len(rows):,} transactions; identifiers have room for {ROWS_A_DAY:,} a day.",
+            "Generate fewer cards, or a lower daily_rate.",
+        )
     return rows.take(np.lexsort((rows.amount, rows.merchant, rows.card, rows.time)))
 
 

@@ -172,7 +172,7 @@ def _write_days(
     folder.mkdir()
     dictionary = [name for name in table.column_names if name not in encoding]
     table = table.combine_chunks()
-    bounds = [*np.flatnonzero(np.diff(numbers, prepend=-1)).tolist(), len(numbers)]
+    bounds = [*np.flatnonzero(np.diff(numbers, prepend=numbers[:1] - 1)).tolist(), len(numbers)]
     for begin, end in itertools.pairwise(bounds):
         pq.write_table(
             table.slice(begin, end - begin),

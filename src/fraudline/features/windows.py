@@ -11,6 +11,7 @@ from fraudline.features import parameters as q
 from fraudline.features import state as s
 
 _I32_MAX = 2_147_483_647
+_I64_MAX = 9_223_372_036_854_775_807
 _LEAST_MEAN = 1e-6
 """Base units; a mean is never less, so that a ratio to it is finite."""
 
@@ -42,8 +43,13 @@ def _roll(wide, whole, w, tiles, first, tile):  # type: ignore[no-untyped-def]
 
 @njit
 def _count(wide, w, tiles, first, tile, event):  # type: ignore[no-untyped-def]
-    """Add a transaction to its tile of window ``w``; give the tile's place in the ring, -1 when it is not counted."""
+    """Add a transaction to its tile of window ``w``; give the tile's place in the ring, -1 when it is not counted.
+
+    A full window (65,535 transactions, or 14,000 million base units) counts no more until a tile leaves it.
+    """
     if tile <= wide[s.HEAD + w] - tiles or wide[s.WINDOW + w] & s.COUNT_MAX == s.COUNT_MAX:
+        return -1
+    if wide[s.WINDOW + w] > _I64_MAX - event:
         return -1
     k = tile % tiles
     wide[s.TILE + first + k] += event

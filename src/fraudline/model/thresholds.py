@@ -122,7 +122,8 @@ def cheapest(
 ) -> float:
     """The threshold with the least cost: reviews cost, a reviewed fraud saves part of its amount.
 
-    The number of reviews is bounded by ``review_rate``, because reviewers are.
+    The number of reviews is bounded by ``review_rate``, because reviewers are. Where no threshold saves money on these
+    rows (too few frauds are known, say), it is the one of the bound: a model that reviews nothing learns nothing.
     """
     order = np.argsort(-scores, kind="stable")
     gain = np.where(fraud, amounts_minor * params.recovered_share, 0.0)[order] - params.review_cost_minor

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -19,8 +20,8 @@ from fraudline.core.errors import SchemaError, StateError, UsageError
 from fraudline.core.files import atomic_file
 from fraudline.core.log import get_logger
 from fraudline.data.importers import reading
-from fraudline.data.importers.reading import Column
 from fraudline.data.importers.rows import UNKNOWN_CATEGORY, build_transactions
+from fraudline.data.importers.source import Column, column, read_source
 from fraudline.data.store import read_transactions
 from fraudline.decide.policy import DECISIONS, decide, threshold_of
 from fraudline.features.columns import columns_from_table
@@ -61,7 +62,8 @@ def score(
         out: CSV or parquet by its suffix: transaction_id, score, decision, threshold, reasons (JSON), model_version,
             threshold_version.
         params: ``stream``: the reasons a row; with a checkpoint its group, topic and number of partitions.
-        history: what the cards did before: a data set folder or a file of transactions.
+        history: what the cards did before: a data set folder or a file of transactions. Where it holds rows of the
+            file, it ends before the first of them.
         checkpoint: a worker's checkpoint folder.
         profiles: the daily merchant tables; without them every merchant is unknown.
         with_features: add the feature columns.
@@ -81,7 +83,7 @@ def score(
         raise UsageError("History and checkpoint are two beginnings.", "Give one of them.")
     artifact = load_artifact(model)
     try:
-        source = reading.read_source(file)
+        source = read_source(file)
         ids, features = _rows(file, source, artifact.spec, history, checkpoint, profiles, params)
     except SchemaError as error:
         raise SchemaError(error.problem, "Correct the file; nothing was written.") from error
@@ -126,7 +128,7 @@ def _rows(
     else:
         engine = FeatureEngine(spec, tables)
         if history is not None:
-            engine.advance(columns_from_table(_past(history)))
+            engine.advance(columns_from_table(_past(history, transactions)))
         features = engine.advance(columns_from_table(transactions))
     return transactions["transaction_id"].combine_chunks(), features
 
@@ -139,7 +141,7 @@ def feature_rows(file: Path, source: pa.Table, spec: FeatureSpec) -> NDArray[np.
     """
     matrix = np.empty((source.num_rows, len(spec.names)), np.float32)
     for j, name in enumerate(spec.names):
-        given = reading.column(file, source, name)
+        given = column(file, source, name)
         values = reading.decimals(given)
         reading.refuse(given, np.abs(values) > np.finfo(np.float32).max, "a 32-bit number")
         matrix[:, j] = values
@@ -157,7 +159,7 @@ def transaction_rows(file: Path, source: pa.Table) -> pa.Table:
     present = set(source.column_names)
 
     def given(name: str) -> Column:
-        return reading.column(file, source, name)
+        return column(file, source, name)
 
     amount = reading.whole_numbers(given("amount_minor"))
     reading.refuse(given("amount_minor"), amount < 0, "an amount that is not negative")
@@ -188,7 +190,7 @@ def transaction_rows(file: Path, source: pa.Table) -> pa.Table:
 
 def _ids(file: Path, source: pa.Table) -> pa.Array:
     if "transaction_id" in source.column_names:
-        return reading.strings(reading.column(file, source, "transaction_id"))
+        return reading.strings(column(file, source, "transaction_id"))
     return pa.array([f"row-{row}" for row in range(1, source.num_rows + 1)], pa.string())
 
 
@@ -209,10 +211,17 @@ def _categories(given: Column) -> NDArray[np.int16]:
     return code.astype(np.int16)
 
 
-def _past(history: Path) -> pa.Table:
-    if history.is_dir():
-        return read_transactions(history)
-    return transaction_rows(history, reading.read_source(history))
+def _past(history: Path, transactions: pa.Table) -> pa.Table:
+    """The history, up to the first row that the file has too: a day of a data set comes after the days before it."""
+    past = read_transactions(history) if history.is_dir() else transaction_rows(history, READ(history))
+    if "transaction_id" not in past.column_names:
+        return past
+    shared = pc.is_in(past["transaction_id"], value_set=transactions["transaction_id"].combine_chunks())
+    first = pc.index(shared, True).as_py()
+    if first < 0:
+        return past
+    log.info("score.history_cut", history=str(history), rows=first, left_out=past.num_rows - first)
+    return past.slice(0, first)
 
 
 def _from_checkpoint(

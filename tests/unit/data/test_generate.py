@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pytest
 
 from fraudline.core.clock import DAY_US
+from fraudline.core.errors import UsageError
 from fraudline.data.generate import KINDS, generate, generate_live
 from fraudline.data.params import GenerateParams
 from fraudline.data.schema import CHANNELS, LABELS, TRANSACTIONS
@@ -139,3 +140,10 @@ def test_live_traffic_follows_the_set_and_has_a_campaign_of_each_kind(minutes: i
     assert len(set(transactions["card_id"].to_pylist()) - known) <= 15
     if minutes >= 24 * 60:
         assert set(labels["fraud_kind"].to_pylist()) == set(KINDS)
+
+
+def test_a_day_with_more_rows_than_identifiers_have_room_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fraudline.data.generate.ROWS_A_DAY", 10)
+
+    with pytest.raises(UsageError, match="room for 10 a day"):
+        generate(TINY)

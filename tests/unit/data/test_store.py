@@ -76,6 +76,17 @@ def test_a_failed_write_leaves_the_earlier_set(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
 
+def test_a_set_that_begins_on_the_eve_of_the_epoch_keeps_its_first_day(tmp_path: Path) -> None:
+    transactions, labels = small_tables()
+    eve = pa.array([-1, 0], pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+    two = transactions.slice(0, 2)
+    two = two.set_column(1, two.schema.field("event_time"), eve)
+
+    write_dataset(tmp_path / "d", two, labels.slice(0, 0), {})
+
+    assert days(tmp_path / "d") == [date(1969, 12, 31), date(1970, 1, 1)]
+
+
 def test_a_table_without_a_column_is_refused_by_name(tmp_path: Path) -> None:
     transactions, labels = small_tables()
 

@@ -227,13 +227,27 @@ def test_category_counts_are_halved_so_that_old_habits_fade():
     assert got["category_rarity"][4096] == pytest.approx(np.log(2050))
 
 
-def test_a_card_without_end_saturates_its_windows_and_stays_finite():
-    n = 65_600
-    rows = columns_from_table(table_of([transaction(0)]))
+def repeated(row, n):
+    """Columns of the same transaction ``n`` times."""
+    columns = columns_from_table(table_of([row]))
+    fields = ("event_time", "card_code", "merchant_code", "category", "amount_minor", "currency_code", "device",
+              "country", "latitude", "longitude")  # fmt: skip
+    return dataclasses.replace(columns, **{name: np.repeat(getattr(columns, name), n) for name in fields})
+
+
+def test_the_largest_amounts_fill_a_window_and_never_turn_it_negative():
     engine = FeatureEngine(SPEC)
-    repeated = {f: np.repeat(getattr(rows, f), n) for f in ("event_time", "card_code", "merchant_code", "category",
-                "amount_minor", "currency_code", "device", "country", "latitude", "longitude")}  # fmt: skip
-    got = engine.advance(dataclasses.replace(rows, **repeated))
+    got = engine.advance(repeated(transaction(0, amount_minor=10**12), 3000))
+    for window in ("1h", "1d", "7d", "30d"):
+        assert (np.diff(got[:, SPEC.names.index(f"card_amount_{window}")]) >= 0).all(), window
+    assert got[-1, SPEC.names.index("card_amount_30d")] > 1.4e10
+    later = engine.advance(columns_from_table(table_of([transaction(40 * 86_400)])))
+    assert later[0, SPEC.names.index("card_amount_30d")] == 0
+
+
+def test_a_card_without_end_saturates_its_windows_and_stays_finite():
+    engine = FeatureEngine(SPEC)
+    got = engine.advance(repeated(transaction(0), 65_600))
     assert got[-1, SPEC.names.index("card_count_30d")] == 65_535
     assert np.isfinite(got[-1]).all()
     later = engine.advance(columns_from_table(table_of([transaction(40 * 86_400)])))

@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from fraudline.core.clock import DAY_US, SECOND_US, day_us
-from fraudline.data.importers.reading import column, decimals, read_source, refuse, whole_numbers
+from fraudline.data.importers.reading import amounts, decimals, refuse, since, whole_numbers
 from fraudline.data.importers.rows import build_labels, build_transactions
+from fraudline.data.importers.source import column, read_source
 from fraudline.data.store import write_dataset
 
 COMPONENTS = tuple(f"V{number}" for number in range(1, 29))
@@ -41,14 +42,13 @@ def import_creditcard(source: Path, folder: Path, *, label_delay_days: float = 7
     seconds, price, fraud = (column(source, table, name) for name in ("Time", "Amount", "Class"))
     time = decimals(seconds)
     refuse(seconds, time < 0, "seconds since the first row")
-    amount = np.round(decimals(price) * 100).astype(np.int64)
-    refuse(price, amount < 0, "an amount that is not negative")
+    event_time = since(seconds, time, SECOND_US, day_us(START))
+    amount = amounts(price, places=2)
     is_fraud = whole_numbers(fraud)
     refuse(fraud, (is_fraud != 0) & (is_fraud != 1), "0 or 1")
     components = {name: decimals(column(source, table, name)).astype(np.float32) for name in COMPONENTS}
     n = len(time)
     ids = pa.array([f"t{row:09d}" for row in range(n)])
-    event_time = day_us(START) + np.round(time * SECOND_US).astype(np.int64)
     transactions = build_transactions(
         transaction_id=ids,
         event_time_us=event_time,

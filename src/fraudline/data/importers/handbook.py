@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from fraudline.core.clock import DAY_US, SECOND_US, day_us
 from fraudline.core.errors import SchemaError
-from fraudline.data.importers.reading import Column, column, decimals, read_source, refuse, times, unique, whole_numbers
+from fraudline.data.importers.reading import amounts, refuse, since, times, unique, whole_numbers
 from fraudline.data.importers.rows import build_labels, build_transactions
+from fraudline.data.importers.source import Column, column, read_source
 from fraudline.data.store import write_dataset
 
 START = date(2018, 4, 1)
@@ -76,15 +77,13 @@ def _times(source: Path, table: pa.Table) -> npt.NDArray[np.int64]:
     seconds = column(source, table, "TX_TIME_SECONDS")
     values = whole_numbers(seconds)
     refuse(seconds, values < 0, "seconds since 2018-04-01")
-    return day_us(START) + values * SECOND_US
+    return since(seconds, values, SECOND_US, day_us(START))
 
 
 def _amounts(source: Path, table: pa.Table) -> npt.NDArray[np.int64]:
     compact = "TX_AMOUNT_CENTS" in table.column_names
     given = column(source, table, "TX_AMOUNT_CENTS" if compact else "TX_AMOUNT")
-    amount = whole_numbers(given) if compact else np.round(decimals(given) * 100).astype(np.int64)
-    refuse(given, amount < 0, "an amount that is not negative")
-    return amount
+    return amounts(given, places=None if compact else 2)
 
 
 def _identifiers(given: Column) -> npt.NDArray[np.int64]:

@@ -1,115 +1,27 @@
-"""Reading a foreign file column by column, so that an error names the file, the row and the column.
-
-Rows are counted from 1, without a CSV's header.
-"""
+"""Values of a foreign file's columns: checked and in the schema's units, each error naming the row."""
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import datetime
-from pathlib import Path
-from typing import Any, NamedTuple
+from datetime import date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
-from fraudline.core.clock import SECOND_US, to_us
-from fraudline.core.errors import SchemaError
+from fraudline.core.clock import SECOND_US, day_us, to_us
+from fraudline.data.importers.source import Column
 from fraudline.data.schema import CHANNELS
 
-_PICKLES = {".pkl", ".pickle", ".joblib"}
 _UNITS_US = {"s": SECOND_US, "ms": 1000, "us": 1}
+EARLIEST, LATEST = date(2000, 1, 1), date(2100, 1, 1)
+"""Times are in [EARLIEST, LATEST), as in the stream; others are seconds taken for milliseconds, or the like."""
+LARGEST_AMOUNT_MINOR = 1_000_000_000_000
+"""Above it a value is a mistake, as in the stream."""
 _TRUE = ("1", "true", "t", "yes", "y", "1.0")
 _FALSE = ("0", "false", "f", "no", "n", "0.0")
-
-
-class Column(NamedTuple):
-    """One column of a source file."""
-
-    file: Path
-    name: str
-    values: pa.ChunkedArray
-    rows: npt.NDArray[np.int64] | None = None
-    """Indexes in the file, when ``values`` are a part of it."""
-
-    def only(self, rows: npt.NDArray[np.int64]) -> "Column":
-        """The part of the column at these indexes."""
-        return self._replace(values=self.values.take(pa.array(rows)), rows=rows)
-
-    def error(self, row: int, expected: str) -> SchemaError:
-        """The error for the value at index ``row`` (from 0)."""
-        found = self.values[row].as_py()
-        shown = "nothing" if found is None else repr(found)
-        row = row if self.rows is None else int(self.rows[row])
-        return SchemaError(
-            f"{self.file}: row {row + 1}, column {self.name}: found {shown}, expected {expected}.",
-            "Correct the row; the data folder was not changed.",
-        )
-
-
-def read_source(file: Path) -> pa.Table:
-    """All columns of a CSV (as strings, empty is null) or parquet file.
-
-    Raises:
-        SchemaError: it is a pickle, or not readable; a CSV row with another number of fields is named.
-    """
-    if file.suffix.lower() in _PICKLES:
-        raise SchemaError(
-            f"{file} is a pickle, which can run code when it is opened.",
-            "Convert it where you trust it: pandas.read_pickle(file).to_parquet(...).",
-        )
-    try:
-        if file.suffix.lower() in (".parquet", ".pq"):
-            return pq.read_table(file, partitioning=None)
-        return _read_csv(file)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise SchemaError(f"{file} cannot be read: {error}.", "Give a CSV or a parquet file.") from error
-
-
-def _read_csv(file: Path) -> pa.Table:
-    wrong: list[Any] = []
-
-    def note(row: Any) -> str:
-        wrong.append(row)
-        return "skip"
-
-    lenient = pa_csv.ParseOptions(invalid_row_handler=lambda _: "skip")
-    with pa_csv.open_csv(file, pa_csv.ReadOptions(use_threads=False), lenient) as head:
-        names = head.schema.names
-    table = pa_csv.read_csv(
-        file,
-        read_options=pa_csv.ReadOptions(use_threads=False),
-        parse_options=pa_csv.ParseOptions(invalid_row_handler=note),
-        convert_options=pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
-        ),
-    )
-    if wrong:
-        first = wrong[0]
-        raise SchemaError(
-            f"{file}: row {first.number - 1}: found {first.actual_columns} fields, expected {first.expected_columns}.",
-            "Correct the row; the data folder was not changed.",
-        )
-    return table
-
-
-def column(file: Path, table: pa.Table, name: str) -> Column:
-    """A column by name.
-
-    Raises:
-        SchemaError: there is none, or the file has no row.
-    """
-    if name not in table.column_names:
-        raise SchemaError(
-            f"{file} has no column {name}; it has {', '.join(table.column_names)}.", "Give a file that has it."
-        )
-    if table.num_rows == 0:
-        raise SchemaError(f"{file} has no row.", "Give a file with transactions.")
-    return Column(file, name, table[name])
 
 
 def whole_numbers(source: Column) -> npt.NDArray[np.int64]:
@@ -127,6 +39,35 @@ def decimals(source: Column) -> npt.NDArray[np.float64]:
     numbers: npt.NDArray[np.float64] = _converted(source, lambda values: values.cast(pa.float64()), "a number")
     _refuse(source, ~np.isfinite(numbers), "a finite number")
     return numbers
+
+
+def amounts(source: Column, places: int | None = None) -> npt.NDArray[np.int64]:
+    """Amounts (n,) int64 in minor units: ``places`` are the decimal digits of the currency, None for whole minor units.
+
+    Raises:
+        SchemaError: one is negative or above :data:`LARGEST_AMOUNT_MINOR`.
+    """
+    if places is None:
+        minor: npt.NDArray[Any] = whole_numbers(source)
+    else:
+        with np.errstate(over="ignore"):
+            minor = np.round(decimals(source) * 10**places)
+    _refuse(source, minor < 0, "an amount that is not negative")
+    _refuse(source, minor > LARGEST_AMOUNT_MINOR, f"an amount up to {LARGEST_AMOUNT_MINOR:,} minor units")
+    return minor.astype(np.int64)
+
+
+def since(source: Column, values: npt.NDArray[Any], unit_us: int = 1, origin_us: int = 0) -> npt.NDArray[np.int64]:
+    """Microseconds since the epoch (n,), int64, of numbers that count ``unit_us`` from ``origin_us``.
+
+    Raises:
+        SchemaError: one is outside [:data:`EARLIEST`, :data:`LATEST`).
+    """
+    with np.errstate(over="ignore"):
+        moments = origin_us + np.round(values.astype(np.float64) * unit_us)  # whole numbers below 2**53: exact
+    inside = (moments >= day_us(EARLIEST)) & (moments < day_us(LATEST))
+    _refuse(source, ~inside, f"a time from {EARLIEST.year} to {LATEST.year}")
+    return moments.astype(np.int64)
 
 
 def optional_decimals(source: Column, low: float, high: float) -> pa.Array:
@@ -189,14 +130,21 @@ def times(source: Column, *, pattern: str = "", unit: str = "", zone: str = "UTC
         pattern: strptime pattern of texts; ISO 8601 when empty.
         unit: ``s``, ``ms`` or ``us`` since the epoch, for numbers.
         zone: IANA zone of times that carry no offset.
+
+    Raises:
+        SchemaError: a value is no time, or outside [:data:`EARLIEST`, :data:`LATEST`).
     """
     if unit:
-        return np.round(decimals(source) * _UNITS_US[unit]).astype(np.int64)
+        return since(source, decimals(source), _UNITS_US[unit])
     if pa.types.is_timestamp(source.values.type):
-        stamps = source.values if source.values.type.tz else _in_zone(source.values, zone)
-        return _converted(source, lambda _: stamps.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()), "a time")
+
+        def convert(values: pa.ChunkedArray) -> pa.ChunkedArray:
+            stamps = values if values.type.tz else _in_zone(values, zone)
+            return stamps.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+
+        return since(source, _converted(source, convert, "a time in whole microseconds"))
     texts = strings(source, expected="a time")
-    return _parse_times(source, texts, pattern, ZoneInfo(zone))
+    return since(source, _parse_times(source, texts, pattern, ZoneInfo(zone)))
 
 
 def _in_zone(values: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:

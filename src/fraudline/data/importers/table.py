@@ -20,17 +20,18 @@ nullable columns are null. ``format`` is strptime's, ``unit`` of a time is s, ms
 
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import available_timezones
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fraudline.core.clock import DAY_US
 from fraudline.core.settings import Settings
 from fraudline.data.importers import reading
-from fraudline.data.importers.reading import Column
 from fraudline.data.importers.rows import UNKNOWN_CATEGORY, build_labels, build_transactions
+from fraudline.data.importers.source import Column, column, read_source
 from fraudline.data.store import write_dataset
 
 _CURRENCY = ("[A-Z]{3}", "an ISO 4217 code like EUR")
@@ -66,6 +67,14 @@ class Time(Origin):
     unit: Literal["", "s", "ms", "us"] = ""
     zone: str = "UTC"
 
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            message = "give an IANA zone like Europe/Berlin"
+            raise ValueError(message)
+        return zone
+
 
 class Columns(Settings):
     """The origin of each column of the transaction schema."""
@@ -90,7 +99,7 @@ class LabelColumns(Settings):
 
     is_fraud: Origin
     label_time: Time | None = None
-    delay_days: float = Field(default=7.0, ge=0)
+    delay_days: float = Field(default=7.0, ge=0, le=3650)
     fraud_kind: Origin | None = None
 
 
@@ -118,7 +127,7 @@ def import_table(source: Path, folder: Path, *, mapping: Path) -> dict[str, Any]
         SchemaError: a column or value of the file is wrong; the folder stays as it was.
     """
     chosen = Mapping.load(mapping)
-    table = reading.read_source(source)
+    table = read_source(source)
     give = _Giver(source, table)
     origin = chosen.columns
     ids, event_time = _identifiers(give, origin.transaction_id), _times(give, origin.event_time)
@@ -146,7 +155,7 @@ class _Giver:
 
     def __call__(self, origin: Origin) -> Column:
         if origin.column:
-            found = reading.column(self.source, self.table, origin.column)
+            found = column(self.source, self.table, origin.column)
         else:
             value = pa.array([origin.constant]).take(pa.array(np.zeros(self.table.num_rows, dtype=np.int64)))
             found = Column(self.source, "(constant)", pa.chunked_array([value]))
@@ -167,13 +176,7 @@ def _times(give: _Giver, origin: Time) -> npt.NDArray[np.int64]:
 
 
 def _amounts(give: _Giver, origin: Amount) -> npt.NDArray[np.int64]:
-    given = give(origin)
-    if origin.unit == "minor":
-        amount = reading.whole_numbers(given)
-    else:
-        amount = np.round(reading.decimals(given) * 10**origin.decimals).astype(np.int64)
-    reading.refuse(given, amount < 0, "an amount that is not negative")
-    return amount
+    return reading.amounts(give(origin), places=origin.decimals if origin.unit == "major" else None)
 
 
 def _categories(give: _Giver, origin: Origin | None) -> npt.NDArray[np.int16]:

@@ -59,6 +59,13 @@ def test_the_compact_form_gives_the_same_rows(tmp_path: Path) -> None:
     assert read_labels(tmp_path / "one").equals(read_labels(tmp_path / "two"))
 
 
+def test_seconds_beyond_this_century_are_named_and_not_wrapped(tmp_path: Path) -> None:
+    far = ROWS.replace("TX_DATETIME", "WRITTEN").replace(",130,", ",9000000000000000,")
+
+    with pytest.raises(SchemaError, match="row 2, column TX_TIME_SECONDS: .*expected a time from 2000 to 2100"):
+        import_handbook(csv_of(tmp_path, far), tmp_path / "data")
+
+
 def test_the_labels_delay_is_a_parameter(tmp_path: Path) -> None:
     import_handbook(csv_of(tmp_path), tmp_path / "data", label_delay_days=0.5)
 
@@ -77,6 +84,13 @@ def test_the_labels_delay_is_a_parameter(tmp_path: Path) -> None:
         ("2018-04-01 00:02:10", "yesterday", "row 2, column TX_DATETIME: found 'yesterday', expected a time"),
         ("476,0,1,1", "476,0,1,9", "row 3, column TX_FRAUD_SCENARIO: found '9', expected a scenario from 0 to 3"),
         ("1,1,2018", "1,0,2018", "row 2, column TRANSACTION_ID: found '0', expected a value that no earlier row has"),
+        (
+            "2018-04-01 00:02:10",
+            "0001-01-01",
+            "row 2, column TX_DATETIME: found '0001-01-01', expected a time from 2000",
+        ),
+        ("81.51", "1e300", "row 2, column TX_AMOUNT: found '1e300', expected an amount up to"),
+        ("TX_TIME_DAYS", "TERMINAL_ID", "more than one column TERMINAL_ID"),
         ("130,0,0,0", "130,0,0", "row 2: found 9 fields, expected 10"),
         ("TERMINAL_ID", "SHOP", "no column TERMINAL_ID"),
     ],

@@ -117,6 +117,10 @@ def test_typed_parquet_needs_no_format(tmp_path: Path) -> None:
         ("5816", "58160", "row 2, column mcc: found '58160', expected a category code"),
         ("yes", "perhaps", "row 2, column bad: found 'perhaps', expected true or false"),
         ("1767787200", "soon", "row 2, column reported: found 'soon', expected a number"),
+        ("1767787200", "1767787200000", "row 2, column reported: found '1767787200000', expected a time from 2000"),
+        ("31.12.2025", "31.12.1925", "row 1, column when: found '31.12.1925 23:30:00', expected a time from 2000"),
+        ("12.34", "1e300", "row 1, column price: found '1e300', expected an amount up to 1,000,000,000,000 minor"),
+        ("mcc,land", "pan,land", "more than one column pan"),
     ],
 )
 def test_a_bad_value_is_named_by_row_and_column(found: str, replacement: str, message: str, tmp_path: Path) -> None:
@@ -132,6 +136,7 @@ def test_a_bad_value_is_named_by_row_and_column(found: str, replacement: str, me
     [
         ({**COLUMNS, "card_id": {"column": "pan", "constant": "x"}}, "either column or constant"),
         ({**COLUMNS, "colour": {"column": "pan"}}, "columns.colour"),
+        ({**COLUMNS, "event_time": {"column": "when", "zone": "Europe/Berln"}}, "columns.event_time.zone"),
         ({k: v for k, v in COLUMNS.items() if k != "card_id"}, "columns.card_id"),
     ],
 )
@@ -143,3 +148,21 @@ def test_a_wrong_mapping_is_a_usage_error_that_names_the_field(columns: dict, me
 def test_a_column_that_the_file_lacks_is_named_with_those_it_has(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match="no column iban; it has id, when"):
         bring(tmp_path, columns={**COLUMNS, "card_id": {"column": "iban"}})
+
+
+def test_a_timestamp_finer_than_microseconds_is_named_by_its_own_row(tmp_path: Path) -> None:
+    fine = pa.array([1_767_571_200_000_000_000, 1_767_571_200_000_000_001], pa.timestamp("ns"))
+    table = pa.table({"when": fine, "text": ["x", "y"], "cents": [1, 2]})
+    pq.write_table(table, tmp_path / "bank.parquet")
+    text = {"column": "text"}
+    columns = {
+        "event_time": {"column": "when"},
+        "card_id": text,
+        "merchant_id": text,
+        "amount_minor": {"column": "cents"},
+    }
+    columns |= {"currency": {"constant": "EUR"}, "channel": {"constant": "atm"}}
+    (tmp_path / "m.yaml").write_text(yaml.safe_dump({"columns": columns}))
+
+    with pytest.raises(SchemaError, match="row 2, column when: .*expected a time in whole microseconds"):
+        import_table(tmp_path / "bank.parquet", tmp_path / "data", mapping=tmp_path / "m.yaml")

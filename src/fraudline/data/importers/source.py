@@ -1,0 +1,106 @@
+"""A foreign file and its columns by name; an error names the file, the row and the column.
+
+Rows are counted from 1, without a CSV's header.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from fraudline.core.errors import SchemaError
+
+_PICKLES = {".pkl", ".pickle", ".joblib"}
+
+
+class Column(NamedTuple):
+    """One column of a source file."""
+
+    file: Path
+    name: str
+    values: pa.ChunkedArray
+    rows: npt.NDArray[np.int64] | None = None
+    """Indexes in the file, when ``values`` are a part of it."""
+
+    def only(self, rows: npt.NDArray[np.int64]) -> "Column":
+        """The part of the column at these indexes."""
+        return self._replace(values=self.values.take(pa.array(rows)), rows=rows)
+
+    def error(self, row: int, expected: str) -> SchemaError:
+        """The error for the value at index ``row`` (from 0)."""
+        found = self.values[row].as_py()
+        shown = "nothing" if found is None else repr(found)
+        row = row if self.rows is None else int(self.rows[row])
+        return SchemaError(
+            f"{self.file}: row {row + 1}, column {self.name}: found {shown}, expected {expected}.",
+            "Correct the row; the data folder was not changed.",
+        )
+
+
+def read_source(file: Path) -> pa.Table:
+    """All columns of a CSV (as strings, empty is null) or parquet file.
+
+    Raises:
+        SchemaError: it is a pickle, not readable, or names a column twice; a CSV row with another number of fields is
+            named.
+    """
+    if file.suffix.lower() in _PICKLES:
+        raise SchemaError(
+            f"{file} is a pickle, which can run code when it is opened.",
+            "Convert it where you trust it: pandas.read_pickle(file).to_parquet(...).",
+        )
+    try:
+        parquet = file.suffix.lower() in (".parquet", ".pq")
+        table = pq.read_table(file, partitioning=None) if parquet else _read_csv(file)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise SchemaError(f"{file} cannot be read: {error}.", "Give a CSV or a parquet file.") from error
+    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+    if twice:
+        raise SchemaError(f"{file} has more than one column {twice[0]}.", "Rename or remove one of them.")
+    return table
+
+
+def _read_csv(file: Path) -> pa.Table:
+    wrong: list[Any] = []
+
+    def note(row: Any) -> str:
+        wrong.append(row)
+        return "skip"
+
+    lenient = pa_csv.ParseOptions(invalid_row_handler=lambda _: "skip")
+    with pa_csv.open_csv(file, pa_csv.ReadOptions(use_threads=False), lenient) as head:
+        names = head.schema.names
+    table = pa_csv.read_csv(
+        file,
+        read_options=pa_csv.ReadOptions(use_threads=False),
+        parse_options=pa_csv.ParseOptions(invalid_row_handler=note),
+        convert_options=pa_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+        ),
+    )
+    if wrong:
+        first = wrong[0]
+        raise SchemaError(
+            f"{file}: row {first.number - 1}: found {first.actual_columns} fields, expected {first.expected_columns}.",
+            "Correct the row; the data folder was not changed.",
+        )
+    return table
+
+
+def column(file: Path, table: pa.Table, name: str) -> Column:
+    """A column by name.
+
+    Raises:
+        SchemaError: there is none, or the file has no row.
+    """
+    if name not in table.column_names:
+        raise SchemaError(
+            f"{file} has no column {name}; it has {', '.join(table.column_names)}.", "Give a file that has it."
+        )
+    if table.num_rows == 0:
+        raise SchemaError(f"{file} has no row.", "Give a file with transactions.")
+    return Column(file, name, table[name])
