@@ -128,7 +128,8 @@ def _rows(
     else:
         engine = FeatureEngine(spec, tables)
         if history is not None:
-            engine.advance(columns_from_table(_past(history, transactions)))
+            own = transactions["transaction_id"] if "transaction_id" in present else pa.chunked_array([], pa.string())
+            engine.advance(columns_from_table(_past(history, own.combine_chunks())))
         features = engine.advance(columns_from_table(transactions))
     return transactions["transaction_id"].combine_chunks(), features
 
@@ -211,13 +212,10 @@ def _categories(given: Column) -> NDArray[np.int16]:
     return code.astype(np.int16)
 
 
-def _past(history: Path, transactions: pa.Table) -> pa.Table:
-    """The history, up to the first row that the file has too: a day of a data set comes after the days before it."""
-    past = read_transactions(history) if history.is_dir() else transaction_rows(history, READ(history))
-    if "transaction_id" not in past.column_names:
-        return past
-    shared = pc.is_in(past["transaction_id"], value_set=transactions["transaction_id"].combine_chunks())
-    first = pc.index(shared, True).as_py()
+def _past(history: Path, own: pa.Array) -> pa.Table:
+    """The history, up to the first row that is the file's own: a day of a data set comes after the days before it."""
+    past = read_transactions(history) if history.is_dir() else transaction_rows(history, read_source(history))
+    first = pc.index(pc.is_in(past["transaction_id"], value_set=own), True).as_py()
     if first < 0:
         return past
     log.info("score.history_cut", history=str(history), rows=first, left_out=past.num_rows - first)

@@ -137,6 +137,28 @@ def test_rows_after_a_history_get_the_decisions_of_the_stream(setting: Setting, 
     assert set(found["decision"].to_pylist()) >= {"allow", "review"}
 
 
+def test_a_history_that_holds_the_rows_too_ends_before_them(setting: Setting, tmp_path: Path) -> None:
+    file = write(setting.rows, tmp_path / "rows.parquet")
+    whole = write(pa.concat_tables([setting.past, setting.rows]), tmp_path / "whole.parquet")
+    after, among = (
+        run(file, setting, tmp_path / f"{history.stem}.out.parquet", history=history, profiles=setting.profiles)
+        for history in (setting.history, whole)
+    )
+    assert among.equals(after)
+
+
+def test_rows_without_ids_take_the_whole_history(setting: Setting, tmp_path: Path) -> None:
+    file, past = (
+        write(table.drop_columns(["transaction_id"]), tmp_path / f"{name}.parquet")
+        for name, table in (("rows", setting.rows), ("past", setting.past))
+    )
+    whole, anonymous = (
+        run(file, setting, tmp_path / f"{history.stem}.out.parquet", history=history)
+        for history in (setting.history, past)
+    )
+    assert anonymous.equals(whole)
+
+
 def test_rows_after_a_checkpoint_get_the_decisions_of_the_stream(setting: Setting, tmp_path: Path) -> None:
     stream = Stream(setting, tmp_path / "checkpoints")
     stream.take(setting.past, 1000)
