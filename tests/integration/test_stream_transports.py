@@ -105,6 +105,27 @@ def test_outputs_and_offsets_are_committed_together(params: StreamParams, join: 
     assert [record.value for record in take(join(), 1)] == [b"99"]
 
 
+def test_a_rehearsal_commits_where_the_group_stands_and_moves_nothing(params: StreamParams, join: OPEN) -> None:
+    transport = join()
+    deadline = time.monotonic() + 30
+    while len(transport.assignment()) < 2:
+        assert time.monotonic() < deadline
+        assert transport.poll(10, 0.1) == []
+    transport.rehearse()
+    send(params, 30)
+    records = take(transport, 30)
+    transport.transact([], offsets_after(records))
+    transport.close()
+    send(params, 10, first=30)
+    again = join()
+    while len(again.assignment()) < 2 and not (early := again.poll(10, 0.1)):
+        assert time.monotonic() < deadline
+    assert sorted(int(r.value) for r in early + take(again, 10 - len(early))) == list(range(30, 40))
+    again.rehearse()  # nothing of the second part is committed: a successor reads it again
+    again.close()
+    assert sorted(int(r.value) for r in take(join(), 10)) == list(range(30, 40))
+
+
 def test_what_is_not_committed_is_read_again_after_a_recovery(params: StreamParams, join: OPEN) -> None:
     send(params, 50)
     transport = join()

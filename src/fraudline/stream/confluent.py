@@ -60,6 +60,14 @@ class ConfluentTransport:
             self._membership = self._consumer.consumer_group_metadata()
         return records
 
+    def rehearse(self) -> None:
+        """See the protocol."""
+        with _translated():
+            self._membership = self._consumer.consumer_group_metadata()
+            offsets = self._committed()
+        if offsets:
+            self.transact((), offsets)
+
     def transact(self, outputs: Sequence[Output], offsets: Mapping[int, int]) -> None:
         """See the protocol. Steps: begin, append, offsets, commit; any failure leaves the rest to ``recover``."""
         with _translated():
@@ -76,11 +84,8 @@ class ConfluentTransport:
             self._producer.purge()
             self._producer = self._open_producer()
             self._epoch += 1
-            if not self._assigned:
-                return
-            places = [TopicPartition(self._topic, partition) for partition in self._assigned]
-            for place in self._consumer.committed(places, self._connection.timeout_s):
-                self._seek(place.partition, place.offset if place.offset >= 0 else self.beginning(place.partition))
+            for partition, offset in self._committed().items():
+                self._seek(partition, offset)
 
     def read(self, partition: int, start: int, end: int) -> Iterator[list[Record]]:
         """See the protocol."""
@@ -136,12 +141,15 @@ class ConfluentTransport:
         self._assigned = frozenset()
 
     def _rewind(self, records: Sequence[Record]) -> None:
-        first: dict[int, int] = {}
-        for record in records:
-            first.setdefault(record.partition, record.offset)
+        first = {record.partition: record.offset for record in reversed(records)}
         for partition, offset in first.items():
             if partition in self._assigned:
                 self._seek(partition, offset)
+
+    def _committed(self) -> dict[int, int]:
+        places = [TopicPartition(self._topic, partition) for partition in self._assigned]
+        found = self._consumer.committed(places, self._connection.timeout_s) if places else []
+        return {p.partition: p.offset if p.offset >= 0 else self.beginning(p.partition) for p in found}
 
     def _seek(self, partition: int, offset: int) -> None:
         # A partition just assigned refuses a seek until its fetcher has started.

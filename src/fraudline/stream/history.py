@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fraudline.core.errors import UsageError
 from fraudline.core.log import get_logger
 from fraudline.data.store import read_transactions
 from fraudline.features.columns import columns_from_table
@@ -57,8 +58,12 @@ class History:
 
         Raises:
             DataError: the data set cannot be read.
+            UsageError: the topic has more partitions than the history was divided by.
         """
         self.take()
+        if partition >= self._partitions:
+            problem = f"The topic has a partition {partition}, but the settings say {self._partitions} partitions."
+            raise UsageError(problem, "Set stream.topics.partitions to what the topic has.")
         engine = FeatureEngine(self._spec, self._profiles)
         engine.restore(self._snapshots[partition])
         return engine

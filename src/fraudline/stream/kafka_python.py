@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -70,11 +70,18 @@ class KafkaPythonTransport:
             if not fetched:
                 return []
             if before != after:
-                for partition, records in fetched.items():
-                    self._seek(partition, records[0].offset)
+                self._rewind(fetched)
                 return []
             self._membership = after[0]
         return [_record(record) for records in fetched.values() for record in records]
+
+    def rehearse(self) -> None:
+        """See the protocol."""
+        with _translated():
+            self._membership = self._consumer.group_metadata()  # before the positions: a rebalance makes it outdated
+            offsets = {place.partition: self._committed(place) for place in self._consumer.assignment()}
+        if offsets:
+            self.transact((), offsets)
 
     def transact(self, outputs: Sequence[Output], offsets: Mapping[int, int]) -> None:
         """See the protocol. Steps: begin, append, offsets, commit; any failure leaves the rest to ``recover``."""
@@ -97,9 +104,7 @@ class KafkaPythonTransport:
             self._close_producer()
             self._producer = self._open_producer()
             self._recoveries += 1
-            for partition in self._consumer.assignment():
-                committed = self._consumer.committed(partition, timeout_ms=_CLOSE_MS)
-                self._seek(partition, self.beginning(partition.partition) if committed is None else committed)
+            self._rewind(self._consumer.assignment())
 
     def read(self, partition: int, start: int, end: int) -> Iterator[list[Record]]:
         """See the protocol."""
@@ -153,9 +158,15 @@ class KafkaPythonTransport:
         state = self._consumer._subscription.assignment.get(partition)  # noqa: SLF001
         return None if state is None or state.position is None else int(state.position.offset)
 
-    def _seek(self, partition: Any, offset: int) -> None:
-        with contextlib.suppress(ValueError):  # no longer assigned: the next owner begins at the committed offset
-            self._consumer.seek(partition, offset)
+    def _committed(self, partition: Any) -> int:
+        committed = self._consumer.committed(partition, timeout_ms=_CLOSE_MS)
+        return self.beginning(partition.partition) if committed is None else int(committed)
+
+    def _rewind(self, partitions: Iterable[Any]) -> None:
+        for partition in partitions:
+            offset = self._committed(partition)
+            with contextlib.suppress(ValueError):  # no longer assigned: the next owner begins at the committed offset
+                self._consumer.seek(partition, offset)
 
     def _open_producer(self) -> Any:
         producer = KafkaProducer(

@@ -68,6 +68,3 @@ class StreamParams(Settings):
     recoveries: int = Field(default=8, ge=0)
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=0, ge=0, le=65535)
-
-
-StreamSettings = StreamParams

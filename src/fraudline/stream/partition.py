@@ -111,7 +111,7 @@ class PartitionState:
         offset, digest = self._last
         if offset >= 0 and not digest:
             self._last = (offset, record_digest(offset, self._last_value))
-        self.saved_at_us = now_us()
+        written_at = now_us()
         self._store.save(
             Checkpoint(
                 partition=self.partition,
@@ -120,29 +120,37 @@ class PartitionState:
                 last_digest=self._last[1],
                 spec_version=self._engine.spec.version,
                 profile_version=self._engine.profile_version,
-                written_at=self.saved_at_us,
+                written_at=written_at,
                 state=self._engine.snapshot(),
             )
         )
+        self.saved_at_us = written_at
 
     def _restore(self, limit: int) -> None:
-        self._engine, self.next_offset, self._last = self._engines(), 0, (-1, "")
-        if self._store is None:
-            return
+        # No state until all of it is there: a log that cannot be read now must not make the checkpoint forgotten.
+        self._engine, self.next_offset, self._last = None, 0, (-1, "")
+        engine = self._engines()
+        checkpoint = self._load(engine, limit)
+        if checkpoint is not None:
+            self.next_offset = checkpoint.next_offset
+            self.saved_at_us = checkpoint.written_at
+            self._last = (checkpoint.last_offset, checkpoint.last_digest)
+        self._engine = engine
+
+    def _load(self, engine: FeatureEngine, limit: int) -> Checkpoint | None:
+        """Put the checkpoint's state into ``engine``; None, and the engine as it was, where none fits."""
         try:
-            checkpoint = self._store.load(self.partition)
+            checkpoint = self._store.load(self.partition) if self._store is not None else None
             if checkpoint is None:
-                return
+                return None
             self._check(checkpoint, limit)
-            self._engine.restore(checkpoint.state)
+            engine.restore(checkpoint.state)
         except StateError as error:
             log.warning("checkpoint.refused", partition=self.partition, problem=error.problem)
-            return
-        self.next_offset = checkpoint.next_offset
-        self._last = (checkpoint.last_offset, checkpoint.last_digest)
-        log.info(
-            "checkpoint.loaded", partition=self.partition, next_offset=self.next_offset, behind=limit - self.next_offset
-        )
+            return None
+        behind = limit - checkpoint.next_offset
+        log.info("checkpoint.loaded", partition=self.partition, next_offset=checkpoint.next_offset, behind=behind)
+        return checkpoint
 
     def _check(self, checkpoint: Checkpoint, limit: int) -> None:
         if checkpoint.next_offset > limit:

@@ -124,7 +124,7 @@ class EndpointScoring:
                 problem = f"{type(error).__name__}: {error}"
                 continue
             if answer.status_code == 200:
-                return _scored(*v2.response(answer.headers, answer.content), len(features))
+                return _scored(*v2.response(answer.headers, answer.content), features.shape)
             problem = f"status {answer.status_code}: {answer.text[:200]}"
             if 400 <= answer.status_code < 500 and answer.status_code not in (408, 425, 429):
                 raise UsageError(
@@ -139,7 +139,7 @@ def open_scoring(params: StreamParams, artifact: Artifact) -> Scoring:
     return EndpointScoring(params) if params.endpoint else InProcessScoring(artifact)
 
 
-def _scored(head: dict[str, Any], tensors: dict[str, NDArray[Any]], n: int) -> Scored:
+def _scored(head: dict[str, Any], tensors: dict[str, NDArray[Any]], shape: tuple[int, ...]) -> Scored:
     try:
         parameters = head["parameters"]
         review, block = float(parameters["review"]), float(parameters["block"])
@@ -153,8 +153,14 @@ def _scored(head: dict[str, Any], tensors: dict[str, NDArray[Any]], n: int) -> S
     except (KeyError, TypeError, ValueError) as error:
         problem = f"The endpoint's answer is incomplete: {type(error).__name__}: {error}."
         raise UsageError(problem, "Serve a fraudline model there.") from error
-    if not len(score) == len(decision) == len(contributions) == len(expected) == n:
-        raise UsageError(f"The endpoint answered {len(score)} rows of {n}.", "Serve a fraudline model there.")
+    n = shape[0]
+    if score.shape != (n,) or len(decision) != n or contributions.shape != shape or expected.shape != shape:
+        problem = (
+            f"The endpoint's answer has the shapes {score.shape} and {contributions.shape}, not ({n},) and {shape}."
+        )
+        raise UsageError(problem, "Serve a fraudline model of the same feature spec there.")
+    if not all(np.isfinite(values).all() for values in (score, contributions, expected)):
+        raise UsageError("The endpoint's answer holds numbers that are not finite.", "Serve another model there.")
     return Scored(score, contributions, expected, decision, threshold, [version] * n, [thresholds.version] * n)
 
 

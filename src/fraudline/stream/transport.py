@@ -94,6 +94,17 @@ class Transport(Protocol):
         """
         ...
 
+    def rehearse(self) -> None:
+        """Commit the committed offsets again, so that the first batch does not wait for what a first transaction needs.
+
+        Call it before the first :meth:`poll` that gives records.
+
+        Raises:
+            UnavailableError: as :meth:`transact`.
+            FencedError: as :meth:`transact`.
+        """
+        ...
+
     def transact(self, outputs: Sequence[Output], offsets: Mapping[int, int]) -> None:
         """Append ``outputs`` and commit ``offsets`` (partition to next offset) in one transaction.
 

@@ -56,7 +56,7 @@ def response(headers: Any, body: bytes) -> tuple[dict[str, Any], dict[str, NDArr
                 flat = _tensor(body[at : at + length], output["datatype"])
                 at += length
             tensors[output["name"]] = flat.reshape(output["shape"])
-    except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
+    except (msgspec.MsgspecError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise UnavailableError(f"The endpoint's answer is not V2: {type(error).__name__}: {error}.", _ACTION) from error
     return head, tensors
 

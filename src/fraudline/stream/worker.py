@@ -131,19 +131,21 @@ class Worker:
         on_ready: Callable[[], None] | None = None,
     ) -> int:
         """See :func:`run_worker`."""
-        total = 0
+        total, ready = 0, False
         log.info("worker.started", worker_id=self._params.worker_id, model_version=self._artifact.version)
         while not stop.is_set():
             try:
                 report = self._step()
+                joined = not ready and self._join(report)
             except FencedError:
                 raise
             except UnavailableError as error:
                 self._recover(error, stop)
                 continue
-            if on_ready is not None and self._transport.assignment():
-                on_ready()
-                on_ready = None
+            if joined:
+                ready = True
+                if on_ready is not None:
+                    on_ready()
             if report is not None:
                 total += report.records
                 if on_batch is not None:
@@ -152,6 +154,14 @@ class Worker:
         self._save()
         log.info("worker.stopped", worker_id=self._params.worker_id, records=total)
         return total
+
+    def _join(self, report: BatchReport | None) -> bool:
+        """Whether the group has given this worker partitions; then the way of a transaction is warm."""
+        if not self._transport.assignment():
+            return False
+        if report is None:
+            self._transport.rehearse()
+        return True
 
     def _step(self) -> BatchReport | None:
         """One transaction: poll, align, advance, judge, commit."""

@@ -40,7 +40,7 @@ class FakeTransport:
         self.failures: list[FraudlineError] = []
         self.begins = 0
         self.epoch = 1
-        self.recoveries = 0
+        self.recoveries = self.rehearsals = 0
         self.closed = False
         self._positions = dict.fromkeys(logs, 0)
 
@@ -56,6 +56,9 @@ class FakeTransport:
                 self._positions[partition] = part[-1].offset + 1
                 found += part
         return found
+
+    def rehearse(self) -> None:
+        self.rehearsals += 1
 
     def transact(self, outputs: Sequence[Output], offsets: Mapping[int, int]) -> None:
         if self.failures:

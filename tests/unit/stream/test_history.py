@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 
+from fraudline.core.errors import UsageError
 from fraudline.data.store import read_transactions
 from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
@@ -25,6 +27,12 @@ def test_a_stream_that_begins_with_history_goes_on_as_one_batch_over_everything(
     for partition in range(PARTITIONS):
         found = history.engine(partition).advance(columns_from_table(later.filter(of_row == partition)))
         assert np.array_equal(found, expected[of_row == partition])
+
+
+def test_a_topic_with_more_partitions_than_the_settings_say_is_named(tmp_path):
+    history = History(small_dataset(tmp_path), load_spec(), None, PARTITIONS)
+    with pytest.raises(UsageError, match="partition 3, but the settings say 3"):
+        history.engine(3)
 
 
 def test_each_engine_begins_anew(tmp_path):

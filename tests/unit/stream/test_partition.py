@@ -1,9 +1,11 @@
+import shutil
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
+from fraudline.core.errors import UnavailableError
 from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.spec import load_spec
@@ -87,6 +89,52 @@ def test_bad_records_change_no_feature_before_or_during_a_replay() -> None:
     result = worker.advance(mixed[61:])
     assert len(result.bad) == 30
     assert result.features.tobytes() == ORACLE[31:].tobytes()
+
+
+def test_a_log_that_cannot_be_read_for_a_moment_does_not_make_the_checkpoint_forgotten(tmp_path: Path) -> None:
+    log = log_of(TRANSACTIONS)
+    transport = FakeTransport({0: log})
+    first = state(transport, tmp_path)
+    first.align(0)
+    first.advance(log[:25])
+    first.save()
+    transport.begins = 24  # without the checkpoint the past cannot be built again
+    second, read = state(transport, tmp_path), transport.read
+
+    def away(*_: object) -> None:
+        raise UnavailableError("the broker went away")
+
+    transport.read = away
+    with pytest.raises(UnavailableError):
+        second.align(40)
+    transport.read = read
+    second.align(40)
+    assert second.advance(log[40:]).features.tobytes() == ORACLE[40:].tobytes()
+
+
+def test_a_checkpoint_that_could_not_be_written_does_not_count_as_one(tmp_path: Path) -> None:
+    log = log_of(TRANSACTIONS)
+    transport = FakeTransport({0: log})
+    worker = state(transport, tmp_path)
+    worker.align(0)
+    worker.advance(log[:25])
+    worker.save()
+    saved = worker.saved_at_us
+    shutil.rmtree(tmp_path / "g")
+    (tmp_path / "g").write_text("a file where the folder was")
+    with pytest.raises(OSError, match="g"):
+        worker.save()
+    assert worker.saved_at_us == saved
+
+
+def test_a_loaded_checkpoint_has_the_age_of_its_writing(tmp_path: Path) -> None:
+    transport = FakeTransport({0: log_of(TRANSACTIONS)})
+    first = state(transport, tmp_path)
+    first.align(25)
+    first.save()
+    second = state(transport, tmp_path)
+    second.align(40)
+    assert second.saved_at_us == first.saved_at_us
 
 
 @pytest.mark.parametrize("kind", ["ahead", "damaged", "another log", "another spec"])

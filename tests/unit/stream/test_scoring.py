@@ -1,6 +1,7 @@
+import dataclasses
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -179,7 +180,30 @@ def test_an_answer_of_another_model_is_a_mistake_of_the_caller(
         scoring.score(features)
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"<html>", b'{"outputs": [{"name": "score"}]}'])
+@pytest.mark.parametrize(
+    ("name", "wrong", "problem"),
+    [
+        ("score", lambda values: values[:-1], "shapes"),
+        ("contributions", lambda values: values[:, :-1], "shapes"),
+        ("expected", lambda values: values[:, :-1], "shapes"),
+        ("score", lambda values: values * np.float32("inf"), "not finite"),
+    ],
+)
+def test_an_answer_that_does_not_fit_the_rows_is_refused(
+    artifact: Artifact, features: np.ndarray, name: str, wrong: Callable[[np.ndarray], np.ndarray], problem: str
+) -> None:
+    endpoint = Endpoint(artifact)
+    score = endpoint.scorer.score
+    endpoint.scorer.score = lambda rows: dataclasses.replace(
+        found := score(rows), **{name: wrong(getattr(found, name))}
+    )
+    with scoring_of(endpoint) as scoring, pytest.raises(UsageError, match=problem):
+        scoring.score(features[:5])
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"outputs": ["score"]}', b"", b"[]", b"{}", b"<html>", b'{"outputs": [{"name": "score"}]}']
+)
 def test_an_answer_that_is_not_v2_makes_the_batch_wait(body: bytes) -> None:
     with pytest.raises(UnavailableError, match="not V2"):
         v2.response({}, body)

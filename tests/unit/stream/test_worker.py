@@ -69,6 +69,33 @@ def test_each_transaction_gets_one_decision_with_the_batch_features(artifact: Ar
     assert (first.profile_version, first.spec_version, first.partition, first.offset) == ("p1", SPEC.version, 0, 0)
 
 
+def test_a_worker_is_ready_when_it_has_partitions_and_has_rehearsed_a_transaction(artifact: Artifact) -> None:
+    transport = FakeTransport({})
+    params = StreamParams(checkpoint_dir="")
+    worker = Worker(
+        params=params,
+        artifact=artifact,
+        engines=lambda _: FeatureEngine(SPEC),
+        judge=Judge(artifact, InProcessScoring(artifact), params, ""),
+        transport=transport,
+        metrics=StreamMetrics("fraud"),
+    )
+    stop, polls, ready = threading.Event(), [0], []
+
+    def poll(max_records: int, timeout_s: float) -> list[object]:
+        polls[0] += 1
+        if polls[0] == 3:
+            transport.logs = {0: []}
+        if polls[0] == 6:
+            stop.set()
+        return []
+
+    transport.poll, transport.lag = poll, lambda: 0
+    worker.run(stop, on_ready=lambda: ready.append((polls[0], transport.rehearsals)))
+    assert ready == [(3, 1)]
+    assert transport.rehearsals == 1
+
+
 def test_every_decision_other_than_allow_is_also_an_alert(artifact: Artifact) -> None:
     transport = FakeTransport({0: log_of(TRANSACTIONS)})
     run(artifact, transport, 60)
