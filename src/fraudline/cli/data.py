@@ -91,7 +91,8 @@ def creditcard_command(source: Path, folder: Path, as_json: bool) -> None:
 @import_group.command("table")
 @source_argument
 @folder_option
-@click.option("--mapping", required=True, type=click.Path(path_type=Path, exists=True), help="YAML: column by column.")
+@click.option("--mapping", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="YAML: column by column.")  # fmt: skip
 @json_option
 def table_command(source: Path, folder: Path, mapping: Path, as_json: bool) -> None:
     """Any CSV or parquet, with a YAML mapping of its columns."""

@@ -71,14 +71,14 @@ def submit_command(
 ) -> None:
     """Submit the compiled pipeline to a Kubeflow Pipelines server."""
     from fraudline.ops.pipeline import arguments_of, submit
-    from fraudline.steps.fetch import parse_dvc_file
+    from fraudline.steps.fetch import parse_dvc_file, read_dvc_file
 
     arguments = arguments_of(
         load_params(params_file),
         data_dvc=data_dvc,
         repo=repo,
         revision=revision,
-        md5=md5 or parse_dvc_file(Path(data_dvc).read_text(encoding="utf-8"), data_dvc).md5,
+        md5=md5 or parse_dvc_file(read_dvc_file(Path(data_dvc)), data_dvc).md5,
         store=store,
     )
     run = submit(host, compiled, arguments, experiment=experiment)

@@ -12,7 +12,7 @@ path = click.Path(path_type=Path, exists=True)
 
 
 @click.command()
-@click.argument("file", type=path)
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--model", required=True, type=path, help="Folder of the artifact.")
 @click.option("--history", type=path, help="What the cards did before: a data set folder or a file of transactions.")
 @click.option("--checkpoint", type=path, help="A worker's checkpoint folder, instead of --history.")

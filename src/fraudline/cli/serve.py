@@ -23,7 +23,12 @@ def newest_artifact() -> Path:
         uri: str = read_json(PACKAGE)["uri"]
     except FileNotFoundError as error:
         raise ArtifactError(f"There is no {PACKAGE}.", "Run `dvc repro` first, or name an artifact.") from error
-    return local_path(uri)
+    folder = local_path(uri)
+    if not folder.is_dir():
+        raise ArtifactError(
+            f"{PACKAGE} names {folder}, which is not there.", "Store it again: dvc repro --force --single-item package"
+        )
+    return folder
 
 
 @click.command()

@@ -16,6 +16,8 @@ from fraudline.cli.options import json_option, load_params, params_option
 from fraudline.cli.progress import epochs
 from fraudline.steps import STEPS
 
+_CONTINUED = " " * 8
+
 
 class StepGroup(click.Group):
     """One sub-command a step, in pipeline order, made when it is asked for."""
@@ -53,7 +55,9 @@ def command_of(name: str) -> click.Command:
     """Turn the signature of a step's function into a command: a keyword is a flag, ``params`` is ``--params``."""
     function = step_function(name)
     hints = get_type_hints(function)
-    options = [_option(p, hints[p.name]) for p in inspect.signature(function).parameters.values() if p.name != "params"]
+    summary, meanings = described(function)
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "params"]
+    options = [_option(p, hints[p.name], meanings.get(p.name, "")) for p in parameters]
 
     def run(params_file: Path, as_json: bool, **values: Any) -> None:
         console = Console(stderr=True, highlight=False)
@@ -64,19 +68,31 @@ def command_of(name: str) -> click.Command:
         else:
             _summary(console, name, result)
 
-    command = click.command(name, help=inspect.getdoc(function))(params_option(json_option(run)))
+    command = click.command(name, help=summary)(params_option(json_option(run)))
     command.params[:0] = options
     return command
 
 
-def _option(parameter: inspect.Parameter, hint: Any) -> click.Option:
+def described(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
+    """What a docstring in Google style says: the text before ``Args``, and the meaning of each argument."""
+    summary, _, rest = (inspect.getdoc(function) or "").replace("``", "").partition("\nArgs:\n")
+    meanings: dict[str, str] = {}
+    name = ""
+    for line in rest.split("\n\n")[0].splitlines():
+        if not line.startswith(_CONTINUED):
+            name, _, line = line.strip().partition(":")  # noqa: PLW2901 - what is left of the line
+        meanings[name] = f"{meanings.get(name, '')} {line.strip()}".strip()
+    return summary.strip(), meanings
+
+
+def _option(parameter: inspect.Parameter, hint: Any, meaning: str) -> click.Option:
     if isinstance(hint, types.UnionType):
         hint = next(a for a in get_args(hint) if a is not type(None))
     kind: Any = click.Path(path_type=Path) if hint is Path else hint
     names = [f"--{parameter.name.replace('_', '-')}", parameter.name]
     if parameter.default is inspect.Parameter.empty:
-        return click.Option(names, type=kind, required=True)
-    return click.Option(names, type=kind, default=parameter.default, show_default=True)
+        return click.Option(names, type=kind, required=True, help=meaning)
+    return click.Option(names, type=kind, default=parameter.default, show_default=True, help=meaning)
 
 
 def _summary(console: Console, name: str, result: dict[str, Any]) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 from fraudline.core import log as logs
 from fraudline.core.errors import FraudlineError
 from fraudline.core.files import read_json, write_json
+from fraudline.ops.pipeline import ERROR_FILE
 from fraudline.steps.params import Params
 
 INJECTED = {"tracking_uri": "MLFLOW_TRACKING_URI", "run_id": "MLFLOW_RUN_ID"}
 """Fields of ``registry`` that a launcher sets through the environment."""
 
-ERROR_FILE = "FRAUDLINE_ERROR_FILE"
 CURVE_POINTS = 200
 
 

@@ -81,7 +81,7 @@ def _fetch(
     origin: Mapping[str, str],
 ) -> dict[str, Any]:
     elsewhere = bool(revision or repo)
-    text = _read_elsewhere(data_dvc, repo, revision) if elsewhere else _read_here(data_dvc)
+    text = _read_elsewhere(data_dvc, repo, revision) if elsewhere else read_dvc_file(data_dvc)
     tracked = parse_dvc_file(text, str(data_dvc))
     if md5 and md5.removesuffix(".dir") != tracked.md5.removesuffix(".dir"):
         raise DataError(
@@ -164,7 +164,12 @@ def _difference(name: str, hashes: Mapping[str, str], listing: Mapping[str, str]
     return f"{name} differs" if name in listing else f"{name} is not tracked"
 
 
-def _read_here(data_dvc: Path) -> str:
+def read_dvc_file(data_dvc: Path) -> str:
+    """The text of a ``.dvc`` file of the workspace.
+
+    Raises:
+        UsageError: there is no such file.
+    """
     try:
         return data_dvc.read_text(encoding="utf-8")
     except OSError as error:

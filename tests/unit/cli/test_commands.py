@@ -65,6 +65,19 @@ def test_serve_says_what_to_do_when_nothing_is_packaged():
         invoke("serve")
 
 
+@pytest.mark.usefixtures("seen")
+def test_serve_says_what_to_do_when_the_packaged_artifact_is_gone(tmp_path):
+    write_json(tmp_path / serve_module.PACKAGE, {"uri": (tmp_path / "artifacts" / "abc").as_uri(), "digest": "abc"})
+    with pytest.raises(ArtifactError, match="--single-item package"):
+        invoke("serve")
+
+
+@pytest.mark.usefixtures("seen")
+def test_pipeline_submit_without_a_dvc_file_is_a_usage_error():
+    with pytest.raises(UsageError, match=r"data\.dvc cannot be read"):
+        invoke("pipeline", "submit", "--host", "http://kfp", "--repo", "r", "--revision", "abc")
+
+
 def test_stream_takes_options_over_the_parameter_file(monkeypatch, seen, tmp_path):
     monkeypatch.setattr(worker_module, "run_worker", lambda params, **rest: seen.update(params=params, **rest))
     (tmp_path / "p.yaml").write_text("stream: {group: from-file, max_batch: 7}\n")

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from fraudline.cli import step as module
 from fraudline.cli.main import cli
+from fraudline.cli.step import command_of, described
 from fraudline.steps import STEPS
 
 
@@ -33,6 +34,22 @@ def test_a_step_runs_with_the_paths_and_parameters_given(monkeypatch, tmp_path):
     )
     assert seen == {"evaluation": Path("e"), "model": None, "seed": 5}
     assert json.loads(result.stdout) == {"blessed": True, "margin": 0.25}
+
+
+@pytest.mark.parametrize("name", list(STEPS))
+def test_the_help_of_a_step_says_what_each_flag_means(name):
+    command = command_of(name)
+    assert command.help
+    assert "Args:" not in command.help
+    assert all(option.help for option in command.params)
+
+
+def test_a_meaning_of_two_lines_is_one_text():
+    from fraudline.steps.fetch import fetch
+
+    summary, meanings = described(fetch)
+    assert summary.endswith("every byte verified.")
+    assert list(meanings) == ["data_dvc", "dataset", "params", "repo", "revision", "md5"]
 
 
 def test_a_missing_path_is_a_usage_error():
