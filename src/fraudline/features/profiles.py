@@ -10,6 +10,7 @@ of variation of one card's amounts, and fraud rate. Days without a table use the
 first table, every merchant is unknown and the population is the specification's default.
 """
 
+import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fraudline.core.clock import DAY_US, EPOCH
-from fraudline.core.digest import digest_of, sha256_file
+from fraudline.core.digest import digest_of, sha256_bytes, sha256_file
 from fraudline.core.errors import DataError, SchemaError
 from fraudline.core.files import atomic_folder, write_json
 from fraudline.features.columns import hash64
@@ -97,18 +98,20 @@ class ProfileTable:
             since: days before it are left out, except the latest one, which is valid until the next.
 
         Raises:
-            DataError: there is no profile at ``source``, or a file cannot be read.
+            DataError: there is no profile at ``source``, a file cannot be read, or is not the one of ``profiles.json``
+                (a publication under way, or a damaged one).
             SchemaError: a file is no profile.
         """
         try:
             filesystem, root = _filesystem(source)
-            with filesystem.open_input_stream(f"{root}/profiles.json") as stream:
-                index = json.loads(stream.read())
+            index = json.loads(_bytes(filesystem, f"{root}/profiles.json"))
+            if index["version"] != digest_of(index["files"])[:12]:
+                raise ValueError("the version in profiles.json is not that of the files it lists")
             days = [date.fromisoformat(text) for text in index["days"]]
             if since is not None:
                 days = days[max(sum(day <= since for day in days) - 1, 0) :]
-            tables = {day: pq.read_table(f"{root}/{day}.parquet", filesystem=filesystem) for day in days}
-        except (OSError, ValueError, KeyError, pa.ArrowInvalid) as error:
+            tables = {day: _table(filesystem, root, day, index["files"]) for day in days}
+        except (OSError, ValueError, TypeError, KeyError, pa.ArrowInvalid) as error:
             raise DataError(
                 f"Merchant profiles at {source} cannot be read: {error}.", "Publish them with the step profiles."
             ) from error
@@ -147,9 +150,24 @@ def write_profiles(
             "spec": spec.version,
             "label_delay_days": label_delay_days,
             "days": [day.isoformat() for day in sorted(tables)],
+            "files": files,
         }
         write_json(temporary / "profiles.json", index)
     return index
+
+
+def _bytes(filesystem: Any, path: str) -> bytes:
+    with filesystem.open_input_stream(path) as stream:
+        content: bytes = stream.read()
+    return content
+
+
+def _table(filesystem: Any, root: str, day: date, files: Mapping[str, str]) -> pa.Table:
+    """One day's table, parsed after its digest is verified."""
+    content = _bytes(filesystem, f"{root}/{day}.parquet")
+    if sha256_bytes(content) != files[f"{day}.parquet"]:
+        raise ValueError(f"{day}.parquet is not the file that profiles.json describes")
+    return pq.read_table(io.BytesIO(content))
 
 
 def _checked(table: pa.Table, day: date) -> pa.Table:

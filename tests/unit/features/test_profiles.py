@@ -1,16 +1,17 @@
 """Merchant tables hold what was known at midnight: by hand, and nothing of the future."""
 
 import json
+import shutil
 from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraudline.core.errors import DataError, SchemaError
+from fraudline.core.files import read_json, write_json
 from fraudline.features.columns import columns_from_table, hash64
 from fraudline.features.profiles import VALUES, ProfileTable, build_profiles, write_profiles
 from fraudline.features.spec import load_spec
@@ -180,9 +181,23 @@ def test_profiles_load_from_a_uri_and_from_a_day_on(tmp_path):
 def test_a_missing_folder_and_a_file_that_is_no_profile_are_told(tmp_path):
     with pytest.raises(DataError, match="step profiles"):
         ProfileTable.load(tmp_path / "nowhere", SPEC)
-    folder = published(tmp_path)
-    pq.write_table(pa.table({"merchant_id": ["m"]}), folder / f"{day(5)}.parquet")
     with pytest.raises(SchemaError, match=str(day(5))):
+        ProfileTable.of({day(5): pa.table({"merchant_id": ["m"]})}, SPEC, "v")
+
+
+def test_a_file_of_another_publication_is_refused_before_it_is_parsed(tmp_path):
+    folder = published(tmp_path)
+    shutil.copy(folder / f"{day(4)}.parquet", folder / f"{day(5)}.parquet")
+    with pytest.raises(DataError, match=rf"{day(5)}\.parquet is not the file"):
+        ProfileTable.load(folder, SPEC)
+    assert len(ProfileTable.load(folder, SPEC, since=day(6)).days), "a file that is not read may be being replaced"
+
+
+def test_a_version_that_is_not_that_of_the_files_is_refused(tmp_path):
+    folder = published(tmp_path)
+    index = read_json(folder / "profiles.json")
+    write_json(folder / "profiles.json", index | {"version": "0" * 12})
+    with pytest.raises(DataError, match="not that of the files"):
         ProfileTable.load(folder, SPEC)
 
 
