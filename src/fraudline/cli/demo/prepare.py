@@ -10,12 +10,10 @@ import yaml
 from rich.console import Console
 
 from fraudline.cli.serve import newest_artifact
-from fraudline.core.errors import DataError, FraudlineError, GateFailed
+from fraudline.core.errors import FraudlineError
 from fraudline.core.files import write_text
 from fraudline.model.artifact import load_artifact
 from fraudline.steps.params import Params
-
-_STEP_ERRORS = {3: DataError, 4: GateFailed}
 
 
 def prepare(folder: Path, params: Params, console: Console, *, train: bool = True) -> tuple[Path, Path]:
@@ -89,12 +87,12 @@ def _run(*command: str) -> None:
     """Run one command of the environment, its output shown as it comes.
 
     Raises:
-        FraudlineError: it failed; dvc gives its own exit code, the step's message stands above.
+        FraudlineError: it failed; dvc has one exit code for all failures, the step's message and code stand above.
     """
     code = subprocess.run([sys.executable, "-m", *command], check=False, env=_environment()).returncode
     if code != 0:
         problem = f"`{' '.join(command)}` ended with exit code {code}."
-        raise _STEP_ERRORS.get(code, FraudlineError)(problem, "The step's own message stands above.")
+        raise FraudlineError(problem, "The step's own message stands above.")
 
 
 def _environment() -> dict[str, str]:
