@@ -101,7 +101,7 @@ class Evaluator:
     def at_threshold(self, scores: Floats, threshold: float) -> dict[str, Sample]:
         """Precision, recall, F1 and money with every score at or above ``threshold`` alerted."""
         rows, cost = self.rows, self.params.cost
-        alerted = scores.astype(np.float32) >= np.float32(threshold)
+        alerted = _alerted(scores, threshold)
         return threshold_samples(
             rows.labels,
             alerted,
@@ -114,7 +114,7 @@ class Evaluator:
     def kinds(self, scores: Floats, threshold: float) -> dict[str, dict[str, Any]]:
         """Figures of each fraud kind's positives against all normals."""
         rows = self.rows
-        alerted = scores.astype(np.float32) >= np.float32(threshold)
+        alerted = _alerted(scores, threshold)
         found = {}
         for kind in sorted(set(rows.kinds[rows.labels]) - {""}):
             chosen = ~rows.labels | (rows.kinds == kind)
@@ -200,7 +200,7 @@ def curves(labels: Bools, scores: Floats, threshold: float) -> dict[str, pa.Tabl
     """The tables behind the plots: ``roc``, ``pr``, ``confusion`` (a row a transaction) and ``score_hist``."""
     false, true, edges = metrics.roc_points(labels, scores)
     recall, precision = metrics.pr_points(labels, scores)
-    alerted = scores.astype(np.float32) >= np.float32(threshold)
+    alerted = _alerted(scores, threshold)
     names = np.array(["normal", "fraud"])
     return {
         "roc": pa.table({"fpr": false, "tpr": true, "threshold": edges}),
@@ -223,8 +223,14 @@ def score_histogram(labels: Bools, scores: Floats, bins: int = 48) -> pa.Table:
     return pa.table({"score": (edges[:-1] + edges[1:]) / 2, **shares})
 
 
+def _alerted(scores: Floats, threshold: float) -> Bools:
+    """Scores that trigger the threshold, compared in float32 as :func:`fraudline.decide.policy.decide` does."""
+    triggered: Bools = scores.astype(np.float32) >= np.float32(threshold)
+    return triggered
+
+
 def _confusion(labels: Bools, scores: Floats, threshold: float) -> dict[str, Any]:
-    alerted = scores.astype(np.float32) >= np.float32(threshold)
+    alerted = _alerted(scores, threshold)
     cells = [
         [int(((labels == actual) & (alerted == said)).sum()) for said in (False, True)] for actual in (False, True)
     ]

@@ -70,17 +70,20 @@ def test_the_champion_is_paired_with_the_candidate_resample_by_resample() -> Non
     assert min(worse["paired"]["ap"]) > 0
 
 
-def test_the_confusion_matrix_counts_a_score_at_the_threshold_as_an_alert() -> None:
+def test_a_score_at_the_threshold_is_an_alert_in_every_figure() -> None:
     truth = EvaluationRows(
         np.array([False, True, True, False]),
         np.arange(4),
         np.zeros(4, int),
         np.ones(4, int),
-        np.array(["", "", "", ""]),
+        np.array(["", "card_testing", "card_testing", ""]),
     )
     scores = np.array([1.0, 2.0, 1.9, 2.1])
     found = Evaluator(truth, PARAMS, seed=1).document(scores, THRESHOLDS)
     assert found["confusion"]["matrix"] == [[1, 1], [1, 1]]
+    assert (found["recall"], found["precision"], found["alerts"]) == (0.5, 0.5, 2)
+    assert found["kinds"]["card_testing"]["recall"] == 0.5
+    assert found["thresholds"][0]["recall"] == 0.5
 
 
 def test_the_document_is_json_without_nan_and_the_same_every_time() -> None:
