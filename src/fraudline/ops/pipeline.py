@@ -85,14 +85,14 @@ def run_local(
 
     Raises:
         FraudlineError: a step failed: the step's own error, with its exit code.
-        UsageError: there is no such file.
+        UsageError: there is no such file, or ``root`` holds something else than an earlier run.
     """
     from kfp import components, local
 
     if not compiled.is_file():
         raise UsageError(f"{compiled} is missing.", "Compile it: python -m pipelines.training")
     root = root.absolute()
-    shutil.rmtree(root, ignore_errors=True)
+    _clear(root)
     root.mkdir(parents=True)
     error_file = root / "error.json"
     with (root / LOG_FILE).open("w", encoding="utf-8") as stream, _environment(ERROR_FILE, str(error_file)):
@@ -106,6 +106,13 @@ def run_local(
                 raise _step_error(error_file, root / LOG_FILE, str(error)) from error
     (folder,) = (root / "runs").iterdir()
     return LocalRun(folder)
+
+
+def _clear(root: Path) -> None:
+    """Remove an earlier run; never what somebody else put there."""
+    if root.exists() and not (root / LOG_FILE).is_file() and (not root.is_dir() or any(root.iterdir())):
+        raise UsageError(f"{root} holds something else than an earlier run.", "Name a new folder.")
+    shutil.rmtree(root, ignore_errors=True)
 
 
 def submit(

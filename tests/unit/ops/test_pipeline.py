@@ -85,6 +85,14 @@ def test_a_crash_names_the_task_and_the_log(compiled, tmp_path):
     assert "run.log" in caught.value.action
 
 
+def test_a_folder_with_other_files_is_not_replaced(compiled, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(UsageError, match="holds something else"):
+        run_local(compiled, {}, tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").is_file()
+
+
 def test_a_missing_file_says_how_to_compile_it(tmp_path):
     for call in (
         lambda: run_local(tmp_path / "none.yaml", {}, tmp_path / "run"),
