@@ -9,9 +9,19 @@ import click
 from rich.console import Console
 
 from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.core.errors import UsageError
+
+
+def _own(context: click.Context, parameter: click.Parameter, folder: Path) -> Path:  # noqa: ARG001
+    """A folder that is replaced as a whole must be a data set, or empty, or new."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "dataset.json").is_file():
+        raise UsageError(f"{folder} holds something else than a data set.", "Name a new folder, or remove this one.")
+    return folder
+
 
 folder_option = click.option(
     "-o", "--out", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("data"), show_default=True,
+    callback=_own,
     help="Data set folder; an earlier one is replaced as a whole, or stays as it was when something is wrong.",
 )  # fmt: skip
 source_argument = click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))

@@ -1,8 +1,10 @@
 import json
 
+import pytest
 from click.testing import CliRunner
 
 from fraudline.cli.main import cli
+from fraudline.core.errors import UsageError
 from fraudline.data.store import read_meta, read_transactions
 
 
@@ -29,3 +31,10 @@ def test_import_brings_a_table_by_its_mapping(tmp_path):
     )
     assert failed.exit_code != 0
     assert not folder.exists()
+
+
+def test_a_folder_with_other_files_is_not_replaced(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(UsageError, match="something else than a data set"):
+        CliRunner().invoke(cli, ["data", "generate", "-o", str(tmp_path), "--days", "1"], catch_exceptions=False)
+    assert (tmp_path / "thesis.txt").is_file()
