@@ -32,6 +32,13 @@ def test_a_feature_that_never_varies_changes_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(BASELINES))
+def test_a_rows_score_does_not_depend_on_the_rows_beside_it(name: str) -> None:
+    normals, rows, _ = data()
+    alone = baseline_scores(name, normals, rows[:10], seed=1)
+    assert np.allclose(alone, baseline_scores(name, normals, rows, seed=1)[:10])
+
+
+@pytest.mark.parametrize("name", sorted(BASELINES))
 def test_the_same_seed_gives_the_same_scores_also_when_rows_are_drawn(name: str) -> None:
     normals, rows, _ = data()
     twice = [baseline_scores(name, normals, rows, seed=2, limit=500) for _ in range(2)]
