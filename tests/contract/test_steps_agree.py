@@ -5,12 +5,13 @@ import inspect
 import shlex
 from functools import cache
 from pathlib import Path
-from types import UnionType
+from types import SimpleNamespace, UnionType
 from typing import get_args, get_type_hints
 
 import pytest
 import yaml
 
+from fraudline.core.errors import GateFailed
 from fraudline.steps import STEPS
 from fraudline.steps.params import Params
 
@@ -104,6 +105,29 @@ def test_a_component_takes_the_plain_parameters_of_the_function(step):
     assert plain <= values
     assert extra <= {CACHE_KEY, *signature(step)}
     assert (CACHE_KEY in extra) == (step != "fetch")
+
+
+@pytest.mark.parametrize("step", PIPELINE_STEPS)
+def test_a_component_hands_its_step_everything_that_it_was_given(step, monkeypatch, tmp_path):
+    paths = {name: is_path for name, (is_path, _) in signature(step).items()}  # before the function is replaced
+    seen = {}
+
+    def stand_in(**arguments):
+        seen.update(arguments)
+        raise GateFailed("Seen enough.")
+
+    monkeypatch.setattr(importlib.import_module(f"fraudline.steps.{step}"), step, stand_in)
+    made = getattr(importlib.import_module(f"components.{step}.component"), step)
+    values = {n for n, i in component(step).inputs.items() if "system." not in i.type}
+    given = {
+        name: name if name in values else SimpleNamespace(path=str(tmp_path / name), metadata={})
+        for name in inspect.signature(made.python_func).parameters
+    }
+    with pytest.raises(SystemExit, match="4"):
+        made.python_func(**given | {"params": {"seed": 11}})
+    assert seen.pop("params").seed == 11
+    shared = given.keys() & paths.keys()
+    assert seen == {n: (Path(n) if n in values else tmp_path / n) if paths[n] else n for n in shared}
 
 
 @pytest.mark.parametrize("step", PIPELINE_STEPS)
