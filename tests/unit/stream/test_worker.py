@@ -158,6 +158,30 @@ def test_a_broker_that_stays_away_ends_the_worker(artifact: Artifact) -> None:
     assert transport.outputs == []
 
 
+def test_a_worker_stopped_in_a_recovery_checkpoints_nothing_that_was_not_committed(
+    artifact: Artifact, tmp_path: Path
+) -> None:
+    transport = FakeTransport({0: log_of(TRANSACTIONS)})
+    params = StreamParams(checkpoint_dir=str(tmp_path), max_batch=8)
+    worker = Worker(
+        params=params,
+        artifact=artifact,
+        engines=lambda _: FeatureEngine(SPEC),
+        judge=Judge(artifact, InProcessScoring(artifact), params, ""),
+        transport=transport,
+        metrics=StreamMetrics("fraud"),
+    )
+    stop = threading.Event()
+
+    def away(*_: object) -> None:
+        stop.set()
+        raise UnavailableError("the broker went away")
+
+    transport.transact = transport.recover = away
+    assert worker.run(stop) == 0
+    assert not list(tmp_path.rglob("*.checkpoint"))
+
+
 def test_a_fenced_worker_ends_at_once(artifact: Artifact) -> None:
     transport = FakeTransport({0: log_of(TRANSACTIONS)})
     transport.failures = [FencedError("another worker")]

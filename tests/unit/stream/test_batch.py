@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from fraudline.core.errors import DigestMismatch
+from fraudline.features.columns import columns_from_messages
+from fraudline.features.engine import FeatureEngine
+from fraudline.model.artifact import Artifact, load_artifact
+from fraudline.model.reasons import top_reasons
+from fraudline.model.scorer import Scorer
+from fraudline.stream.batch import Judge, Judged
+from fraudline.stream.messages import Alert, Decision
+from fraudline.stream.params import StreamParams
+from fraudline.stream.partition import Advanced
+from fraudline.stream.scoring import InProcessScoring
+from fraudline.stream.worker import run_worker
+from tests.support.artifacts import tiny_artifact
+from tests.unit.stream.fakes import log_of
+from tests.unit.stream.test_partition import SPEC, TRANSACTIONS
+
+FEATURES = FeatureEngine(SPEC).advance(columns_from_messages(TRANSACTIONS))
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return load_artifact(tiny_artifact(tmp_path_factory.mktemp("model") / "m", review=0.38, block=0.45))
+
+
+@pytest.fixture(scope="module")
+def judged(artifact: Artifact) -> Judged:
+    judge = Judge(artifact, InProcessScoring(artifact), StreamParams(), "p1")
+    return judge.judge([Advanced(log_of(TRANSACTIONS), TRANSACTIONS, FEATURES, [])])
+
+
+@pytest.mark.parametrize(("topic", "kind"), [("decisions", Decision), ("alerts", Alert)])
+def test_what_is_said_of_a_card_is_keyed_by_the_card(judged: Judged, topic: str, kind: type) -> None:
+    outputs = [output for output in judged.outputs if output.topic == topic]
+    assert len({output.key for output in outputs}) > 1
+    for output in outputs:
+        assert output.key == msgspec.json.decode(output.value, type=kind).card_id.encode()
+
+
+def test_a_decision_has_the_reasons_of_its_own_row_the_largest_share_first(artifact: Artifact, judged: Judged) -> None:
+    scores = Scorer(artifact).score(FEATURES)
+    wanted = top_reasons(SPEC.names, scores.contributions, FEATURES, scores.expected, 3)
+    for decision, row in zip(judged.decisions, wanted, strict=True):
+        assert [reason.feature for reason in decision.reasons] == [reason.feature for reason in row]
+        shares = [reason.share for reason in decision.reasons]
+        assert shares == sorted(shares, reverse=True)
+    assert len({tuple(reason.feature for reason in decision.reasons) for decision in judged.decisions}) > 1
+
+
+def test_latency_is_from_the_append_to_the_commit_in_seconds_and_never_negative(judged: Judged) -> None:
+    committed = judged.appended_ms[0] + 1_500
+    latencies = np.array(judged.report(60, committed).latencies_s)
+    assert latencies.tolist() == pytest.approx([(committed - at) / 1000 for at in judged.appended_ms])
+    assert judged.report(60, judged.appended_ms[0] - 10).latencies_s[0] == 0.0
+
+
+def test_a_worker_refuses_a_model_other_than_the_one_expected(tmp_path: Path) -> None:
+    with pytest.raises(DigestMismatch):
+        run_worker(StreamParams(), model_dir=tiny_artifact(tmp_path / "m"), expected_digest="0" * 64)
