@@ -8,13 +8,13 @@ from fraudline.cli import serve as serve_module
 from fraudline.cli.main import cli
 from fraudline.core.errors import ArtifactError, UsageError
 from fraudline.core.files import write_json
-from fraudline.data.store import read_transactions
+from fraudline.data.store import read_transactions, write_dataset
 from fraudline.ops import pipeline as pipeline_module
 from fraudline.ops.pipeline import LocalRun, SubmittedRun
 from fraudline.serve import main as serve_main
 from fraudline.stream import worker as worker_module
 from tests.support.artifacts import tiny_artifact
-from tests.support.datasets import small_dataset
+from tests.support.datasets import small_dataset, small_tables
 
 MD5 = "0123456789abcdef0123456789abcdef.dir"
 
@@ -70,6 +70,14 @@ def test_serve_says_what_to_do_when_the_packaged_artifact_is_gone(tmp_path):
     write_json(tmp_path / serve_module.PACKAGE, {"uri": (tmp_path / "artifacts" / "abc").as_uri(), "digest": "abc"})
     with pytest.raises(ArtifactError, match="--single-item package"):
         invoke("serve")
+
+
+@pytest.mark.usefixtures("seen")
+def test_the_demo_refuses_another_data_set_before_it_trains_on_it(tmp_path):
+    tables = small_tables()
+    write_dataset(tmp_path / "data", *tables, {"name": "bank", "currency": "EUR", "generator": None})
+    with pytest.raises(UsageError, match="after a generated data set"):
+        invoke("demo")
 
 
 @pytest.mark.usefixtures("seen")

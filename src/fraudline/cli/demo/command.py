@@ -27,6 +27,7 @@ from fraudline.data.store import read_meta
 from fraudline.model.artifact import load_artifact
 from fraudline.stream.batch import BatchReport
 
+DATA = Path("data")
 FOLDER = Path("build/demo")
 REPORTS = {
     "data docs": Path("build/validation/index.html"),
@@ -69,6 +70,8 @@ def command(
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console(stderr=True, highlight=False, width=None if os.isatty(2) else _PLAIN_WIDTH)
     params = load_params(params_file)
+    if (DATA / "dataset.json").is_file():
+        _world(DATA)  # refused before anything is trained
     begun = time.monotonic()
     champion, challenger = prepare(FOLDER, params, console, train=not stream_only)
     console.print(f"[dim]models ready after {time.monotonic() - begun:.0f} s[/]")
@@ -85,7 +88,7 @@ def command(
         stream=params.stream,
     )
     names = {load_artifact(champion).version: CHAMPION, load_artifact(challenger).version: CANARY}
-    world = _world()
+    world = _world(Path("build/dataset"))
     transactions, labels = generate_live(world, minutes=_MINUTES)
     tally = Tally.of(transactions, labels)
     console.print("starting broker, predictors and Envoy")
@@ -138,8 +141,8 @@ def _endless(first: pa.Table, world: GenerateParams) -> Iterator[pa.Table]:
         day += 1
 
 
-def _world() -> GenerateParams:
-    generator = read_meta(Path("build/dataset")).get("generator")
+def _world(dataset: Path) -> GenerateParams:
+    generator = read_meta(dataset).get("generator")
     if not generator:
         raise UsageError(
             "The demo streams the days after a generated data set, and data/ holds another one.",
