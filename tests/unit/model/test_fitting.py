@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from fraudline.core.errors import UsageError
-from fraudline.model.fitting import FittedModel, fit
+from fraudline.model.fitting import FittedModel, fit, make_deterministic
 from fraudline.model.inputs import PlainInput, PlainInputs
+from fraudline.model.network import build_member
 from fraudline.model.params import TrainParams
 from fraudline.model.scorer import GraphScorer, Scores
-from fraudline.model.training import Epoch
+from fraudline.model.training import Epoch, train_member
 
 NAMES = ("amount", "ratio", "hour", "flag", "constant")
 INPUTS = PlainInputs(
@@ -178,3 +179,38 @@ def test_two_fresh_processes_write_the_same_onnx_bytes(tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-c", EXPORT, str(tmp_path / name)], check=True, env=environment)
         digests.append(hashlib.sha256((tmp_path / name / "model.onnx").read_bytes()).hexdigest())
     assert digests[0] == digests[1]
+
+
+def test_a_member_ends_with_the_weights_of_its_best_epoch_and_stops_after_its_patience() -> None:
+    rng = np.random.default_rng(0)
+    line = rng.normal(size=(512, 1)).astype(np.float32)
+    rows, crossed = np.hstack([line, line]), np.hstack([line, -line])  # the better on rows, the worse on crossed
+    make_deterministic(0)
+    network = build_member(2, (8,), 1)
+    seen: list[tuple[float, list[np.ndarray]]] = []
+    params = TrainParams(learning_rate=0.02, epochs=20, patience=3, batch_size=64)
+
+    train_member(
+        network, rows, crossed, params, np.random.default_rng(1), lambda *e: seen.append((e[2], network.get_weights()))
+    )
+
+    best = int(np.argmin([loss for loss, _ in seen]))
+    assert len(seen) == best + 1 + params.patience < params.epochs
+    for kept, expected in zip(network.get_weights(), seen[best][1], strict=True):
+        np.testing.assert_array_equal(kept, expected)
+
+
+def test_residuals_are_measured_by_their_spread_on_later_normals() -> None:
+    quick = PARAMS.model_copy(update={"tail_weight": 0.0, "epochs": 1, "bottlenecks": (2,)})
+    later = normals(1000, 2)
+    noisy = later.copy()
+    noisy[:, 2] += np.random.default_rng(0).normal(0, 30, 1000).astype(np.float32)
+    odd = normals(50, 3)
+    odd[:, 2] += 40
+
+    share = []
+    for validation in (later, noisy):
+        scores = fit(normals(4000, 1), validation, INPUTS, quick, 5).score(odd)
+        share.append(np.median(scores.contributions[:, 2] / scores.score))
+
+    assert share[1] < share[0] - 0.1, "what varies much among later normals speaks less against a row"
