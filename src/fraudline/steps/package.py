@@ -48,8 +48,10 @@ def package(
     code = git_state()
     entry = stores.put(model, store)
     provenance = stores.provenance_file(entry)
-    if not provenance.exists():
-        write_json(provenance, _provenance(artifact, metrics, record, served, code))
+    known = read_json(provenance) if provenance.is_file() else {}
+    if known.get("blessing") != record:  # the same model, judged anew: against another champion, by other rules
+        content = _provenance(artifact, metrics, record, served, code)
+        write_json(provenance, content | {"registration": known.get("registration")})
     uri = entry.resolve().as_uri()
     with atomic_folder(package) as folder:
         write_json(folder / "package.json", {"digest": artifact.digest, "uri": uri})

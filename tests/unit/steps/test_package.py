@@ -37,6 +37,18 @@ def test_packaging_twice_gives_the_same_files_and_leaves_the_store_alone(tmp_pat
         assert (tmp_path / "package" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
+def test_the_provenance_of_a_model_that_was_judged_anew_has_its_last_blessing(tmp_path):
+    found = candidate(tmp_path)
+    _package(found, tmp_path)
+    path = tmp_path / "store" / f"{found.digest}.provenance.json"
+    write_json(path, read_json(path) | {"registration": {"version": "1"}})
+    blessing = read_json(found.blessing / "blessing.json") | {"champion": {"digest": "abc"}}
+    write_json(found.blessing / "blessing.json", blessing)
+    _package(found, tmp_path, "again")
+    assert read_json(path)["blessing"] == blessing
+    assert read_json(path)["registration"] == {"version": "1"}
+
+
 def test_provenance_lies_beside_the_artifact_and_not_in_it(tmp_path):
     found = candidate(tmp_path)
     _package(found, tmp_path)
