@@ -77,7 +77,7 @@ def send(params: StreamParams, part: pa.Table, first: int) -> None:
 def test_ten_kills_lose_nothing_double_nothing_and_change_no_feature(
     kafka: LocalKafka, transactions: pa.Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    params = own_params(tmp_path, kafka.bootstrap, checkpoint_s=0.5, max_batch=64)
+    params = own_params(tmp_path, kafka.bootstrap, checkpoint_s=0.5, max_batch=20)
     ensure_topics(params)
     worker = Worker(tmp_path, params, tiny_artifact(tmp_path / "model"))
     rng = random.Random(20_000)
