@@ -12,7 +12,7 @@ from fraudline.cli.options import json_option, load_params, params_option
 
 
 @click.command()
-@click.argument("dataset", type=click.Path(path_type=Path, exists=True, file_okay=False), required=False)
+@click.argument("source", type=click.Path(path_type=Path, exists=True), required=False)
 @click.option("--generate-minutes", type=float, help="Generate this much traffic after the default set instead.")
 @click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="First day of the data set to send.")
 @click.option("--end", type=click.DateTime(["%Y-%m-%d"]), help="Day after the last one.")
@@ -23,7 +23,7 @@ from fraudline.cli.options import json_option, load_params, params_option
 @params_option
 @json_option
 def command(
-    dataset: Path | None,
+    source: Path | None,
     generate_minutes: float | None,
     start: datetime | None,
     end: datetime | None,
@@ -34,7 +34,7 @@ def command(
     params_file: Path,
     as_json: bool,
 ) -> None:
-    r"""Send the transactions of a data set, keyed by card, in time order.
+    r"""Send the transactions of SOURCE, keyed by card: a data set folder in time order, or a CSV or parquet file.
 
     \b
     Try:
@@ -47,11 +47,11 @@ def command(
     from fraudline.data.generate import generate_live
     from fraudline.stream.produce import produce
 
-    if (dataset is None) == (generate_minutes is None):
-        raise UsageError("Give a data set folder or --generate-minutes.", "See `fraudline produce --help`.")
+    if (source is None) == (generate_minutes is None):
+        raise UsageError("Give a data set folder, a file or --generate-minutes.", "See `fraudline produce --help`.")
     params = load_params(params_file)
-    if dataset is not None:
-        tables, total = _days(dataset, start, end)
+    if source is not None:
+        tables, total = _file(source) if source.is_file() else _days(source, start, end)
     else:
         table, _ = generate_live(params.data, minutes=generate_minutes or 0.0)
         tables, total = iter([table]), table.num_rows
@@ -70,6 +70,15 @@ def command(
         click.echo(json.dumps({"transactions": result.transactions, "seconds": result.seconds}))
     else:
         click.echo(f"{result.transactions:,} transactions in {result.seconds:.1f} s", err=True)
+
+
+def _file(source: Path) -> tuple[Iterator[pa.Table], int]:
+    """The rows of a file of transactions, checked before the first is sent."""
+    from fraudline.data.importers.source import read_source
+    from fraudline.steps.score import transaction_rows
+
+    table = transaction_rows(source, read_source(source))
+    return iter([table]), table.num_rows
 
 
 def _days(dataset: Path, start: datetime | None, end: datetime | None) -> tuple[Iterator[pa.Table], int]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from fraudline.core.errors import ArtifactError
-from fraudline.core.files import read_json
+from fraudline.core.files import local_path, read_json
 
 PACKAGE = Path("build/package/package.json")
 """Where the step ``package`` leaves the name of the newest artifact."""
@@ -17,8 +17,6 @@ def newest_artifact() -> Path:
     Raises:
         ArtifactError: there is none yet.
     """
-    from fraudline.serve.main import local_path
-
     try:
         uri: str = read_json(PACKAGE)["uri"]
     except FileNotFoundError as error:

@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from fraudline.core.errors import UsageError
 
 
 @contextmanager
@@ -46,6 +50,20 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def local_path(location: str) -> Path:
+    """The path that a plain path or a ``file://`` address names.
+
+    Raises:
+        UsageError: the address is of another kind.
+    """
+    parts = urlparse(location)
+    if parts.scheme in ("", "file"):
+        return Path(url2pathname(parts.path))
+    raise UsageError(
+        f"{location} is not on this machine.", "Fetch it (on a cluster storageUri does), and name its folder."
+    )
 
 
 def write_json(path: Path, value: Any) -> None:

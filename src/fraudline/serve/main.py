@@ -2,12 +2,12 @@
 
 import argparse
 import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
-from fraudline.core.errors import FraudlineError, UsageError
+from fraudline.core.errors import FraudlineError
+from fraudline.core.files import local_path
 from fraudline.core.log import configure, get_logger
 
 log = get_logger(__name__)
@@ -40,6 +40,8 @@ def serve(
     from fraudline.serve.model import FraudModel
     from fraudline.serve.server import run
 
+    # KServe answers with a response class that FastAPI deprecates: nothing that who runs the server can change
+    warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
     # KServe logs each request and each refusal with a trace; refusals are logged here, once, without one
     for noisy in ("kserve", "kserve.trace", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -70,18 +72,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.error("serve.failed", error=type(error).__name__, problem=error.problem, action=error.action)
         return error.exit_code
     return 0
-
-
-def local_path(location: str) -> Path:
-    """The folder of a path or ``file://`` address; KServe's storage initializer has fetched all others before us.
-
-    Raises:
-        UsageError: another kind of address.
-    """
-    parts = urlparse(location)
-    if parts.scheme in ("", "file"):
-        return Path(url2pathname(parts.path))
-    raise UsageError(f"--model_dir {location} is not a folder.", "Let storageUri fetch it, and name its mount.")
 
 
 def _parser() -> argparse.ArgumentParser:

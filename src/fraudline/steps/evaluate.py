@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +13,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fraudline.core.clock import DAY_US, from_us
-from fraudline.core.errors import DataError, UsageError
-from fraudline.core.files import atomic_folder, write_json, write_text
+from fraudline.core.errors import DataError
+from fraudline.core.files import atomic_folder, local_path, write_json, write_text
 from fraudline.core.log import get_logger
 from fraudline.data.splits import Split
 from fraudline.model.artifact import Artifact, load_artifact
@@ -126,12 +125,7 @@ def _champion(path: Path | None, uri: str) -> Artifact | None:
     if path is None:
         if not uri:
             return None
-        place = urlsplit(uri)
-        if place.scheme not in ("", "file"):
-            raise UsageError(
-                f"The champion {uri} is not on this machine.", "Fetch it, and pass its folder as champion."
-            )
-        path = Path(place.path)
+        path = local_path(uri)
     return load_artifact(path)
 
 

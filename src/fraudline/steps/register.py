@@ -2,11 +2,9 @@
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 from fraudline.core.errors import DataError
-from fraudline.core.files import atomic_folder, read_json, write_json
+from fraudline.core.files import atomic_folder, local_path, read_json, write_json
 from fraudline.core.log import get_logger
 from fraudline.model.artifact import load_artifact
 from fraudline.ops import registry as registries
@@ -66,18 +64,6 @@ def register(*, package: Path, evaluation: Path, registration: Path, params: Par
         write_json(folder / REGISTRATION, record)
     log.info("register.done", digest=artifact.version, **{k: record[k] for k in ("version", "aliases") if k in record})
     return record
-
-
-def local_path(uri: str) -> Path:
-    """The folder that a ``file`` address names.
-
-    Raises:
-        DataError: the address is of another kind.
-    """
-    parts = urlparse(uri)
-    if parts.scheme != "file":
-        raise DataError(f"{uri} is not a file address.", "Package into a folder that this machine can read.")
-    return Path(url2pathname(parts.path))
 
 
 def _complete_provenance(entry: Path, record: dict[str, Any]) -> None:

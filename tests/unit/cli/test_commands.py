@@ -6,12 +6,13 @@ from click.testing import CliRunner
 
 from fraudline.cli import serve as serve_module
 from fraudline.cli.main import cli
-from fraudline.core.errors import ArtifactError, UsageError
+from fraudline.core.errors import ArtifactError, SchemaError, UsageError
 from fraudline.core.files import write_json
 from fraudline.data.store import read_transactions, write_dataset
 from fraudline.ops import pipeline as pipeline_module
 from fraudline.ops.pipeline import LocalRun, SubmittedRun
 from fraudline.serve import main as serve_main
+from fraudline.stream import produce as produce_module
 from fraudline.stream import worker as worker_module
 from tests.support.artifacts import tiny_artifact
 from tests.support.datasets import small_dataset, small_tables
@@ -131,3 +132,26 @@ def test_pipeline_submit_names_the_data_by_its_md5(monkeypatch, seen, tmp_path):
     )
     assert json.loads(result.stdout) == {"run_id": "r1", "url": "http://kfp/r1"}
     assert (seen["arguments"]["md5"], seen["arguments"]["revision"]) == (MD5, "abc")
+
+
+def test_produce_sends_the_rows_of_a_file_in_its_order(monkeypatch, seen, tmp_path):
+    def produce(tables, **options):
+        seen.update(rows=[row for table in tables for row in table["transaction_id"].to_pylist()], **options)
+        return produce_module.Produced(len(seen["rows"]), 1.0)
+
+    monkeypatch.setattr(produce_module, "produce", produce)
+    rows = read_transactions(small_dataset(tmp_path)).slice(0, 20)
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    result = invoke("produce", tmp_path / "rows.parquet", "--rate", "50", "--json")
+    assert json.loads(result.stdout)["transactions"] == 20
+    assert seen["rows"] == rows["transaction_id"].to_pylist()
+    assert seen["rate"] == 50.0
+
+
+@pytest.mark.usefixtures("seen")
+def test_produce_names_the_wrong_row_before_anything_is_sent(tmp_path):
+    (tmp_path / "bad.csv").write_text(
+        "transaction_id,event_time,card_id,merchant_id,amount_minor,currency,channel\nt1,5,c,m,x,EUR,pos\n"
+    )
+    with pytest.raises(SchemaError, match="row 1.*amount_minor|amount_minor.*row 1"):
+        invoke("produce", tmp_path / "bad.csv")

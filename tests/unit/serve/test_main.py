@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from fraudline.core.errors import ArtifactError, UsageError
-from fraudline.serve.main import _parser, local_path, main
+from fraudline.serve.main import _parser, main
 from tests.support.artifacts import tiny_artifact
 
 
@@ -14,16 +14,6 @@ def test_kserves_argument_names_and_dashes_are_both_known() -> None:
     kserve = _parser().parse_args(["--model_dir", "m", "--model_name", "a", "--http_port", "1", "--grpc_port", "2"])
     dashes = _parser().parse_args(["--model-dir", "m", "--model-name", "a", "--http-port", "1", "--grpc-port", "2"])
     assert kserve == dashes
-
-
-@pytest.mark.parametrize("location", ["/mnt/models", "file:///mnt/models"])
-def test_a_path_and_a_file_address_are_the_same_folder(location: str) -> None:
-    assert local_path(location) == Path("/mnt/models")
-
-
-def test_a_remote_address_is_refused_with_what_fetches_it() -> None:
-    with pytest.raises(UsageError, match="storageUri"):
-        local_path("s3://models/abc")
 
 
 def test_whether_grpc_is_served_must_be_true_or_false(capsys: pytest.CaptureFixture[str]) -> None:
