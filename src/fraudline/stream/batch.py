@@ -8,7 +8,7 @@ import numpy as np
 from fraudline.core.clock import now_us
 from fraudline.model.artifact import Artifact
 from fraudline.model.reasons import top_reasons
-from fraudline.stream.messages import Alert, Decision, ReasonMessage, Transaction, encode
+from fraudline.stream.messages import Alert, Decision, ReasonMessage, Transaction, Verdict, encode
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import Advanced
 from fraudline.stream.scoring import Scoring
@@ -125,22 +125,10 @@ def dead_letter(topic: str, record: Record, reason: str) -> Output:
 
 
 def _alert(decision: Decision, transaction: Transaction) -> Alert:
+    shared = {name: getattr(decision, name) for name in Verdict.__struct_fields__}
     return Alert(
-        transaction_id=decision.transaction_id,
-        card_id=decision.card_id,
-        event_time=decision.event_time,
+        **shared,
         merchant_id=transaction.merchant_id,
         amount_minor=transaction.amount_minor,
         currency=transaction.currency,
-        score=decision.score,
-        decision=decision.decision,
-        threshold=decision.threshold,
-        reasons=decision.reasons,
-        model_version=decision.model_version,
-        threshold_version=decision.threshold_version,
-        profile_version=decision.profile_version,
-        spec_version=decision.spec_version,
-        partition=decision.partition,
-        offset=decision.offset,
-        decided_at=decision.decided_at,
     )

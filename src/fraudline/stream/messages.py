@@ -58,11 +58,11 @@ class ReasonMessage(Struct, frozen=True, gc=False):
     text: str
 
 
-class Decision(Struct, frozen=True):
-    """What was decided on one transaction, by which model, threshold, profile and feature spec: the audit trail.
+class Verdict(Struct, frozen=True):
+    """What a decision and its alert share: the outcome, and the versions of everything that led to it.
 
-    ``score``: high = anomalous. ``features``: d values of the spec's order, exactly those that were scored.
-    ``partition`` and ``offset`` name the record decided on; ``decided_at`` is in microseconds since the epoch.
+    ``score``: high = anomalous; ``threshold``: the one that applied. ``partition`` and ``offset`` name the record decided
+    on; times are in microseconds since the epoch.
     """
 
     transaction_id: str
@@ -79,29 +79,20 @@ class Decision(Struct, frozen=True):
     partition: int
     offset: int
     decided_at: int
+
+
+class Decision(Verdict, frozen=True):
+    """The audit trail: one for every transaction. ``features``: the d values that were scored, in the spec's order."""
+
     features: list[float]
 
 
-class Alert(Struct, frozen=True):
+class Alert(Verdict, frozen=True):
     """A decision other than ``allow``, with what a reviewer needs to see."""
 
-    transaction_id: str
-    card_id: str
-    event_time: int
     merchant_id: str
     amount_minor: int
     currency: str
-    score: float
-    decision: str
-    threshold: float
-    reasons: list[ReasonMessage]
-    model_version: str
-    threshold_version: str
-    profile_version: str
-    spec_version: str
-    partition: int
-    offset: int
-    decided_at: int
 
 
 _encoder = msgspec.json.Encoder()
