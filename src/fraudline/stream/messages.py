@@ -61,8 +61,8 @@ class ReasonMessage(Struct, frozen=True, gc=False):
 class Verdict(Struct, frozen=True):
     """What a decision and its alert share: the outcome, and the versions of everything that led to it.
 
-    ``score``: high = anomalous; ``threshold``: the one that applied. ``partition`` and ``offset`` name the record decided
-    on; times are in microseconds since the epoch.
+    ``score``: high = anomalous; ``threshold``: the one that applied. ``partition`` and ``offset``: the record;
+    times are microseconds since the epoch.
     """
 
     transaction_id: str
