@@ -167,14 +167,14 @@ def test_a_killed_broker_comes_back_and_nothing_is_lost_or_doubled(
     with LocalKafka(tmp_path / "own-kafka", cache=kafka.cache) as broker:
         port = free_port()
         params = own_params(
-            tmp_path, broker.bootstrap, metrics_port=port, max_batch=20, recoveries=50, timeout_s=4.0, checkpoint_s=0.3
+            tmp_path, broker.bootstrap, metrics_port=port, max_batch=20, recoveries=50, timeout_s=3.0, checkpoint_s=0.3
         )
         ensure_topics(params)
         produce([table], bootstrap=params.bootstrap, topic=params.topics.transactions)
         with worker_process(tmp_path, params, model) as worker:
             worker.wait_ready(lambda: metric(port, "fraudline_transactions_total") >= ROWS // 10, timeout=60)
             broker.kill9()
-            time.sleep(0.5)
+            time.sleep(params.timeout_s + 2)  # longer than the client tries by itself: the worker must notice
             broker.start()
             worker.wait_ready(lambda: committed_everything(params), timeout=90, interval=0.5)
             assert worker.stop() == 0
