@@ -44,9 +44,7 @@ def run(plan: Plan):
 
         with Path(plan.folder / "screen.txt").open("w") as out:
             console = Console(file=out, width=110)
-            watch(
-                console, tally, transactions.num_rows, lambda: not drained(line, lambda: tally.snapshot().decisions), {}
-            )
+            watch(console, tally, transactions.num_rows, lambda: not drained(line, tally.settled), {})
         children = _children() - before
         assert len(children) >= 3
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists() and _state(pid) != "Z"]

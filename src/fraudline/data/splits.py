@@ -24,6 +24,7 @@ import numpy.typing as npt
 from fraudline.core.clock import DAY_US, day_us
 from fraudline.core.errors import DataError
 from fraudline.data.params import SplitParams
+from fraudline.data.store import day_of
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,21 @@ class Split:
                 "Bring more days or shorten the ranges in the section split of params.yaml.",
             )
         return cls(DayRange(first, train.start), train, validation, test, label_delay_days)
+
+    @classmethod
+    def over(cls, event_time_us: npt.NDArray[np.int64], params: SplitParams, label_delay_days: int) -> "Split":
+        """Lay the ranges over the UTC days from the first to the last event.
+
+        Args:
+            event_time_us: (n,) µs since the epoch, n ≥ 1.
+            params: lengths.
+            label_delay_days: as in :meth:`of`.
+
+        Raises:
+            DataError: the data is too short.
+        """
+        first, last = (day_of(int(moment) // DAY_US) for moment in (event_time_us.min(), event_time_us.max()))
+        return cls.of(first, last + timedelta(days=1), params, label_delay_days)
 
     def known_normal(
         self,

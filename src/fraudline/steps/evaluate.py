@@ -1,7 +1,6 @@
 """Step evaluate: the model on later weeks, beside baselines and the champion on the same rows."""
 
 from dataclasses import dataclass
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fraudline.core.clock import DAY_US, from_us
 from fraudline.core.errors import DataError
 from fraudline.core.files import atomic_folder, local_path, write_json, write_text
 from fraudline.core.log import get_logger
@@ -98,18 +96,13 @@ def _read(features: Path, artifact: Artifact, params: Params) -> _Rows:
     times = pc.cast(table["event_time"], pa.int64()).to_numpy()
     if not len(times):
         raise DataError(f"{path} has no rows.", "Bring more days of data.")
-    end = _day(int(times.max())) + timedelta(days=1)
-    split = Split.of(_day(int(times.min())), end, params.split, params.label_delay_days)
+    split = Split.over(times, params.split, params.label_delay_days)
     frauds = table["is_fraud"].to_numpy(zero_copy_only=False).astype(bool)
     reported = pc.fill_null(pc.cast(table["label_time"], pa.int64()), 0).to_numpy()
     normals = split.train.mask(times) & split.known_normal(times, reported, frauds)
     return _Rows(
         split, table.filter(pa.array(split.test.mask(times))), _matrix(table.filter(pa.array(normals)), artifact)
     )
-
-
-def _day(moment_us: int) -> date:
-    return from_us(moment_us - moment_us % DAY_US).date()
 
 
 def _matrix(table: pa.Table, artifact: Artifact) -> NDArray[np.float32]:

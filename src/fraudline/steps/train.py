@@ -6,7 +6,6 @@ The same features, parameters and seed give the same digest; the run's figures g
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fraudline.core.clock import DAY_US, from_us
 from fraudline.core.errors import DataError
 from fraudline.core.files import atomic_folder, read_json, write_json, write_text
 from fraudline.core.log import get_logger
@@ -107,9 +105,7 @@ class _Rows:
         """Cut the table by time and by the labels that had arrived when the test period began."""
         table = _table(features, spec)
         times = pc.cast(table["event_time"], pa.int64()).to_numpy()
-        split = Split.of(
-            _day(times.min()), _day(times.max()) + timedelta(days=1), params.split, params.label_delay_days
-        )
+        split = Split.over(times, params.split, params.label_delay_days)
         frauds = table["is_fraud"].to_numpy(zero_copy_only=False).astype(bool)
         labelled = pc.fill_null(pc.cast(table["label_time"], pa.int64()), 0).to_numpy()
         normal = split.known_normal(times, labelled, frauds)
@@ -219,10 +215,6 @@ def _data_md5(dataset: Path) -> str:
         return str(read_json(path)["md5"])
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path} does not name the data.", "Run the fetch step first.") from error
-
-
-def _day(moment_us: int) -> date:
-    return from_us(int(moment_us) - int(moment_us) % DAY_US).date()
 
 
 def _parquet(table: pa.Table, path: Path) -> None:

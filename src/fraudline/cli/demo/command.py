@@ -128,7 +128,7 @@ def _stream(
         console,
         tally,
         total=transactions.num_rows,
-        running=lambda: not drained(line, lambda: tally.snapshot().decisions + tally.dead_letters),
+        running=lambda: not drained(line, tally.settled),
         names=names,
     )
 

@@ -198,11 +198,11 @@ def _topic_names(topics: Topics) -> dict[str, str]:
     return {name: value for name, value in topics.model_dump().items() if isinstance(value, str)}
 
 
-def drained(line: Line, decided: Callable[[], int]) -> bool:
+def drained(line: Line, settled: int) -> bool:
     """Whether everything that was sent is decided; false also while more is being sent.
 
     Raises:
         Exception: what producer or worker ended with.
     """
     line.check()
-    return not line.feeding and decided() >= line.sent
+    return not line.feeding and settled >= line.sent

@@ -82,6 +82,12 @@ class Tally:
             self._arrivals.append((time.monotonic(), len(decisions)))
             self.dead_letters += dead_letters
 
+    @property
+    def settled(self) -> int:
+        """Records that came out: decisions and dead letters."""
+        with self._lock:
+            return len(self._decided) + self.dead_letters
+
     def snapshot(self) -> Snapshot:
         """The counts now."""
         with self._lock:

@@ -15,13 +15,12 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.files import write_json
 from fraudline.core.log import get_logger
-from fraudline.ops.local.process import ChildProcess, free_port
+from fraudline.ops.local.process import ChildProcess, Service, free_port
 
 log = get_logger(__name__)
 
@@ -41,7 +40,7 @@ class Upstream(NamedTuple):
     weight: int
 
 
-class LocalEnvoy:
+class LocalEnvoy(Service):
     """A weighted proxy as a child process.
 
     Args:
@@ -166,14 +165,6 @@ class LocalEnvoy:
                 "clusters": [_cluster(upstream) for upstream in self._upstreams],
             },
         }
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def _binary() -> Path:

@@ -12,13 +12,12 @@ import shutil
 import subprocess
 from importlib import resources
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from fraudline.core.errors import UnavailableError
 from fraudline.core.files import atomic_folder
 from fraudline.core.log import get_logger
-from fraudline.ops.local.process import ChildProcess, free_port, port_open
+from fraudline.ops.local.process import ChildProcess, Service, free_port, port_open
 
 log = get_logger(__name__)
 
@@ -81,7 +80,7 @@ def fetch_jars(cache: Path = Path(".cache")) -> Path:
     return jars
 
 
-class LocalKafka:
+class LocalKafka(Service):
     """One broker and controller in one JVM.
 
     Args:
@@ -177,11 +176,3 @@ class LocalKafka:
         path = self.folder / "server.properties"
         path.write_text("".join(f"{key}={value}\n" for key, value in lines.items()), encoding="utf-8")
         return path
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

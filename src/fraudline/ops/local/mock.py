@@ -1,10 +1,10 @@
 """librdkafka's mock broker inside this process: for a demo on a machine without Java, never for a guarantee."""
 
-from types import TracebackType
 from typing import Any, Self
 
 from fraudline.core.errors import UnavailableError
 from fraudline.core.log import get_logger
+from fraudline.ops.local.process import Service
 
 log = get_logger(__name__)
 
@@ -17,7 +17,7 @@ MOCK_NOTICE = (
 _TIMEOUT_S = 10.0
 
 
-class MockKafka:
+class MockKafka(Service):
     """A mock cluster of one broker that lives as long as this object.
 
     Clients of this process and of others reach it at :attr:`bootstrap`; a topic appears, with four partitions, when
@@ -54,11 +54,3 @@ class MockKafka:
     def stop(self) -> None:
         """End the mock; all its records are gone."""
         self._holder = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

@@ -9,12 +9,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from fraudline.core.errors import ArtifactError, UnavailableError
 from fraudline.core.log import get_logger
-from fraudline.ops.local.process import ChildProcess, free_port
+from fraudline.ops.local.process import ChildProcess, Service, free_port
 
 log = get_logger(__name__)
 
@@ -24,7 +23,7 @@ READY_SECONDS = 60.0
 _HOST = "127.0.0.1"
 
 
-class LocalPredictor:
+class LocalPredictor(Service):
     """One ``python -m fraudline.serve`` as a child process.
 
     Args:
@@ -120,8 +119,3 @@ class LocalPredictor:
 
     def __enter__(self) -> Self:
         return self.start().wait_ready()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -55,7 +56,27 @@ def port_open(port: int, host: str = "127.0.0.1") -> bool:
         return False
 
 
-class ChildProcess:
+class Service(ABC):
+    """Something that runs for the length of a ``with`` block."""
+
+    @abstractmethod
+    def start(self) -> Self:
+        """Start it."""
+
+    @abstractmethod
+    def stop(self) -> object:
+        """Stop it; harmless when it already ended."""
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class ChildProcess(Service):
     """One child in a session of its own, with its output in a log file.
 
     On Linux the kernel ties the child to the *thread* that starts it: start children from a thread that lives as
@@ -210,11 +231,3 @@ class ChildProcess:
             os.killpg(self._started().pid, number)
         except (ProcessLookupError, PermissionError):
             return
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
