@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
 
-EXTRAS := base fast serve train pipeline local dev
+EXTRAS := base fast serve train pipeline lab local dev
 LOCKS := $(EXTRAS:%=requirements/%.lock)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -50,13 +50,21 @@ $(VENV)/.ready: $(LOCKS) pyproject.toml | $(filter $(BOOT)/bin/uv,$(UV))
 	@$(UV) pip install -q --python $(BIN)/python --no-deps -e .
 	@touch $@
 
+# Peers that are measured beside fraudline; they pin other versions than the product does.
+.venv-bench/.ready: requirements/bench.lock | $(filter $(BOOT)/bin/uv,$(UV))
+	@echo "setting up .venv-bench from requirements/bench.lock"
+	@test -x .venv-bench/bin/python || $(UV) venv -q --python $(PYTHON) .venv-bench
+	@$(UV) pip install -q --python .venv-bench/bin/python --require-hashes -r requirements/bench.lock
+	@touch $@
+
 .PHONY: lock
 lock: ## resolve pyproject.toml anew into requirements/*.lock
 	@tmp=$$(mktemp -d); compile() { $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header --no-annotate "$$@"; }; \
-	compile pyproject.toml --all-extras -o $$tmp/all.lock; \
+	compile pyproject.toml $(patsubst %,--extra %,$(filter-out base,$(EXTRAS))) --extra docs -o $$tmp/all.lock; \
 	compile pyproject.toml -c $$tmp/all.lock -o requirements/base.lock; \
 	for extra in $(filter-out base,$(EXTRAS)) docs; do compile pyproject.toml --extra $$extra -c $$tmp/all.lock -o requirements/$$extra.lock; done; \
+	compile pyproject.toml --extra bench -o requirements/bench.lock; \
 	echo uv | compile - -o requirements/bootstrap.lock; rm -r $$tmp
 
 # ---- the main job ----------------------------------------------------------------------------------------------------
