@@ -3,11 +3,13 @@
 The graph's contributions sum to the score exactly, so a share is a plain quotient and nothing is sampled.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fraudline.model.wording import Wording, wording_of
 
 METHOD = "exact-shares"
 
@@ -37,7 +39,7 @@ def top_reasons(
     expected: NDArray[np.float32],
     k: int = 3,
     *,
-    meanings: Mapping[str, str] | None = None,
+    wording: Wording | None = None,
 ) -> list[list[Reason]]:
     """The ``k`` largest positive contributions of each row, largest first.
 
@@ -47,12 +49,12 @@ def top_reasons(
         values: (n, d) float32, the features scored.
         expected: (n, d) float32 from the graph.
         k: reasons a row; fewer are given where fewer features contribute.
-        meanings: words for a feature's name in the sentence; the name itself where absent.
+        wording: how the features are spoken of; by their names, with the packaged units, when not given.
 
     Returns:
         One list a row.
     """
-    words = [(meanings or {}).get(name, name) for name in names]
+    words = wording or wording_of(tuple(names))
     k = min(k, len(names))
     order = np.argsort(-contributions, axis=1, kind="stable")[:, :k]
     picked = np.take_along_axis(contributions, order, axis=1)
@@ -62,23 +64,9 @@ def top_reasons(
     rows = zip(order.tolist(), picked.tolist(), shares.tolist(), observed.tolist(), usual.tolist(), strict=True)
     return [
         [
-            Reason(names[j], share, value, normal, sentence(words[j], value, normal))
+            Reason(names[j], share, value, normal, words.sentence(j, value, normal))
             for j, part, share, value, normal in zip(*row, strict=True)
             if part > 0
         ]
         for row in rows
     ]
-
-
-def sentence(word: str, value: float, expected: float) -> str:
-    """One reason in words.
-
-    >>> sentence("amount", 412.0, 12.5)
-    'amount is 412, far above the 12.5 expected'
-    """
-    if value == expected:
-        return f"{word} is {value:.4g}, as expected, but not together with the other features"
-    side = "above" if value > expected else "below"
-    gap, scale = abs(value - expected), max(abs(expected), 1e-9)
-    degree = "far " if gap > 3 * scale else "slightly " if gap < 0.1 * scale else ""
-    return f"{word} is {value:.4g}, {degree}{side} the {expected:.4g} expected"

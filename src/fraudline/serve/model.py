@@ -21,6 +21,7 @@ from fraudline.decide.policy import DECISIONS, decide, threshold_of
 from fraudline.model.artifact import load_artifact
 from fraudline.model.reasons import top_reasons
 from fraudline.model.scorer import Scorer, Scores
+from fraudline.model.wording import Wording
 from fraudline.serve.errors import RequestError
 from fraudline.serve.metrics import PredictorMetrics
 from fraudline.serve.payload import INPUT, MAX_ROWS, Batch, check_datatype, kind, parse_instances, parse_tensor
@@ -81,6 +82,7 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         self.version = artifact.version
         self.digest = artifact.digest
         self._names = tuple(artifact.spec.names)
+        self._wording = Wording.of(artifact.spec)
         self._thresholds = artifact.thresholds
         self._metrics = PredictorMetrics(self.name, self.version)
         self.ready = True
@@ -151,7 +153,9 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
 
     def _predictions(self, result: Result) -> list[dict[str, Any]]:
         features, scores = result.job.batch.features, result.scores
-        reasons = top_reasons(self._names, scores.contributions, features, scores.expected, REASONS)
+        reasons = top_reasons(
+            self._names, scores.contributions, features, scores.expected, REASONS, wording=self._wording
+        )
         predictions = []
         for i, decision in enumerate(result.decisions.tolist()):
             prediction: dict[str, Any] = {

@@ -31,6 +31,7 @@ from fraudline.features.spec import FeatureSpec
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.model.reasons import top_reasons
 from fraudline.model.scorer import Scorer
+from fraudline.model.wording import Wording
 from fraudline.steps.params import Params
 from fraudline.stream.checkpoint import CheckpointStore
 from fraudline.stream.history import partition_of
@@ -258,11 +259,12 @@ def _decide(
     scores = np.empty(len(features), np.float64)
     decisions = np.empty(len(features), np.int8)
     texts: list[str] = []
+    wording = Wording.of(artifact.spec)
     for start in range(0, len(features), _CHUNK):
         part = slice(start, start + _CHUNK)
         found = scorer.score(features[part])
         scores[part], decisions[part] = found.score, decide(found.score, thresholds)
-        rows = top_reasons(names, found.contributions, features[part], found.expected, reasons)
+        rows = top_reasons(names, found.contributions, features[part], found.expected, reasons, wording=wording)
         texts += [json.dumps([reason._asdict() for reason in row]) for row in rows]
         log.debug("score.progress", rows=min(start + _CHUNK, len(features)), of=len(features))
     limits = [threshold_of(index, thresholds) for index in range(len(DECISIONS))]

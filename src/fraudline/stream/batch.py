@@ -8,6 +8,7 @@ import numpy as np
 from fraudline.core.clock import now_us
 from fraudline.model.artifact import Artifact
 from fraudline.model.reasons import top_reasons
+from fraudline.model.wording import Wording
 from fraudline.stream.messages import Alert, Decision, ReasonMessage, Transaction, Verdict, encode
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import Advanced
@@ -62,6 +63,7 @@ class Judge:
 
     def __init__(self, artifact: Artifact, scoring: Scoring, params: StreamParams, profile_version: str) -> None:
         self._names = artifact.spec.names
+        self._wording = Wording.of(artifact.spec)
         self._spec_version = artifact.spec.version
         self._profile_version = profile_version
         self._scoring = scoring
@@ -89,7 +91,9 @@ class Judge:
 
     def _decide(self, rows: Sequence[tuple[Record, Transaction]], features: np.ndarray) -> list[Decision]:
         scored = self._scoring.score(features)
-        reasons = top_reasons(self._names, scored.contributions, features, scored.expected, self._reasons)
+        reasons = top_reasons(
+            self._names, scored.contributions, features, scored.expected, self._reasons, wording=self._wording
+        )
         values, scores, decided_at = features.tolist(), scored.score.tolist(), now_us()
         return [
             Decision(

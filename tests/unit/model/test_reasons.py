@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from fraudline.model.reasons import sentence, top_reasons
+from fraudline.features.spec import FeatureSpec, load_spec
+from fraudline.model.reasons import top_reasons
+from fraudline.model.wording import Wording
 
 NAMES = ("amount", "night", "distance")
 
@@ -19,6 +21,7 @@ def test_the_largest_contributions_come_first_with_their_shares() -> None:
     assert [reason.feature for reason in reasons] == ["distance", "night"]
     assert [reason.share for reason in reasons] == [0.5, 0.375]
     assert reasons[0].text == "distance is 900, far above the 20 expected"
+    assert reasons[1].text == "it is night, which is not expected"
 
 
 def test_a_feature_that_speaks_for_the_transaction_is_no_reason() -> None:
@@ -41,15 +44,10 @@ def test_every_row_has_its_own_list_and_more_reasons_than_features_are_not_asked
         assert sum(reason.share for reason in row) == pytest.approx(1, rel=1e-5)
 
 
-def test_a_meaning_stands_in_for_the_name() -> None:
-    one = np.ones((1, 3), np.float32)
-    (reasons,) = top_reasons(NAMES, one, one * 2, one, k=1, meanings={"amount": "The amount"})
-    assert reasons[0].text == "The amount is 2, above the 1 expected"
-
-
-@pytest.mark.parametrize(
-    ("value", "expected", "words"),
-    [(5.0, 5.0, "not together"), (1.0, 90.0, "below"), (10.5, 10.0, "slightly above"), (1.0, 0.0, "far above")],
-)
-def test_the_sentence_says_direction_and_degree(value: float, expected: float, words: str) -> None:
-    assert words in sentence("x", value, expected)
+def test_a_model_speaks_in_the_words_and_the_currency_of_its_own_specification() -> None:
+    spec = load_spec()
+    dollars = FeatureSpec.parse({**spec.model_dump(), "base_currency": "USD"}, "spec")
+    one = np.zeros((1, len(spec.names)), np.float32)
+    one[0, 0] = 1
+    (reasons,) = top_reasons(spec.names, one, one * 412.5, one * 12.5, k=1, wording=Wording.of(dollars))
+    assert reasons[0].text == "the amount is 412.50 USD, far above the 12.50 USD expected"
