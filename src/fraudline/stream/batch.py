@@ -111,6 +111,7 @@ class Judge:
                 partition=record.partition,
                 offset=record.offset,
                 decided_at=decided_at,
+                scored_by=scored.scored_by[i],
                 features=values[i],
             )
             for i, (record, transaction) in enumerate(rows)

@@ -1,12 +1,12 @@
-"""Checkpoints: the feature state of one partition and the offset it stands at, in one file, written atomically.
+"""Checkpoints: the state of one partition and the offset it stands at, in one file, written atomically.
 
     store = CheckpointStore(Path("build/checkpoints"), group="fraudline", topic="transactions")
     store.save(Checkpoint(partition=0, next_offset=1200, ...))
     store.load(0)
 
-A file is a magic line, the length of a JSON header (8 bytes, little-endian), the header, the state, and
-the SHA-256 of everything before (32 bytes). A checkpoint saves time and never decides anything: whatever is missing,
-damaged or of another model is left aside, and the state is built again from the log.
+A file is a magic line, the length of a JSON header (8 bytes, little-endian), the header, the feature state, the event
+ids seen, and the SHA-256 of everything before (32 bytes). A checkpoint saves time and never decides anything: whatever
+is missing, damaged or of another model is left aside, and the state is built again from the log.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ import msgspec
 from fraudline.core.errors import StateError, UsageError
 from fraudline.core.files import atomic_file
 
-FORMAT = 1
+FORMAT = 2
 _MAGIC = b"FRAUDLINE-CHECKPOINT\n"
 _LENGTH = struct.Struct("<Q")
 _DIGEST_BYTES = 32
@@ -39,6 +39,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         profile_version: the merchant tables in use when it was written (the state does not depend on them).
         written_at: microseconds since the epoch.
         state: what :meth:`fraudline.features.engine.FeatureEngine.snapshot` gave.
+        seen: what :meth:`fraudline.stream.dedupe.SeenIds.snapshot` gave.
+        state_bytes: the length of ``state`` in the file; set by the store.
     """
 
     partition: int
@@ -49,6 +51,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     profile_version: str
     written_at: int
     state: bytes = b""
+    seen: bytes = b""
+    state_bytes: int = 0
     format: int = FORMAT
 
 
@@ -79,13 +83,13 @@ class CheckpointStore:
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint in the place of the partition's earlier one, whole or not at all."""
-        header = msgspec.json.encode(msgspec.structs.replace(checkpoint, state=b""))
-        head = _MAGIC + _LENGTH.pack(len(header)) + header
-        digest = hashlib.sha256(head)
-        digest.update(checkpoint.state)
+        bare = msgspec.structs.replace(checkpoint, state=b"", seen=b"", state_bytes=len(checkpoint.state))
+        header = msgspec.json.encode(bare)
+        digest = hashlib.sha256()
         with atomic_file(self.path(checkpoint.partition)) as temporary, temporary.open("wb") as file:
-            file.write(head)
-            file.write(checkpoint.state)
+            for part in (_MAGIC, _LENGTH.pack(len(header)), header, checkpoint.state, checkpoint.seen):
+                file.write(part)
+                digest.update(part)
             file.write(digest.digest())
 
     def load(self, partition: int) -> Checkpoint | None:
@@ -120,4 +124,5 @@ def _parse(content: bytes, path: Path) -> Checkpoint:
         raise StateError(f"{path} has a header that cannot be read: {error}.", _ACTION) from error
     if header.format != FORMAT:
         raise StateError(f"{path} is of format {header.format}, not {FORMAT}.", _ACTION)
-    return msgspec.structs.replace(header, state=bytes(body[end:]))
+    middle = end + header.state_bytes
+    return msgspec.structs.replace(header, state=bytes(body[end:middle]), seen=bytes(body[middle:]), state_bytes=0)

@@ -62,7 +62,8 @@ class Verdict(Struct, frozen=True):
     """What a decision and its alert share: the outcome, and the versions of everything that led to it.
 
     ``score``: high = anomalous; ``threshold``: the one that applied. ``partition`` and ``offset``: the record;
-    times are microseconds since the epoch.
+    times are microseconds since the epoch. ``scored_by``: ``worker`` (the model in the worker), ``endpoint`` (an
+    inference service), or ``fallback`` (the model in the worker, because the endpoint did not answer).
     """
 
     transaction_id: str
@@ -79,15 +80,16 @@ class Verdict(Struct, frozen=True):
     partition: int
     offset: int
     decided_at: int
+    scored_by: str = "worker"
 
 
-class Decision(Verdict, frozen=True):
+class Decision(Verdict, frozen=True, kw_only=True):
     """The audit trail: one for every transaction. ``features``: the d values that were scored, in the spec's order."""
 
     features: list[float]
 
 
-class Alert(Verdict, frozen=True):
+class Alert(Verdict, frozen=True, kw_only=True):
     """A decision other than ``allow``, with what a reviewer needs to see."""
 
     merchant_id: str

@@ -26,6 +26,9 @@ class StreamMetrics:
         self._server: Any = None
         self.transactions = Counter("fraudline_transactions", "Records read and committed.", registry=registry)
         self.dead_letters = Counter("fraudline_dead_letters", "Records that hold no transaction.", registry=registry)
+        self.duplicates = Counter("fraudline_duplicates", "Transactions seen before, not decided.", registry=registry)
+        self.seen_ids = Gauge("fraudline_seen_ids", "Transaction ids remembered.", registry=registry)
+        self.seen_bytes = Gauge("fraudline_seen_ids_bytes", "Memory of the ids remembered.", registry=registry)
         self.recoveries = Counter("fraudline_recoveries", "Batches given up and read again.", registry=registry)
         self.lag = Gauge("fraudline_lag_records", "Records of the owned partitions not yet read.", registry=registry)
         self.checkpoint_age = Gauge(

@@ -34,6 +34,8 @@ class StreamParams(Settings):
         timeout_s: how long the worker waits for an answer of the broker.
         checkpoint_dir: folder of the feature state's checkpoints; empty for none (the log is then replayed whole).
         checkpoint_s: seconds between checkpoints.
+        dedupe_hours: of event time in which the same transaction id gives one decision; 0 for no such memory.
+        dedupe_most: ids that a partition remembers at most, 14 to 28 bytes each; the oldest are forgotten first.
         endpoint: address of a V2 inference service; empty to score in process.
         endpoint_model: the model's name there.
         endpoint_rows: rows a request; a canary's split is by request.
@@ -58,6 +60,8 @@ class StreamParams(Settings):
     timeout_s: float = Field(default=30.0, gt=0)
     checkpoint_dir: str = "build/checkpoints"
     checkpoint_s: float = Field(default=30.0, gt=0)
+    dedupe_hours: int = Field(default=24, ge=0, le=168)
+    dedupe_most: int = Field(default=4_000_000, ge=1)
     endpoint: str = ""
     endpoint_model: str = "fraud"
     endpoint_rows: int = Field(default=128, ge=1)

@@ -1,7 +1,11 @@
-"""The feature state of one partition: restored from a checkpoint, replayed silently, advanced in offset order."""
+"""The state of one partition: its cards' features and the event ids it has seen.
+
+It is restored from a checkpoint, replayed silently, and advanced in offset order.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +16,7 @@ from fraudline.core.log import get_logger
 from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
 from fraudline.stream.checkpoint import Checkpoint, CheckpointStore, record_digest
+from fraudline.stream.dedupe import SeenIds, hash_ids
 from fraudline.stream.messages import Decoder, Transaction
 from fraudline.stream.transport import Record, Transport
 
@@ -23,16 +28,18 @@ class Advanced:
     """What records of one partition gave.
 
     Attributes:
-        records: those that hold a transaction, in offset order.
+        records: those that hold a transaction not seen before, in offset order.
         transactions: one a record of ``records``.
         features: (n, d) float32, one row a transaction.
         bad: records that hold none, each with the reason.
+        duplicates: records that hold a transaction seen before: no decision, no change of state.
     """
 
     records: list[Record]
     transactions: list[Transaction]
     features: NDArray[np.float32]
     bad: list[tuple[Record, str]]
+    duplicates: int = 0
 
 
 class PartitionState:
@@ -44,6 +51,7 @@ class PartitionState:
         decoder: the one that decides which records are bad.
         transport: reads the log for replays.
         store: where checkpoints are; None for none.
+        memories: makes an empty memory of event ids.
     """
 
     def __init__(
@@ -54,6 +62,7 @@ class PartitionState:
         decoder: Decoder,
         transport: Transport,
         store: CheckpointStore | None,
+        memories: Callable[[], SeenIds] = SeenIds,
     ) -> None:
         self.partition = partition
         self.next_offset = 0
@@ -62,6 +71,8 @@ class PartitionState:
         self._decoder = decoder
         self._transport = transport
         self._store = store
+        self._memories = memories
+        self.seen = memories()
         self._engine: FeatureEngine | None = None
         self._last: tuple[int, str] = (-1, "")
         self._last_value: bytes | None = None
@@ -81,7 +92,7 @@ class PartitionState:
             self._replay(offset)
 
     def advance(self, records: Sequence[Record]) -> Advanced:
-        """Decode records and advance the state by the good ones, in order."""
+        """Decode records and advance the state by the good ones that are new, in order."""
         good, transactions, bad = [], [], []
         for record in records:
             try:
@@ -93,12 +104,22 @@ class PartitionState:
                 transactions.append(transaction)
         if self._engine is None:
             self._engine = self._engines()
+        new = self._first(transactions)
+        duplicates = len(good) - int(new.sum())
+        if duplicates:
+            good = list(compress(good, new))
+            transactions = list(compress(transactions, new))
         features = self._engine.advance(columns_from_messages(transactions))
         last = records[-1]
         self.next_offset = last.offset + 1
         self._last = (last.offset, "")
         self._last_value = last.value
-        return Advanced(good, transactions, features, bad)
+        return Advanced(good, transactions, features, bad, duplicates)
+
+    def _first(self, transactions: Sequence[Transaction]) -> NDArray[np.bool_]:
+        """Whether each comes for the first time, ``(n,) bool``."""
+        times = np.fromiter((transaction.event_time for transaction in transactions), np.int64, len(transactions))
+        return self.seen.first(hash_ids([transaction.transaction_id for transaction in transactions]), times)
 
     def save(self) -> None:
         """Write a checkpoint; call it only when ``next_offset`` is committed.
@@ -122,6 +143,7 @@ class PartitionState:
                 profile_version=self._engine.profile_version,
                 written_at=written_at,
                 state=self._engine.snapshot(),
+                seen=self.seen.snapshot(),
             )
         )
         self.saved_at_us = written_at
@@ -129,28 +151,41 @@ class PartitionState:
     def _restore(self, limit: int) -> None:
         # No state until all of it is there: a log that cannot be read now must not make the checkpoint forgotten.
         self._engine, self.next_offset, self._last = None, 0, (-1, "")
-        engine = self._engines()
-        checkpoint = self._load(engine, limit)
+        engine, seen = self._engines(), self._memories()
+        checkpoint = self._checkpoint(limit)
+        if checkpoint is not None and not self._taken(checkpoint, engine, seen):
+            checkpoint, engine, seen = None, self._engines(), self._memories()
         if checkpoint is not None:
             self.next_offset = checkpoint.next_offset
             self.saved_at_us = checkpoint.written_at
             self._last = (checkpoint.last_offset, checkpoint.last_digest)
-        self._engine = engine
+            behind = limit - checkpoint.next_offset
+            log.info("checkpoint.loaded", partition=self.partition, next_offset=self.next_offset, behind=behind)
+        self._engine, self.seen = engine, seen
 
-    def _load(self, engine: FeatureEngine, limit: int) -> Checkpoint | None:
-        """Put the checkpoint's state into ``engine``; None, and the engine as it was, where none fits."""
+    def _checkpoint(self, limit: int) -> Checkpoint | None:
+        """The partition's checkpoint, where it belongs to this log and is not above ``limit``."""
         try:
             checkpoint = self._store.load(self.partition) if self._store is not None else None
-            if checkpoint is None:
-                return None
-            self._check(checkpoint, limit)
-            engine.restore(checkpoint.state)
+            if checkpoint is not None:
+                self._check(checkpoint, limit)
         except StateError as error:
-            log.warning("checkpoint.refused", partition=self.partition, problem=error.problem)
+            self._refuse(error)
             return None
-        behind = limit - checkpoint.next_offset
-        log.info("checkpoint.loaded", partition=self.partition, next_offset=checkpoint.next_offset, behind=behind)
         return checkpoint
+
+    def _taken(self, checkpoint: Checkpoint, engine: FeatureEngine, seen: SeenIds) -> bool:
+        """Put the checkpoint's state into ``engine`` and ``seen``; where that is not possible both are spoilt."""
+        try:
+            engine.restore(checkpoint.state)
+            seen.restore(checkpoint.seen)
+        except StateError as error:
+            self._refuse(error)
+            return False
+        return True
+
+    def _refuse(self, error: StateError) -> None:
+        log.warning("checkpoint.refused", partition=self.partition, problem=error.problem)
 
     def _check(self, checkpoint: Checkpoint, limit: int) -> None:
         if checkpoint.next_offset > limit:

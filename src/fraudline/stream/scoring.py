@@ -32,6 +32,7 @@ class Scored:
         threshold: the threshold reached, or the next one not reached.
         model_version: the model that answered.
         threshold_version: its thresholds.
+        scored_by: ``worker``, ``endpoint`` or ``fallback``.
     """
 
     score: NDArray[np.float32]
@@ -41,6 +42,7 @@ class Scored:
     threshold: list[float]
     model_version: list[str]
     threshold_version: list[str]
+    scored_by: list[str]
 
 
 class Scoring(Protocol):
@@ -80,6 +82,7 @@ class InProcessScoring:
             [threshold_of(index, self._thresholds) for index in decision],
             [self._version] * n,
             [self._thresholds.version] * n,
+            ["worker"] * n,
         )
 
     def close(self) -> None:
@@ -161,7 +164,8 @@ def _scored(head: dict[str, Any], tensors: dict[str, NDArray[Any]], shape: tuple
         raise UsageError(problem, "Serve a fraudline model of the same feature spec there.")
     if not all(np.isfinite(values).all() for values in (score, contributions, expected)):
         raise UsageError("The endpoint's answer holds numbers that are not finite.", "Serve another model there.")
-    return Scored(score, contributions, expected, decision, threshold, [version] * n, [thresholds.version] * n)
+    versions = [version] * n, [thresholds.version] * n, ["endpoint"] * n
+    return Scored(score, contributions, expected, decision, threshold, *versions)
 
 
 def _joined(parts: list[Scored]) -> Scored:
@@ -173,6 +177,6 @@ def _joined(parts: list[Scored]) -> Scored:
         np.concatenate([part.expected for part in parts]),
         *(
             [entry for part in parts for entry in getattr(part, name)]
-            for name in ("decision", "threshold", "model_version", "threshold_version")
+            for name in ("decision", "threshold", "model_version", "threshold_version", "scored_by")
         ),
     )

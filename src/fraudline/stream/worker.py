@@ -15,6 +15,8 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
+
 from fraudline.core.errors import FraudlineError, UnavailableError
 from fraudline.core.log import get_logger
 from fraudline.features.columns import columns_from_messages
@@ -23,6 +25,7 @@ from fraudline.features.profiles import ProfileTable
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.stream.batch import BatchReport, Judge
 from fraudline.stream.checkpoint import CheckpointStore
+from fraudline.stream.dedupe import SeenIds, hash_ids
 from fraudline.stream.history import History
 from fraudline.stream.messages import Decoder
 from fraudline.stream.metrics import StreamMetrics
@@ -183,6 +186,7 @@ class Worker:
         self._transport.transact(judged.outputs, offsets)
         self._failures = 0
         report = judged.report(len(records), time.time() * 1000)
+        self._metrics.duplicates.inc(sum(part.duplicates for part in advanced))
         self._count(report)
         return report
 
@@ -194,6 +198,7 @@ class Worker:
                 decoder=self._decoder,
                 transport=self._transport,
                 store=self._store,
+                memories=partial(SeenIds, self._params.dedupe_hours, self._params.dedupe_most),
             )
         return self._states[partition]
 
@@ -221,8 +226,11 @@ class Worker:
         if now - self._ticked >= _TICK_S:
             self._ticked = now
             self._metrics.lag.set(self._transport.lag())
-            owned = [self._states[p].saved_at_us for p in self._aligned if p in self._states]
-            self._metrics.checkpoint_age.set(max(0.0, time.time() - min(owned) / 1e6) if owned else 0.0)
+            owned = [self._states[p] for p in self._aligned if p in self._states]
+            oldest = min((state.saved_at_us for state in owned), default=time.time() * 1e6)
+            self._metrics.checkpoint_age.set(max(0.0, time.time() - oldest / 1e6))
+            self._metrics.seen_ids.set(sum(len(state.seen) for state in owned))
+            self._metrics.seen_bytes.set(sum(state.seen.nbytes for state in owned))
 
     def _save(self) -> None:
         """Checkpoint the owned partitions whose state stands at a committed offset; forget the others."""
@@ -255,8 +263,9 @@ def _by_partition(records: Sequence[Record]) -> Iterator[tuple[int, list[Record]
 
 
 def _warm(artifact: Artifact, profiles: ProfileTable | None) -> None:
-    """Compile the kernel before the first record waits for it."""
+    """Compile the kernels before the first record waits for them."""
     FeatureEngine(artifact.spec, profiles).advance(columns_from_messages([]))
+    SeenIds().first(hash_ids([""]), np.zeros(1, np.int64))
 
 
 def _engines(

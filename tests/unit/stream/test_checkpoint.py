@@ -18,6 +18,7 @@ def checkpoint(**changes: object) -> Checkpoint:
         "profile_version": "p",
         "written_at": 5,
         "state": b"\x00state\xff",
+        "seen": b"\x00seen\xff",
     }
     return Checkpoint(**{**values, **changes})
 
@@ -67,8 +68,8 @@ def test_a_checkpoint_of_another_partition_is_refused(store: CheckpointStore) ->
 
 
 def test_a_checkpoint_of_a_later_format_is_refused(store: CheckpointStore) -> None:
-    store.save(checkpoint(format=2))
-    with pytest.raises(StateError, match="format 2"):
+    store.save(checkpoint(format=3))
+    with pytest.raises(StateError, match="format 3"):
         store.load(2)
 
 

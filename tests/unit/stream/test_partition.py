@@ -78,6 +78,35 @@ def test_a_state_ahead_of_the_committed_offset_is_built_again() -> None:
     assert worker.advance(log[30:]).features.tobytes() == ORACLE[30:].tobytes()
 
 
+def test_the_same_transaction_again_gives_no_row_and_changes_no_feature() -> None:
+    log = log_of([t for number, t in enumerate(TRANSACTIONS) for _ in range(3 if number % 10 == 0 else 1)])
+    worker = state(FakeTransport({0: log}))
+    worker.align(0)
+    parts = [worker.advance(log[at : at + 5]) for at in range(0, len(log), 5)]
+    assert [t for part in parts for t in part.transactions] == TRANSACTIONS
+    assert np.concatenate([part.features for part in parts]).tobytes() == ORACLE.tobytes()
+    assert sum(part.duplicates for part in parts) == 12
+    assert len(worker.seen) == 60
+
+
+@pytest.mark.parametrize("checkpointed", [True, False], ids=["checkpoint", "replay"])
+def test_a_transaction_seen_before_a_restart_gives_no_row_after_it(tmp_path: Path, checkpointed: bool) -> None:
+    log = log_of([*TRANSACTIONS, *TRANSACTIONS[:9]])
+    transport = FakeTransport({0: log})
+    first = state(transport, tmp_path)
+    first.align(0)
+    first.advance(log[:40])
+    if checkpointed:
+        first.save()
+        transport.begins = 39
+    second = state(transport, tmp_path)
+    second.align(40)
+    after = second.advance(log[40:])
+    assert after.transactions == TRANSACTIONS[40:]
+    assert after.features.tobytes() == ORACLE[40:].tobytes()
+    assert after.duplicates == 9
+
+
 def test_bad_records_change_no_feature_before_or_during_a_replay() -> None:
     log = log_of(TRANSACTIONS)
     mixed = []

@@ -120,6 +120,13 @@ def test_a_bad_record_becomes_a_dead_letter_with_its_bytes_and_place(artifact: A
     assert len(decisions_of(transport)) == 4
 
 
+def test_the_same_event_three_times_gives_one_decision_and_is_counted(artifact: Artifact) -> None:
+    transport = FakeTransport({0: log_of([t for t in TRANSACTIONS for _ in range(3)])})
+    metrics, _ = run(artifact, transport, 180)
+    assert [d.transaction_id for d in decisions_of(transport)] == [t.transaction_id for t in TRANSACTIONS]
+    assert metrics.registry.get_sample_value("fraudline_duplicates_total") == 120
+
+
 def test_a_batch_of_bad_records_alone_is_committed(artifact: Artifact) -> None:
     transport = FakeTransport({0: [record(0, b"x"), record(1, None)]})
     run(artifact, transport, 2)
