@@ -9,7 +9,7 @@ import pyarrow as pa
 from fraudline.features.spec import FeatureSpec
 from tests.support.transactions import messages_of
 
-_TILE = {"1h": (300, 12), "1d": (3600, 24), "7d": (21_600, 28), "30d": (86_400, 30)}
+_TILE = {"1h": (300, 12), "1d": (3600, 24), "7d": (21_600, 28), "30d": (172_800, 15)}
 _EXPONENT = {"EUR": 2, "USD": 2, "JPY": 0, "KWD": 3}
 
 
@@ -42,7 +42,7 @@ def _features(event: dict[str, Any], past: list[Any], spec: FeatureSpec, mean: f
     for window in _TILE:
         rows = _inside(event, past, window)
         result[f"card_count_{window}"] = len(rows)
-        result[f"card_amount_{window}"] = sum(e["amount"] for e in rows)
+        result[f"card_amount_{window}"] = sum(math.floor(e["amount"] * 100 + 0.5) for e in rows) / 100
     month = (result["card_amount_30d"] + p.amount_prior_weight * mean) / (
         result["card_count_30d"] + p.amount_prior_weight
     )

@@ -11,12 +11,12 @@ import hashlib
 import json
 import struct
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from fraudline.core.errors import StateError
 from fraudline.features import kernel
+from fraudline.features.cards import CardIndex
 from fraudline.features.columns import TransactionColumns, base_amounts, fragments
 from fraudline.features.parameters import PARAMETERS
 from fraudline.features.profiles import ProfileTable
@@ -42,7 +42,7 @@ class FeatureEngine:
         self.spec = spec
         self.profiles = profiles if profiles is not None else ProfileTable.empty(spec)
         self._state = CardState.zeros(_SMALLEST)
-        self._slots: dict[str, int] = {}
+        self._index = CardIndex()
         values = spec.parameters.model_dump()
         self._parameters = np.array([values[name] for name in PARAMETERS], np.float64)
         everything = spec.names == KERNEL_FEATURES
@@ -51,11 +51,11 @@ class FeatureEngine:
     @property
     def cards(self) -> int:
         """Cards that have state."""
-        return len(self._slots)
+        return len(self._index)
 
     @property
     def card_bytes(self) -> int:
-        """Bytes of state a card, without its identifier."""
+        """Bytes of state a card, without its identifier and its place in the index."""
         return self._state.card_bytes
 
     @property
@@ -115,11 +115,11 @@ class FeatureEngine:
     def snapshot(self) -> bytes:
         """All state as bytes: header, card identifiers, arrays, SHA-256 of it all."""
         n = self.cards
-        cards = msgspec.json.encode(list(self._slots))
-        header = {"layout": LAYOUT, "spec": self.spec.version, "cards": n, "cards_bytes": len(cards)}
+        ends, held = self._index.identifiers()
+        header = {"layout": LAYOUT, "spec": self.spec.version, "cards": n, "cards_bytes": len(held)}
         head = json.dumps(header, sort_keys=True).encode()
-        parts = [_MAGIC, _LENGTH.pack(len(head)), head, cards]
-        parts += [_little(array[:n]).tobytes() for array in self._state.arrays()]
+        parts = [_MAGIC, _LENGTH.pack(len(head)), head]
+        parts += [_little(array).tobytes() for array in (ends, held, *(rows[:n] for rows in self._state.arrays()))]
         body = b"".join(parts)
         return body + hashlib.sha256(body).hexdigest().encode()
 
@@ -145,17 +145,14 @@ class FeatureEngine:
                 "Use the model that it was made with, or replay the transactions to make it again.",
             )
         n = header["cards"]
-        cards = msgspec.json.decode(body[end : end + header["cards_bytes"]], type=list[str])
-        self._state = _read_state(body[end + header["cards_bytes"] :], n)
-        self._slots = {card: slot for slot, card in enumerate(cards)}
+        ends = np.frombuffer(body, "<i8", count=n, offset=end)
+        held = np.frombuffer(body, np.uint8, count=header["cards_bytes"], offset=end + ends.nbytes)
+        self._state = _read_state(body[end + ends.nbytes + held.nbytes :], n)
+        self._index = CardIndex.of(ends, held)
 
     def _slots_of(self, columns: TransactionColumns) -> NDArray[np.int64]:
-        slots = self._slots
-        for card in columns.cards:
-            if card not in slots:
-                slots[card] = len(slots)
-        self.reserve(len(slots))
-        known = np.fromiter(map(slots.__getitem__, columns.cards), np.int64, len(columns.cards))
+        known = self._index.slots_of(columns.cards)
+        self.reserve(len(self._index))
         return known[columns.card_code]
 
 

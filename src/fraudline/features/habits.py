@@ -12,6 +12,7 @@ from fraudline.features import state as s
 
 EARTH_KM = 6371.0088
 MINUTE_US = 60_000_000
+DAY_MINUTES = 1_440
 _ANGLE = 2.0 * np.pi * np.arange(1440) / 1440.0
 COS_OF_MINUTE = np.cos(_ANGLE)
 SIN_OF_MINUTE = np.sin(_ANGLE)
@@ -70,51 +71,57 @@ def remember(whole, first, size, value):  # type: ignore[no-untyped-def]
 
 
 @njit
-def merchant_memory(whole, clock, value, out):  # type: ignore[no-untyped-def]
-    """Newness of the merchant and distinct merchants of the last day, columns 21 and 23; then remember it."""
-    minute = np.int32(clock // MINUTE_US)
-    distinct, k, end = 0, s.MERCHANT, s.MERCHANT + 2 * s.MERCHANTS
-    while k < end and whole[k] != 0 and whole[k + 1] > minute - 1440:
-        distinct += 1
-        k += 2
+def merchant_memory(whole, half, minutes, value, out):  # type: ignore[no-untyped-def]
+    """Newness of the merchant and distinct merchants of the last day, columns 21 and 23; then remember it.
+
+    ``minutes``: by how much the card's clock has moved. Ages grow along the list and stop at a day.
+    """
+    distinct, k = 0, 0
+    while k < s.MERCHANTS and whole[s.MERCHANT + k] != 0 and half[s.MERCHANT_AGE + k] < DAY_MINUTES:
+        age = min(half[s.MERCHANT_AGE + k] + minutes, DAY_MINUTES)
+        half[s.MERCHANT_AGE + k] = age
+        distinct += age < DAY_MINUTES
+        k += 1
     out[23] = distinct
-    k = s.MERCHANT
-    while k < end and whole[k] != value and whole[k] != 0:
-        k += 2
-    known = k < end and whole[k] == value
+    k = 0
+    while k < s.MERCHANTS and whole[s.MERCHANT + k] != value and whole[s.MERCHANT + k] != 0:
+        k += 1
+    known = k < s.MERCHANTS and whole[s.MERCHANT + k] == value
     out[21] = 1.0 if whole[s.SEEN] > 0 and not known else 0.0
-    for j in range(min(k, end - 2) + 1, s.MERCHANT + 1, -1):
-        whole[j] = whole[j - 2]
+    for j in range(min(k, s.MERCHANTS - 1), 0, -1):
+        whole[s.MERCHANT + j] = whole[s.MERCHANT + j - 1]
+        half[s.MERCHANT_AGE + j] = half[s.MERCHANT_AGE + j - 1]
     whole[s.MERCHANT] = value
-    whole[s.MERCHANT + 1] = minute
+    half[s.MERCHANT_AGE] = 0
 
 
 @njit
-def category_rarity(whole, value):  # type: ignore[no-untyped-def]
+def category_rarity(half, category):  # type: ignore[no-untyped-def]
     """Minus the logarithm of (count of the category + 1) / (count of all + 2); then count it."""
+    value = np.uint16(category)
     end = s.CATEGORY + 2 * s.CATEGORIES
     place, smallest = -1, s.CATEGORY
     for k in range(s.CATEGORY, end, 2):
-        n = whole[k + 1]
-        if n > 0 and whole[k] == value:
+        n = half[k + 1]
+        if n > 0 and half[k] == value:
             place = k
             break
-        if n < whole[smallest + 1]:
+        if n < half[smallest + 1]:
             smallest = k
-    count = whole[place + 1] if place >= 0 else 0
-    rarity = -math.log((count + 1.0) / (whole[s.CATEGORY_SUM] + 2.0))
+    count = half[place + 1] if place >= 0 else 0
+    rarity = -math.log((count + 1.0) / (half[s.CATEGORY_SUM] + 2.0))
     if place < 0:
         place = smallest
-        whole[s.CATEGORY_SUM] -= whole[place + 1]
-        whole[place] = value
-        whole[place + 1] = 0
-    whole[place + 1] += 1
-    whole[s.CATEGORY_SUM] += 1
-    if whole[s.CATEGORY_SUM] >= _CATEGORY_LIMIT:
-        whole[s.CATEGORY_SUM] = 0
+        half[s.CATEGORY_SUM] -= half[place + 1]
+        half[place] = value
+        half[place + 1] = 0
+    half[place + 1] += 1
+    half[s.CATEGORY_SUM] += 1
+    if half[s.CATEGORY_SUM] >= _CATEGORY_LIMIT:
+        half[s.CATEGORY_SUM] = 0
         for k in range(s.CATEGORY, end, 2):
-            whole[k + 1] //= 2
-            whole[s.CATEGORY_SUM] += whole[k + 1]
+            half[k + 1] //= 2
+            half[s.CATEGORY_SUM] += half[k + 1]
     return rarity
 
 

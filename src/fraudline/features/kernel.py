@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from fraudline.core.digest import sha256_bytes
 from fraudline.features import parameters as q
 from fraudline.features import state as s
-from fraudline.features.habits import category_rarity, hour_habit, merchant_memory, place, remember
+from fraudline.features.compiling import cached
+from fraudline.features.habits import MINUTE_US, category_rarity, hour_habit, merchant_memory, place, remember
 from fraudline.features.windows import amount_habit, count_in_windows, roll_windows, window_amounts
 
 # columns of a merchant's profile and of the population's
@@ -50,18 +51,20 @@ def _loop(stamp: int) -> Any:
     """The loop, closed over ``stamp``: numba's cache looks at this file and at what is closed over, not at imports."""
 
     def _advance(  # type: ignore[no-untyped-def]
-        wides, reals, wholes, slots, times, amounts, categories, merchants, devices, countries,
+        wides, reals, wholes, halves, slots, times, amounts, categories, merchants, devices, countries,
         latitudes, longitudes, profile_rows, profiles, population_rows, populations, p, outs,
     ):  # fmt: skip
         assert stamp  # noqa: S101 - a use, so that it belongs to the closure
         for i in range(len(slots)):
             slot, time, amount, out = slots[i], times[i], amounts[i], outs[i]
-            wide, real, whole = wides[slot], reals[slot], wholes[slot]
+            wide, real, whole, half = wides[slot], reals[slot], wholes[slot], halves[slot]
             population = populations[population_rows[i]]
-            roll_windows(wide, whole, time)
+            roll_windows(wide, whole, half, time)
             first = whole[s.SEEN] == 0
-            gap = max((time - wide[s.CLOCK]) / 1e6, 0.0)
-            wide[s.CLOCK] = max(wide[s.CLOCK], time)
+            before = time if first else wide[s.CLOCK]
+            clock = max(before, time)
+            gap = (clock - before) / 1e6
+            wide[s.CLOCK] = clock
             out[0] = amount
             window_amounts(wide, amount, population[G_MEAN], p, out)
             mean, z = amount_habit(real, amount, population[G_MEAN], population[G_CV2], p)
@@ -70,13 +73,13 @@ def _loop(stamp: int) -> Any:
             out[15] = p[q.GAP_LIMIT] if first else min(gap, p[q.GAP_LIMIT])
             place(wide, real, time, latitudes[i], longitudes[i], p, out)
             out[20] = 1.0 if devices[i] != 0 and remember(whole, s.DEVICE, s.DEVICES, devices[i]) else 0.0
-            merchant_memory(whole, wide[s.CLOCK], merchants[i], out)
+            merchant_memory(whole, half, clock // MINUTE_US - before // MINUTE_US, merchants[i], out)
             out[22] = 1.0 if countries[i] != 0 and remember(whole, s.COUNTRY, s.COUNTRIES, countries[i]) else 0.0
-            out[24] = whole[s.SMALL]
-            out[25] = category_rarity(whole, categories[i])
+            out[24] = half[s.SMALL]
+            out[25] = category_rarity(half, categories[i])
             hour_habit(real, time, p, out)
             _merchant_profile(profiles[profile_rows[i]], amount, out)
-            count_in_windows(wide, whole, time, amount, amount < p[q.SMALL_RATIO] * mean, z - p[q.HEAT_FROM])
+            count_in_windows(wide, whole, half, time, amount, amount < p[q.SMALL_RATIO] * mean, z - p[q.HEAT_FROM])
             if whole[s.SEEN] < _I32_MAX:
                 whole[s.SEEN] += 1
 
@@ -87,10 +90,7 @@ def compiled() -> Any:
     """The compiled loop, from numba's cache where there is a folder for it."""
     package = files("fraudline.features")
     stamp = int(sha256_bytes(b"".join(package.joinpath(name).read_bytes() for name in _SOURCES))[:15], 16)
-    try:
-        return njit(cache=True)(_loop(stamp))
-    except RuntimeError:  # no folder for the cache can be written: compile in each process
-        return njit(_loop(stamp))
+    return cached(_loop(stamp))
 
 
 _advance = compiled()
@@ -136,6 +136,6 @@ def advance(
         out: ``(n, len(KERNEL_FEATURES))``, written.
     """
     _advance(
-        state.wide, state.real, state.whole, slot, event_time, amount, category, merchant, device, country,
-        latitude, longitude, profile_row, profiles, population_row, populations, parameters, out,
+        *state.arrays(), slot, event_time, amount, category, merchant, device, country, latitude, longitude,
+        profile_row, profiles, population_row, populations, parameters, out,
     )  # fmt: skip

@@ -11,84 +11,87 @@ from fraudline.features import parameters as q
 from fraudline.features import state as s
 
 _I32_MAX = 2_147_483_647
-_I64_MAX = 9_223_372_036_854_775_807
 _LEAST_MEAN = 1e-6
 """Base units; a mean is never less, so that a ratio to it is finite."""
 
 
 @njit
-def _roll(wide, whole, w, tiles, first, tile):  # type: ignore[no-untyped-def]
-    """Drop the tiles that leave window ``w`` when its newest tile becomes ``tile``."""
-    head = wide[s.HEAD + w]
-    if tile <= head:
+def _roll(wide, whole, half, w, tiles, first, head, tile):  # type: ignore[no-untyped-def]
+    """Drop the tiles that leave window ``w`` when its newest tile, until now ``head``, becomes ``tile``."""
+    if wide[s.WINDOW + w] == 0:
         return
-    if wide[s.WINDOW + w] != 0:
-        k = (head + 1) % tiles
-        for _ in range(min(tile - head, tiles)):
-            held = wide[s.TILE + first + k]
-            if held != 0:
-                wide[s.WINDOW + w] -= held
-                wide[s.TILE + first + k] = 0
-                if w == 0 and whole[s.SMALL] > 0:
-                    whole[s.SMALL] -= whole[s.TILE_SMALL + k]
-                    whole[s.TILE_SMALL + k] = 0
-                if w == 2 and wide[s.HEAT] > 0:
-                    wide[s.HEAT] -= whole[s.TILE_HEAT + k]
-                    whole[s.TILE_HEAT + k] = 0
-            k += 1
-            if k == tiles:
-                k = 0
-    wide[s.HEAD + w] = tile
+    k = (head + 1) % tiles
+    for _ in range(min(tile - head, tiles)):
+        n = half[s.TILE_N + first + k]
+        if n != 0:
+            wide[s.WINDOW + w] -= (np.int64(whole[s.TILE + first + k]) << s.COUNT_BITS) + n
+            whole[s.TILE + first + k] = 0
+            half[s.TILE_N + first + k] = 0
+            if w == 0 and half[s.SMALL] > 0:
+                half[s.SMALL] -= half[s.TILE_SMALL + k]
+                half[s.TILE_SMALL + k] = 0
+            if w == 2 and wide[s.HEAT] > 0:
+                wide[s.HEAT] -= half[s.TILE_HEAT + k]
+                half[s.TILE_HEAT + k] = 0
+        k += 1
+        if k == tiles:
+            k = 0
 
 
 @njit
-def _count(wide, w, tiles, first, tile, event):  # type: ignore[no-untyped-def]
+def _count(wide, whole, half, w, tiles, first, head, tile, units):  # type: ignore[no-untyped-def]
     """Add a transaction to its tile of window ``w``; give the tile's place in the ring, -1 when it is not counted.
 
-    A full window (65,535 transactions, or 14,000 million base units) counts no more until a tile leaves it.
+    A full window counts no more until a tile leaves it; a full tile's amount stays as it is.
     """
-    if tile <= wide[s.HEAD + w] - tiles or wide[s.WINDOW + w] & s.COUNT_MAX == s.COUNT_MAX:
-        return -1
-    if wide[s.WINDOW + w] > _I64_MAX - event:
+    if tile <= head - tiles or wide[s.WINDOW + w] & s.COUNT_MAX == s.COUNT_MAX:
         return -1
     k = tile % tiles
-    wide[s.TILE + first + k] += event
-    wide[s.WINDOW + w] += event
+    units = min(units, _I32_MAX - whole[s.TILE + first + k])
+    whole[s.TILE + first + k] += units
+    half[s.TILE_N + first + k] += 1
+    wide[s.WINDOW + w] += (units << s.COUNT_BITS) + 1
     return k
 
 
 @njit
-def roll_windows(wide, whole, time):  # type: ignore[no-untyped-def]
-    """Move all windows on to ``time``; a late time moves nothing."""
-    if whole[s.SEEN] == 0:
-        wide[s.CLOCK] = time
-        wide[s.HEAD + 0] = time // s.TILE_US[0]
-        wide[s.HEAD + 1] = time // s.TILE_US[1]
-        wide[s.HEAD + 2] = time // s.TILE_US[2]
-        wide[s.HEAD + 3] = time // s.TILE_US[3]
+def roll_windows(wide, whole, half, time):  # type: ignore[no-untyped-def]
+    """Move all windows on from the card's clock to ``time``; a late time moves nothing, nor does a card's first."""
+    clock = wide[s.CLOCK]
+    if whole[s.SEEN] == 0 or time <= clock:
         return
-    _roll(wide, whole, 0, s.TILE_COUNT[0], s.TILE_FIRST[0], time // s.TILE_US[0])
-    _roll(wide, whole, 1, s.TILE_COUNT[1], s.TILE_FIRST[1], time // s.TILE_US[1])
-    _roll(wide, whole, 2, s.TILE_COUNT[2], s.TILE_FIRST[2], time // s.TILE_US[2])
-    _roll(wide, whole, 3, s.TILE_COUNT[3], s.TILE_FIRST[3], time // s.TILE_US[3])
+    _roll(wide, whole, half, 0, s.TILE_COUNT[0], s.TILE_FIRST[0], clock // s.TILE_US[0], time // s.TILE_US[0])
+    _roll(wide, whole, half, 1, s.TILE_COUNT[1], s.TILE_FIRST[1], clock // s.TILE_US[1], time // s.TILE_US[1])
+    _roll(wide, whole, half, 2, s.TILE_COUNT[2], s.TILE_FIRST[2], clock // s.TILE_US[2], time // s.TILE_US[2])
+    _roll(wide, whole, half, 3, s.TILE_COUNT[3], s.TILE_FIRST[3], clock // s.TILE_US[3], time // s.TILE_US[3])
 
 
 @njit
-def count_in_windows(wide, whole, time, amount, small, heat):  # type: ignore[no-untyped-def]
-    """Count a transaction in all windows: its amount in base units, whether it was small, its heat."""
-    event = (np.int64(math.floor(amount * s.AMOUNT_SCALE + 0.5)) << s.COUNT_BITS) + 1
-    k = _count(wide, 0, s.TILE_COUNT[0], s.TILE_FIRST[0], time // s.TILE_US[0], event)
+def _count_at(wide, whole, half, w, time, units):  # type: ignore[no-untyped-def]
+    width = s.TILE_US[w]
+    head, tile = wide[s.CLOCK] // width, time // width
+    return _count(wide, whole, half, w, s.TILE_COUNT[w], s.TILE_FIRST[w], head, tile, units)
+
+
+@njit
+def count_in_windows(wide, whole, half, time, amount, small, heat):  # type: ignore[no-untyped-def]
+    """Count a transaction in all windows: its amount in base units, whether it was small, its heat.
+
+    The card's clock is already at ``time``, or beyond it.
+    """
+    units = np.int64(math.floor(amount * s.AMOUNT_SCALE + 0.5))
+    k = _count_at(wide, whole, half, 0, time, units)
     if small and k >= 0:
-        whole[s.TILE_SMALL + k] += 1
-        whole[s.SMALL] += 1
-    _count(wide, 1, s.TILE_COUNT[1], s.TILE_FIRST[1], time // s.TILE_US[1], event)
-    k = _count(wide, 2, s.TILE_COUNT[2], s.TILE_FIRST[2], time // s.TILE_US[2], event)
+        half[s.TILE_SMALL + k] += 1
+        half[s.SMALL] += 1
+    _count_at(wide, whole, half, 1, time, units)
+    k = _count_at(wide, whole, half, 2, time, units)
     if heat > 0.0 and k >= 0:
         warm = np.int64(math.floor(heat * s.HEAT_SCALE + 0.5))
-        if whole[s.TILE_HEAT + k] + warm < _I32_MAX:
-            whole[s.TILE_HEAT + k] += warm
+        if half[s.TILE_HEAT + k] + warm <= s.HALF_MAX:
+            half[s.TILE_HEAT + k] += warm
             wide[s.HEAT] += warm
-    _count(wide, 3, s.TILE_COUNT[3], s.TILE_FIRST[3], time // s.TILE_US[3], event)
+    _count_at(wide, whole, half, 3, time, units)
 
 
 @njit

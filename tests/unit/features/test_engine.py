@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fraudline.core.errors import MessageError, SchemaError, StateError
 from fraudline.features import kernel
+from fraudline.features.cards import CardIndex
 from fraudline.features.columns import columns_from_messages, columns_from_table
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.profiles import ProfileTable, build_profiles
@@ -155,8 +156,10 @@ def test_an_absurd_amount_is_cut_and_leaves_the_state_finite():
     assert got[0, 0] == SPEC.parameters.amount_limit
 
 
-def test_a_card_costs_less_than_two_kilobytes():
-    assert 0 < FeatureEngine(SPEC).card_bytes < 2000
+def test_a_card_costs_at_most_twelve_hundred_bytes_with_its_identifier_and_its_place_in_the_index():
+    index = CardIndex()
+    index.slots_of([f"card-{k:09d}" for k in range(20_000)])
+    assert FeatureEngine(SPEC).card_bytes + index.nbytes / len(index) <= 1_200
 
 
 def test_without_any_folder_for_compiled_code_the_kernel_compiles_in_memory(monkeypatch):
