@@ -19,15 +19,40 @@ class Line:
     dashed: bool = False
 
 
-def line_chart(lines: Iterable[Line], *, x_label: str, y_label: str, legend: str = "right-bottom") -> str:
-    """Curves over the unit square."""
+def line_chart(
+    lines: Iterable[Line],
+    *,
+    x_label: str,
+    y_label: str,
+    legend: str = "right-bottom",
+    x_range: tuple[float, float] = (0.0, 1.0),
+    y_range: tuple[float, float] = (0.0, 1.0),
+    marks: Iterable[tuple[float, str, str]] = (),
+) -> str:
+    """Curves, over the unit square by default.
+
+    Args:
+        lines: the curves.
+        x_label: what is along.
+        y_label: what is up.
+        legend: ``right-bottom`` or ``right-top``.
+        x_range: lowest and highest x, different.
+        y_range: lowest and highest y, different.
+        marks: upright lines: x, text and colour.
+    """
     drawn = list(lines)
-    frame = _Frame((0.0, 1.0), (0.0, 1.0))
+    frame = _Frame(x_range, y_range)
     body = [frame.axes(x_label, y_label)]
     for line in drawn:
         points = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in zip(line.x, line.y, strict=True))
         dash = " dashed" if line.dashed else ""
         body.append(f'<polyline class="curve {line.colour}{dash}" points="{points}"/>')
+    for x, text, colour in marks:
+        at = min(max(frame.x(x), _LEFT), _WIDTH - _RIGHT)
+        body.append(
+            f'<line class="whisker {colour}" x1="{at:.1f}" y1="{_TOP}" x2="{at:.1f}" y2="{_HEIGHT - _BOTTOM}"/>'
+        )
+        body.append(f'<text class="value" x="{at + 5:.1f}" y="{_TOP + 12}">{escape(text)}</text>')
     body.append(_legend([(line.name, line.colour) for line in drawn], legend))
     return _svg(body, f"{y_label} over {x_label}")
 

@@ -7,34 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from fraudline.model.evaluation_charts import Line, histogram, interval_chart, line_chart
-
-_STYLE = """
-:root{--ink:#1c2430;--soft:#5d6b7c;--line:#dfe5ec;--page:#f5f7fa;--card:#fff;--c1:#1463d8;--c2:#d9480f;--c3:#7c8ea3;
---c4:#0b8a5f;--good:#0b8a5f;--bad:#c92a2a}
-@media(prefers-color-scheme:dark){:root{--ink:#e8edf3;--soft:#9aa8b8;--line:#2c3744;--page:#11161c;--card:#1a212a;
---c1:#6ea8fe;--c2:#ff922b;--c3:#7c8ea3;--c4:#51cf9a;--good:#51cf9a;--bad:#ff8787}}
-*{box-sizing:border-box}body{margin:0;background:var(--page);color:var(--ink);
-font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
-main{max-width:1080px;margin:0 auto;padding:36px 24px 64px}h1{font-size:27px;margin:0 0 4px;letter-spacing:-.01em}
-h2{font-size:18px;margin:40px 0 12px}p{margin:0 0 12px;max-width:72ch}.soft,figcaption{color:var(--soft)}
-code{font:13px ui-monospace,SFMono-Regular,Menlo,monospace}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(152px,1fr));gap:12px;margin:24px 0 8px}
-.tile,figure,.sheet{background:var(--card);border:1px solid var(--line);border-radius:10px}
-.tile{padding:14px 16px}.tile b{display:block;font-size:27px;font-weight:650;letter-spacing:-.02em;line-height:1.25;
-font-variant-numeric:tabular-nums}.tile span{font-size:13px;color:var(--soft);display:block}
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(400px,1fr));gap:16px}
-figure{margin:0;padding:14px 16px 10px}figcaption{font-size:13px;padding-bottom:6px}
-svg{width:100%;height:auto;display:block}
-.sheet{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{padding:8px 14px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-th:first-child,td:first-child{text-align:left}th{font-size:13px;font-weight:600;color:var(--soft)}
-tr:last-child td{border-bottom:0}tr.main td{font-weight:650}td small{display:block;color:var(--soft);font-weight:400}
-.curve{fill:none;stroke-width:2}.curve.dashed{stroke-dasharray:5 4;stroke-width:1.2}.grid{stroke:var(--line)}
-.curve.c1,.whisker.c1{stroke:var(--c1)}.curve.c2,.whisker.c2{stroke:var(--c2)}.curve.c3,.whisker.c3{stroke:var(--c3)}
-.curve.c4,.whisker.c4{stroke:var(--c4)}.c1.bar,.c1.key,.c1.dot{fill:var(--c1)}.c2.bar,.c2.key,.c2.dot{fill:var(--c2)}
-.c3.bar,.c3.key,.c3.dot{fill:var(--c3)}.c4.bar,.c4.key,.c4.dot{fill:var(--c4)}.bar{opacity:.55}.whisker{stroke-width:3}
-svg text{fill:var(--soft);font:12px system-ui,sans-serif}svg .name,svg .value{fill:var(--ink);font-size:13px}
-"""
+from fraudline.model.page import STYLE, figure, page, sheet, tile_row
 
 _TILES = (
     ("ap", "average precision", 3),
@@ -64,8 +37,8 @@ def report(document: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> str:
         _lead(document),
         _tiles(document),
         '<h2>Beside other models</h2><div class="plots">',
-        _figure("Average precision with its interval", _beside(document, "ap", "average precision")),
-        _figure("ROC-AUC with its interval", _beside(document, "roc_auc", "ROC-AUC")),
+        figure("Average precision with its interval", _beside(document, "ap", "average precision")),
+        figure("ROC-AUC with its interval", _beside(document, "roc_auc", "ROC-AUC")),
         "</div><br>",
         _models(document),
         "<h2>Each fraud kind</h2>",
@@ -78,12 +51,7 @@ def report(document: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> str:
         _thresholds(document),
         _notes(document),
     ]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>Evaluation {version}</title><style>{_STYLE}</style></head><body><main>"
-        f"{''.join(sections)}</main></body></html>\n"
-    )
+    return page(f"Evaluation {version}", sections)
 
 
 def _lead(document: Mapping[str, Any]) -> str:
@@ -104,11 +72,8 @@ def _tiles(document: Mapping[str, Any]) -> str:
         if document.get(key) is None:
             continue
         interval = document["intervals"].get(key)
-        tiles.append(
-            f'<div class="tile"><b>{document[key]:.{digits}f}</b><span>{text.format(k=k)}</span>'
-            f"<span>{_interval(interval)}</span></div>"
-        )
-    return f'<div class="tiles">{"".join(tiles)}</div>'
+        tiles.append((f"{document[key]:.{digits}f}", text.format(k=k), _interval(interval)))
+    return tile_row(tiles)
 
 
 def _compared(document: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], str]]:
@@ -130,7 +95,7 @@ def _models(document: Mapping[str, Any]) -> str:
     for name, figures, _ in _compared(document):
         cells = "".join(f"<td>{_with_interval(figures, key)}</td>" for key in keys)
         rows.append(f"<tr{' class=main' if figures is document else ''}><td>{escape(name)}</td>{cells}</tr>")
-    return _sheet(["", *[_title(key) for key in keys]], rows)
+    return sheet(["", *[_title(key) for key in keys]], rows)
 
 
 def _kinds(document: Mapping[str, Any]) -> str:
@@ -144,7 +109,7 @@ def _kinds(document: Mapping[str, Any]) -> str:
         for kind, figures in document["kinds"].items()
     ]
     some = next(iter(document["kinds"].values()))
-    return _sheet(["kind", "frauds", *[_title(key) for key in keys if key in some]], rows)
+    return sheet(["kind", "frauds", *[_title(key) for key in keys if key in some]], rows)
 
 
 def plots(tables: Mapping[str, pa.Table]) -> dict[str, str]:
@@ -153,7 +118,7 @@ def plots(tables: Mapping[str, pa.Table]) -> dict[str, str]:
     Args:
         tables: as :func:`report`.
     """
-    return {name: svg.replace(">", f"><style>{_STYLE}</style>", 1) for name, svg in _curves(tables).items()}
+    return {name: svg.replace(">", f"><style>{STYLE}</style>", 1) for name, svg in _curves(tables).items()}
 
 
 def _curves(tables: Mapping[str, pa.Table]) -> dict[str, str]:
@@ -183,12 +148,12 @@ def _plots(tables: Mapping[str, pa.Table]) -> str:
         "score_hist": "Scores of normals and frauds; the outermost bars hold what lies beyond",
     }
     drawn = _curves(tables)
-    return '<div class="plots">' + "".join(_figure(text, drawn[name]) for name, text in captions.items()) + "</div>"
+    return '<div class="plots">' + "".join(figure(text, drawn[name]) for name, text in captions.items()) + "</div>"
 
 
 def _confusion(document: Mapping[str, Any]) -> str:
     (true_negative, false_positive), (false_negative, true_positive) = document["confusion"]["matrix"]
-    return _sheet(
+    return sheet(
         ["", "allowed", "alerted"],
         [
             f"<tr><td>normal</td><td>{true_negative:,}</td><td>{false_positive:,}</td></tr>",
@@ -207,7 +172,7 @@ def _thresholds(document: Mapping[str, Any]) -> str:
             f"<td>{row['money_saved'] / 100:,.0f}</td><td>{row['money_saved_share']:.1%}</td></tr>"
         )
     titles = ["", "score", "alerts a day", "precision", "recall", "F1", "saved, net", "of fraud losses"]
-    return _sheet(titles, rows)
+    return sheet(titles, rows)
 
 
 def _notes(document: Mapping[str, Any]) -> str:
@@ -241,12 +206,3 @@ def _with_interval(figures: Mapping[str, Any], key: str) -> str:
 
 def _interval(interval: Any) -> str:
     return f"{interval[0]:.3f} – {interval[1]:.3f}" if interval and None not in interval else ""
-
-
-def _figure(caption: str, svg: str) -> str:
-    return f"<figure><figcaption>{caption}</figcaption>{svg}</figure>"
-
-
-def _sheet(titles: list[str], rows: list[str]) -> str:
-    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
-    return f'<div class="sheet"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
