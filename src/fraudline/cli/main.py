@@ -19,6 +19,7 @@ _COMMANDS = {
     "serve": ("fraudline.cli.serve", "command", "serve an artifact as a KServe predictor"),
     "step": ("fraudline.cli.step", "group", "run one pipeline step: files in, files out"),
     "stream": ("fraudline.cli.stream", "command", "score a Kafka topic exactly once"),
+    "threshold": ("fraudline.cli.threshold", "group", "compare thresholds, and change them with a trail"),
 }
 
 

@@ -18,6 +18,18 @@ from fraudline.core.settings import Settings
 T = TypeVar("T", bound=np.generic)
 
 
+class DynamicParams(Settings):
+    """How far and how fast thresholds may follow the scores after packaging (``fraudline threshold adjust``)."""
+
+    enabled: bool = Field(default=False, description="whether `threshold adjust` may change anything")
+    window: int = Field(default=50_000, ge=1, description="newest scores that are looked at")
+    min_scores: int = Field(default=10_000, ge=1, description="with fewer scores nothing is changed")
+    tolerance: float = Field(default=0.25, ge=0, description="an alert rate this close to its budget (share) is right")
+    max_step: float = Field(default=0.05, gt=0, le=1, description="largest change at once, share of the packaged score")
+    lowest: float = Field(default=0.8, gt=0, le=1, description="lower bound, share of the packaged threshold")
+    highest: float = Field(default=1.25, ge=1, description="upper bound, share of the packaged threshold")
+
+
 class ThresholdParams(Settings):
     """How thresholds are chosen on the validation period.
 
@@ -34,6 +46,7 @@ class ThresholdParams(Settings):
     block_quantile: float = Field(default=0.9995, gt=0, lt=1, description="quantile of normals' scores, for block")
     review_cost_minor: int = Field(default=500, ge=0, description="cost of one review, minor currency units")
     recovered_share: float = Field(default=0.8, gt=0, le=1, description="share of a reviewed fraud's amount saved")
+    dynamic: DynamicParams = DynamicParams()
 
     @model_validator(mode="after")
     def _block_is_rarer(self) -> Self:

@@ -1,0 +1,153 @@
+"""The comparison of two thresholds as one HTML page."""
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from fraudline.model.evaluation_charts import Line, line_chart
+from fraudline.model.page import figure, page, sheet, tile_row
+
+_MONEY = ("money_saved",)
+_SHARES = ("precision", "recall", "f1", "money_saved_share")
+TITLES = {
+    "alerts": "alerts",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "money_saved": "saved, net",
+    "money_saved_share": "saved, share of fraud",
+    "blocks": "blocked",
+    "blocked_normals": "normals blocked",
+}
+
+
+def compare_page(document: Mapping[str, Any]) -> str:
+    """The page.
+
+    Args:
+        document: what :func:`fraudline.decide.compare.compare` gave, with ``names`` of both sides.
+
+    Returns:
+        A complete HTML document.
+    """
+    names = document["names"]
+    sections = [
+        f"<h1>{escape(names['a'])} against {escape(names['b'])}</h1>",
+        _lead(document),
+        tile_row(_tiles(document)),
+        "<h2>Side by side</h2>",
+        _table(document),
+        "<h2>What only one of them alerts</h2>",
+        _changed(document),
+        '<h2>Curves</h2><div class="plots">',
+        figure("Money saved, net of reviews, by review threshold", _money(document)),
+        figure("Alerts a day", _daily(document)),
+        "</div>",
+        _notes(document),
+    ]
+    return page(f"{names['a']} against {names['b']}", sections)
+
+
+def shown(name: str, value: float | None, *, signed: bool = False) -> str:
+    """A figure in the unit that people read it in."""
+    if value is None:
+        return "–"
+    sign = "+" if signed else ""
+    if name in _MONEY:
+        return f"{value / 100:{sign},.0f}"
+    return f"{value:{sign}.3f}" if name in _SHARES else f"{value:{sign},.0f}"
+
+
+def _lead(document: Mapping[str, Any]) -> str:
+    period, chosen = document["period"], document.get("chosen_on")
+    words = f"Policies were chosen on the {chosen['days']} days before. " if chosen else ""
+    return (
+        f'<p class="soft">{document["rows"]:,} decisions of {document["cards"]:,} cards on {document["days"]} days, '
+        f"{escape(period['first'])} to {escape(period['last'])}; {document['known']:,} have a known label, "
+        f"{document['frauds']:,} of them frauds. {words}Both sides are measured on the same rows.</p>"
+    )
+
+
+def _tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    gap, names = document["difference"], document["names"]
+    tiles = []
+    for name in ("money_saved", "alerts", "recall", "precision"):
+        entry = gap[name]
+        low, high = (shown(name, end, signed=True) for end in entry["interval"])
+        tiles.append(
+            (shown(name, entry["value"], signed=True), f"{TITLES[name]}: {names['b']} more", f"{low} to {high}")
+        )
+    return tiles
+
+
+def _table(document: Mapping[str, Any]) -> str:
+    names, a, b = document["names"], document["a"], document["b"]
+    rows = [
+        f"<tr><td>review from</td><td>{a['thresholds']['review']:.4g}</td><td>{b['thresholds']['review']:.4g}</td>"
+        "<td></td><td></td></tr>"
+    ]
+    for name, title in TITLES.items():
+        entry = document["difference"][name]
+        low, high = (shown(name, end, signed=True) for end in entry["interval"])
+        sides = "".join(f"<td>{shown(name, side[name])}</td>" for side in (a, b))
+        better = "–" if entry["b_better"] is None else f"{entry['b_better']:.0%}"
+        rows.append(
+            f"<tr{' class=main' if name == 'money_saved' else ''}><td>{title}</td>{sides}"
+            f"<td>{shown(name, entry['value'], signed=True)}<small>{low} to {high}</small></td><td>{better}</td></tr>"
+        )
+    return sheet(["", names["a"], names["b"], "difference", f"resamples for {names['b']}"], rows)
+
+
+def _changed(document: Mapping[str, Any]) -> str:
+    rows = [
+        f"<tr><td>only {escape(document['names'][side])}</td><td>{part['alerts']:,}</td><td>{part['frauds']:,}</td>"
+        f"<td>{part['fraud_amount'] / 100:,.0f}</td><td>{part['unknown']:,}</td></tr>"
+        for side, part in (("a", document["changed"]["only_a"]), ("b", document["changed"]["only_b"]))
+    ]
+    return sheet(["", "alerts", "frauds among them", "their amount", "label unknown"], rows)
+
+
+def _money(document: Mapping[str, Any]) -> str:
+    x = document["curve"]["threshold"]
+    if len(x) < 2 or x[0] == x[-1]:
+        return "<p>No label is known.</p>"
+    y = [value / 100 for value in document["curve"]["money_saved"]]
+    low, high = min(*y, 0.0), max(*y, 1.0)
+    marks = [(document[side]["thresholds"]["review"], document["names"][side], colour) for side, colour in _SIDES]
+    return line_chart(
+        [Line("saved, net", x, y, "c3")],
+        x_label="review threshold",
+        y_label="saved, net",
+        legend="right-top",
+        x_range=(x[0], x[-1]),
+        y_range=(low, high * 1.08),
+        marks=marks,
+    )
+
+
+def _daily(document: Mapping[str, Any]) -> str:
+    daily = document["daily"]
+    top = max([row[side] for row in daily for side, _ in _SIDES] + [1])
+    x = list(range(len(daily)))
+    lines = [Line(document["names"][side], x, [row[side] for row in daily], colour) for side, colour in _SIDES]
+    return line_chart(
+        lines,
+        x_label=f"days from {daily[0]['day']}",
+        y_label="alerts",
+        legend="right-top",
+        x_range=(0.0, float(max(len(daily) - 1, 1))),
+        y_range=(0.0, top * 1.25),
+    )
+
+
+def _notes(document: Mapping[str, Any]) -> str:
+    bootstrap, cost = document["bootstrap"], document["cost"]
+    return (
+        f'<p class="soft"><br>Intervals hold {bootstrap["confidence"]:.0%} of {bootstrap["resamples"]} resamples, '
+        f"drawn by {bootstrap['unit']}, the same for both sides. Money is in the base currency: an alert costs "
+        f"{cost['review_cost_minor'] / 100:.2f}, a caught fraud keeps {cost['recovered_share']:.0%} of its amount from "
+        "being lost. A higher recall is not worth its price where the interval of the money holds 0.</p>"
+    )
+
+
+_SIDES = (("a", "c1"), ("b", "c2"))

@@ -1,0 +1,183 @@
+"""Decisions read back: the scores that a worker, a server or ``fraudline score`` gave, with what is known since.
+
+    decisions = read_decisions(Path("decisions.jsonl"), dataset=Path("data"))
+    decisions.score, decisions.known, decisions.fraud
+
+A file is parquet, CSV or JSON lines (as the topic ``decisions`` holds them). Only ``score`` is required; card, time,
+amount and label come from the file's columns ``card_id``, ``event_time``, ``amount_minor`` (with ``currency``) and
+``is_fraud`` (null where unknown), or from a data set by ``transaction_id``.
+"""
+
+import io
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pa_json
+from numpy.typing import NDArray
+
+from fraudline.core.clock import DAY_US
+from fraudline.core.errors import DataError, SchemaError
+from fraudline.data.importers import reading
+from fraudline.data.importers.source import column, read_source
+from fraudline.data.store import read_labels, read_transactions
+from fraudline.features.spec import load_spec
+
+_LINES = {".jsonl", ".json", ".ndjson"}
+NEVER_US = int(np.iinfo(np.int64).max)
+_JOINED = ("card_id", "event_time", "amount_minor", "currency")
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """n scored transactions in order of time.
+
+    Attributes:
+        score: (n,) float32, high = anomalous.
+        cards: (n,) int64 card code from 0.
+        times_us: (n,) int64, µs since the epoch; zeros when no time is known.
+        amounts: (n,) int64, minor units of the base currency; zeros when no amount is known.
+        fraud: (n,) bool, reported as a fraud.
+        known_us: (n,) int64, when the label came or its delay had passed, µs since the epoch; else ``NEVER_US``.
+    """
+
+    score: NDArray[np.float32]
+    cards: NDArray[np.int64]
+    times_us: NDArray[np.int64]
+    amounts: NDArray[np.int64]
+    fraud: NDArray[np.bool_]
+    known_us: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def only(self, rows: NDArray[np.bool_]) -> "Decisions":
+        """Some of the rows, with the same card codes."""
+        return Decisions(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def as_of(self, moment_us: int) -> "Decisions":
+        """The same rows with the labels that were known before a moment."""
+        known = self.known_us < moment_us
+        return replace(self, fraud=self.fraud & known, known_us=np.where(known, self.known_us, NEVER_US))
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(n,) whether ``fraud`` is known: reported, or older than the labels' delay."""
+        return np.asarray(self.known_us < NEVER_US)
+
+    @property
+    def days(self) -> NDArray[np.int64]:
+        """(n,) UTC day since the epoch."""
+        return self.times_us // DAY_US
+
+
+def read_decisions(file: Path, *, dataset: Path | None = None, label_delay_days: int = 7) -> Decisions:
+    """Read scored transactions.
+
+    Args:
+        file: parquet, CSV or JSON lines.
+        dataset: the data set that has the transactions and, as far as they arrived, their labels.
+        label_delay_days: a transaction of the data set without a label is a known normal once it is this much older
+            than the newest label or transaction.
+
+    Raises:
+        SchemaError: a column or value is wrong, or a transaction is not in the data set.
+        DataError: there is no row.
+    """
+    table = _read(file)
+    if not table.num_rows:
+        raise DataError(f"{file} has no row.", "Give a file with scored transactions.")
+    score = reading.decimals(column(file, table, "score")).astype(np.float32)
+    if dataset is not None:
+        table = _joined(file, table, dataset, label_delay_days)
+    n, present = table.num_rows, set(table.column_names)
+    times = _times(table["event_time"]) if "event_time" in present else np.zeros(n, np.int64)
+    fraud, known_us = _labels(table, times) if "is_fraud" in present else (np.zeros(n, bool), np.full(n, NEVER_US))
+    decisions = Decisions(
+        score=score,
+        cards=_codes(table["card_id"]) if "card_id" in present else np.arange(n),
+        times_us=times,
+        amounts=_amounts(table) if "amount_minor" in present else np.zeros(n, np.int64),
+        fraud=fraud,
+        known_us=known_us,
+    )
+    order = np.argsort(times, kind="stable")
+    return Decisions(*(getattr(decisions, field.name)[order] for field in fields(decisions)))
+
+
+def _read(file: Path) -> pa.Table:
+    if file.suffix.lower() not in _LINES:
+        return read_source(file)
+    try:
+        content = b"".join(line for line in file.read_bytes().splitlines(keepends=True) if line.strip())
+        return pa_json.read_json(io.BytesIO(content)) if content else pa.table({"score": pa.array([], pa.float64())})
+    except (OSError, pa.ArrowInvalid) as error:
+        raise SchemaError(f"{file} cannot be read: {error}.", "Give one JSON object a line.") from error
+
+
+def _joined(file: Path, table: pa.Table, dataset: Path, delay_days: int) -> pa.Table:
+    """The file's rows with the data set's columns and what its labels say by now."""
+    ids = column(file, table, "transaction_id").values.combine_chunks()
+    known = read_transactions(dataset)
+    at = pc.index_in(ids, value_set=known["transaction_id"].combine_chunks())
+    if at.null_count:
+        missing = ids.filter(pc.is_null(at))[0]
+        raise SchemaError(
+            f"{file}: {at.null_count} transactions are not in {dataset}, {missing} for one.",
+            "Name the data set that was scored.",
+        )
+    rows = known.select(_JOINED).take(at)
+    labels = read_labels(dataset)
+    frauds = labels.filter(labels["is_fraud"])
+    fraud = pc.is_in(ids, value_set=frauds["transaction_id"].combine_chunks()).to_numpy(zero_copy_only=False)
+    times = _times(rows["event_time"])
+    newest = max([int(_times(t).max()) for t in (known["event_time"], labels["label_time"]) if len(t)])
+    matured = times < newest - delay_days * DAY_US
+    reported = pc.index_in(ids, value_set=frauds["transaction_id"].combine_chunks())
+    since = _times(frauds["label_time"])[pc.fill_null(reported, 0).to_numpy()] if len(frauds) else times
+    known_us = np.where(fraud, since, times + delay_days * DAY_US)
+    rows = rows.append_column("is_fraud", pa.array(fraud, mask=~(fraud | matured)))
+    return rows.append_column("known_us", pa.array(known_us))
+
+
+def _times(values: pa.ChunkedArray) -> NDArray[np.int64]:
+    """µs since the epoch of timestamps or of whole microseconds."""
+    if pa.types.is_string(values.type):
+        first = values[0].as_py() or ""
+        values = values.cast(pa.int64()) if first.lstrip("-").isdigit() else values.cast(pa.timestamp("us", tz="UTC"))
+    if pa.types.is_timestamp(values.type):
+        values = values.cast(pa.timestamp("us", tz="UTC"))
+    return np.asarray(values.cast(pa.int64()).to_numpy(), np.int64)
+
+
+def _codes(cards: pa.ChunkedArray) -> NDArray[np.int64]:
+    return np.asarray(cards.combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False), np.int64)
+
+
+def _labels(table: pa.Table, times: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Labels, and since when they are known; those of a file without times are taken as known at once."""
+    values = table["is_fraud"]
+    if pa.types.is_string(values.type):
+        values = pc.utf8_lower(values)
+    values = values.cast(pa.bool_())
+    known = pc.is_valid(values).to_numpy().astype(bool)
+    since = table["known_us"].to_numpy() if "known_us" in table.column_names else times
+    return pc.fill_null(values, False).to_numpy().astype(bool), np.where(known, since, NEVER_US)
+
+
+def _amounts(table: pa.Table) -> NDArray[np.int64]:
+    """Minor units of the base currency."""
+    amounts = table["amount_minor"].cast(pa.int64()).to_numpy()
+    if "currency" not in table.column_names:
+        return np.asarray(amounts, np.int64)
+    spec = load_spec()
+    base = spec.currencies[spec.base_currency].factor
+    codes = table["currency"].combine_chunks().dictionary_encode()
+    names = codes.dictionary.to_pylist()
+    unknown = [name for name in names if name not in spec.currencies]
+    if unknown:
+        raise SchemaError(f"The currency {unknown[0]} has no rate.", "Add it to the feature specification.")
+    rates = np.array([spec.currencies[name].factor / base for name in names])
+    return np.asarray(np.rint(amounts * rates[codes.indices.to_numpy()]), np.int64)

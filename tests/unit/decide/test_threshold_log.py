@@ -1,0 +1,72 @@
+"""The trail of thresholds is whole, or it is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fraudline.core.errors import StateError, UsageError
+from fraudline.decide.threshold_log import Bounds, ThresholdLog
+from fraudline.model.thresholds import Thresholds
+
+MODEL = "ab" * 32
+BOUNDS = Bounds(review=(4.0, 6.0), block=(8.0, 10.0))
+
+
+def at(review: float) -> Thresholds:
+    return Thresholds.of(review, 9.0, {"name": "given"})
+
+
+@pytest.fixture
+def trail(tmp_path: Path) -> Path:
+    log = ThresholdLog.begin(MODEL, at(5.0), by="ada")
+    log = log.then(at(5.2), by="ada", why="too many alerts", bounds=BOUNDS, evidence={"scores": 10})
+    log = log.then(at(5.1), by="grace", why="back a little")
+    path = tmp_path / "thresholds.jsonl"
+    log.write(path)
+    return path
+
+
+def test_each_change_says_who_when_why_and_from_what_to_what(trail: Path) -> None:
+    log = ThresholdLog.read(trail, MODEL)
+    first, second, newest = log.changes
+    assert (second.by, second.why, second.bounds, second.evidence) == ("ada", "too many alerts", BOUNDS, {"scores": 10})
+    assert second.before == first.thresholds
+    assert second.at.endswith("+00:00")
+    assert newest.thresholds.review == 5.1
+    assert log.packaged.review == 5.0
+
+
+@pytest.mark.parametrize("line", [0, 1])
+def test_a_line_that_was_changed_is_found(trail: Path, line: int) -> None:
+    lines = trail.read_text().splitlines()
+    lines[line] = lines[line].replace('"ada"', '"eve"')
+    trail.write_text("\n".join(lines) + "\n")
+    with pytest.raises(StateError, match=f"line {line + 2}"):
+        ThresholdLog.read(trail)
+
+
+def test_a_line_that_was_removed_is_found(trail: Path) -> None:
+    lines = trail.read_text().splitlines()
+    trail.write_text(f"{lines[0]}\n{lines[2]}\n")
+    with pytest.raises(StateError, match="line 2"):
+        ThresholdLog.read(trail)
+
+
+def test_thresholds_of_another_model_are_refused(trail: Path) -> None:
+    with pytest.raises(StateError, match="not of cdcdcdcdcdcd"):
+        ThresholdLog.read(trail, "cd" * 32)
+
+
+@pytest.mark.parametrize("content", ["", "{}\n", "not json\n", json.dumps({"sequence": 0}) + "\n"])
+def test_what_is_no_trail_is_refused_with_an_action(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "thresholds.jsonl"
+    path.write_text(content)
+    with pytest.raises(StateError, match="backup"):
+        ThresholdLog.read(path)
+
+
+def test_nobody_changes_a_threshold_without_a_name_and_a_reason() -> None:
+    log = ThresholdLog.begin(MODEL, at(5.0), by="ada")
+    with pytest.raises(UsageError, match="name and a reason"):
+        log.then(at(5.1), by="ada", why=" ")
