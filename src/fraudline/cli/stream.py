@@ -22,6 +22,7 @@ folder = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option("--worker-id", envvar="FRAUDLINE_WORKER_ID", help="One a running worker, the same after its restart.")
 @click.option("--endpoint", help="Score at this InferenceService (V2) instead of in process.")
 @click.option("--checkpoint-dir", help="Folder of the feature state's checkpoints.")
+@click.option("--thresholds", help="Thresholds file (`fraudline threshold`) instead of the model's own thresholds.")
 @click.option("--metrics-port", type=int, help="Prometheus metrics on /metrics; 0 for none.")
 @click.option("--create-topics", is_flag=True, help="Create the topics that are missing.")
 @params_option

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.decide.policy import DECISIONS, Thresholds, decide, threshold_of
+from fraudline.decide.threshold_log import ThresholdLog
 from fraudline.model.artifact import Artifact
 from fraudline.model.scorer import Scorer
 from fraudline.stream import v2
@@ -62,11 +64,16 @@ class Scoring(Protocol):
 
 
 class InProcessScoring:
-    """The artifact's own graph, through ONNX Runtime."""
+    """The artifact's own graph, through ONNX Runtime.
 
-    def __init__(self, artifact: Artifact) -> None:
+    Args:
+        artifact: the model.
+        thresholds: instead of those that it was packaged with.
+    """
+
+    def __init__(self, artifact: Artifact, thresholds: Thresholds | None = None) -> None:
         self._scorer = Scorer(artifact)
-        self._thresholds = artifact.thresholds
+        self._thresholds = thresholds or artifact.thresholds
         self._version = artifact.version
 
     def score(self, features: NDArray[np.float32]) -> Scored:
@@ -138,8 +145,22 @@ class EndpointScoring:
 
 
 def open_scoring(params: StreamParams, artifact: Artifact) -> Scoring:
-    """The scoring that ``params`` name: the endpoint where there is one, else this process."""
-    return EndpointScoring(params) if params.endpoint else InProcessScoring(artifact)
+    """The scoring that ``params`` name: the endpoint where there is one, else this process.
+
+    Raises:
+        UsageError: a thresholds file is named, but an endpoint decides.
+        StateError: the thresholds file was changed by hand, or is of another model.
+    """
+    if not params.thresholds:
+        return EndpointScoring(params) if params.endpoint else InProcessScoring(artifact)
+    if params.endpoint:
+        raise UsageError(
+            "With an endpoint the predictor decides, by the thresholds of its own model.",
+            "Leave out stream.thresholds, or score in process.",
+        )
+    held = ThresholdLog.read(Path(params.thresholds), artifact.digest).newest
+    log.info("scoring.thresholds", file=params.thresholds, version=held.thresholds.version, by=held.by, at=held.at)
+    return InProcessScoring(artifact, held.thresholds)
 
 
 def _scored(head: dict[str, Any], tensors: dict[str, NDArray[Any]], shape: tuple[int, ...]) -> Scored:

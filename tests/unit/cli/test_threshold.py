@@ -1,0 +1,134 @@
+"""The commands that compare and change thresholds."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from fraudline.cli.main import cli
+from fraudline.core.errors import StateError, UsageError
+from fraudline.data.store import read_labels, read_transactions
+from fraudline.model.artifact import load_artifact
+from fraudline.stream.params import StreamParams
+from fraudline.stream.scoring import open_scoring
+from tests.support.artifacts import tiny_artifact
+from tests.support.datasets import small_dataset
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(cli, [str(a) for a in arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def traffic(tmp_path):
+    """A data set, and a file of its scores: frauds score higher."""
+    dataset = small_dataset(tmp_path)
+    transactions, labels = read_transactions(dataset), read_labels(dataset)
+    fraud = np.isin(transactions["transaction_id"].to_numpy(), labels["transaction_id"].to_numpy())
+    rng = np.random.default_rng(2)
+    score = (rng.normal(0.4, 0.1, len(fraud)) + 0.2 * fraud).astype(np.float32)
+    scored = tmp_path / "scored.parquet"
+    pq.write_table(pa.table({"transaction_id": transactions["transaction_id"], "score": score}), scored)
+    return dataset, scored
+
+
+def dynamic(tmp_path, **settings):
+    path = tmp_path / "params.yaml"
+    path.write_text(json.dumps({"threshold": {"dynamic": {"enabled": True, "min_scores": 1000, **settings}}}))
+    return path
+
+
+def test_a_policy_is_chosen_on_the_first_days_and_judged_on_the_rest(tmp_path, traffic):
+    dataset, scored = traffic
+    page = tmp_path / "ab.html"
+    result = invoke("threshold", "compare", "0.6", "alert_budget:0.02", "--decisions", scored, "--data", dataset,
+                    "--choose-days", 30, "--page", page, "--json")  # fmt: skip
+    said = json.loads(result.stdout)
+    assert said["chosen_on"]["days"] == 30
+    assert said["days"] == 15
+    assert said["b"]["thresholds"]["policy"]["review_rate"] == 0.02
+    assert said["b"]["alert_rate"] == pytest.approx(0.02, abs=0.01)
+    assert said["difference"]["money_saved"]["interval"][0] <= said["difference"]["money_saved"]["value"]
+    assert page.read_text().startswith("<!doctype html>")
+
+
+def test_a_model_and_a_thresholds_file_can_be_compared(tmp_path, traffic):
+    dataset, scored = traffic
+    model, trail = tiny_artifact(tmp_path / "model"), tmp_path / "t.jsonl"
+    invoke(
+        "threshold",
+        "set",
+        "--review",
+        0.55,
+        "--why",
+        "a campaign",
+        "--model",
+        model,
+        "--thresholds",
+        trail,
+        "--by",
+        "ada",
+    )
+    said = invoke("threshold", "compare", model, trail, "--decisions", scored, "--data", dataset, "--json")
+    found = json.loads(said.stdout)
+    assert (found["a"]["thresholds"]["review"], found["b"]["thresholds"]["review"]) == (0.6, 0.55)
+    assert found["b"]["alerts"] > found["a"]["alerts"]
+    assert "saved, net" in invoke("threshold", "compare", 0.6, trail, "--decisions", scored, "--data", dataset).stdout
+
+
+@pytest.mark.parametrize("text", ["nonsense", "7:6", "1:2:3", "nan", "quantile:0.9:0.99:0.999", "alert_budget:x"])
+def test_what_names_neither_thresholds_nor_a_policy_is_refused(traffic, text):
+    dataset, scored = traffic
+    with pytest.raises(UsageError):
+        invoke("threshold", "compare", "0.6", text, "--decisions", scored, "--data", dataset)
+
+
+def test_an_adjustment_is_off_until_it_is_switched_on(tmp_path, traffic):
+    model, trail = tiny_artifact(tmp_path / "model"), tmp_path / "t.jsonl"
+    given = ("threshold", "adjust", "--decisions", traffic[1], "--model", model, "--thresholds", trail, "--by", "ada")
+    params = tmp_path / "off.yaml"
+    params.write_text("{}")
+    with pytest.raises(UsageError, match="are off"):
+        invoke(*given, "--params", params)
+    assert json.loads(invoke(*given, "--params", params, "--dry-run", "--json").stdout)["changed"]
+    assert not trail.exists()
+
+
+def test_an_adjustment_writes_a_new_version_that_the_worker_uses(tmp_path, traffic):
+    model, trail = tiny_artifact(tmp_path / "model"), tmp_path / "t.jsonl"
+    said = invoke("threshold", "adjust", "--decisions", traffic[1], "--model", model, "--thresholds", trail,
+                  "--by", "ada", "--params", dynamic(tmp_path), "--json")  # fmt: skip
+    result = json.loads(said.stdout)
+    assert result["written"]
+    assert result["review"]["why"] == "one step"
+    assert result["after"]["review"] == pytest.approx(0.6 * 1.05)
+    (packaged, changed) = json.loads(invoke("threshold", "log", "--thresholds", trail, "--json").stdout)
+    assert changed["by"] == "ada"
+    assert changed["before"] == packaged["thresholds"]
+    assert changed["bounds"]["review"] == [pytest.approx(0.48), pytest.approx(0.75)]
+    assert changed["evidence"]["review"]["rate"] > changed["evidence"]["review"]["budget"]
+    assert "ada" in invoke("threshold", "log", "--thresholds", trail).stdout
+
+    artifact = load_artifact(model)
+    scoring = open_scoring(StreamParams(thresholds=str(trail)), artifact)
+    row = scoring.score(np.zeros((1, len(artifact.spec.names)), np.float32))
+    assert row.threshold_version == [result["after"]["version"]]
+    with pytest.raises(UsageError, match="predictor decides"):
+        open_scoring(StreamParams(thresholds=str(trail), endpoint="http://127.0.0.1:9"), artifact)
+    with pytest.raises(StateError, match="of the model"):
+        open_scoring(StreamParams(thresholds=str(trail)), load_artifact(tiny_artifact(tmp_path / "other", seed=1)))
+
+
+def test_a_threshold_set_by_hand_stays_within_its_bounds(tmp_path):
+    model, trail = tiny_artifact(tmp_path / "model"), tmp_path / "t.jsonl"
+    given = ("threshold", "set", "--model", model, "--thresholds", trail, "--by", "ada", "--why", "a campaign")
+    for wrong, words in (({"--review": 0.3}, "outside its bounds"), ({"--review": 0.74, "--block": 0.7}, "above block"),
+                         ({}, "hold already")):  # fmt: skip
+        with pytest.raises(UsageError, match=words):
+            invoke(*given, *(part for pair in wrong.items() for part in pair))
+    assert not trail.exists()
+    said = json.loads(invoke(*given, "--block", 0.9, "--json").stdout)
+    assert (said["after"]["review"], said["after"]["block"]) == (0.6, 0.9)

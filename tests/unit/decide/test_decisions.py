@@ -1,0 +1,80 @@
+"""Decisions are read back with the cards, amounts and labels that belong to them, and only those known at the time."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from fraudline.core.clock import DAY_US
+from fraudline.core.errors import DataError, SchemaError
+from fraudline.data.store import read_labels, read_transactions
+from fraudline.decide.decisions import NEVER_US, read_decisions
+from tests.support.datasets import small_dataset
+
+
+def write_lines(path: Path, rows: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_topic_written_as_json_lines_is_read_in_order_of_time(tmp_path: Path) -> None:
+    rows = [
+        {"transaction_id": "b", "event_time": 2 * DAY_US, "card_id": "x", "score": 2.0, "reasons": [{"feature": "a"}]},
+        {"transaction_id": "a", "event_time": DAY_US, "card_id": "y", "score": 1.0, "reasons": []},
+    ]
+    decisions = read_decisions(write_lines(tmp_path / "decisions.jsonl", rows))
+    assert decisions.score.tolist() == [1.0, 2.0]
+    assert decisions.days.tolist() == [1, 2]
+    assert not decisions.known.any()
+
+
+def test_labels_and_amounts_come_from_the_file_where_it_has_them(tmp_path: Path) -> None:
+    rows = [
+        {"score": 1.0, "is_fraud": True, "amount_minor": 1000, "currency": "USD", "card_id": "x", "event_time": 5},
+        {"score": 2.0, "is_fraud": None, "amount_minor": 500, "currency": "EUR", "card_id": "x", "event_time": 6},
+    ]
+    decisions = read_decisions(write_lines(tmp_path / "d.jsonl", rows))
+    assert decisions.fraud.tolist() == [True, False]
+    assert decisions.known.tolist() == [True, False]
+    assert decisions.amounts.tolist() == [920, 500]
+    assert decisions.cards.tolist() == [0, 0]
+
+
+def test_a_data_set_gives_the_labels_with_the_day_on_which_they_came(tmp_path: Path) -> None:
+    dataset = small_dataset(tmp_path)
+    transactions, labels = read_transactions(dataset), read_labels(dataset)
+    rows = transactions.num_rows
+    ids = transactions["transaction_id"]
+    scored = tmp_path / "scored.parquet"
+    pq.write_table(pa.table({"transaction_id": ids, "score": np.arange(rows, dtype=float)}), scored)
+    decisions = read_decisions(scored, dataset=dataset, label_delay_days=7)
+    assert decisions.fraud.sum() == pc.sum(labels["is_fraud"]).as_py()
+    assert decisions.amounts.sum() == pc.sum(transactions["amount_minor"]).as_py()
+    half = int(decisions.times_us[rows // 2])
+    then = decisions.as_of(half)
+    in_time = labels.filter(pc.less(labels["label_time"].cast(pa.int64()), half))
+    assert 0 < then.fraud.sum() == pc.sum(in_time["is_fraud"]).as_py()
+    assert then.known[decisions.times_us < half - 7 * DAY_US].all()
+    assert not (then.known & ~then.fraud)[decisions.times_us >= half - 7 * DAY_US].any()
+    assert (then.known_us[~then.known] == NEVER_US).all()
+
+
+def test_a_transaction_that_the_data_set_lacks_is_named(tmp_path: Path) -> None:
+    dataset = small_dataset(tmp_path)
+    file = write_lines(tmp_path / "d.jsonl", [{"transaction_id": "strange", "score": 1.0}])
+    with pytest.raises(SchemaError, match="strange"):
+        read_decisions(file, dataset=dataset)
+
+
+def test_a_file_without_scores_or_rows_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match="no column score"):
+        read_decisions(write_lines(tmp_path / "d.jsonl", [{"transaction_id": "a"}]))
+    with pytest.raises(DataError, match="no row"):
+        read_decisions(write_lines(tmp_path / "empty.jsonl", []))
+    (tmp_path / "odd.jsonl").write_text("{not json\n")
+    with pytest.raises(SchemaError, match="cannot be read"):
+        read_decisions(tmp_path / "odd.jsonl")
