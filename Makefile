@@ -121,6 +121,10 @@ format: setup ## rewrite the sources in the house style
 bench-handbook: setup ## the Fraud Detection Handbook's protocol, beside its published figures
 	@python -m benchmarks.handbook
 
+.PHONY: bench-quality
+bench-quality: setup ## the laboratory: every model over the successive weeks; what is missing is measured
+	@python -m benchmarks.quality
+
 .PHONY: bench-features
 bench-features: setup ## transactions a second through the feature kernel
 	@python -m benchmarks.features

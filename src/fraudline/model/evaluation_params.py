@@ -27,7 +27,9 @@ class EvaluateParams(Settings):
 
     alert_rates: tuple[float, ...] = Field(default=(0.001, 0.005, 0.01), min_length=1)
     card_precision_k: int = Field(default=100, ge=1, description="cards investigated a day")
-    baselines: tuple[Literal["isolation_forest", "pca", "mahalanobis"], ...] = (
+    baselines: tuple[
+        Literal["isolation_forest", "pca", "mahalanobis", "gaussian_mixture", "ecod", "copod", "knn"], ...
+    ] = (
         "isolation_forest",
         "pca",
         "mahalanobis",

@@ -31,7 +31,7 @@ def test_a_feature_that_never_varies_changes_nothing(name: str) -> None:
     assert np.allclose(plain, baseline_scores(name, *constant, seed=1))
 
 
-@pytest.mark.parametrize("name", sorted(BASELINES))
+@pytest.mark.parametrize("name", sorted(set(BASELINES) - {"ecod", "copod"}))  # PyOD's rank rows among each other
 def test_a_rows_score_does_not_depend_on_the_rows_beside_it(name: str) -> None:
     normals, rows, _ = data()
     alone = baseline_scores(name, normals, rows[:10], seed=1)
@@ -47,7 +47,7 @@ def test_the_same_seed_gives_the_same_scores_also_when_rows_are_drawn(name: str)
 
 def test_an_unknown_baseline_and_constant_data_are_refused_by_name() -> None:
     normals, rows, _ = data()
-    with pytest.raises(UsageError, match="no baseline 'knn'"):
-        baseline_scores("knn", normals, rows, seed=1)
+    with pytest.raises(UsageError, match="no baseline 'oracle'"):
+        baseline_scores("oracle", normals, rows, seed=1)
     with pytest.raises(UsageError, match="No feature varies"):
         baseline_scores("pca", np.ones((10, 2), np.float32), np.ones((10, 2), np.float32), seed=1)

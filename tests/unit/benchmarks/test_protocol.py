@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from benchmarks.handbook import _compromised, _split
+from benchmarks.quality.protocol import compromised, role, split_of, weeks
 from fraudline.core.clock import DAY_US, HOUR_US, day_us
 from fraudline.core.errors import DataError
 
@@ -16,12 +16,12 @@ LAST = TEST + timedelta(days=6)
 
 def removed(fraud_days_before_the_test: int) -> list[bool]:
     """For each day of the test week whether a card with one fraud, so many days before it, leaves the test."""
-    split = _split(FIRST, LAST, TEST, None)
+    split = split_of(FIRST, LAST, TEST, None)
     opening = day_us(TEST)
     fraud = opening - fraud_days_before_the_test * DAY_US + 12 * HOUR_US
     times = np.array([fraud, *(opening + day * DAY_US + HOUR_US for day in range(7))])
     frauds = np.array([True] + [False] * 7)
-    return _compromised(pa.table({"card_id": ["c"] * 8}), times, frauds, split)[1:].tolist()
+    return compromised(pa.table({"card_id": ["c"] * 8}), times, frauds, split)[1:].tolist()
 
 
 @pytest.mark.parametrize(
@@ -41,16 +41,16 @@ def test_a_card_leaves_the_test_on_the_morning_its_fraud_is_known(before: int, f
 
 
 def test_other_cards_stay_in_the_test() -> None:
-    split = _split(FIRST, LAST, TEST, None)
+    split = split_of(FIRST, LAST, TEST, None)
     times = np.array([day_us(TEST) - 8 * DAY_US, day_us(TEST)])
 
-    known = _compromised(pa.table({"card_id": ["a", "b"]}), times, np.array([True, False]), split)
+    known = compromised(pa.table({"card_id": ["a", "b"]}), times, np.array([True, False]), split)
 
     assert not known[1]
 
 
 def test_training_ends_one_label_delay_before_the_test() -> None:
-    split = _split(FIRST, LAST, TEST, date(2018, 6, 20))
+    split = split_of(FIRST, LAST, TEST, date(2018, 6, 20))
 
     assert split.train.start == date(2018, 6, 20)
     assert split.train.end == split.validation.start == date(2018, 7, 28)
@@ -68,4 +68,13 @@ def test_training_ends_one_label_delay_before_the_test() -> None:
 )
 def test_weeks_that_the_file_does_not_hold_are_refused(train_start: date | None, test_start: date) -> None:
     with pytest.raises(DataError, match="do not fit"):
-        _split(FIRST, LAST, test_start, train_start)
+        split_of(FIRST, LAST, test_start, train_start)
+
+
+def test_the_slices_weeks_are_counted_back_from_the_test_week_and_each_has_one_use() -> None:
+    found = weeks(FIRST, LAST)
+
+    assert [day.isoformat()[5:] for day in found] == ["07-11", "07-18", "07-25", "08-01", "08-08"]
+    assert [role(day) for day in found] == ["choice", "test", "validation", "test", "test"]
+    assert all((split_of(FIRST, LAST, day).validation.end - FIRST).days >= 21 for day in found), "warm-up and training"
+    assert weeks(FIRST, LAST + timedelta(days=14))[-1] == TEST + timedelta(days=14), "a longer file gives more weeks"

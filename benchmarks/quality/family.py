@@ -1,0 +1,60 @@
+"""What a registry entry is.
+
+A family is fitted once a week and seed, and may give several models (a score with and without one of its parts).
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.quality.rows import BOOK, OURS, Week
+
+SETS = {OURS: "our features", BOOK: "the book's features"}
+
+Score = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a fitted model gives on the scored rows: (n,) scores, high = anomalous, and CPU seconds."""
+
+    scores: NDArray[np.float64]
+    fit_s: float
+    score_s: float
+
+
+@dataclass(frozen=True)
+class Family:
+    """One recipe.
+
+    Attributes:
+        name: what ``--models`` asks for.
+        group: heading in the report.
+        columns: ``ours`` or ``book``.
+        outputs: the models that it gives.
+        settings: everything that was chosen; part of the digest.
+        sources: files or folders whose code decides the scores; part of the digest.
+        run: fits a week with a seed and scores it, one outcome an output.
+    """
+
+    name: str
+    group: str
+    columns: str
+    outputs: tuple[str, ...]
+    settings: Mapping[str, Any]
+    sources: tuple[Path, ...]
+    run: Callable[[Week, int], Mapping[str, Outcome]]
+
+
+def timed(name: str, fit: Callable[[], Score], rows: NDArray[np.float32]) -> dict[str, Outcome]:
+    """Fit and score by the CPU clock of this process."""
+    begun = time.process_time()
+    score = fit()
+    fitted = time.process_time()
+    scores = score(rows)
+    return {name: Outcome(scores, fitted - begun, time.process_time() - fitted)}
