@@ -207,15 +207,13 @@ def _floats(column: pa.ChunkedArray) -> NDArray[np.float32]:
 
 def _codes_of_sequence(values: Sequence[str | None], required: str = "") -> tuple[NDArray[np.int32], list[str]]:
     """Codes, -1 for None, and distinct texts; ``required`` names a field that must not be None."""
-    index: dict[str | None, int] = {}
-    add = index.setdefault
-    for value in values:
-        if value is not None:
-            add(value, len(index))
-        elif required:
-            raise TypeError(f"{required} is missing")
+    index: dict[str | None, int] = dict.fromkeys(values, -1)
+    if required and None in index:
+        raise TypeError(f"{required} is missing")
+    index.pop(None, None)
     texts = [text for text in index if text is not None]
     "".join(texts)  # a TypeError for what is no text
+    index.update(zip(texts, range(len(texts)), strict=True))
     index[None] = -1
     return np.fromiter(map(index.__getitem__, values), np.int32, len(values)), texts
 

@@ -2,53 +2,90 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import repeat
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from fraudline.core.clock import now_us
+from fraudline.decide.policy import ALLOW, DECISIONS
 from fraudline.model.artifact import Artifact
 from fraudline.model.reasons import top_reasons
 from fraudline.model.wording import Wording
-from fraudline.stream.messages import Alert, Decision, ReasonMessage, Transaction, Verdict, encode
+from fraudline.stream.messages import Alert, Decision, DecisionWriter, ReasonMessage, Transaction, Verdict, encode
+from fraudline.stream.numbers import rows_as_json
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import Advanced
-from fraudline.stream.scoring import Scoring
+from fraudline.stream.scoring import Scored, Scoring
 from fraudline.stream.transport import Output, Record
 
+ALLOWED = DECISIONS[ALLOW]
+_decision, _alert = msgspec.json.Decoder(Decision), msgspec.json.Decoder(Alert)
+_output = partial(tuple.__new__, Output)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
+class Judged:
+    """A batch ready to be appended.
+
+    Attributes:
+        outputs: its records: decisions, then alerts, then dead letters.
+        sizes: how many of each.
+        scored: what was decided; None where no record held a transaction.
+        appended_ms: (n,) int64, when the record of each decision was appended, milliseconds since the epoch.
+    """
+
+    outputs: list[Output]
+    sizes: tuple[int, int, int]
+    scored: Scored | None
+    appended_ms: NDArray[np.int64]
+
+    @cached_property
+    def decisions(self) -> list[Decision]:
+        """The decisions as they are appended; read from their bytes when they are asked for."""
+        return [_decision.decode(output.value or b"") for output in self.outputs[: self.sizes[0]]]
+
+    @cached_property
+    def alerts(self) -> list[Alert]:
+        """The alerts, likewise."""
+        begin, size = self.sizes[:2]
+        return [_alert.decode(output.value or b"") for output in self.outputs[begin : begin + size]]
+
+    def report(self, records: int, committed_ms: float) -> "BatchReport":
+        """What to say of it once it is committed at ``committed_ms`` (milliseconds since the epoch)."""
+        return BatchReport(records, self, np.maximum(committed_ms - self.appended_ms, 0.0) / 1000)
+
+
+@dataclass(frozen=True)
 class BatchReport:
     """One committed batch, for a screen or a test.
 
     Attributes:
         records: records read.
-        decisions: one a transaction.
-        alerts: those that are not ``allow``.
-        dead_letters: records that held no transaction.
-        latencies_s: seconds from the append of each transaction to the commit of its decision.
+        judged: what they gave.
+        latencies_s: (n,) float64, seconds from the append of each transaction to the commit of its decision.
     """
 
     records: int
-    decisions: list[Decision]
-    alerts: list[Alert]
-    dead_letters: int
-    latencies_s: list[float]
+    judged: Judged
+    latencies_s: NDArray[np.float64]
 
+    @property
+    def decisions(self) -> list[Decision]:
+        """One a transaction."""
+        return self.judged.decisions
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A batch ready to be appended."""
+    @property
+    def alerts(self) -> list[Alert]:
+        """Those that are not ``allow``."""
+        return self.judged.alerts
 
-    outputs: list[Output]
-    decisions: list[Decision]
-    alerts: list[Alert]
-    dead_letters: int
-    appended_ms: list[int]
-
-    def report(self, records: int, committed_ms: float) -> BatchReport:
-        """What to say of it once it is committed at ``committed_ms`` (milliseconds since the epoch)."""
-        latencies = [max(0.0, committed_ms - appended) / 1000 for appended in self.appended_ms]
-        return BatchReport(records, self.decisions, self.alerts, self.dead_letters, latencies)
+    @property
+    def dead_letters(self) -> int:
+        """Records that held no transaction."""
+        return self.judged.sizes[2]
 
 
 class Judge:
@@ -76,46 +113,71 @@ class Judge:
         Raises:
             UnavailableError: the endpoint does not answer.
         """
-        rows = [row for part in parts for row in zip(part.records, part.transactions, strict=True)]
-        decisions = self._decide(rows, np.concatenate([part.features for part in parts])) if rows else []
-        alerts = [
-            _alert(decision, transaction)
-            for decision, (_, transaction) in zip(decisions, rows, strict=True)
-            if decision.decision != "allow"
-        ]
+        records = [record for part in parts for record in part.records]
+        transactions = [transaction for part in parts for transaction in part.transactions]
         bad = [pair for part in parts for pair in part.bad]
-        outputs = [Output(self._topics.decisions, d.card_id.encode(), encode(d)) for d in decisions]
+        scored: Scored | None = None
+        said: list[bytes] = []
+        alerts: list[Alert] = []
+        if records:
+            features = np.concatenate([part.features for part in parts])
+            scored = self._scoring.score(features)
+            said, alerts = self._decide(records, transactions, features, scored)
+        keys = [transaction.card_id.encode() for transaction in transactions]
+        outputs = list(map(_output, zip(repeat(self._topics.decisions), keys, said, repeat(()), strict=False)))
         outputs += [Output(self._topics.alerts, alert.card_id.encode(), encode(alert)) for alert in alerts]
         outputs += [dead_letter(self._topics.dead_letters, record, reason) for record, reason in bad]
-        return Judged(outputs, decisions, alerts, len(bad), [record.timestamp_ms for record, _ in rows])
+        appended_ms = np.fromiter((record.timestamp_ms for record in records), np.int64, len(records))
+        return Judged(outputs, (len(said), len(alerts), len(bad)), scored, appended_ms)
 
-    def _decide(self, rows: Sequence[tuple[Record, Transaction]], features: np.ndarray) -> list[Decision]:
-        scored = self._scoring.score(features)
-        reasons = top_reasons(
-            self._names, scored.contributions, features, scored.expected, self._reasons, wording=self._wording
+    def _decide(
+        self,
+        records: Sequence[Record],
+        transactions: Sequence[Transaction],
+        features: NDArray[np.float32],
+        scored: Scored,
+    ) -> tuple[list[bytes], list[Alert]]:
+        """The decisions as bytes, and the alerts among them."""
+        reasons = self._reasons_of(features, scored)
+        decided_at = now_us()
+        writer = DecisionWriter(
+            profile_version=self._profile_version, spec_version=self._spec_version, decided_at=decided_at
         )
-        values, scores, decided_at = features.tolist(), scored.score.tolist(), now_us()
-        return [
-            Decision(
-                transaction_id=transaction.transaction_id,
-                card_id=transaction.card_id,
-                event_time=transaction.event_time,
-                score=scores[i],
-                decision=scored.decision[i],
-                threshold=scored.threshold[i],
-                reasons=[ReasonMessage(*reason) for reason in reasons[i]],
-                model_version=scored.model_version[i],
-                threshold_version=scored.threshold_version[i],
-                profile_version=self._profile_version,
-                spec_version=self._spec_version,
-                partition=record.partition,
-                offset=record.offset,
-                decided_at=decided_at,
-                scored_by=scored.scored_by[i],
-                features=values[i],
+        by: tuple[str, str, str] | None = None
+        none: list[ReasonMessage] = []
+        said: list[bytes] = []
+        alerts: list[Alert] = []
+        rows = zip(
+            transactions, records, scored.score.tolist(), scored.decision, scored.threshold, rows_as_json(features),
+            zip(scored.model_version, scored.threshold_version, scored.scored_by, strict=True), strict=True,
+        )  # fmt: skip
+        for i, (transaction, record, score, decision, threshold, values, who) in enumerate(rows):
+            if who != by:
+                by = who
+                writer.by(*who)
+            said.append(
+                writer.write(
+                    transaction,
+                    (record.partition, record.offset),
+                    (score, decision, threshold),
+                    reasons.get(i, none),
+                    values,
+                )
             )
-            for i, (record, transaction) in enumerate(rows)
-        ]
+            if decision != ALLOWED:
+                alerts.append(_alert_of(_decision.decode(said[-1]), transaction))
+        return said, alerts
+
+    def _reasons_of(self, features: NDArray[np.float32], scored: Scored) -> dict[int, list[ReasonMessage]]:
+        """Reasons by row, of the rows that have some."""
+        rows = scored.explained if scored.explained is not None else np.arange(len(features))
+        found = top_reasons(
+            self._names, scored.contributions, features[rows], scored.expected, self._reasons, wording=self._wording
+        )
+        return {
+            row: [ReasonMessage(*reason) for reason in reasons]
+            for row, reasons in zip(rows.tolist(), found, strict=True)
+        }
 
 
 def dead_letter(topic: str, record: Record, reason: str) -> Output:
@@ -129,7 +191,7 @@ def dead_letter(topic: str, record: Record, reason: str) -> Output:
     return Output(topic, record.key, record.value, headers)
 
 
-def _alert(decision: Decision, transaction: Transaction) -> Alert:
+def _alert_of(decision: Decision, transaction: Transaction) -> Alert:
     shared = {name: getattr(decision, name) for name in Verdict.__struct_fields__}
     return Alert(
         **shared,

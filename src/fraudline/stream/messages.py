@@ -9,8 +9,8 @@ clock, so that a replay takes the same records as the first reading. Unknown fie
 """
 
 import re
-from collections.abc import Collection
-from typing import Annotated, Literal
+from collections.abc import Collection, Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -98,11 +98,60 @@ class Alert(Verdict, frozen=True, kw_only=True):
 
 
 _encoder = msgspec.json.Encoder()
+_FIELDS = [(field.name, Any) for field in msgspec.structs.fields(Decision)]
+_Line = msgspec.defstruct("_Line", _FIELDS, gc=False)
 
 
 def encode(message: Transaction | Decision | Alert) -> bytes:
     """One message as UTF-8 JSON."""
     return _encoder.encode(message)
+
+
+class DecisionWriter:
+    """Writes decisions as :func:`encode` does, one after the other, from one object that is filled again and again.
+
+    Args:
+        profile_version: stamped on every decision, as are the next two.
+        spec_version: of the feature specification.
+        decided_at: microseconds since the epoch.
+    """
+
+    def __init__(self, *, profile_version: str, spec_version: str, decided_at: int) -> None:
+        stamped = {"profile_version": profile_version, "spec_version": spec_version, "decided_at": decided_at}
+        self._line: Any = _Line(**{name: stamped.get(name) for name, _ in _FIELDS})
+
+    def by(self, model_version: str, threshold_version: str, scored_by: str) -> None:
+        """Who decides from now on."""
+        self._line.model_version = model_version
+        self._line.threshold_version = threshold_version
+        self._line.scored_by = scored_by
+
+    def write(
+        self,
+        transaction: Transaction,
+        record: tuple[int, int],
+        outcome: tuple[float, str, float],
+        reasons: list[ReasonMessage],
+        features: bytes,
+    ) -> bytes:
+        """One decision as UTF-8 JSON.
+
+        Args:
+            transaction: what is decided on.
+            record: its partition and offset.
+            outcome: score, decision and threshold.
+            reasons: of the score.
+            features: the values scored, as a JSON array.
+        """
+        line = self._line
+        line.transaction_id = transaction.transaction_id
+        line.card_id = transaction.card_id
+        line.event_time = transaction.event_time
+        line.partition, line.offset = record
+        line.score, line.decision, line.threshold = outcome
+        line.reasons = reasons
+        line.features = msgspec.Raw(features)
+        return _encoder.encode(line)
 
 
 class Decoder:
@@ -132,6 +181,38 @@ class Decoder:
             problem = f"currency: expected one that the feature spec knows, got {transaction.currency!r}"
             raise MessageError(problem, _ACTION)
         return transaction
+
+    def decode_all(self, values: Sequence[bytes | None]) -> tuple[list[Transaction], list[tuple[int, str]]]:
+        """All transactions among ``values`` in their order, and the place and reason of each value that is none."""
+        good: list[Transaction] = []
+        bad: list[tuple[int, str]] = []
+        rest = iter(values)
+        while True:
+            try:
+                good.extend(map(self._decoder.decode, rest))  # type: ignore[arg-type]  # None fails as a bad value does
+                break
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
+                place = len(good) + len(bad)  # what came before the bad value stays in the list
+                bad.append((place, self._problem(values[place])))
+        if {transaction.currency for transaction in good} <= self._currencies:
+            return good, bad
+        return self._one_by_one(values)
+
+    def _one_by_one(self, values: Sequence[bytes | None]) -> tuple[list[Transaction], list[tuple[int, str]]]:
+        good, bad = [], []
+        for place, value in enumerate(values):
+            try:
+                good.append(self.decode(value))
+            except MessageError as error:
+                bad.append((place, error.problem))
+        return good, bad
+
+    def _problem(self, value: bytes | None) -> str:
+        try:
+            self.decode(value)
+        except MessageError as error:
+            return error.problem
+        return "value: expected a transaction"
 
 
 def _reason(error: Exception, value: bytes) -> str:

@@ -43,6 +43,7 @@ class StreamParams(Settings):
         endpoint_timeout_s: seconds a request may take.
         endpoint_attempts: tries of one request before the batch is given up and read again.
         reasons: reasons on a decision.
+        reasons_on: which decisions have reasons: ``alerts`` (what is not allowed) or ``all``.
         thresholds: a thresholds file (`fraudline threshold`) whose newest line holds; empty for the model's own.
         recoveries: failed batches in a row before the worker gives up (exit code 8).
         metrics_host: address that ``/metrics`` binds to.
@@ -70,6 +71,7 @@ class StreamParams(Settings):
     endpoint_timeout_s: float = Field(default=5.0, gt=0)
     endpoint_attempts: int = Field(default=5, ge=1)
     reasons: int = Field(default=3, ge=0)
+    reasons_on: Literal["alerts", "all"] = "alerts"
     thresholds: str = ""
     recoveries: int = Field(default=8, ge=0)
     metrics_host: str = "127.0.0.1"

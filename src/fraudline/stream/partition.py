@@ -6,12 +6,13 @@ It is restored from a checkpoint, replayed silently, and advanced in offset orde
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fraudline.core.clock import now_us
-from fraudline.core.errors import MessageError, StateError
+from fraudline.core.errors import StateError
 from fraudline.core.log import get_logger
 from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
@@ -21,6 +22,8 @@ from fraudline.stream.messages import Decoder, Transaction
 from fraudline.stream.transport import Record, Transport
 
 log = get_logger(__name__)
+
+_event_time, _transaction_id = attrgetter("event_time"), attrgetter("transaction_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +96,11 @@ class PartitionState:
 
     def advance(self, records: Sequence[Record]) -> Advanced:
         """Decode records and advance the state by the good ones that are new, in order."""
-        good, transactions, bad = [], [], []
-        for record in records:
-            try:
-                transaction = self._decoder.decode(record.value)
-            except MessageError as error:
-                bad.append((record, error.problem))
-            else:
-                good.append(record)
-                transactions.append(transaction)
+        good = list(records)
+        transactions, refused = self._decoder.decode_all([record.value for record in records])
+        bad = [(records[place], problem) for place, problem in refused]
+        for place, _ in reversed(refused):
+            del good[place]
         if self._engine is None:
             self._engine = self._engines()
         new = self._first(transactions)
@@ -118,8 +117,8 @@ class PartitionState:
 
     def _first(self, transactions: Sequence[Transaction]) -> NDArray[np.bool_]:
         """Whether each comes for the first time, ``(n,) bool``."""
-        times = np.fromiter((transaction.event_time for transaction in transactions), np.int64, len(transactions))
-        return self.seen.first(hash_ids([transaction.transaction_id for transaction in transactions]), times)
+        times = np.fromiter(map(_event_time, transactions), np.int64, len(transactions))
+        return self.seen.first(hash_ids(list(map(_transaction_id, transactions))), times)
 
     def save(self) -> None:
         """Write a checkpoint; call it only when ``next_offset`` is committed.

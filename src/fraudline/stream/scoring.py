@@ -28,8 +28,9 @@ class Scored:
 
     Attributes:
         score: (n,) float32, high = anomalous.
-        contributions: (n, d) float32.
-        expected: (n, d) float32, in the features' own units.
+        explained: (m,) the rows that contributions and expected are of, ascending; None for all of them.
+        contributions: (m, d) float32.
+        expected: (m, d) float32, in the features' own units.
         decision: ``allow``, ``review`` or ``block``.
         threshold: the threshold reached, or the next one not reached.
         model_version: the model that answered.
@@ -38,6 +39,7 @@ class Scored:
     """
 
     score: NDArray[np.float32]
+    explained: NDArray[np.intp] | None
     contributions: NDArray[np.float32]
     expected: NDArray[np.float32]
     decision: list[str]
@@ -69,24 +71,34 @@ class InProcessScoring:
     Args:
         artifact: the model.
         thresholds: instead of those that it was packaged with.
+        explain_all: contributions for every row, not for those alone that are not allowed.
     """
 
-    def __init__(self, artifact: Artifact, thresholds: Thresholds | None = None) -> None:
+    def __init__(self, artifact: Artifact, thresholds: Thresholds | None = None, *, explain_all: bool = False) -> None:
         self._scorer = Scorer(artifact)
         self._thresholds = thresholds or artifact.thresholds
         self._version = artifact.version
+        self._explain_all = explain_all
 
     def score(self, features: NDArray[np.float32]) -> Scored:
-        """See the protocol."""
-        scores = self._scorer.score(features)
-        decision = decide(scores.score, self._thresholds).tolist()
+        """See the protocol. The graph is asked for what explains a score where that is wanted, and not otherwise."""
+        if self._explain_all:
+            whole = self._scorer.score(features)
+            score, explained = whole.score, None
+        else:
+            score = self._scorer.only_scores(features)
+            explained = np.flatnonzero(decide(score, self._thresholds))
+            whole = self._scorer.score(features[explained])
+        decision = decide(score, self._thresholds).tolist()
+        limits = [threshold_of(index, self._thresholds) for index in range(len(DECISIONS))]
         n = len(decision)
         return Scored(
-            scores.score,
-            scores.contributions,
-            scores.expected,
+            score,
+            explained,
+            whole.contributions,
+            whole.expected,
             [DECISIONS[index] for index in decision],
-            [threshold_of(index, self._thresholds) for index in decision],
+            [limits[index] for index in decision],
             [self._version] * n,
             [self._thresholds.version] * n,
             ["worker"] * n,
@@ -151,8 +163,9 @@ def open_scoring(params: StreamParams, artifact: Artifact) -> Scoring:
         UsageError: a thresholds file is named, but an endpoint decides.
         StateError: the thresholds file was changed by hand, or is of another model.
     """
+    everything = params.reasons_on == "all"
     if not params.thresholds:
-        return EndpointScoring(params) if params.endpoint else InProcessScoring(artifact)
+        return EndpointScoring(params) if params.endpoint else InProcessScoring(artifact, explain_all=everything)
     if params.endpoint:
         raise UsageError(
             "With an endpoint the predictor decides, by the thresholds of its own model.",
@@ -160,7 +173,7 @@ def open_scoring(params: StreamParams, artifact: Artifact) -> Scoring:
         )
     held = ThresholdLog.read(Path(params.thresholds), artifact.digest).newest
     log.info("scoring.thresholds", file=params.thresholds, version=held.thresholds.version, by=held.by, at=held.at)
-    return InProcessScoring(artifact, held.thresholds)
+    return InProcessScoring(artifact, held.thresholds, explain_all=everything)
 
 
 def _scored(head: dict[str, Any], tensors: dict[str, NDArray[Any]], shape: tuple[int, ...]) -> Scored:
@@ -186,7 +199,7 @@ def _scored(head: dict[str, Any], tensors: dict[str, NDArray[Any]], shape: tuple
     if not all(np.isfinite(values).all() for values in (score, contributions, expected)):
         raise UsageError("The endpoint's answer holds numbers that are not finite.", "Serve another model there.")
     versions = [version] * n, [thresholds.version] * n, ["endpoint"] * n
-    return Scored(score, contributions, expected, decision, threshold, *versions)
+    return Scored(score, None, contributions, expected, decision, threshold, *versions)
 
 
 def _joined(parts: list[Scored]) -> Scored:
@@ -194,6 +207,7 @@ def _joined(parts: list[Scored]) -> Scored:
         return parts[0]
     return Scored(
         np.concatenate([part.score for part in parts]),
+        _explained(parts),
         np.concatenate([part.contributions for part in parts]),
         np.concatenate([part.expected for part in parts]),
         *(
@@ -201,3 +215,15 @@ def _joined(parts: list[Scored]) -> Scored:
             for name in ("decision", "threshold", "model_version", "threshold_version", "scored_by")
         ),
     )
+
+
+def _explained(parts: list[Scored]) -> NDArray[np.intp] | None:
+    """The rows explained of all parts together; None where each part explains all of its rows."""
+    if all(part.explained is None for part in parts):
+        return None
+    rows, begin = [], 0
+    for part in parts:
+        n = len(part.score)
+        rows.append(begin + (np.arange(n) if part.explained is None else part.explained))
+        begin += n
+    return np.concatenate(rows)

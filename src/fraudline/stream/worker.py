@@ -9,10 +9,9 @@ offsets and builds the state of the partitions concerned again, as a restart wou
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,7 @@ from fraudline.stream.dedupe import SeenIds, hash_ids
 from fraudline.stream.history import History
 from fraudline.stream.messages import Decoder
 from fraudline.stream.metrics import StreamMetrics
+from fraudline.stream.numbers import rows_as_json
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import PartitionState
 from fraudline.stream.scoring import open_scoring
@@ -174,15 +174,15 @@ class Worker:
         if self._transport.epoch != self._epoch:
             self._epoch = self._transport.epoch
             self._aligned.clear()
-        advanced = []
-        for partition, part in _by_partition(records):
+        advanced, parts = [], _by_partition(records)
+        for partition, part in parts:
             state = self._state(partition)
             if partition not in self._aligned:
                 state.align(part[0].offset)
             self._aligned.add(partition)
             advanced.append(state.advance(part))
         judged = self._judge.judge(advanced)
-        offsets = {record.partition: record.offset + 1 for record in records}
+        offsets = {partition: part[-1].offset + 1 for partition, part in parts}
         self._transport.transact(judged.outputs, offsets)
         self._failures = 0
         report = judged.report(len(records), time.time() * 1000)
@@ -247,25 +247,23 @@ class Worker:
         self._metrics.transactions.inc(report.records)
         self._metrics.dead_letters.inc(report.dead_letters)
         self._metrics.batch.observe(report.records)
-        decisions = report.decisions
-        self._metrics.decided(
-            [decision.model_version for decision in decisions],
-            [decision.score for decision in decisions],
-            [decision.decision for decision in decisions],
-            report.latencies_s,
-        )
+        scored = report.judged.scored
+        if scored is not None:
+            self._metrics.decided(scored.model_version, scored.score, scored.decision, report.latencies_s)
 
 
-def _by_partition(records: Sequence[Record]) -> Iterator[tuple[int, list[Record]]]:
-    ordered = sorted(records, key=lambda record: (record.partition, record.offset))
-    for partition, part in groupby(ordered, key=lambda record: record.partition):
-        yield partition, list(part)
+def _by_partition(records: Sequence[Record]) -> list[tuple[int, list[Record]]]:
+    parts: dict[int, list[Record]] = {}
+    for record in records:
+        parts.setdefault(record.partition, []).append(record)
+    return sorted(parts.items())
 
 
 def _warm(artifact: Artifact, profiles: ProfileTable | None) -> None:
     """Compile the kernels before the first record waits for them."""
     FeatureEngine(artifact.spec, profiles).advance(columns_from_messages([]))
     SeenIds().first(hash_ids([""]), np.zeros(1, np.int64))
+    rows_as_json(np.zeros((1, 1), np.float32))
 
 
 def _engines(

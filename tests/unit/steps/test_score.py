@@ -70,7 +70,8 @@ class Stream:
         profiles = ProfileTable.load(setting.profiles, artifact.spec)
         decoder = Decoder(artifact.spec.currencies)
         store = CheckpointStore(checkpoints, group=PARAMS.stream.group, topic=PARAMS.stream.topics.transactions)
-        self._judge = Judge(artifact, InProcessScoring(artifact), PARAMS.stream, profiles.version)
+        scoring = InProcessScoring(artifact, explain_all=True)
+        self._judge = Judge(artifact, scoring, PARAMS.stream, profiles.version)
         self._offset = 0
         self.partitions = [
             PartitionState(

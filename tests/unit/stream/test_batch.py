@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,7 @@ from fraudline.stream.batch import Judge, Judged
 from fraudline.stream.messages import Alert, Decision
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import Advanced
-from fraudline.stream.scoring import InProcessScoring
+from fraudline.stream.scoring import InProcessScoring, Scored
 from fraudline.stream.worker import run_worker
 from tests.support.artifacts import tiny_artifact
 from tests.unit.stream.fakes import log_of
@@ -42,14 +43,40 @@ def test_what_is_said_of_a_card_is_keyed_by_the_card(judged: Judged, topic: str,
         assert output.key == msgspec.json.decode(output.value, type=kind).card_id.encode()
 
 
-def test_a_decision_has_the_reasons_of_its_own_row_the_largest_share_first(artifact: Artifact, judged: Judged) -> None:
+@pytest.mark.parametrize("explain_all", [True, False], ids=["all", "alerts"])
+def test_a_decision_has_the_reasons_of_its_own_row_the_largest_share_first(
+    artifact: Artifact, explain_all: bool
+) -> None:
     scores = Scorer(artifact).score(FEATURES)
     wanted = top_reasons(SPEC.names, scores.contributions, FEATURES, scores.expected, 3)
-    for decision, row in zip(judged.decisions, wanted, strict=True):
-        assert [reason.feature for reason in decision.reasons] == [reason.feature for reason in row]
+    judge = Judge(artifact, InProcessScoring(artifact, explain_all=explain_all), StreamParams(), "p1")
+    decisions = judge.judge([Advanced(log_of(TRANSACTIONS), TRANSACTIONS, FEATURES, [])]).decisions
+    assert {decision.decision for decision in decisions} > {"allow"}
+    for decision, row, score in zip(decisions, wanted, scores.score.tolist(), strict=True):
+        explained = explain_all or decision.decision != "allow"
+        assert decision.score == score
+        assert [reason.feature for reason in decision.reasons] == [r.feature for r in row] * explained
         shares = [reason.share for reason in decision.reasons]
         assert shares == sorted(shares, reverse=True)
-    assert len({tuple(reason.feature for reason in decision.reasons) for decision in judged.decisions}) > 1
+    assert len({tuple(reason.feature for reason in decision.reasons) for decision in decisions}) > 2
+
+
+def test_decisions_of_several_models_in_one_batch_are_each_stamped_with_their_own(artifact: Artifact) -> None:
+    inner = InProcessScoring(artifact)
+
+    class Split:
+        def score(self, features: np.ndarray) -> Scored:
+            one = inner.score(features)
+            versions = [f"v{i % 2}" for i in range(len(features))]
+            return dataclasses.replace(one, model_version=versions, scored_by=["endpoint"] * len(features))
+
+    judge = Judge(artifact, Split(), StreamParams(), "p1")  # type: ignore[arg-type]
+    judged = judge.judge([Advanced(log_of(TRANSACTIONS), TRANSACTIONS, FEATURES, [])])
+    assert [d.model_version for d in judged.decisions] == [f"v{i % 2}" for i in range(60)]
+    assert {d.scored_by for d in judged.decisions} == {"endpoint"}
+    assert {(a.transaction_id, a.model_version) for a in judged.alerts} <= {
+        (d.transaction_id, d.model_version) for d in judged.decisions
+    }
 
 
 def test_latency_is_from_the_append_to_the_commit_in_seconds_and_never_negative(judged: Judged) -> None:

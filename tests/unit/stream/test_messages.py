@@ -2,13 +2,13 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraudline.core.errors import MessageError
 from fraudline.data.schema import CHANNELS, TRANSACTIONS
 from fraudline.features.spec import load_spec
-from fraudline.stream.messages import Decoder, Transaction, encode
+from fraudline.stream.messages import Decision, DecisionWriter, Decoder, ReasonMessage, Transaction, encode
 from tests.unit.stream.fakes import GOOD
 
 DECODER = Decoder(load_spec().currencies)
@@ -103,3 +103,31 @@ def test_any_bytes_give_a_transaction_or_a_reason(value: bytes) -> None:
     except MessageError:
         return
     assert isinstance(found, Transaction)
+
+
+@given(st.lists(st.sampled_from([encode(GOOD), *(value for value, _ in BAD.values()), changed(currency="XXX")])))
+@settings(max_examples=60, deadline=None)
+def test_a_batch_is_decoded_as_its_values_are_one_by_one(values: list[bytes | None]) -> None:
+    wanted: list[tuple[int, str]] = []
+    for place, value in enumerate(values):
+        try:
+            DECODER.decode(value)
+        except MessageError as error:
+            wanted.append((place, error.problem))
+    good, bad = DECODER.decode_all(values)
+    assert bad == wanted
+    assert good == [GOOD] * (len(values) - len(wanted))
+
+
+def test_the_writer_writes_what_encoding_a_decision_gives() -> None:
+    reason = ReasonMessage("amount", 0.5, 12.5, 3.0, 'a "quoted" text, é')
+    transaction = msgspec.structs.replace(GOOD, transaction_id='t"1\\', card_id="é-1")
+    decision = Decision(
+        transaction_id='t"1\\', card_id="é-1", event_time=GOOD.event_time, score=1.5, decision="review", threshold=1.25,
+        reasons=[reason], model_version="m", threshold_version="t", profile_version="p", spec_version="s", partition=3,
+        offset=7, decided_at=11, scored_by="endpoint", features=[0.5, 2.0],
+    )  # fmt: skip
+    writer = DecisionWriter(profile_version="p", spec_version="s", decided_at=11)
+    writer.by("m", "t", "endpoint")
+    line = writer.write(transaction, (3, 7), (1.5, "review", 1.25), [reason], b"[0.5,2.0]")
+    assert line == encode(decision)

@@ -1,6 +1,7 @@
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
 
 from fraudline.core.errors import UsageError
@@ -11,7 +12,7 @@ from fraudline.stream.metrics import StreamMetrics
 def test_metrics_answer_on_loopback_until_they_are_closed() -> None:
     metrics, port = StreamMetrics("fraud"), free_port()
     metrics.serve("127.0.0.1", port)
-    metrics.decided(["v1"], [3.0], ["review"], [0.01])
+    metrics.decided(["v1"], np.array([3.0]), ["review"], np.array([0.01]))
     with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         text = answer.read().decode()
     assert 'fraudline_alerts_total{model="fraud",version="v1"} 1.0' in text

@@ -248,7 +248,7 @@ def test_metrics_count_what_was_committed(artifact: Artifact) -> None:
 
 def test_every_metric_has_the_prefix_and_no_label_but_model_and_version() -> None:
     metrics = StreamMetrics("fraud")
-    metrics.decided(["v1", "v2"], [0.1, 0.9], ["allow", "block"], [0.01, 0.02])
+    metrics.decided(["v1", "v2"], np.array([0.1, 0.9]), ["allow", "block"], np.array([0.01, 0.02]))
     for family in metrics.registry.collect():
         assert family.name.startswith("fraudline_")
         for sample in family.samples:
