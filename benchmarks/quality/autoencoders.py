@@ -19,7 +19,7 @@ ALONE = "autoencoder alone"
 WITHOUT = "without autoencoder"
 GROUP = "fraudline: no fraud as a training target"
 _MODEL = Path(fraudline.__file__).parent / "model"
-_SOURCES = tuple(_MODEL / f"{name}.py" for name in ("fitting", "network", "scaling", "tails", "training"))
+_SOURCES = tuple(_MODEL / f"{name}.py" for name in ("fitting", "members", "network", "scaling", "tails", "training"))
 
 
 def families() -> list[Family]:

@@ -68,7 +68,7 @@ def test_a_savedmodel_is_held_to_the_golden_scores_too(tmp_path: Path) -> None:
     serve = tf.function(lambda features: {"score": tf.reduce_sum(features, axis=1)}, input_signature=[signature])
     tf.saved_model.save(module, str(tmp_path / "1"), signatures={"serving_default": serve})
     features = np.random.default_rng(0).normal(size=(1100, 3)).astype(np.float32)
-    golden = Golden(("a", "b", "c"), features, features.sum(axis=1))
+    golden = Golden(("a", "b", "c"), features, features.sum(axis=1), features)
     found = savedmodel_scores(tmp_path / "1", golden)
     assert len(found) == 1100
     assert difference(found, golden.scores) <= TOLERANCE

@@ -1,15 +1,37 @@
 """The model card inside the artifact: only what follows from data, parameters and seed, so that it is reproducible."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from fraudline.features.spec import FeatureSpec
 from fraudline.model.artifact import ModelMeta
+
+_AUTOENCODERS = """An ensemble of {count} autoencoders scores card transactions; a high score is anomalous. The
+residuals of a typical normal transaction give 1, and each doubling of their distance from normal adds 1; a value that
+is rarely so large among normals adds the tail weight for each decade of its rarity."""
+
+_TREES = """{count} decision trees ({kind}), learned from known frauds and known normals, score card transactions; a
+high score is like fraud. The score is in {score}."""
+
+_EXACT = """Each feature's contribution is exact: the contributions of a transaction sum to its score. `expected` is the
+networks' reconstruction; as far as the rarity of a large value makes the contribution, it is drawn to the training
+centre."""
+
+_SHAPLEY = """Each feature's contribution is its Shapley value over the trees (TreeSHAP, path-dependent): the
+contributions of a transaction sum to its score. `expected` is {expected}."""
+
+_UNLABELLED = """- Known frauds are left out of training by their labels: unreported fraud is learned as normal.
+- The scores are of the population trained on. Check drift against `reference/` and train again.
+- A flag that is constant in training contributes nothing until it changes."""
+
+_LABELLED = """- It knows the kinds of fraud that were reported while it was trained: a new kind may pass unseen.
+- Unreported fraud is learned as normal.
+- The scores are of the population trained on. Check drift against `reference/` and train again."""
 
 
 def card(meta: ModelMeta, spec: FeatureSpec) -> str:
     """The card as Markdown: no time, no run, no machine."""
-    members = meta.architecture["members"]
-    networks = "\n".join(
-        f"- {len(spec.names)} – {' – '.join(map(str, units))} – {len(spec.names)}" for units in members
-    )
+    about, trained, reasons, limits = _words(meta.architecture, len(spec.names))
     features = "\n".join(
         f"| {f.name} | {f.unit} | {f.window} | {'upper' if f.tail == 'upper' else ''} | {f.meaning} |"
         for f in spec.features
@@ -17,9 +39,7 @@ def card(meta: ModelMeta, spec: FeatureSpec) -> str:
     policy = ", ".join(f"{name} {value}" for name, value in meta.thresholds.policy.items())
     return f"""# {meta.name}
 
-An ensemble of {len(members)} autoencoders scores card transactions; a high score is anomalous. The residuals of a
-typical normal transaction give 1, and each doubling of their distance from normal adds 1; a value that is rarely so
-large among normals adds the tail weight for each decade of its rarity.
+{about}
 
 ## Intended use
 
@@ -29,10 +49,8 @@ only ground for a decision about a person: every decision carries its reasons fo
 ## Training
 
 - data md5: `{meta.data_md5}`
-- known normals of {meta.trained_on.start} to {meta.trained_on.end} (end excluded): {meta.trained_on.rows} rows; no
-  fraud is a training target, and only labels that had arrived are used
-- networks (ELU, linear output):
-{networks}
+- days {meta.trained_on.start} to {meta.trained_on.end} (end excluded): {meta.trained_on.rows} rows
+{trained}
 - score: {meta.architecture["score"]}
 - seed: {meta.params.get("seed")}
 
@@ -43,15 +61,11 @@ only ground for a decision about a person: every decision carries its reasons fo
 
 ## Reasons
 
-Each feature's contribution is exact: the contributions of a transaction sum to its score. `expected` is the networks'
-reconstruction; as far as the rarity of a large value makes the contribution, it is drawn to
-the training centre.
+{reasons}
 
 ## Limits
 
-- Known frauds are left out of training by their labels: unreported fraud is learned as normal.
-- The scores are of the population trained on. Check drift against `reference/` and train again.
-- A flag that is constant in training contributes nothing until it changes.
+{limits}
 
 ## Features (specification `{spec.version}`)
 
@@ -59,3 +73,25 @@ the training centre.
 |---|---|---|---|---|
 {features}
 """
+
+
+def _words(architecture: Mapping[str, Any], width: int) -> tuple[str, str, str, str]:
+    """What the card says of the model, its training, its reasons and its limits."""
+    if "members" in architecture:
+        networks = _networks(architecture, width)
+        target = "- known normals only; no fraud is a training target, and only labels that had arrived are used"
+        return _AUTOENCODERS.format(count=len(architecture["members"])), f"{target}\n{networks}", _EXACT, _UNLABELLED
+    about = _TREES.format(count=architecture["trees"], kind=architecture["kind"], score=architecture["score"])
+    trained = "- known normals and known frauds; only labels that had arrived are used"
+    expected = "the normals' median"
+    if architecture.get("autoencoder"):
+        about += " The trees also see the score and the contributions of the autoencoders named below."
+        trained += "\n" + _networks(architecture["autoencoder"], width)
+        expected = "the networks' reconstruction"
+    return about, trained, _SHAPLEY.format(expected=expected), _LABELLED
+
+
+def _networks(architecture: Mapping[str, Any], width: int) -> str:
+    units = [" – ".join(map(str, [width, *member, width])) for member in architecture["members"]]
+    title = f"- {architecture.get('networks', 'dense')} networks (ELU, linear output):"
+    return "\n".join([title, *(f"- {layers}" for layers in units)])

@@ -15,28 +15,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from fraudline.core.errors import DataError, UsageError
-from fraudline.core.settings import Settings
+from fraudline.model.params import ForestParams
 from fraudline.model.trees import Grower, TreeTable, at_most, below
 
 Rows = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 _LEAST_FRAUDS = 20
-
-
-class ForestParams(Settings):
-    """How a supervised model is grown."""
-
-    trees: int = Field(default=200, ge=1, le=5_000, description="boosting rounds, or trees of the forest")
-    depth: int = Field(default=5, ge=1, le=16, description="of a booster's trees; a forest's go twice as deep")
-    learning_rate: float = Field(default=0.08, gt=0, le=1, description="of a booster")
-    max_rows: int = Field(default=120_000, ge=100, description="rows to learn from; normals are sampled down")
-    smote_share: float = Field(
-        default=0.0, ge=0, le=1, description="frauds a normal that SMOTE fills up to; 0 leaves the rows as they are"
-    )
 
 
 def grow(kind: str, rows: Rows, frauds: Bools, params: ForestParams, seed: int) -> TreeTable:

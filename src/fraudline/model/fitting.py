@@ -7,7 +7,7 @@ parameters and seed give the same model, byte for byte in ONNX.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from fraudline.core.errors import UsageError
 from fraudline.core.log import get_logger
 from fraudline.model.inputs import Inputs
-from fraudline.model.network import ResidualMetric, ScoreGraph, build_member
+from fraudline.model.members import build_member
+from fraudline.model.network import ResidualMetric, ScoreGraph
 from fraudline.model.params import TrainParams
+from fraudline.model.reasons import METHOD
 from fraudline.model.scaling import Scaling, learn
 from fraudline.model.scorer import Scores
 from fraudline.model.tails import Tails
@@ -39,6 +41,8 @@ class FittedModel:
     seed: int
     rows: int
     history: tuple[Epoch, ...]
+    formats: ClassVar[tuple[str, ...]] = ("onnx", "savedmodel")
+    reasons: ClassVar[str] = METHOD
 
     def score(self, features: NDArray[np.float32]) -> Scores:
         """Score raw features, (n, d) float32, in the TensorFlow graph."""
@@ -67,6 +71,7 @@ class FittedModel:
         """What ``model.json`` says of the networks."""
         return {
             "kind": "autoencoder-ensemble",
+            "networks": self.params.kind,
             "members": [[*self.params.hidden, b, *reversed(self.params.hidden)] for b in self.params.bottlenecks],
             "activation": "elu",
             "scaling": self.params.scaling,
@@ -146,7 +151,7 @@ def _fit_members(
             if progress is not None:
                 progress(entry)
 
-        network = build_member(rows.shape[1], params.hidden, bottleneck)
+        network = build_member(rows.shape[1], params, bottleneck)
         train_member(network, rows, held_out, params, rng, report)
         members.append(network)
         metrics.append(ResidualMetric.of(held_out - reconstruct(network, held_out), params.ridge))

@@ -31,13 +31,6 @@ _POWER = 8.0
 LN2 = float(np.log(2.0))
 
 
-def build_member(width: int, hidden: tuple[int, ...], bottleneck: int) -> keras.Model:
-    """One autoencoder, (n, width) → (n, width): ELU ``hidden`` – bottleneck – mirrored, linear output."""
-    units = (*hidden, bottleneck, *reversed(hidden))
-    layers = [keras.layers.Dense(size, activation="elu") for size in units]
-    return keras.Sequential([keras.Input((width,)), *layers, keras.layers.Dense(width)])
-
-
 @dataclass(frozen=True, slots=True)
 class ResidualMetric:
     """Mean (d,) and inverse covariance (d, d) of one member's residuals on held-out normals, both float32."""

@@ -1,15 +1,33 @@
 """Parameters of training."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
 from fraudline.core.settings import Settings
 
+Autoencoder = Literal["dense", "denoising", "variational"]
+Supervised = Literal["xgboost", "lightgbm", "catboost", "random_forest", "hybrid"]
+AUTOENCODERS: tuple[str, ...] = get_args(Autoencoder)
+"""Kinds that learn known normals only, and no fraud."""
+
+
+class ForestParams(Settings):
+    """How a supervised model is grown."""
+
+    trees: int = Field(default=200, ge=1, le=5_000, description="boosting rounds, or trees of the forest")
+    depth: int = Field(default=5, ge=1, le=16, description="of a booster's trees; a forest's go twice as deep")
+    learning_rate: float = Field(default=0.08, gt=0, le=1, description="of a booster")
+    max_rows: int = Field(default=120_000, ge=100, description="rows to learn from; normals are sampled down")
+    smote_share: float = Field(
+        default=0.0, ge=0, le=1, description="frauds a normal that SMOTE fills up to; 0 leaves the rows as they are"
+    )
+
 
 class TrainParams(Settings):
-    """How the autoencoder ensemble is fitted. Every default is general: nothing here knows a data set."""
+    """How the model is fitted. Every default is general: nothing here knows a data set."""
 
+    kind: Autoencoder | Supervised = Field(default="dense", description="autoencoders need no fraud; the others do")
     bottlenecks: tuple[int, ...] = Field(default=(3, 4, 5), min_length=1, description="one network each")
     hidden: tuple[int, ...] = Field(default=(64, 32), min_length=1, description="units from the outside in, mirrored")
     learning_rate: float = Field(default=2e-3, gt=0)
@@ -22,4 +40,7 @@ class TrainParams(Settings):
     log_inputs: bool = Field(default=True, description="take log(1 + x) where the feature spec hints log1p")
     ridge: float = Field(default=1e-2, gt=0, description="added to the residual covariance, share of its mean variance")
     tail_weight: float = Field(default=1.0, ge=0, description="score for each decade of rarity of the right tail")
+    noise: float = Field(default=0.2, ge=0, description="denoising: sd of the noise on scaled inputs while training")
+    kl_weight: float = Field(default=1e-3, ge=0, description="variational: weight of the Kullback-Leibler term")
+    forest: ForestParams = ForestParams()
     tail_features: tuple[str, ...] | None = Field(default=None, description="instead of the spec's tail: upper")

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from fraudline.model.trees import LEAF, TreeTable
 
-METHOD = "tree-shap"
-
 
 class TreeReasons:
     """Shapley values of rows. Safe to share between threads.

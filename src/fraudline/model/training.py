@@ -86,7 +86,8 @@ def _epoch_function(
             batch = tf.gather(data, order[step])
             with tf.GradientTape() as tape:
                 loss = tf.reduce_mean(tf.square(network(batch, training=True) - batch))
-            optimizer.apply(tape.gradient(loss, weights), weights)
+                whole = loss + tf.add_n(network.losses) if network.losses else loss
+            optimizer.apply(tape.gradient(whole, weights), weights)
             total += loss
         return total / tf.cast(steps, tf.float32)
 

@@ -94,13 +94,24 @@ when, how and how much a card was used; still, compare decision rates between gr
 
 
 def _about(meta: Mapping[str, Any]) -> str:
-    members = meta.get("architecture", {}).get("members") or meta.get("params", {}).get("members")
-    count = len(members) if isinstance(members, Sequence) and not isinstance(members, str) else members
-    networks = f"{count} autoencoders" if count else "autoencoders"
+    architecture = meta.get("architecture", {})
+    if "trees" in architecture:
+        inside = " They also see what an ensemble of autoencoders says." if architecture.get("autoencoder") else ""
+        words = (
+            f"{architecture['trees']} decision trees ({_text(architecture['kind'])}) trained on known frauds and known "
+            f"normals.{inside} Every feature's Shapley value is exact, and is given as the reason of an alert."
+        )
+    else:
+        members = architecture.get("members") or meta.get("params", {}).get("members")
+        count = len(members) if isinstance(members, Sequence) and not isinstance(members, str) else members
+        networks = f"{count} autoencoders" if count else "autoencoders"
+        words = (
+            f"An ensemble of {networks} trained on transactions known to be normal. The score joins the "
+            "Mahalanobis distance of the reconstruction's residuals with a one-sided term for unusually large values. "
+            "Every feature's share of the score is exact, and is given as the reason of an alert."
+        )
     return (
-        f"<p>An ensemble of {networks} trained on transactions known to be normal. The score joins the "
-        "Mahalanobis distance of the reconstruction's residuals with a one-sided term for unusually large values. "
-        "Every feature's share of the score is exact, and is given as the reason of an alert.</p>"
+        f"<p>{words}</p>"
         "<p><b>Use it</b> to allow, review or block card transactions as they happen. <b>Do not use it</b> to judge a "
         "person or a merchant, to set credit, or without people behind the review queue.</p>"
     )

@@ -1,4 +1,7 @@
-"""Step infra_validate: the real server loads the artifact and reproduces its golden scores over every protocol."""
+"""Step infra_validate: the real server loads the artifact and reproduces its golden scores over every protocol.
+
+What ``model.json`` lists is what is checked: each format that the artifact has, and its method of reasons.
+"""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -35,11 +38,19 @@ _REBUILD = "Run the train step again with the versions of the lock files, and co
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """What the artifact says its scores are: names of d features, (n, d) float32 rows, (n,) float32 scores."""
+    """What the artifact says of its golden rows.
+
+    Attributes:
+        names: of d features.
+        features: (n, d) float32 rows.
+        scores: (n,) float32.
+        contributions: (n, d) float32: what the reasons are made of.
+    """
 
     names: tuple[str, ...]
     features: NDArray[np.float32]
     scores: NDArray[np.float32]
+    contributions: NDArray[np.float32]
 
     def chunks(self) -> Iterator[NDArray[np.float32]]:
         """The rows, a request at a time."""
@@ -78,10 +89,14 @@ def infra_validate(*, model: Path, report: Path, params: Params) -> dict[str, An
                 scores["savedmodel"] = savedmodel_scores(model / "savedmodel" / "1", golden)
             ready.result()
         scores |= served_scores(predictor.url, golden)
+        contributions = served_contributions(predictor.url, golden)
     finally:
         predictor.stop()
     differences = {protocol: difference(found, golden.scores) for protocol, found in scores.items()}
     problem = next((p for p in (mismatch(name, found, golden) for name, found in scores.items()) if p), "")
+    reasons = difference(contributions.ravel(), golden.contributions.ravel())
+    if not problem and reasons > TOLERANCE:
+        problem = f"{artifact.meta.reasons}: contributions differ from golden.parquet by {reasons:.3g}."
     result = {
         "digest": artifact.digest,
         "rows": len(golden.scores),
@@ -90,6 +105,7 @@ def infra_validate(*, model: Path, report: Path, params: Params) -> dict[str, An
     }
     with atomic_folder(report) as folder:
         content = result | {"ok": not problem, "tolerance": TOLERANCE, "differences": differences, "problem": problem}
+        content["reasons"] = {"method": artifact.meta.reasons, "difference": reasons}
         write_json(folder / "infra.json", content)
     if problem:
         raise ArtifactError(problem, _REBUILD)
@@ -105,11 +121,13 @@ def read_golden(artifact: Artifact) -> Golden:
     """
     table = artifact.table("golden.parquet")
     names = tuple(artifact.spec.names)
-    missing = [name for name in (*names, "score") if name not in table.column_names]
+    shares = [f"contribution:{name}" for name in names]
+    missing = [name for name in (*names, "score", *shares) if name not in table.column_names]
     if missing or not table.num_rows:
         raise ArtifactError(f"golden.parquet lacks {', '.join(missing[:5]) or 'rows'}.", "Run the train step again.")
     features = np.column_stack([table[name].to_numpy() for name in names]).astype(np.float32)
-    return Golden(names, features, table["score"].to_numpy().astype(np.float32))
+    contributions = np.column_stack([table[name].to_numpy() for name in shares]).astype(np.float32)
+    return Golden(names, features, table["score"].to_numpy().astype(np.float32), contributions)
 
 
 def served_scores(url: str, golden: Golden) -> dict[str, NDArray[np.float32]]:
@@ -134,6 +152,23 @@ def served_scores(url: str, golden: Golden) -> dict[str, NDArray[np.float32]]:
         if len(found) != asked:
             raise ArtifactError(f"{protocol}: {len(found)} scores for {asked} rows.", _REBUILD)
     return scores
+
+
+def served_contributions(url: str, golden: Golden) -> NDArray[np.float32]:
+    """Contributions of the golden rows, (n, d) float32, from the server at ``url``.
+
+    Raises:
+        ArtifactError: an answer is not 200.
+    """
+    import httpx
+
+    parts = []
+    with httpx.Client(base_url=url, timeout=30.0) as client:
+        for rows in golden.chunks():
+            headers, body = v2.request(rows, binary=True)
+            answer = _post(client, f"/v2/models/{_NAME}/infer", body, headers)
+            parts.append(v2.response(answer.headers, answer.content)[1]["contributions"].reshape(rows.shape))
+    return np.concatenate(parts)
 
 
 def savedmodel_scores(folder: Path, golden: Golden) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Step train: known normals in, a model artifact out.
+"""Step train: known normals in (labelled rows, for a supervised kind), a model artifact out.
 
 The same features, parameters and seed give the same digest; the run's figures go to MLflow, never into the artifact.
 """
@@ -23,16 +23,16 @@ from fraudline.features.spec import FeatureSpec
 from fraudline.model import golden
 from fraudline.model.artifact import FORMAT, ModelMeta, TrainedOn, write_manifest
 from fraudline.model.card import card
-from fraudline.model.reasons import METHOD
+from fraudline.model.kinds import HYBRID, Fitted, TrainingRows, fit_kind
+from fraudline.model.params import AUTOENCODERS
 from fraudline.model.runtime import load_tensorflow
-from fraudline.model.scorer import GraphScorer
+from fraudline.model.scorer import open_graph
 from fraudline.model.thresholds import Thresholds, choose
 from fraudline.monitor.reference import feature_reference, score_reference
 from fraudline.ops.tracking import DATA_TAG, DIGEST_TAG, StepRun, step_run
 from fraudline.steps.params import Params
 
 if TYPE_CHECKING:
-    from fraudline.model.fitting import FittedModel
     from fraudline.model.training import Epoch
 
 log = get_logger(__name__)
@@ -44,7 +44,7 @@ EPOCH_LISTENER: ContextVar["Callable[[Epoch], None] | None"] = ContextVar("EPOCH
 
 
 def train(*, features: Path, dataset: Path, model: Path, params: Params) -> dict[str, Any]:
-    """Fit the ensemble on known normals and write the artifact.
+    """Fit a model of the kind ``train.kind`` and write the artifact.
 
     Args:
         features: folder of step featurize.
@@ -56,35 +56,28 @@ def train(*, features: Path, dataset: Path, model: Path, params: Params) -> dict
         ``digest``, thresholds, rows and losses.
 
     Raises:
-        DataError: there are no features, too few days, or too few known normals.
+        DataError: there are no features, too few days, too few known normals, or, for a supervised kind, frauds.
+        UsageError: the library of a supervised kind is not installed.
     """
-    load_tensorflow()
-    from fraudline.model.fitting import fit
-
+    if params.train.kind in (*AUTOENCODERS, HYBRID):
+        load_tensorflow()
     spec = params.features.resolve()
     rows = _Rows.read(features, spec, params)
     data_md5 = _data_md5(dataset)
     with step_run("train", params.registry) as run:
         run.params(_recorded(params))
-        fitted = fit(rows.normals, rows.later_normals, spec, params.train, params.seed, _listener(run))
+        fitted = fit_kind(rows.learned, spec, params.train, params.seed, _listener(run))
         with atomic_folder(model) as folder:
             thresholds, digest = _write(folder, fitted, rows, spec, params, data_md5)
             run.artifact(folder / "card.md", "model")
             run.artifact(folder / "model.json", "model")
         run.tag(DIGEST_TAG, digest)
         run.tag(DATA_TAG, data_md5)
-        best = min(epoch.validation_loss for epoch in fitted.history)
-        figures = {"train/rows": fitted.rows, "train/epochs": len(fitted.history), "train/validation_loss": best}
-        run.metrics(figures | {"threshold/review": thresholds.review, "threshold/block": thresholds.block})
-    log.info("train.done", digest=digest[:12], rows=fitted.rows, epochs=len(fitted.history))
-    return {
-        "digest": digest,
-        "rows": fitted.rows,
-        "epochs": len(fitted.history),
-        "validation_loss": best,
-        "review": thresholds.review,
-        "block": thresholds.block,
-    }
+        figures = _figures(fitted)
+        run.metrics({f"train/{name}": value for name, value in figures.items()})
+        run.metrics({"threshold/review": thresholds.review, "threshold/block": thresholds.block})
+    log.info("train.done", digest=digest[:12], kind=params.train.kind, rows=fitted.rows, epochs=len(fitted.history))
+    return {"digest": digest, **figures, "review": thresholds.review, "block": thresholds.block}
 
 
 @dataclass(frozen=True)
@@ -92,8 +85,7 @@ class _Rows:
     """What the step takes from ``features.parquet``; (n, d) float32 matrices of raw features."""
 
     split: Split
-    normals: NDArray[np.float32]
-    later_normals: NDArray[np.float32]
+    learned: TrainingRows
     validation: NDArray[np.float32]
     validation_normal: NDArray[np.bool_]
     validation_fraud: NDArray[np.bool_]
@@ -114,15 +106,18 @@ class _Rows:
         reported = frauds & (labelled < split.test.start_us)
         rows = cls(
             split,
-            matrix[training & normal],
-            matrix[validation & normal],
+            TrainingRows(
+                matrix[training & normal], matrix[validation & normal], matrix[(training | validation) & reported]
+            ),
             matrix[validation],
             normal[validation],
             reported[validation],
             table["amount_minor"].to_numpy()[validation],
             matrix[training | validation],
         )
-        log.info("train.rows", train=len(rows.normals), validation=len(rows.validation), **split.train.to_dict())
+        log.info(
+            "train.rows", train=len(rows.learned.normals), validation=len(rows.validation), **split.train.to_dict()
+        )
         return rows
 
 
@@ -141,11 +136,11 @@ def _table(features: Path, spec: FeatureSpec) -> pa.Table:
 
 
 def _write(
-    folder: Path, fitted: "FittedModel", rows: _Rows, spec: FeatureSpec, params: Params, data_md5: str
+    folder: Path, fitted: Fitted, rows: _Rows, spec: FeatureSpec, params: Params, data_md5: str
 ) -> tuple[Thresholds, str]:
     """Everything of the artifact, the manifest last."""
     fitted.export(folder)
-    scorer = GraphScorer((folder / "model.onnx").read_bytes(), spec.names)
+    scorer = open_graph(folder, spec.names, fitted.reasons)
     scores = scorer.score(rows.validation).score
     thresholds = choose(
         params.threshold,
@@ -167,13 +162,22 @@ def _write(
         thresholds=thresholds,
         data_md5=data_md5,
         params=_recorded(params),
-        formats=("onnx", "savedmodel"),
-        reasons=METHOD,
+        formats=fitted.formats,
+        reasons=fitted.reasons,
         trained_on=TrainedOn(start=span["start"], end=span["end"], rows=fitted.rows),
     )
     write_json(folder / "model.json", meta.model_dump(mode="json"))
     write_text(folder / "card.md", card(meta, spec))
     return thresholds, write_manifest(folder)
+
+
+def _figures(fitted: Fitted) -> dict[str, float]:
+    """Rows fitted on; of an autoencoder its epochs and the best validation loss, too."""
+    figures: dict[str, float] = {"rows": fitted.rows}
+    if fitted.history:
+        best = min(epoch.validation_loss for epoch in fitted.history)
+        figures |= {"epochs": len(fitted.history), "validation_loss": best}
+    return figures
 
 
 def _listener(run: StepRun) -> "Callable[[Epoch], None]":

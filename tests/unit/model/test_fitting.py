@@ -12,7 +12,7 @@ import pytest
 from fraudline.core.errors import UsageError
 from fraudline.model.fitting import FittedModel, fit, make_deterministic
 from fraudline.model.inputs import PlainInput, PlainInputs
-from fraudline.model.network import build_member
+from fraudline.model.members import build_member
 from fraudline.model.params import TrainParams
 from fraudline.model.scorer import GraphScorer, Scores
 from fraudline.model.training import Epoch, train_member
@@ -186,7 +186,7 @@ def test_a_member_ends_with_the_weights_of_its_best_epoch_and_stops_after_its_pa
     line = rng.normal(size=(512, 1)).astype(np.float32)
     rows, crossed = np.hstack([line, line]), np.hstack([line, -line])  # the better on rows, the worse on crossed
     make_deterministic(0)
-    network = build_member(2, (8,), 1)
+    network = build_member(2, TrainParams(hidden=(8,)), 1)
     seen: list[tuple[float, list[np.ndarray]]] = []
     params = TrainParams(learning_rate=0.02, epochs=20, patience=3, batch_size=64)
 

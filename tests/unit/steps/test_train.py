@@ -165,3 +165,19 @@ def test_without_a_listener_epochs_are_logged_and_recorded(trained: Trained) -> 
 
     step._listener(Run())(trained.epochs[0])  # type: ignore[arg-type]
     assert [name for name, _, _ in recorded] == ["loss/member_0", "validation_loss/member_0"]
+
+
+def test_a_supervised_challenger_becomes_an_artifact_of_the_same_contract(trained: Trained, tmp_path: Path) -> None:
+    forest = {"kind": "lightgbm", "forest": {"trees": 20, "depth": 3}}
+    params = PARAMS.model_copy(update={"train": PARAMS.train.parse({**PARAMS.train.model_dump(), **forest}, "train")})
+    result = train(features=trained.features, dataset=trained.dataset, model=tmp_path / "model", params=params)
+    artifact = load_artifact(tmp_path / "model")
+
+    assert (artifact.meta.formats, artifact.meta.reasons) == (("onnx",), "tree-shap")
+    assert "trees.parquet" in artifact.content
+    assert "lightgbm" in artifact.content["card.md"].decode()
+    features, golden = read_golden(artifact.table("golden.parquet"), artifact.spec.names)
+    scores = Scorer(artifact).score(features)
+    np.testing.assert_allclose(scores.score, golden.score, rtol=1e-5)
+    np.testing.assert_allclose(scores.contributions.sum(axis=1), scores.score, atol=2e-5)
+    assert result["rows"] == (DAYS - 6 - 2) * PER_DAY, "all matured days; a fraud not yet reported counts as normal"

@@ -1,0 +1,88 @@
+"""Every kind of model keeps one contract: raw features in, a score with its exact shares, the same bytes twice."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+
+from fraudline.core.errors import ArtifactError, DataError
+from fraudline.model.inputs import PlainInput, PlainInputs
+from fraudline.model.kinds import Fitted, TrainingRows, fit_kind
+from fraudline.model.metrics import average_precision
+from fraudline.model.params import ForestParams, TrainParams
+from fraudline.model.scorer import GraphScorer, open_graph
+
+WIDTH = 6
+NAMES = tuple(f"f{i}" for i in range(WIDTH))
+SPEC = PlainInputs(tuple(PlainInput(name, "upper" if name == "f0" else "none") for name in NAMES))
+KINDS = ("dense", "denoising", "variational", "xgboost", "random_forest", "hybrid")
+SUPERVISED = KINDS[3:]
+
+
+def params(kind: str) -> TrainParams:
+    return TrainParams(kind=kind, bottlenecks=(2,), hidden=(16,), epochs=3, forest=ForestParams(trees=10, depth=3))
+
+
+def rows(seed: int = 0) -> TrainingRows:
+    rng = np.random.default_rng(seed)
+    mix = np.random.default_rng(9).normal(size=(3, WIDTH))
+
+    def normals(n: int) -> np.ndarray:
+        return (rng.normal(size=(n, 3)) @ mix + 0.2 * rng.normal(size=(n, WIDTH))).astype(np.float32)
+
+    return TrainingRows(normals(3_000), normals(800), normals(60) + np.array([4, 0, 0, 4, 0, 0], np.float32))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def fitted(request: pytest.FixtureRequest) -> Fitted:
+    return fit_kind(rows(), SPEC, params(request.param), seed=5)
+
+
+@pytest.fixture(scope="module")
+def opened(fitted: Fitted, tmp_path_factory: pytest.TempPathFactory) -> GraphScorer:
+    folder = tmp_path_factory.mktemp("model")
+    fitted.export(folder)
+    return open_graph(folder, NAMES, fitted.reasons)
+
+
+def test_contributions_sum_to_the_score_and_all_is_finite(opened: GraphScorer) -> None:
+    found = opened.score(rows(1).labelled[0])
+    assert np.abs(found.contributions.sum(axis=1) - found.score).max() < 2e-5
+    assert all(np.isfinite(part).all() for part in (found.score, found.contributions, found.expected))
+
+
+def test_the_exported_graph_scores_as_the_fitted_model(fitted: Fitted, opened: GraphScorer) -> None:
+    some = rows(2).labelled[0][::7]
+    mine, theirs = fitted.score(some), opened.score(some)
+    assert np.allclose(mine.score, theirs.score, atol=2e-5)
+    assert np.allclose(mine.contributions, theirs.contributions, atol=1e-4)
+
+
+def test_frauds_rank_above_normals(opened: GraphScorer) -> None:
+    features, frauds = rows(3).labelled
+    assert average_precision(frauds, opened.score(features).score.astype(np.float64)) > 0.5
+
+
+def test_the_same_rows_and_seed_give_the_same_file(fitted: Fitted, tmp_path: Path) -> None:
+    kind = fitted.architecture().get("networks", fitted.architecture()["kind"])
+    again = fit_kind(rows(), SPEC, params(kind), seed=5)
+    for folder, model in (("a", fitted), ("b", again)):
+        (tmp_path / folder).mkdir()
+        model.export(tmp_path / folder)
+    names = ["model.onnx", *(["trees.parquet"] if kind in SUPERVISED else [])]
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_a_supervised_kind_without_frauds_is_refused() -> None:
+    none = TrainingRows(rows().normals, rows().later_normals, rows().frauds[:0])
+    with pytest.raises(DataError, match="0 known frauds"):
+        fit_kind(none, SPEC, params("xgboost"), seed=5)
+
+
+def test_trees_of_other_features_are_refused(tmp_path: Path) -> None:
+    fit_kind(rows(), SPEC, params("xgboost"), seed=5).export(tmp_path)
+    with pytest.raises(ArtifactError, match="takes 6 features|of 2"):
+        open_graph(tmp_path, NAMES[:2], "tree-shap")
