@@ -13,6 +13,7 @@ from fraudline.core.errors import FraudlineError
 _COMMANDS = {
     "data": ("fraudline.cli.data", "group", "generate and import transactions"),
     "demo": ("fraudline.cli.demo", "command", "the main job on embedded defaults"),
+    "dlq": ("fraudline.cli.dlq", "group", "look at dead letters and send them again"),
     "pipeline": ("fraudline.cli.pipeline", "group", "run and submit the Kubeflow pipelines"),
     "produce": ("fraudline.cli.produce", "command", "send transactions to Kafka at a given rate"),
     "score": ("fraudline.cli.score", "command", "score a file of transactions offline"),

@@ -14,6 +14,7 @@ from fraudline.decide.policy import ALLOW, DECISIONS
 from fraudline.model.artifact import Artifact
 from fraudline.model.reasons import top_reasons
 from fraudline.model.wording import Wording
+from fraudline.stream.dead_letter import dead_letter
 from fraudline.stream.messages import Alert, Decision, DecisionWriter, ReasonMessage, Transaction, Verdict, encode
 from fraudline.stream.numbers import rows_as_json
 from fraudline.stream.params import StreamParams
@@ -178,17 +179,6 @@ class Judge:
             row: [ReasonMessage(*reason) for reason in reasons]
             for row, reasons in zip(rows.tolist(), found, strict=True)
         }
-
-
-def dead_letter(topic: str, record: Record, reason: str) -> Output:
-    """The record as it came, with the reason and the place it came from in its headers."""
-    headers = (
-        ("reason", reason.encode(errors="replace")),
-        ("topic", record.topic.encode()),
-        ("partition", str(record.partition).encode()),
-        ("offset", str(record.offset).encode()),
-    )
-    return Output(topic, record.key, record.value, headers)
 
 
 def _alert_of(decision: Decision, transaction: Transaction) -> Alert:

@@ -232,6 +232,7 @@ class ConfluentSender:
                 {
                     "bootstrap.servers": bootstrap,
                     "linger.ms": 2,
+                    "message.max.bytes": 16 << 20,
                     "enable.idempotence": True,
                     "on_delivery": self._delivered,
                     **_PARTITIONER,

@@ -240,7 +240,11 @@ class KafkaPythonSender:
     def __init__(self, bootstrap: str) -> None:
         with _translated():
             self._producer = KafkaProducer(
-                bootstrap_servers=bootstrap.split(","), batch_size=_BATCH_BYTES, linger_ms=2, metrics_enabled=False
+                bootstrap_servers=bootstrap.split(","),
+                batch_size=_BATCH_BYTES,
+                max_request_size=_MAX_REQUEST_BYTES,
+                linger_ms=2,
+                metrics_enabled=False,
             )
         self._failures: list[BaseException] = []
 

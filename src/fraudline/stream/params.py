@@ -8,7 +8,12 @@ from fraudline.core.settings import Settings
 
 
 class Topics(Settings):
-    """The four topics. ``transactions`` is keyed by card, and so are ``decisions`` and ``alerts``."""
+    """The four topics. ``transactions`` is keyed by card, and so are ``decisions`` and ``alerts``.
+
+    Attributes:
+        record_bytes: the largest record that ``transactions`` takes when it is created here (Kafka's own default); the
+            dead letter topic takes what is needed to keep one whole.
+    """
 
     transactions: str = "transactions"
     decisions: str = "decisions"
@@ -16,6 +21,7 @@ class Topics(Settings):
     dead_letters: str = "transactions.dlq"
     partitions: int = Field(default=4, ge=1)
     replication: int = Field(default=1, ge=1)
+    record_bytes: int = Field(default=1_048_588, ge=1_024, le=15 << 20)
 
 
 class StreamParams(Settings):

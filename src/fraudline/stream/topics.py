@@ -13,6 +13,7 @@ log = get_logger(__name__)
 _TIMEOUT_S = 10.0
 _MOCK_CLUSTER = "mockCluster"
 _DEAD_LETTER_BYTES = 4 << 20
+_HEADERS_BYTES = 64 << 10
 _ACTION = "Check the broker's address and that it runs."
 
 
@@ -37,10 +38,10 @@ def ensure_topics(params: StreamParams) -> dict[str, int]:
 def _wanted(topics: Topics) -> dict[str, dict[str, str]]:
     append_time = {"message.timestamp.type": "LogAppendTime"}
     return {
-        topics.transactions: append_time,
+        topics.transactions: {**append_time, "max.message.bytes": str(topics.record_bytes)},
         topics.decisions: append_time,
         topics.alerts: {},
-        topics.dead_letters: {"max.message.bytes": str(_DEAD_LETTER_BYTES)},
+        topics.dead_letters: {"max.message.bytes": str(max(_DEAD_LETTER_BYTES, topics.record_bytes + _HEADERS_BYTES))},
     }
 
 

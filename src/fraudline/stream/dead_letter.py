@@ -1,0 +1,113 @@
+"""Dead letters: records that hold no transaction, kept with their bytes, and sent again when the cause is mended.
+
+    letter = DeadLetter.parse(record)          # a record of the topic transactions.dlq
+    output = letter.replayed()                 # the record as it first came
+
+A dead letter is the record's own key, value and headers behind four headers of the worker: ``reason``, ``topic``,
+``partition`` and ``offset``, the place it came from. A value larger than ``MOST_BYTES`` is cut, and a fifth header
+``cut`` gives its whole size; the record itself is still where the headers say.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+from fraudline.core.errors import MessageError
+from fraudline.stream.transport import Output, Record
+
+MOST_BYTES = 15 << 20
+"""Largest value kept whole: what the worker's producer takes (16 MiB a request), less headers."""
+
+_CUT_BYTES = 1 << 20
+_OWN = ("reason", "topic", "partition", "offset")
+_CUT = "cut"
+REPLAYED = "replayed"
+"""Header of a record that was sent again: the dead letter's ``partition:offset``."""
+
+
+def dead_letter(topic: str, record: Record, reason: str) -> Output:
+    """The record as it came, with the reason and the place it came from in its headers."""
+    value, headers = record.value, record.headers
+    if value is not None and len(value) > MOST_BYTES:
+        headers = ((_CUT, str(len(value)).encode()), *headers)
+        value = value[:_CUT_BYTES]
+    own = (
+        ("reason", reason.encode(errors="replace")),
+        ("topic", record.topic.encode()),
+        ("partition", str(record.partition).encode()),
+        ("offset", str(record.offset).encode()),
+    )
+    return Output(topic, record.key, value, (*own, *headers))
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record of the dead letter topic.
+
+    Attributes:
+        partition: of the dead letter topic.
+        offset: its place there.
+        written_ms: when, in milliseconds since the epoch.
+        reason: what is wrong with it.
+        topic: where it came from, as are ``source_partition`` and ``source_offset``.
+        key: as it came.
+        value: as it came, or the first MiB of it.
+        headers: those it came with.
+        cut_from: the whole size of a value that was cut, in bytes; None for a whole one.
+    """
+
+    partition: int
+    offset: int
+    written_ms: int
+    reason: str
+    topic: str
+    source_partition: int
+    source_offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    cut_from: int | None = None
+
+    @property
+    def place(self) -> str:
+        """``partition:offset`` in the dead letter topic: its name on the command line."""
+        return f"{self.partition}:{self.offset}"
+
+    @classmethod
+    def parse(cls, record: Record) -> Self:
+        """Read a record of the dead letter topic.
+
+        Raises:
+            MessageError: it was not written by a worker.
+        """
+        own, rest = record.headers[: len(_OWN)], record.headers[len(_OWN) :]
+        if tuple(name for name, _ in own) != _OWN:
+            problem = f"{record.topic} {record.partition}:{record.offset} has no headers {', '.join(_OWN)}."
+            raise MessageError(problem, "Only workers may write to the dead letter topic.")
+        reason, topic, partition, offset = (value.decode(errors="replace") for _, value in own)
+        cut = int(rest[0][1]) if rest and rest[0][0] == _CUT else None
+        return cls(
+            partition=record.partition,
+            offset=record.offset,
+            written_ms=record.timestamp_ms,
+            reason=reason,
+            topic=topic,
+            source_partition=int(partition),
+            source_offset=int(offset),
+            key=record.key,
+            value=record.value,
+            headers=rest if cut is None else rest[1:],
+            cut_from=cut,
+        )
+
+    def replayed(self) -> Output:
+        """The record as it first came, with the dead letter's place in one more header.
+
+        Raises:
+            MessageError: the value was cut.
+        """
+        if self.cut_from is not None:
+            problem = f"The dead letter {self.place} holds only the beginning of its {self.cut_from} bytes."
+            action = f"Read the whole record from {self.topic} {self.source_partition}:{self.source_offset}."
+            raise MessageError(problem, action)
+        headers = tuple(header for header in self.headers if header[0] != REPLAYED)
+        return Output(self.topic, self.key, self.value, (*headers, (REPLAYED, self.place.encode())))

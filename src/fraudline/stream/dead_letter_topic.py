@@ -1,0 +1,235 @@
+"""The dead letter topic, read and replayed: what ``fraudline dlq`` stands on.
+
+    for letter in read_letters(params): ...
+    replay_letters(params)          # every letter since the last replay, exactly once
+
+A replay is Kafka's own exactly-once: the records and the offsets of the letters they come from, kept under a group of
+their own, commit in one transaction. A replay that is cut off leaves nothing half done, and the next goes on after it.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fraudline.core.errors import MessageError, UnavailableError, UsageError
+from fraudline.core.log import get_logger
+from fraudline.stream.dead_letter import DeadLetter
+from fraudline.stream.params import StreamParams
+from fraudline.stream.transport import Record
+
+log = get_logger(__name__)
+
+_BATCH = 500
+_MAX_REQUEST_BYTES = 16 << 20
+_ACTION = "Check the broker's address and that it runs."
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay did: letters sent again, and letters left because they are not whole."""
+
+    sent: int
+    left: int
+
+
+def replay_group(params: StreamParams) -> str:
+    """The consumer group that remembers which letters were sent again."""
+    return f"{params.group}-dlq-replay"
+
+
+def read_letters(params: StreamParams) -> Iterator[DeadLetter]:
+    """Every committed dead letter up to now, partition by partition, in offset order.
+
+    Raises:
+        UnavailableError: the broker does not answer.
+        UsageError: there is no such topic.
+    """
+    with _consumer(params) as consumer:
+        for place in _places(consumer, params.topics.dead_letters):
+            for records in _read(consumer, place, 0, params.timeout_s):
+                yield from _letters(records)
+
+
+def read_letter(params: StreamParams, partition: int, offset: int) -> DeadLetter:
+    """One dead letter.
+
+    Raises:
+        UnavailableError: the broker does not answer.
+        UsageError: there is no such topic, partition or letter.
+    """
+    with _consumer(params) as consumer:
+        for place in _places(consumer, params.topics.dead_letters):
+            if place.partition == partition:
+                for records in _read(consumer, place, offset, params.timeout_s):
+                    for letter in _letters(records[:1]):
+                        if letter.offset == offset:
+                            return letter
+                    break
+    problem = f"{params.topics.dead_letters} has no dead letter {partition}:{offset}."
+    raise UsageError(problem, "See `fraudline dlq list`.")
+
+
+def waiting(params: StreamParams) -> int:
+    """Letters since the last replay; a few more where the topic holds aborted transactions.
+
+    Raises:
+        UnavailableError: the broker does not answer.
+        UsageError: there is no such topic.
+    """
+    with _consumer(params, replay_group(params)) as consumer:
+        places = _places(consumer, params.topics.dead_letters)
+        begins, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
+        return sum(ends[place] - max(begins[place], consumer.committed(place) or 0) for place in places)
+
+
+def replay_letters(
+    params: StreamParams, *, limit: int | None = None, on_progress: Callable[[int], None] | None = None
+) -> Replayed:
+    """Send every letter since the last replay back to where it came from, each exactly once.
+
+    A letter whose value was cut is left, and said so. What is still wrong becomes a new dead letter.
+
+    Args:
+        params: topics, broker and group.
+        limit: letters at most.
+        on_progress: called with the number sent so far.
+
+    Raises:
+        UnavailableError: the broker does not answer, or another replay runs.
+        UsageError: there is no such topic.
+    """
+    sent = left = 0
+    with _consumer(params, replay_group(params)) as consumer, _producer(params) as producer:
+        for place in _places(consumer, params.topics.dead_letters):
+            start = consumer.committed(place) or 0
+            for records in _read(consumer, place, start, params.timeout_s):
+                room = len(records) if limit is None else limit - sent - left
+                part = records[: max(0, room)]
+                if not part:
+                    return Replayed(sent, left)
+                here = _send(producer, place, part, consumer.group_metadata())
+                sent, left = sent + here.sent, left + here.left
+                if on_progress is not None:
+                    on_progress(sent)
+    return Replayed(sent, left)
+
+
+def replay_letter(params: StreamParams, letter: DeadLetter) -> None:
+    """Send one letter again, whether or not it was before: the worker's memory of transaction ids is the only guard.
+
+    Raises:
+        MessageError: its value was cut.
+        UnavailableError: the broker does not answer.
+    """
+    output = letter.replayed()
+    with _producer(params) as producer:
+        producer.begin_transaction()
+        producer.send(output.topic, output.value, output.key, list(output.headers))
+        producer.commit_transaction()
+
+
+def _send(producer: Any, place: Any, records: list[Record], group: Any) -> Replayed:
+    """One transaction: the records as they first came, and the offset after the last letter."""
+    from kafka.structs import OffsetAndMetadata
+
+    sent = left = 0
+    producer.begin_transaction()
+    futures = []
+    for letter in _letters(records):
+        try:
+            output = letter.replayed()
+        except MessageError as error:
+            log.warning("dlq.left", problem=error.problem, action=error.action)
+            left += 1
+            continue
+        futures.append(producer.send(output.topic, output.value, output.key, list(output.headers)))
+        sent += 1
+    offset = OffsetAndMetadata(records[-1].offset + 1, "", -1)
+    producer.send_offsets_to_transaction({place: offset}, group)
+    producer.commit_transaction()
+    for future in futures:
+        future.get(timeout=1)
+    return Replayed(sent, left)
+
+
+def _letters(records: list[Record]) -> Iterator[DeadLetter]:
+    for record in records:
+        try:
+            yield DeadLetter.parse(record)
+        except MessageError as error:
+            log.warning("dlq.foreign", problem=error.problem, action=error.action)
+
+
+def _places(consumer: Any, topic: str) -> list[Any]:
+    from kafka import TopicPartition
+
+    partitions = consumer.partitions_for_topic(topic)
+    if not partitions:
+        raise UsageError(f"There is no topic {topic}.", "Name the worker's --params, or run it with --create-topics.")
+    return [TopicPartition(topic, partition) for partition in sorted(partitions)]
+
+
+def _read(consumer: Any, place: Any, start: int, timeout_s: float) -> Iterator[list[Record]]:
+    """The committed records of a partition from ``start`` to its present end, in pieces."""
+    consumer.assign([place])
+    consumer.seek(place, max(start, consumer.beginning_offsets([place])[place]))
+    end = consumer.end_offsets([place])[place]
+    deadline = time.monotonic() + timeout_s
+    while consumer.position(place) < end:
+        found = consumer.poll(timeout_ms=200, max_records=_BATCH).get(place, [])
+        if found:
+            deadline = time.monotonic() + timeout_s
+            yield [Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in found]
+        elif time.monotonic() > deadline:
+            raise UnavailableError(f"{place.topic} {place.partition} gives no records before {end}.", _ACTION)
+
+
+@contextlib.contextmanager
+def _consumer(params: StreamParams, group: str | None = None) -> Iterator[Any]:
+    from kafka import KafkaConsumer
+
+    with _translated():
+        consumer = KafkaConsumer(
+            bootstrap_servers=params.bootstrap.split(","),
+            group_id=group,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            allow_auto_create_topics=False,
+            bootstrap_timeout_ms=int(params.timeout_s * 1000),
+            metrics_enabled=False,
+        )
+        with contextlib.closing(consumer):
+            yield consumer
+
+
+@contextlib.contextmanager
+def _producer(params: StreamParams) -> Iterator[Any]:
+    from kafka import KafkaProducer
+
+    producer = KafkaProducer(
+        bootstrap_servers=params.bootstrap.split(","),
+        transactional_id=replay_group(params),
+        max_request_size=_MAX_REQUEST_BYTES,
+        bootstrap_timeout_ms=int(params.timeout_s * 1000),
+        max_block_ms=int(params.timeout_s * 1000),
+        metrics_enabled=False,
+    )
+    try:
+        with _translated():
+            producer.init_transactions()
+            yield producer
+    finally:
+        producer.close(timeout=1)
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    from kafka.errors import KafkaError
+
+    try:
+        yield
+    except KafkaError as error:
+        raise UnavailableError(f"Kafka refused: {type(error).__name__}: {error}.", _ACTION) from error

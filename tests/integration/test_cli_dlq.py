@@ -1,0 +1,113 @@
+"""Dead letters on a real broker, through the command line."""
+
+import json
+import threading
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from fraudline.cli.main import cli
+from fraudline.core.errors import UsageError
+from fraudline.ops.local.kafka import LocalKafka
+from fraudline.stream.messages import encode
+from fraudline.stream.params import StreamParams
+from fraudline.stream.topics import ensure_topics
+from fraudline.stream.transport import Output, open_sender
+from fraudline.stream.worker import run_worker
+from tests.support.artifacts import tiny_artifact
+from tests.support.broker import own_params, read_all
+from tests.unit.stream.fakes import GOOD
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+POISON = [b"\xff{", b'{"transaction_id": 5}', encode(GOOD).replace(b"EUR", b"XXX"), b"y" * (2 << 20)]
+
+
+@pytest.fixture(scope="module")
+def params(kafka: LocalKafka, tmp_path_factory: pytest.TempPathFactory) -> StreamParams:
+    """Settings of a stream whose worker has met good and bad records."""
+    folder = tmp_path_factory.mktemp("dlq")
+    params = own_params(folder, kafka.bootstrap)
+    topics = params.topics.model_copy(update={"record_bytes": 4 << 20})
+    params = params.model_copy(update={"topics": topics})
+    ensure_topics(params)
+    with closing(open_sender("kafka-python", kafka.bootstrap)) as sender:
+        for number, value in enumerate([encode(GOOD), *POISON]):
+            sender.send(Output(topics.transactions, b"card-%d" % number, value, (("trace", b"%d" % number),)))
+    work(params, folder, 5)
+    (folder / "params.yaml").write_text(yaml.safe_dump({"stream": params.model_dump(mode="json")}))
+    return params
+
+
+def work(params: StreamParams, folder: Path, records: int) -> None:
+    stop, seen = threading.Event(), []
+    timer = threading.Timer(60, stop.set)
+    timer.start()
+
+    def on_batch(report: object) -> None:
+        seen.append(report.records)
+        if sum(seen) >= records:
+            stop.set()
+
+    run_worker(params, model_dir=tiny_artifact(folder / "model"), stop=stop, on_batch=on_batch)
+    timer.cancel()
+    assert sum(seen) == records
+
+
+def dlq(params: StreamParams, *arguments: str) -> Result:
+    file = Path(params.checkpoint_dir).parent / "params.yaml"
+    return CliRunner().invoke(cli, ["dlq", *arguments, "--params", str(file)])
+
+
+def sent_again(params: StreamParams) -> list[tuple[bytes, bytes]]:
+    records = read_all(params.bootstrap, params.topics.transactions)
+    return [(r.key, r.value) for r in records if "replayed" in dict(r.headers)]
+
+
+def test_letters_are_listed_with_reason_and_place_and_shown_whole(params: StreamParams) -> None:
+    said = json.loads(dlq(params, "list", "--json").stdout)
+    assert said["total"] >= 4
+    assert said["reasons"]["currency"] == 1
+    source = {(r.partition, r.offset): r.value for r in read_all(params.bootstrap, params.topics.transactions)}
+    assert {source[letter["partition"], letter["offset"]] for letter in said["letters"]} >= set(POISON)
+    only = json.loads(dlq(params, "list", "--json", "--reason", "currency").stdout)["letters"]
+    assert [letter["reason"] for letter in only] == ["currency: expected one that the feature spec knows, got 'XXX'"]
+    shown = dlq(params, "show", only[0]["letter"], "--raw")
+    assert (shown.exit_code, shown.stdout_bytes) == (0, POISON[2])
+    assert "currency" in dlq(params, "list").stdout
+    assert "XXX" in dlq(params, "show", only[0]["letter"]).stdout
+
+
+@pytest.mark.parametrize("place", ["0:999999", "77:0", "x"])
+def test_a_letter_that_is_not_there_is_wrong_usage(params: StreamParams, place: str) -> None:
+    result = dlq(params, "show", place)
+    assert isinstance(result.exception, UsageError)
+    assert result.exception.exit_code == 2
+
+
+def test_letters_are_sent_again_exactly_once_also_in_parts(params: StreamParams, tmp_path: Path) -> None:
+    assert json.loads(dlq(params, "replay", "--json", "--dry-run").stdout)["left"] >= 4
+    assert sent_again(params) == []
+    first = json.loads(dlq(params, "replay", "--json", "--limit", "1").stdout)
+    rest = json.loads(dlq(params, "replay", "--json").stdout)
+    assert (first, rest) == ({"sent": 1, "left": 0}, {"sent": 3, "left": 0})
+    assert json.loads(dlq(params, "replay", "--json").stdout) == {"sent": 0, "left": 0}
+    assert Counter(value for _, value in sent_again(params)) == Counter(POISON)
+    keys = {value: key for key, value in sent_again(params)}
+    assert [keys[value] for value in POISON] == [b"card-1", b"card-2", b"card-3", b"card-4"]
+    work(params, tmp_path, 4)
+    again = json.loads(dlq(params, "list", "--json").stdout)["letters"]
+    assert len(again) == 8, "what is still wrong becomes a new dead letter"
+
+
+def test_one_letter_can_be_sent_again_and_the_event_is_decided_once(params: StreamParams, tmp_path: Path) -> None:
+    before = len(sent_again(params))
+    letter = json.loads(dlq(params, "list", "--json", "--reason", "currency").stdout)["letters"][0]["letter"]
+    for _ in range(2):
+        assert json.loads(dlq(params, "replay", "--json", "--letter", letter).stdout)["sent"] == 1
+    assert len(sent_again(params)) == before + 2
+    work(params, tmp_path, 2)

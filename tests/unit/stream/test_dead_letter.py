@@ -1,0 +1,43 @@
+import pytest
+
+from fraudline.core.errors import MessageError
+from fraudline.stream.dead_letter import MOST_BYTES, REPLAYED, DeadLetter, dead_letter
+from fraudline.stream.transport import Output, Record
+
+SOURCE = Record("transactions", 3, 41, 1_767_225_600_000, b"card", b"\xff{", (("trace", b"1"), ("reason", b"theirs")))
+
+
+def landed(output: Output, offset: int = 7) -> Record:
+    return Record(output.topic, 1, offset, 1_767_225_600_999, output.key, output.value, output.headers)
+
+
+def test_a_dead_letter_holds_the_record_as_it_came_and_where_it_came_from() -> None:
+    letter = DeadLetter.parse(landed(dead_letter("transactions.dlq", SOURCE, "value: expected UTF-8")))
+    assert (letter.key, letter.value, letter.headers) == (SOURCE.key, SOURCE.value, SOURCE.headers)
+    assert (letter.reason, letter.topic) == ("value: expected UTF-8", "transactions")
+    assert (letter.source_partition, letter.source_offset, letter.place) == (3, 41, "1:7")
+    assert letter.cut_from is None
+
+
+def test_a_replayed_letter_is_the_record_that_first_came_and_says_so_once() -> None:
+    first = DeadLetter.parse(landed(dead_letter("transactions.dlq", SOURCE, "bad"))).replayed()
+    assert (first.topic, first.key, first.value) == ("transactions", b"card", b"\xff{")
+    assert first.headers == (*SOURCE.headers, (REPLAYED, b"1:7"))
+    again = Record("transactions", 3, 90, 0, first.key, first.value, first.headers)
+    second = DeadLetter.parse(landed(dead_letter("transactions.dlq", again, "bad"), 8)).replayed()
+    assert second.headers == (*SOURCE.headers, (REPLAYED, b"1:8"))
+
+
+def test_a_value_larger_than_the_producer_takes_is_cut_and_not_sent_again() -> None:
+    record = SOURCE._replace(value=b"x" * (MOST_BYTES + 1))
+    letter = DeadLetter.parse(landed(dead_letter("transactions.dlq", record, "too large")))
+    assert letter.cut_from == MOST_BYTES + 1
+    assert len(letter.value) < MOST_BYTES
+    assert letter.headers == SOURCE.headers
+    with pytest.raises(MessageError, match="only the beginning"):
+        letter.replayed()
+
+
+def test_a_record_that_no_worker_wrote_is_no_dead_letter() -> None:
+    with pytest.raises(MessageError, match="no headers"):
+        DeadLetter.parse(SOURCE)
