@@ -6,12 +6,14 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 
 from fraudline.cli.main import cli
 from fraudline.core.errors import UsageError
+from fraudline.features.spec import FeatureSpec, load_spec
 from fraudline.ops.local.kafka import LocalKafka
 from fraudline.stream.messages import encode
 from fraudline.stream.params import StreamParams
@@ -24,26 +26,25 @@ from tests.unit.stream.fakes import GOOD
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
+DOLLARS = msgspec.structs.replace(GOOD, currency="USD")
 POISON = [b"\xff{", b'{"transaction_id": 5}', encode(GOOD).replace(b"EUR", b"XXX"), b"y" * (2 << 20)]
 
 
-@pytest.fixture(scope="module")
-def params(kafka: LocalKafka, tmp_path_factory: pytest.TempPathFactory) -> StreamParams:
-    """Settings of a stream whose worker has met good and bad records."""
-    folder = tmp_path_factory.mktemp("dlq")
-    params = own_params(folder, kafka.bootstrap)
+@pytest.fixture
+def params(kafka: LocalKafka, tmp_path: Path) -> StreamParams:
+    """Settings of a stream whose log holds one good record and four bad ones, not yet read."""
+    params = own_params(tmp_path, kafka.bootstrap)
     topics = params.topics.model_copy(update={"record_bytes": 4 << 20})
     params = params.model_copy(update={"topics": topics})
     ensure_topics(params)
     with closing(open_sender("kafka-python", kafka.bootstrap)) as sender:
-        for number, value in enumerate([encode(GOOD), *POISON]):
+        for number, value in enumerate([encode(DOLLARS), *POISON]):
             sender.send(Output(topics.transactions, b"card-%d" % number, value, (("trace", b"%d" % number),)))
-    work(params, folder, 5)
-    (folder / "params.yaml").write_text(yaml.safe_dump({"stream": params.model_dump(mode="json")}))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"stream": params.model_dump(mode="json")}))
     return params
 
 
-def work(params: StreamParams, folder: Path, records: int) -> None:
+def work(params: StreamParams, folder: Path, records: int, model: Path | None = None) -> None:
     stop, seen = threading.Event(), []
     timer = threading.Timer(60, stop.set)
     timer.start()
@@ -53,7 +54,7 @@ def work(params: StreamParams, folder: Path, records: int) -> None:
         if sum(seen) >= records:
             stop.set()
 
-    run_worker(params, model_dir=tiny_artifact(folder / "model"), stop=stop, on_batch=on_batch)
+    run_worker(params, model_dir=model or tiny_artifact(folder / "model"), stop=stop, on_batch=on_batch)
     timer.cancel()
     assert sum(seen) == records
 
@@ -68,9 +69,10 @@ def sent_again(params: StreamParams) -> list[tuple[bytes, bytes]]:
     return [(r.key, r.value) for r in records if "replayed" in dict(r.headers)]
 
 
-def test_letters_are_listed_with_reason_and_place_and_shown_whole(params: StreamParams) -> None:
+def test_letters_are_listed_with_reason_and_place_and_shown_whole(params: StreamParams, tmp_path: Path) -> None:
+    work(params, tmp_path, 5)
     said = json.loads(dlq(params, "list", "--json").stdout)
-    assert said["total"] >= 4
+    assert said["total"] == 4
     assert said["reasons"]["currency"] == 1
     source = {(r.partition, r.offset): r.value for r in read_all(params.bootstrap, params.topics.transactions)}
     assert {source[letter["partition"], letter["offset"]] for letter in said["letters"]} >= set(POISON)
@@ -90,6 +92,7 @@ def test_a_letter_that_is_not_there_is_wrong_usage(params: StreamParams, place: 
 
 
 def test_letters_are_sent_again_exactly_once_also_in_parts(params: StreamParams, tmp_path: Path) -> None:
+    work(params, tmp_path, 5)
     assert json.loads(dlq(params, "replay", "--json", "--dry-run").stdout)["left"] >= 4
     assert sent_again(params) == []
     first = json.loads(dlq(params, "replay", "--json", "--limit", "1").stdout)
@@ -104,10 +107,20 @@ def test_letters_are_sent_again_exactly_once_also_in_parts(params: StreamParams,
     assert len(again) == 8, "what is still wrong becomes a new dead letter"
 
 
-def test_one_letter_can_be_sent_again_and_the_event_is_decided_once(params: StreamParams, tmp_path: Path) -> None:
-    before = len(sent_again(params))
-    letter = json.loads(dlq(params, "list", "--json", "--reason", "currency").stdout)["letters"][0]["letter"]
+def test_one_letter_can_be_sent_again_more_than_once_and_its_event_is_decided_once(
+    params: StreamParams, tmp_path: Path
+) -> None:
+    narrow = params.model_copy(update={"checkpoint_dir": ""})
+    spec = load_spec()
+    currencies = {code: rate for code, rate in spec.currencies.items() if code != "USD"}
+    spec = FeatureSpec.parse({**spec.model_dump(), "currencies": currencies}, "test")
+    model = tiny_artifact(tmp_path / "narrow", spec=spec)
+    work(narrow, tmp_path, 5, model)  # this model knows no dollar: the good record is a dead letter
+    letters = json.loads(dlq(params, "list", "--json", "--reason", "'USD'").stdout)["letters"]
+    assert len(letters) == 1
     for _ in range(2):
-        assert json.loads(dlq(params, "replay", "--json", "--letter", letter).stdout)["sent"] == 1
-    assert len(sent_again(params)) == before + 2
-    work(params, tmp_path, 2)
+        assert json.loads(dlq(params, "replay", "--json", "--letter", letters[0]["letter"]).stdout)["sent"] == 1
+    assert len(sent_again(params)) == 2
+    work(narrow, tmp_path, 2)  # the packaged specification does
+    decided = [json.loads(r.value)["transaction_id"] for r in read_all(params.bootstrap, params.topics.decisions)]
+    assert decided == [GOOD.transaction_id]

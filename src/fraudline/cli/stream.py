@@ -21,9 +21,11 @@ folder = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option("--group", help="Consumer group.")
 @click.option("--worker-id", envvar="FRAUDLINE_WORKER_ID", help="One a running worker, the same after its restart.")
 @click.option("--endpoint", help="Score at this InferenceService (V2) instead of in process.")
+@click.option("--endpoint-down", type=click.Choice(["hold", "fallback"]), help="While it is down: wait, or score here.")
+@click.option("--champion", type=click.Path(dir_okay=False), help="Pointer file; a change of it swaps the model.")
 @click.option("--checkpoint-dir", help="Folder of the feature state's checkpoints.")
 @click.option("--thresholds", help="Thresholds file (`fraudline threshold`) instead of the model's own thresholds.")
-@click.option("--metrics-port", type=int, help="Prometheus metrics on /metrics; 0 for none.")
+@click.option("--metrics-port", type=int, help="Port of /metrics, /readyz and /livez; 0 for none.")
 @click.option("--create-topics", is_flag=True, help="Create the topics that are missing.")
 @params_option
 def command(  # noqa: D417
@@ -56,7 +58,7 @@ def command(  # noqa: D417
         ensure_topics(params)
     run_worker(
         params,
-        model_dir=model or newest_artifact(),
+        model_dir=model or (None if params.champion else newest_artifact()),
         profiles_dir=profiles,
         history_dir=history,
         expected_digest=expected_digest or None,

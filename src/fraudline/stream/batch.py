@@ -13,6 +13,7 @@ from fraudline.core.clock import now_us
 from fraudline.decide.policy import ALLOW, DECISIONS
 from fraudline.model.artifact import Artifact
 from fraudline.model.reasons import top_reasons
+from fraudline.model.scorer import Scorer
 from fraudline.model.wording import Wording
 from fraudline.stream.dead_letter import dead_letter
 from fraudline.stream.messages import Alert, Decision, DecisionWriter, ReasonMessage, Transaction, Verdict, encode
@@ -107,6 +108,10 @@ class Judge:
         self._scoring = scoring
         self._topics = params.topics
         self._reasons = params.reasons
+
+    def use(self, scorer: Scorer) -> None:
+        """Decide with another model of the same feature specification from the next batch on."""
+        self._scoring.use(scorer)
 
     def judge(self, parts: Sequence[Advanced]) -> Judged:
         """Decide on a batch.

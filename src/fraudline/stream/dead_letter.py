@@ -39,6 +39,11 @@ def dead_letter(topic: str, record: Record, reason: str) -> Output:
     return Output(topic, record.key, value, (*own, *headers))
 
 
+def is_replayed(record: Record) -> bool:
+    """Whether the record is a dead letter that was sent again."""
+    return any(name == REPLAYED for name, _ in record.headers)
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A record of the dead letter topic.

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from fraudline.core.errors import UsageError
+from fraudline.stream.health import HealthServer, Readiness
 from fraudline.stream.histogram import BulkHistogram
 
 _LABELS = ("model", "version")
@@ -27,7 +27,8 @@ class StreamMetrics:
     def __init__(self, model: str) -> None:
         self.registry = registry = CollectorRegistry()
         self._model = model
-        self._server: Any = None
+        self._server: HealthServer | None = None
+        self.readiness = Readiness()
         self.transactions = Counter("fraudline_transactions", "Records read and committed.", registry=registry)
         self.dead_letters = Counter("fraudline_dead_letters", "Records that hold no transaction.", registry=registry)
         self.duplicates = Counter("fraudline_duplicates", "Transactions seen before, not decided.", registry=registry)
@@ -35,6 +36,14 @@ class StreamMetrics:
         self.seen_bytes = Gauge("fraudline_seen_ids_bytes", "Memory of the ids remembered.", registry=registry)
         self.recoveries = Counter("fraudline_recoveries", "Batches given up and read again.", registry=registry)
         self.lag = Gauge("fraudline_lag_records", "Records of the owned partitions not yet read.", registry=registry)
+        self.champion_refused = Gauge(
+            "fraudline_champion_refused",
+            "1 while the pointer names a model that is not in use.",
+            registry=registry,
+        )
+        self.champion_swaps = Counter("fraudline_champion_swaps", "Models swapped while running.", registry=registry)
+        ready = Gauge("fraudline_ready", "1 when the worker can decide, as /readyz says.", registry=registry)
+        ready.set_function(lambda: float(not self.readiness.waiting))
         self.checkpoint_age = Gauge(
             "fraudline_checkpoint_age_seconds", "Age of the oldest checkpoint of an owned partition.", registry=registry
         )
@@ -75,21 +84,16 @@ class StreamMetrics:
             self._alerts.labels(*labels).inc(len(chosen) - chosen.count("allow"))
 
     def serve(self, host: str, port: int) -> None:
-        """Answer ``/metrics`` on ``host:port``; port 0 serves nothing.
+        """Answer ``/metrics``, ``/readyz`` and ``/livez`` on ``host:port``; port 0 serves nothing.
 
         Raises:
             UsageError: the port is taken.
         """
-        if port == 0:
-            return
-        try:
-            self._server = start_http_server(port, addr=host, registry=self.registry)[0]
-        except OSError as error:
-            raise UsageError(f"Metrics cannot bind {host}:{port}: {error.strerror}.", "Choose another port.") from error
+        if port:
+            self._server = HealthServer(self.registry, self.readiness, host, port)
 
     def close(self) -> None:
         """Stop answering."""
         if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
+            self._server.close()
             self._server = None

@@ -47,13 +47,16 @@ class StreamParams(Settings):
         endpoint_rows: rows a request; a canary's split is by request.
         endpoint_binary: binary tensors instead of JSON.
         endpoint_timeout_s: seconds a request may take.
-        endpoint_attempts: tries of one request before the batch is given up and read again.
+        endpoint_attempts: tries of one request before the endpoint counts as down.
+        endpoint_down: what happens then: ``hold`` the batch until it answers, or ``fallback`` to the artifact in this
+            process; each decision says which made it.
+        champion: pointer file with the URI and digest of the model to use; a change of it swaps the model.
         reasons: reasons on a decision.
         reasons_on: which decisions have reasons: ``alerts`` (what is not allowed) or ``all``.
         thresholds: a thresholds file (`fraudline threshold`) whose newest line holds; empty for the model's own.
         recoveries: failed batches in a row before the worker gives up (exit code 8).
-        metrics_host: address that ``/metrics`` binds to.
-        metrics_port: its port; 0 for no metrics.
+        metrics_host: address that ``/metrics``, ``/readyz`` and ``/livez`` bind to.
+        metrics_port: their port; 0 for none of them.
     """
 
     transport: Literal["kafka-python", "confluent"] = "kafka-python"
@@ -76,6 +79,8 @@ class StreamParams(Settings):
     endpoint_binary: bool = True
     endpoint_timeout_s: float = Field(default=5.0, gt=0)
     endpoint_attempts: int = Field(default=5, ge=1)
+    endpoint_down: Literal["hold", "fallback"] = "hold"
+    champion: str = ""
     reasons: int = Field(default=3, ge=0)
     reasons_on: Literal["alerts", "all"] = "alerts"
     thresholds: str = ""

@@ -17,6 +17,7 @@ from fraudline.core.log import get_logger
 from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
 from fraudline.stream.checkpoint import Checkpoint, CheckpointStore, record_digest
+from fraudline.stream.dead_letter import is_replayed
 from fraudline.stream.dedupe import SeenIds, hash_ids
 from fraudline.stream.messages import Decoder, Transaction
 from fraudline.stream.transport import Record, Transport
@@ -24,6 +25,9 @@ from fraudline.stream.transport import Record, Transport
 log = get_logger(__name__)
 
 _event_time, _transaction_id = attrgetter("event_time"), attrgetter("transaction_id")
+
+_REPLAYED = np.uint64(0x5851F42D4C957F2D)
+"""Sets the hashes of replayed dead letters apart from those of records that come for the first time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ class PartitionState:
             del good[place]
         if self._engine is None:
             self._engine = self._engines()
-        new = self._first(transactions)
+        new = self._first(good, transactions)
         duplicates = len(good) - int(new.sum())
         if duplicates:
             good = list(compress(good, new))
@@ -115,10 +119,16 @@ class PartitionState:
         self._last_value = last.value
         return Advanced(good, transactions, features, bad, duplicates)
 
-    def _first(self, transactions: Sequence[Transaction]) -> NDArray[np.bool_]:
-        """Whether each comes for the first time, ``(n,) bool``."""
+    def _first(self, records: Sequence[Record], transactions: Sequence[Transaction]) -> NDArray[np.bool_]:
+        """Whether each comes for the first time, ``(n,) bool``; a dead letter sent again is compared with others only.
+
+        Its first copy may be good to the specification of today, and then a state built again from the log has seen it.
+        """
         times = np.fromiter(map(_event_time, transactions), np.int64, len(transactions))
-        return self.seen.first(hash_ids(list(map(_transaction_id, transactions))), times)
+        hashes = hash_ids(list(map(_transaction_id, transactions)))
+        again = [i for i, record in enumerate(records) if record.headers and is_replayed(record)]
+        hashes[again] ^= _REPLAYED
+        return self.seen.first(hashes, times)
 
     def save(self) -> None:
         """Write a checkpoint; call it only when ``next_offset`` is committed.

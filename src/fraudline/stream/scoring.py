@@ -1,25 +1,23 @@
 """Two ways to a score: the model in this process, or an inference service that may split over several models."""
 
-import time
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fraudline.core.errors import UnavailableError, UsageError
+from fraudline.core.errors import UsageError
 from fraudline.core.log import get_logger
 from fraudline.decide.policy import DECISIONS, Thresholds, decide, threshold_of
 from fraudline.decide.threshold_log import ThresholdLog
 from fraudline.model.artifact import Artifact
 from fraudline.model.scorer import Scorer
-from fraudline.stream import v2
+from fraudline.stream.health import Readiness
 from fraudline.stream.params import StreamParams
 
 log = get_logger(__name__)
-
-_BACKOFF_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +58,10 @@ class Scoring(Protocol):
         """
         ...
 
+    def use(self, scorer: Scorer) -> None:
+        """Score with another model of the same feature specification from the next call on."""
+        ...
+
     def close(self) -> None:
         """Let go of connections."""
         ...
@@ -75,10 +77,15 @@ class InProcessScoring:
     """
 
     def __init__(self, artifact: Artifact, thresholds: Thresholds | None = None, *, explain_all: bool = False) -> None:
-        self._scorer = Scorer(artifact)
-        self._thresholds = thresholds or artifact.thresholds
-        self._version = artifact.version
         self._explain_all = explain_all
+        self.use(Scorer(artifact))
+        self._thresholds = thresholds or artifact.thresholds
+
+    def use(self, scorer: Scorer) -> None:
+        """See the protocol."""
+        self._scorer = scorer
+        self._thresholds = scorer.artifact.thresholds
+        self._version = scorer.artifact.version
 
     def score(self, features: NDArray[np.float32]) -> Scored:
         """See the protocol. The graph is asked for what explains a score where that is wanted, and not otherwise."""
@@ -108,101 +115,63 @@ class InProcessScoring:
         """See the protocol."""
 
 
-class EndpointScoring:
-    """A V2 inference service, a few rows a request; each request may be answered by another model.
+def open_scoring(
+    params: StreamParams,
+    artifact: Artifact,
+    *,
+    readiness: Readiness | None = None,
+    stop: threading.Event | None = None,
+) -> Scoring:
+    """The scoring that ``params`` name: this process, or the endpoint with the policy for when it is down.
+
+    Args:
+        params: endpoint and policy.
+        artifact: scores in this process, or when the endpoint is down and the policy is ``fallback``.
+        readiness: told while the endpoint is waited for.
+        stop: ends every wait.
 
     Raises:
-        UsageError: httpx is not installed.
-    """
-
-    def __init__(self, params: StreamParams) -> None:
-        try:
-            import httpx
-        except ImportError as error:
-            raise UsageError("Scoring over an endpoint needs httpx.", "Install the extra: fraudline[serve].") from error
-        self._errors = httpx.HTTPError
-        self._params = params
-        self._url = f"{params.endpoint.rstrip('/')}/v2/models/{params.endpoint_model}/infer"
-        self._client = httpx.Client(timeout=params.endpoint_timeout_s)
-
-    def score(self, features: NDArray[np.float32]) -> Scored:
-        """See the protocol."""
-        rows = self._params.endpoint_rows
-        return _joined([self._ask(features[at : at + rows]) for at in range(0, len(features), rows)])
-
-    def close(self) -> None:
-        """See the protocol."""
-        self._client.close()
-
-    def _ask(self, features: NDArray[np.float32]) -> Scored:
-        headers, body = v2.request(features, binary=self._params.endpoint_binary)
-        problem = ""
-        for attempt in range(self._params.endpoint_attempts):
-            if attempt:
-                time.sleep(_BACKOFF_S * 2**attempt)
-            try:
-                answer = self._client.post(self._url, headers=headers, content=body)
-            except self._errors as error:
-                problem = f"{type(error).__name__}: {error}"
-                continue
-            if answer.status_code == 200:
-                return _scored(*v2.response(answer.headers, answer.content), features.shape)
-            problem = f"status {answer.status_code}: {answer.text[:200]}"
-            if 400 <= answer.status_code < 500 and answer.status_code not in (408, 425, 429):
-                raise UsageError(
-                    f"{self._url} refuses the features: {problem}.", "Serve a model of the same feature spec there."
-                )
-            log.warning("endpoint.retry", attempt=attempt + 1, problem=problem)
-        raise UnavailableError(f"{self._url} does not answer: {problem}.", "Check that the endpoint runs.")
-
-
-def open_scoring(params: StreamParams, artifact: Artifact) -> Scoring:
-    """The scoring that ``params`` name: the endpoint where there is one, else this process.
-
-    Raises:
-        UsageError: a thresholds file is named, but an endpoint decides.
+        UsageError: the endpoint needs a library that is not installed, or a thresholds file is named where an endpoint
+            or a changing champion decides.
         StateError: the thresholds file was changed by hand, or is of another model.
     """
     everything = params.reasons_on == "all"
-    if not params.thresholds:
-        return EndpointScoring(params) if params.endpoint else InProcessScoring(artifact, explain_all=everything)
+    if params.thresholds:
+        return InProcessScoring(artifact, _thresholds(params, artifact), explain_all=everything)
+    if not params.endpoint:
+        return InProcessScoring(artifact, explain_all=everything)
+    from fraudline.stream.endpoint import EndpointScoring, FallbackScoring, HoldScoring
+
+    stop = stop or threading.Event()
+    endpoint = EndpointScoring(params, stop)
+    if params.endpoint_down == "fallback":
+        return FallbackScoring(endpoint, InProcessScoring(artifact, explain_all=everything))
+    return HoldScoring(endpoint, readiness or Readiness(), stop)
+
+
+def _thresholds(params: StreamParams, artifact: Artifact) -> Thresholds:
     if params.endpoint:
         raise UsageError(
             "With an endpoint the predictor decides, by the thresholds of its own model.",
             "Leave out stream.thresholds, or score in process.",
         )
+    if params.champion:
+        raise UsageError(
+            "A thresholds file belongs to one model, and a champion's pointer may name another at any time.",
+            "Leave out stream.thresholds or stream.champion.",
+        )
     held = ThresholdLog.read(Path(params.thresholds), artifact.digest).newest
     log.info("scoring.thresholds", file=params.thresholds, version=held.thresholds.version, by=held.by, at=held.at)
-    return InProcessScoring(artifact, held.thresholds, explain_all=everything)
+    return held.thresholds
 
 
-def _scored(head: dict[str, Any], tensors: dict[str, NDArray[Any]], shape: tuple[int, ...]) -> Scored:
-    try:
-        parameters = head["parameters"]
-        review, block = float(parameters["review"]), float(parameters["block"])
-        thresholds = Thresholds(review=review, block=block, policy={}, version=str(parameters["threshold_version"]))
-        decision = [str(text) for text in tensors["decision"].ravel().tolist()]
-        score, contributions, expected = (
-            tensors[name].astype(np.float32, copy=False) for name in ("score", "contributions", "expected")
-        )
-        threshold = [threshold_of(DECISIONS.index(text), thresholds) for text in decision]
-        version = str(head["model_version"])
-    except (KeyError, TypeError, ValueError) as error:
-        problem = f"The endpoint's answer is incomplete: {type(error).__name__}: {error}."
-        raise UsageError(problem, "Serve a fraudline model there.") from error
-    n = shape[0]
-    if score.shape != (n,) or len(decision) != n or contributions.shape != shape or expected.shape != shape:
-        problem = (
-            f"The endpoint's answer has the shapes {score.shape} and {contributions.shape}, not ({n},) and {shape}."
-        )
-        raise UsageError(problem, "Serve a fraudline model of the same feature spec there.")
-    if not all(np.isfinite(values).all() for values in (score, contributions, expected)):
-        raise UsageError("The endpoint's answer holds numbers that are not finite.", "Serve another model there.")
-    versions = [version] * n, [thresholds.version] * n, ["endpoint"] * n
-    return Scored(score, None, contributions, expected, decision, threshold, *versions)
+def stamped(scored: Scored, scored_by: str) -> Scored:
+    """The same decisions, said to be made by another."""
+    return replace(scored, scored_by=[scored_by] * len(scored.decision))
 
 
-def _joined(parts: list[Scored]) -> Scored:
+def joined(parts: list[Scored]) -> Scored:
+    """Parts of a batch in their order."""
     if len(parts) == 1:
         return parts[0]
     return Scored(

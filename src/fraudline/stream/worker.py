@@ -10,21 +10,24 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from fraudline.core.errors import FraudlineError, UnavailableError
+from fraudline.core.errors import FraudlineError, UnavailableError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.profiles import ProfileTable
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.stream.batch import BatchReport, Judge
+from fraudline.stream.champion import ChampionWatch, first_champion
 from fraudline.stream.checkpoint import CheckpointStore
 from fraudline.stream.dedupe import SeenIds, hash_ids
+from fraudline.stream.endpoint import HeldError
 from fraudline.stream.history import History
 from fraudline.stream.messages import Decoder
 from fraudline.stream.metrics import StreamMetrics
@@ -52,7 +55,7 @@ def stop_on_signals() -> threading.Event:
 def run_worker(
     params: StreamParams,
     *,
-    model_dir: Path,
+    model_dir: Path | None,
     profiles_dir: Path | None = None,
     history_dir: Path | None = None,
     expected_digest: str | None = None,
@@ -64,10 +67,11 @@ def run_worker(
 
     Args:
         params: where and how.
-        model_dir: the artifact; verified before use. In endpoint mode it gives the feature specification.
+        model_dir: the artifact; verified before use. In endpoint mode it gives the feature specification. With
+            ``params.champion`` it is what to begin with when the pointer's model is refused; None for nothing.
         profiles_dir: daily merchant tables; None when there are none.
         history_dir: the data set of the time before the log's first record; None when the log holds all there is.
-        expected_digest: the digest that the artifact must have.
+        expected_digest: the digest that the artifact at ``model_dir`` must have.
         stop: ends the worker; None to run until an error.
         on_batch: called after each committed batch.
         on_ready: called once, when the worker has joined its group.
@@ -80,11 +84,14 @@ def run_worker(
         FencedError: another worker runs under the same ``worker_id``.
         UnavailableError: broker or endpoint stayed away through ``params.recoveries`` attempts.
     """
-    artifact = load_artifact(model_dir, expected_digest)
+    stop = stop or threading.Event()
+    artifact = _artifact(params, model_dir, expected_digest)
     profiles = ProfileTable.load(profiles_dir, artifact.spec) if profiles_dir is not None else None
     metrics = StreamMetrics(params.endpoint_model if params.endpoint else artifact.meta.name)
     metrics.serve(params.metrics_host, params.metrics_port)
-    with closing(metrics), closing(open_scoring(params, artifact)) as scoring:
+    metrics.readiness.waits("group", "the worker has not joined its group")
+    patience: dict[str, Any] = {"readiness": metrics.readiness, "stop": stop}
+    with closing(metrics), closing(open_scoring(params, artifact, **patience)) as scoring, ExitStack() as stack:
         judge = Judge(artifact, scoring, params, profiles.version if profiles is not None else "")
         _warm(artifact, profiles)
         engines = _engines(artifact, profiles, history_dir, params)
@@ -96,8 +103,9 @@ def run_worker(
                 judge=judge,
                 transport=transport,
                 metrics=metrics,
+                champions=_champions(params, artifact, stack),
             )
-            return worker.run(stop or threading.Event(), on_batch, on_ready)
+            return worker.run(stop, on_batch, on_ready)
 
 
 class Worker:
@@ -112,6 +120,7 @@ class Worker:
         judge: Judge,
         transport: Transport,
         metrics: StreamMetrics,
+        champions: ChampionWatch | None = None,
     ) -> None:
         self._params = params
         self._artifact = artifact
@@ -119,6 +128,7 @@ class Worker:
         self._judge = judge
         self._transport = transport
         self._metrics = metrics
+        self._champions = champions
         self._decoder = Decoder(artifact.spec.currencies)
         self._store = _store(params)
         self._states: dict[int, PartitionState] = {}
@@ -145,8 +155,10 @@ class Worker:
             except UnavailableError as error:
                 self._recover(error, stop)
                 continue
+            self._metrics.readiness.goes_on("broker")
             if joined:
                 ready = True
+                self._metrics.readiness.goes_on("group")
                 if on_ready is not None:
                     on_ready()
             if report is not None:
@@ -204,7 +216,8 @@ class Worker:
 
     def _recover(self, error: FraudlineError, stop: threading.Event) -> None:
         """Go back to the committed offsets; states that ran ahead are built again when their records come."""
-        self._failures += 1
+        self._failures += not isinstance(error, HeldError)
+        self._metrics.readiness.waits("broker", error.problem)
         self._metrics.recoveries.inc()
         log.warning("worker.recovering", attempt=self._failures, problem=error.problem)
         if self._failures > self._params.recoveries:
@@ -220,6 +233,7 @@ class Worker:
                 self._recover(again, stop)
 
     def _housekeep(self) -> None:
+        self._swap()
         now = time.monotonic()
         if now - self._saved >= self._params.checkpoint_s:
             self._save()
@@ -231,6 +245,18 @@ class Worker:
             self._metrics.checkpoint_age.set(max(0.0, time.time() - oldest / 1e6))
             self._metrics.seen_ids.set(sum(len(state.seen) for state in owned))
             self._metrics.seen_bytes.set(sum(state.seen.nbytes for state in owned))
+
+    def _swap(self) -> None:
+        """Take the next champion, when one is proven: between two batches, so each decision is of one model."""
+        if self._champions is None:
+            return
+        scorer = self._champions.take()
+        if scorer is not None:
+            self._judge.use(scorer)
+            self._metrics.champion_swaps.inc()
+            log.info("champion.swapped", before=self._artifact.version, now=scorer.artifact.version)
+            self._artifact = scorer.artifact
+        self._metrics.champion_refused.set(bool(self._champions.problem))
 
     def _save(self) -> None:
         """Checkpoint the owned partitions whose state stands at a committed offset; forget the others."""
@@ -257,6 +283,18 @@ def _by_partition(records: Sequence[Record]) -> list[tuple[int, list[Record]]]:
     for record in records:
         parts.setdefault(record.partition, []).append(record)
     return sorted(parts.items())
+
+
+def _artifact(params: StreamParams, model_dir: Path | None, expected_digest: str | None) -> Artifact:
+    if params.champion:
+        return first_champion(Path(params.champion), model_dir)
+    if model_dir is None:
+        raise UsageError("There is no model to score with.", "Name an artifact or a pointer file.")
+    return load_artifact(model_dir, expected_digest)
+
+
+def _champions(params: StreamParams, artifact: Artifact, stack: ExitStack) -> ChampionWatch | None:
+    return stack.enter_context(closing(ChampionWatch(Path(params.champion), artifact))) if params.champion else None
 
 
 def _warm(artifact: Artifact, profiles: ProfileTable | None) -> None:

@@ -2,7 +2,7 @@ import dataclasses
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -14,8 +14,11 @@ from fraudline.decide.policy import DECISIONS, decide
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.model.scorer import Scorer
 from fraudline.stream import v2
+from fraudline.stream.breaker import CircuitBreaker
+from fraudline.stream.endpoint import EndpointScoring, FallbackScoring, HoldScoring
+from fraudline.stream.health import Readiness
 from fraudline.stream.params import StreamParams
-from fraudline.stream.scoring import EndpointScoring, InProcessScoring, open_scoring
+from fraudline.stream.scoring import InProcessScoring, open_scoring
 from tests.support.artifacts import tiny_artifact
 
 
@@ -171,12 +174,13 @@ def test_an_endpoint_that_refuses_the_features_is_a_mistake_of_the_caller(
 
 
 @pytest.mark.parametrize("change", [{"outputs": []}, {"parameters": {}}, {"model_version": "x", "parameters": None}])
-def test_an_answer_of_another_model_is_a_mistake_of_the_caller(
+def test_an_answer_of_another_model_is_no_answer(
     artifact: Artifact, features: np.ndarray, change: dict[str, Any]
 ) -> None:
     endpoint = Endpoint(artifact)
     endpoint.change = change
-    with scoring_of(endpoint, endpoint_binary=False) as scoring, pytest.raises(UsageError, match="incomplete"):
+    some = {"endpoint_binary": False, "endpoint_attempts": 1}
+    with scoring_of(endpoint, **some) as scoring, pytest.raises(UnavailableError, match="incomplete"):
         scoring.score(features)
 
 
@@ -197,7 +201,7 @@ def test_an_answer_that_does_not_fit_the_rows_is_refused(
     endpoint.scorer.score = lambda rows: dataclasses.replace(
         found := score(rows), **{name: wrong(getattr(found, name))}
     )
-    with scoring_of(endpoint) as scoring, pytest.raises(UsageError, match=problem):
+    with scoring_of(endpoint, endpoint_attempts=1) as scoring, pytest.raises(UnavailableError, match=problem):
         scoring.score(features[:5])
 
 
@@ -211,6 +215,78 @@ def test_an_answer_that_is_not_v2_makes_the_batch_wait(body: bytes) -> None:
 
 def test_without_an_endpoint_the_model_scores_in_this_process(artifact: Artifact) -> None:
     assert isinstance(open_scoring(StreamParams(), artifact), InProcessScoring)
-    scoring = open_scoring(StreamParams(endpoint="http://127.0.0.1:9"), artifact)
-    assert isinstance(scoring, EndpointScoring)
-    scoring.close()
+    for policy, kind in (("hold", HoldScoring), ("fallback", FallbackScoring)):
+        with closing(open_scoring(StreamParams(endpoint="http://127.0.0.1:9", endpoint_down=policy), artifact)) as some:
+            assert isinstance(some, kind)
+
+
+def test_an_endpoint_that_is_down_is_not_asked_again_until_its_pause_is_over(
+    artifact: Artifact, features: np.ndarray
+) -> None:
+    endpoint = Endpoint(artifact)
+    endpoint.statuses = [503] * 50
+    with scoring_of(endpoint, endpoint_attempts=20) as scoring:
+        scoring.breaker = CircuitBreaker(5, 60.0, 60.0)
+        for _ in range(3):
+            with pytest.raises(UnavailableError):
+                scoring.score(features[:5])
+    assert len(endpoint.requests) == 5
+
+
+def test_a_held_batch_is_scored_when_the_endpoint_is_back_and_readiness_says_why_it_waits(
+    artifact: Artifact, features: np.ndarray
+) -> None:
+    endpoint, readiness, stop = Endpoint(artifact), Readiness(), threading.Event()
+    endpoint.statuses = [503] * 3
+    said: list[dict[str, str]] = []
+    answer = endpoint.answer
+
+    def listening(headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+        said.append(readiness.waiting)
+        return answer(headers, body)
+
+    endpoint.answer = listening
+    with served(endpoint) as url:
+        params = StreamParams(endpoint=url, endpoint_attempts=1)
+        with closing(open_scoring(params, artifact, readiness=readiness, stop=stop)) as scoring:
+            scored = scoring.score(features[:5])
+    assert set(scored.scored_by) == {"endpoint"}
+    assert ["status 503" in reasons.get("endpoint", "") for reasons in said] == [False, True, True, True]
+    assert readiness.waiting == {}
+
+
+def test_a_worker_that_is_stopped_does_not_wait_for_the_endpoint(artifact: Artifact, features: np.ndarray) -> None:
+    stop = threading.Event()
+    stop.set()
+    params = StreamParams(endpoint="http://127.0.0.1:9")
+    with (
+        closing(open_scoring(params, artifact, stop=stop)) as scoring,
+        pytest.raises(UnavailableError, match="ConnectError"),
+    ):
+        scoring.score(features)
+
+
+def test_a_fallback_scores_here_says_so_and_gives_back_to_the_endpoint(
+    artifact: Artifact, features: np.ndarray
+) -> None:
+    endpoint = Endpoint(artifact)
+    endpoint.statuses = [503, 400]
+    here = InProcessScoring(artifact).score(features[:5])
+    with served(endpoint) as url:
+        params = StreamParams(endpoint=url, endpoint_attempts=1, endpoint_down="fallback")
+        with closing(open_scoring(params, artifact)) as scoring:
+            down, refused, back = (scoring.score(features[:5]) for _ in range(3))
+    for scored in (down, refused):
+        assert (set(scored.scored_by), set(scored.model_version)) == ({"fallback"}, {artifact.version})
+        assert scored.score.tobytes() == here.score.tobytes()
+    assert set(back.scored_by) == {"endpoint"}
+
+
+def test_an_answer_without_end_is_no_answer(artifact: Artifact, features: np.ndarray) -> None:
+    endpoint = Endpoint(artifact)
+    endpoint.answer = lambda *_: (200, {}, b"x" * (65 << 20))
+    with (
+        scoring_of(endpoint, endpoint_attempts=1, endpoint_timeout_s=30.0) as scoring,
+        pytest.raises(UnavailableError, match="more than 64 MiB"),
+    ):
+        scoring.score(features[:5])

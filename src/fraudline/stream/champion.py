@@ -1,0 +1,174 @@
+"""The champion while the worker runs: a pointer file names it, and a change of the file swaps it between two batches.
+
+    # champion.yaml: what a promotion changes
+    uri: models/0f3c...        # a folder or file:// address; relative to the pointer file
+    digest: 0f3c...            # the whole digest of the artifact
+
+A thread reads the file, verifies the artifact, loads it and makes it reproduce its golden rows; the worker takes it
+when all of that is done. A champion that is broken, or of another feature specification, is refused with a line and the
+one in use goes on; it is looked at again later, because a pointer may arrive before its artifact.
+"""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from fraudline.core.errors import ArtifactError, FraudlineError, UsageError
+from fraudline.core.files import local_path
+from fraudline.core.log import get_logger
+from fraudline.core.settings import Settings
+from fraudline.model.artifact import Artifact, load_artifact
+from fraudline.model.golden import TOLERANCE, read_golden
+from fraudline.model.scorer import Scorer
+
+log = get_logger(__name__)
+
+_INTERVAL_S = 1.0
+_AGAIN_S = 10.0
+
+
+class Pointer(Settings):
+    """The content of a pointer file.
+
+    Attributes:
+        uri: folder or ``file://`` address of the artifact; a relative one begins at the pointer file's folder.
+        digest: the whole digest that the artifact must have.
+    """
+
+    uri: str
+    digest: str
+
+    @classmethod
+    def read(cls, path: Path) -> "Pointer":
+        """Read a pointer file.
+
+        Raises:
+            UsageError: it is missing, not YAML, or lacks a field.
+        """
+        return cls.load(path)
+
+    def artifact(self, path: Path) -> Artifact:
+        """The verified artifact that the pointer at ``path`` names.
+
+        Raises:
+            ArtifactError: it is not what the pointer says.
+            UsageError: the address is not on this machine.
+        """
+        return load_artifact(path.parent / local_path(self.uri), self.digest)
+
+
+def proven(artifact: Artifact) -> Scorer:
+    """The scorer of an artifact that reproduces its golden rows.
+
+    Raises:
+        ArtifactError: its graph cannot be loaded, or gives other scores than it was packaged with.
+    """
+    scorer = Scorer(artifact)
+    features, wanted = read_golden(artifact.table("golden.parquet"), artifact.spec.names)
+    found = scorer.score(features)
+    if not np.allclose(found.score, wanted.score, rtol=0, atol=TOLERANCE):
+        worst = float(np.abs(found.score - wanted.score).max())
+        problem = f"The artifact {artifact.version} misses its golden scores by {worst:g}."
+        raise ArtifactError(problem, "Package the model again.")
+    return scorer
+
+
+class ChampionWatch:
+    """Looks at a pointer file on a thread of its own.
+
+    Args:
+        path: the pointer file; it may be replaced at any moment, also through a link.
+        current: the artifact in use.
+        interval_s: seconds between two looks.
+        again_s: seconds before a refused champion is looked at again.
+    """
+
+    def __init__(
+        self, path: Path, current: Artifact, *, interval_s: float = _INTERVAL_S, again_s: float = _AGAIN_S
+    ) -> None:
+        self._path = path
+        self._spec_version = current.spec.version
+        self._digest = current.digest
+        self._interval_s = interval_s
+        self._looks_until_again = max(1, round(again_s / interval_s))
+        self._next: Scorer | None = None
+        self._problem = ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="champion", daemon=True)
+        self._thread.start()
+
+    @property
+    def problem(self) -> str:
+        """Why the champion that the file names is not in use; empty when it is, or will be."""
+        return self._problem
+
+    def take(self) -> Scorer | None:
+        """The next champion, once, when there is one. Never waits."""
+        scorer, self._next = self._next, None
+        return scorer
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        seen: bytes | None = None
+        looks = 0
+        while not self._stop.wait(self._interval_s):
+            looks += 1
+            try:
+                content = self._path.read_bytes()
+            except OSError as error:
+                self._refuse(f"{self._path} cannot be read: {error.strerror}.", "Restore the pointer file.")
+                continue
+            if content == seen and not (self._problem and looks % self._looks_until_again == 0):
+                continue
+            seen = content
+            try:
+                self._look()
+            except FraudlineError as error:
+                self._refuse(error.problem, error.action)
+
+    def _look(self) -> None:
+        pointer = Pointer.read(self._path)
+        if pointer.digest == self._digest:
+            self._problem = ""
+            return
+        artifact = pointer.artifact(self._path)
+        if artifact.spec.version != self._spec_version:
+            problem = (
+                f"The champion {artifact.version} is of the feature spec {artifact.spec.version}, "
+                f"the state in this worker of {self._spec_version}."
+            )
+            raise UsageError(problem, "Restart the worker: it then builds its state from the log for the new one.")
+        self._next = proven(artifact)
+        self._digest, self._problem = artifact.digest, ""
+
+    def _refuse(self, problem: str, action: str) -> None:
+        if problem != self._problem:
+            log.warning("champion.refused", problem=problem, action=action)
+        self._problem = problem
+
+
+def first_champion(path: Path, model_dir: Path | None) -> Artifact:
+    """The artifact to begin with: the pointer's, or where that is refused the one at ``model_dir``.
+
+    Args:
+        path: the pointer file.
+        model_dir: what to begin with instead; None for nothing.
+
+    Raises:
+        ArtifactError: the pointer's is refused and there is no other.
+        UsageError: as above, for a wrong pointer.
+    """
+    try:
+        artifact = Pointer.read(path).artifact(path)
+        proven(artifact)
+    except FraudlineError as error:
+        if model_dir is None:
+            raise
+        log.warning("champion.refused", problem=error.problem, action=error.action, instead=str(model_dir))
+        return load_artifact(model_dir)
+    return artifact

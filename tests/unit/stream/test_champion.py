@@ -1,0 +1,119 @@
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fraudline.core.errors import ArtifactError, DigestMismatch, UsageError
+from fraudline.features.spec import load_spec
+from fraudline.model.artifact import load_artifact, write_manifest
+from fraudline.stream.champion import ChampionWatch, first_champion
+from tests.support.artifacts import tiny_artifact
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    return tiny_artifact(tmp_path / "old", seed=0)
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Path:
+    return tiny_artifact(tmp_path / "new", seed=1)
+
+
+def point(folder: Path, model: Path, digest: str = "") -> Path:
+    path = folder / "champion.yaml"
+    beside = folder / ".champion.yaml"
+    beside.write_text(yaml.safe_dump({"uri": model.name, "digest": digest or load_artifact(model).digest}))
+    return beside.replace(path)
+
+
+def watching(path: Path, model: Path) -> closing[ChampionWatch]:
+    return closing(ChampionWatch(path, load_artifact(model), interval_s=0.01, again_s=0.02))
+
+
+def until(check: Callable[[], object]) -> object:
+    deadline = time.monotonic() + 20
+    while not (found := check()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found
+
+
+def test_a_changed_pointer_gives_the_new_champion_once(tmp_path: Path, old: Path, new: Path) -> None:
+    path = point(tmp_path, old)
+    with watching(path, old) as watch:
+        assert watch.take() is None
+        point(tmp_path, new)
+        scorer = until(watch.take)
+        assert scorer.artifact.digest == load_artifact(new).digest
+        assert watch.take() is None
+        point(tmp_path, old)
+        assert until(watch.take).artifact.digest == load_artifact(old).digest
+
+
+def test_a_broken_champion_is_refused_with_a_reason_and_taken_when_it_is_mended(
+    tmp_path: Path, old: Path, new: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = load_artifact(new).digest
+    whole = (new / "model.onnx").read_bytes()
+    (new / "model.onnx").write_bytes(whole[:-1] + b"x")
+    with watching(point(tmp_path, old), old) as watch:
+        point(tmp_path, new, digest)
+        assert "model.onnx is not the file" in str(until(lambda: watch.problem))
+        assert watch.take() is None
+        (new / "model.onnx").write_bytes(whole)
+        assert until(watch.take).artifact.digest == digest
+        assert watch.problem == ""
+    assert capsys.readouterr().out.count("champion.refused") == 1
+
+
+def test_a_champion_that_misses_its_golden_scores_is_refused(tmp_path: Path, old: Path, new: Path) -> None:
+    shutil.copy(old / "golden.parquet", new / "golden.parquet")
+    write_manifest(new)
+    with watching(point(tmp_path, old), old) as watch:
+        point(tmp_path, new)
+        assert "golden scores" in str(until(lambda: watch.problem))
+        assert watch.take() is None
+
+
+def test_a_champion_of_another_feature_spec_is_refused_while_the_worker_runs(tmp_path: Path, old: Path) -> None:
+    other = tiny_artifact(tmp_path / "other", spec=load_spec().without(["weekend"]))
+    with watching(point(tmp_path, old), old) as watch:
+        point(tmp_path, other)
+        assert "feature spec" in str(until(lambda: watch.problem))
+        assert watch.take() is None
+
+
+@pytest.mark.parametrize("content", ["", "uri: x", "[", "uri: s3://bucket/model\ndigest: a"])
+def test_a_pointer_that_names_nothing_here_is_refused(tmp_path: Path, old: Path, content: str) -> None:
+    path = point(tmp_path, old)
+    with watching(path, old) as watch:
+        path.write_text(content)
+        until(lambda: watch.problem)
+        assert watch.take() is None
+        point(tmp_path, old)
+        until(lambda: not watch.problem)
+
+
+def test_a_pointer_that_goes_away_is_said_and_the_champion_stays(tmp_path: Path, old: Path) -> None:
+    path = point(tmp_path, old)
+    with watching(path, old) as watch:
+        path.unlink()
+        assert "cannot be read" in str(until(lambda: watch.problem))
+        assert watch.take() is None
+
+
+def test_a_worker_begins_with_the_champion_or_with_the_model_it_was_given(tmp_path: Path, old: Path, new: Path) -> None:
+    path = point(tmp_path, new)
+    assert first_champion(path, old).digest == load_artifact(new).digest
+    point(tmp_path, new, "0" * 64)
+    assert first_champion(path, old).digest == load_artifact(old).digest
+    with pytest.raises(DigestMismatch):
+        first_champion(path, None)
+    assert issubclass(DigestMismatch, ArtifactError)
+    with pytest.raises(UsageError):
+        first_champion(tmp_path / "missing.yaml", None)
