@@ -1,10 +1,12 @@
 """Write the reference pages that come from the code: ``python -m docs.generate [--check]``.
 
 ``docs/reference/cli.md`` from the command tree, ``params.md`` from the parameter models, ``features.md`` from the
-feature specification. ``--check`` changes nothing and exits 1 when a page is stale.
+feature specification, ``asyncapi.yaml`` and ``schemas/`` from the messages. ``--check`` changes nothing and exits 1
+when a page is stale.
 """
 
 import inspect
+import json
 import re
 import sys
 import types
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
 import click
+import yaml
 from pydantic import BaseModel
 
 FOLDER = Path(__file__).parent / "reference"
@@ -29,6 +32,7 @@ def main() -> int:
             continue
         stale.append(name)
         if not check:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(page, encoding="utf-8")
     if check and stale:
         sys.stderr.write(f"stale: {', '.join(stale)}; run `python -m docs.generate`\n")
@@ -38,7 +42,18 @@ def main() -> int:
 
 def pages() -> dict[str, str]:
     """Every generated page by file name."""
-    return {"cli.md": command_line(), "params.md": parameters(), "features.md": features()}
+    return {"cli.md": command_line(), "params.md": parameters(), "features.md": features(), **interface()}
+
+
+def interface() -> dict[str, str]:
+    """The topics: an AsyncAPI document, and a JSON Schema a message."""
+    from fraudline.stream.interface import asyncapi, schemas
+    from fraudline.stream.params import StreamParams
+
+    note = NOTE.replace("<!--", "#").replace(" -->", "")
+    found = {f"schemas/{name}.json": json.dumps(schema, indent=2) + "\n" for name, schema in schemas().items()}
+    document = yaml.safe_dump(asyncapi(StreamParams()), sort_keys=False, width=120, allow_unicode=True)
+    return {**found, "asyncapi.yaml": note + document}
 
 
 def command_line() -> str:

@@ -1,0 +1,91 @@
+"""The topics as documents for others: JSON Schemas of the messages and an AsyncAPI 3 description, from the code.
+
+schemas()["decision"]        # JSON Schema, draft 2020-12
+asyncapi(StreamParams())     # the document of docs/reference/asyncapi.yaml
+"""
+
+from typing import Any
+
+import msgspec
+
+from fraudline import __version__
+from fraudline.stream.messages import Alert, Decision, Transaction
+from fraudline.stream.params import StreamParams
+
+MESSAGES: dict[str, type[msgspec.Struct]] = {"transaction": Transaction, "decision": Decision, "alert": Alert}
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_HEADERS = {
+    "reason": "what is wrong with the record",
+    "topic": "where it came from",
+    "partition": "its partition there, decimal",
+    "offset": "its offset there, decimal",
+}
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """A JSON Schema by message name, each complete in itself.
+
+    Unknown fields are allowed: fields are only ever added. ``currency`` is narrower than any schema says: the worker
+    takes those that the feature specification has a rate for.
+    """
+    return {name: {"$schema": _DIALECT, **msgspec.json.schema(kind)} for name, kind in MESSAGES.items()}
+
+
+def asyncapi(params: StreamParams) -> dict[str, Any]:
+    """The four topics, their messages and what the worker does with them, as AsyncAPI 3."""
+    components = msgspec.json.schema_components(MESSAGES.values(), ref_template="#/components/schemas/{name}")[1]
+    topics = params.topics
+    addresses = {
+        "transactions": (topics.transactions, "transaction", "What is to be decided, keyed by card."),
+        "decisions": (topics.decisions, "decision", "One decision for every transaction: the audit trail."),
+        "alerts": (topics.alerts, "alert", "Each decision that is not allow."),
+        "deadLetters": (topics.dead_letters, "deadLetter", "Records that hold no transaction, as they came."),
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "fraudline's topics",
+            "version": __version__,
+            "description": "Decisions, alerts and dead letters commit in one Kafka transaction with the offsets of the "
+            "transactions they come from: read them with isolation.level=read_committed.",
+        },
+        "defaultContentType": "application/json",
+        "channels": {name: _channel(*entry) for name, entry in addresses.items()},
+        "operations": {
+            name: {
+                "action": "receive" if name == "transactions" else "send",
+                "channel": {"$ref": f"#/channels/{name}"},
+                "summary": "The worker reads it." if name == "transactions" else "The worker writes it.",
+            }
+            for name in addresses
+        },
+        "components": {"messages": _messages(), "schemas": components},
+    }
+
+
+def _channel(address: str, message: str, description: str) -> dict[str, Any]:
+    return {
+        "address": address,
+        "description": description,
+        "messages": {message: {"$ref": f"#/components/messages/{message}"}},
+        "bindings": {"kafka": {"topic": address, "bindingVersion": "0.5.0"}},
+    }
+
+
+def _messages() -> dict[str, Any]:
+    key = {"kafka": {"key": {"type": "string", "description": "card_id"}, "bindingVersion": "0.5.0"}}
+    messages: dict[str, Any] = {
+        name: {"name": name, "payload": {"$ref": f"#/components/schemas/{kind.__name__}"}, "bindings": key}
+        for name, kind in MESSAGES.items()
+    }
+    messages["deadLetter"] = {
+        "name": "deadLetter",
+        "contentType": "application/octet-stream",
+        "headers": {
+            "type": "object",
+            "required": list(_HEADERS),
+            "properties": {name: {"type": "string", "description": text} for name, text in _HEADERS.items()},
+        },
+        "payload": {"description": "The record's original bytes; the headers it came with follow those above."},
+    }
+    return messages
