@@ -1,15 +1,18 @@
-"""A real Apache Kafka 4 on this machine: one KRaft JVM from Maven jars, on loopback, for tests and the demo.
+"""A real Apache Kafka 4 on this machine: KRaft JVMs from Maven jars, on loopback, for tests and the demo.
 
     with LocalKafka(Path("build/kafka")) as kafka:
         print(kafka.bootstrap)
+    with LocalCluster(Path("build/cluster"), brokers=3) as cluster:
+        cluster.nodes[0].kill9()
 
-It keeps its log across :meth:`LocalKafka.kill9` and :meth:`LocalKafka.restart`: what a crash test needs. It is one
-broker with replication 1, so it stands in for a cluster in everything but availability.
+A broker keeps its log across :meth:`LocalKafka.kill9` and :meth:`LocalKafka.restart`: what a crash test needs. One
+broker has replication 1, so it stands in for a cluster in everything but availability.
 """
 
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Self
@@ -87,13 +90,24 @@ class LocalKafka(Service):
         folder: its log folder and its output; made when missing, kept at the end.
         cache: folder that holds the jars.
         port: 0 for a free one; the same port is kept across restarts.
+        node: its number in its cluster, from 1.
+        controllers: the controller ports of the whole cluster, by node; empty for a cluster of one.
     """
 
-    def __init__(self, folder: Path, *, cache: Path = Path(".cache"), port: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        cache: Path = Path(".cache"),
+        port: int = 0,
+        node: int = 1,
+        controllers: Mapping[int, int] | None = None,
+    ) -> None:
         self.folder = folder.resolve()
         self.cache = cache
         self._port = port or free_port()
-        self._controller_port = free_port()
+        self._node = node
+        self._controllers = dict(controllers or {node: free_port()})
         self._child: ChildProcess | None = None
 
     @property
@@ -112,6 +126,14 @@ class LocalKafka(Service):
         Raises:
             UnavailableError: it did not come up; quotes the end of its output.
         """
+        return self.launch().wait(timeout=timeout)
+
+    def launch(self) -> Self:
+        """Start the broker and return at once; a broker of a cluster answers when most of the cluster runs.
+
+        Raises:
+            UnavailableError: there is no Java, or the storage cannot be formatted.
+        """
         classpath = f"{fetch_jars(self.cache)}/*"
         properties = self._write_properties()
         java = ["java", *_JVM, "-Dorg.apache.logging.log4j.level=WARN", "-cp", classpath]
@@ -119,7 +141,16 @@ class LocalKafka(Service):
             self._format(java, properties)
         command = [*java, "kafka.Kafka", str(properties)]
         self._child = ChildProcess("kafka", command, log_path=self.folder / "kafka.log", stop_timeout=20).start()
-        self._child.wait_ready(lambda: port_open(self._port), timeout=timeout)
+        return self
+
+    def wait(self, *, timeout: float = 60.0) -> Self:
+        """Wait until the broker answers.
+
+        Raises:
+            UnavailableError: it did not come up; quotes the end of its output.
+        """
+        if self._child is not None:
+            self._child.wait_ready(lambda: port_open(self._port), timeout=timeout)
         return self
 
     def stop(self) -> None:
@@ -146,11 +177,13 @@ class LocalKafka(Service):
 
     def _write_properties(self) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
-        broker, controller = f"127.0.0.1:{self._port}", f"127.0.0.1:{self._controller_port}"
+        broker, controller = f"127.0.0.1:{self._port}", f"127.0.0.1:{self._controllers[self._node]}"
+        voters = ",".join(f"{node}@127.0.0.1:{port}" for node, port in self._controllers.items())
+        copies, in_sync = min(3, len(self._controllers)), 1 if len(self._controllers) < 3 else 2
         lines = {
             "process.roles": "broker,controller",
-            "node.id": "1",
-            "controller.quorum.voters": f"1@{controller}",
+            "node.id": str(self._node),
+            "controller.quorum.voters": voters,
             "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
             "advertised.listeners": f"PLAINTEXT://{broker}",
             "controller.listener.names": "CONTROLLER",
@@ -158,10 +191,12 @@ class LocalKafka(Service):
             "log.dirs": str(self.folder / "data"),
             "auto.create.topics.enable": "false",
             "num.partitions": "4",
-            "offsets.topic.replication.factor": "1",
+            "default.replication.factor": str(copies),
+            "min.insync.replicas": str(in_sync),
+            "offsets.topic.replication.factor": str(copies),
             "offsets.topic.num.partitions": "1",
-            "transaction.state.log.replication.factor": "1",
-            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.replication.factor": str(copies),
+            "transaction.state.log.min.isr": str(in_sync),
             "transaction.state.log.num.partitions": "1",
             "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1",
@@ -171,8 +206,51 @@ class LocalKafka(Service):
             "num.io.threads": "2",
             "log.cleaner.dedupe.buffer.size": "8388608",  # 128 MB by default: half of this JVM's heap
             "broker.heartbeat.interval.ms": "300",
-            "broker.session.timeout.ms": "1500",  # a killed broker comes back only after its old session ended
+            # a killed broker comes back only after its old session ended; several JVMs need more patience
+            "broker.session.timeout.ms": "1500" if copies == 1 else "4000",
         }
         path = self.folder / "server.properties"
         path.write_text("".join(f"{key}={value}\n" for key, value in lines.items()), encoding="utf-8")
         return path
+
+
+class LocalCluster(Service):
+    """Brokers that are each other's controllers: topics of three copies outlive the death of any one of them.
+
+    Args:
+        folder: one folder a broker inside; made when missing, kept at the end.
+        brokers: how many; three or more for a quorum that outlives one.
+        cache: folder that holds the jars.
+    """
+
+    def __init__(self, folder: Path, *, brokers: int = 3, cache: Path = Path(".cache")) -> None:
+        controllers = {node: free_port() for node in range(1, brokers + 1)}
+        self.nodes = [
+            LocalKafka(folder / f"broker-{node}", cache=cache, node=node, controllers=controllers)
+            for node in controllers
+        ]
+
+    @property
+    def bootstrap(self) -> str:
+        """``host:port`` pairs for clients."""
+        return ",".join(node.bootstrap for node in self.nodes)
+
+    def start(self, *, timeout: float = 120.0) -> Self:
+        """Start every broker that does not run and wait until all answer.
+
+        Raises:
+            UnavailableError: one did not come up; quotes the end of its output.
+        """
+        waiting = [node.launch() for node in self.nodes if not node.running]
+        for node in waiting:
+            node.wait(timeout=timeout)
+        return self
+
+    def stop(self) -> None:
+        """Kill every broker: brokers that stop in order wait for each other, and nothing here is kept."""
+        self.kill9()
+
+    def kill9(self) -> None:
+        """Kill every broker without warning; their logs stay."""
+        for node in self.nodes:
+            node.kill9()
