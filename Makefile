@@ -93,6 +93,54 @@ serve: repro ## the champion as a KServe predictor on loopback
 stream: repro ## a broker, the worker and a producer until Ctrl-C
 	@fraudline demo --stream-only
 
+# ---- containers ------------------------------------------------------------------------------------------------------
+
+# A registry's address before both names is set by IMAGE_PREFIX=...; a proxy that signs TLS by CA_BUNDLE=FILE.
+DOCKER ?= docker
+COMPOSE ?= $(shell if $(DOCKER) compose version >/dev/null 2>&1; then echo $(DOCKER) compose; else echo docker-compose; fi)
+PROFILE ?= core
+PROJECT ?= fraudline
+VERSION := 0.1.0
+CA_BUNDLE ?=
+export FRAUDLINE_PIPELINE_IMAGE ?= $(IMAGE_PREFIX)fraudline/pipeline:$(VERSION)-python3.11
+export FRAUDLINE_SERVING_IMAGE ?= $(IMAGE_PREFIX)fraudline/predictor:$(VERSION)
+build_image = DOCKER_BUILDKIT=1 $(DOCKER) build -q -f docker/Dockerfile --target $(1) -t $(2) --build-arg VERSION=$(VERSION) \
+	--build-arg REVISION=$$(git rev-parse HEAD) $(if $(CA_BUNDLE),--secret id=ca$(comma)src=$(CA_BUNDLE)) .
+compose_up = $(COMPOSE) -p $(PROJECT) --profile $(PROFILE)
+comma := ,
+
+.PHONY: images image-serving image-pipeline
+images: image-serving image-pipeline ## build the two images
+
+image-serving:
+	@$(call build_image,serving,$(FRAUDLINE_SERVING_IMAGE))
+
+image-pipeline:
+	@$(call build_image,pipeline,$(FRAUDLINE_PIPELINE_IMAGE))
+
+# CHAMPION, CANARY, PROFILES and HISTORY name other folders than those of the last `make repro`.
+.PHONY: up
+up: setup image-serving $(if $(filter full,$(PROFILE)),image-pipeline) $(if $(CHAMPION),,repro) ## the whole system in containers (PROFILE=core or full)
+	@python docker/stack.py prepare $(if $(CHAMPION),--champion $(CHAMPION)) $(if $(CANARY),--canary $(CANARY)) \
+		$(if $(PROFILES),--profiles $(PROFILES)) $(if $(HISTORY),--history $(HISTORY))
+	@$(compose_up) up -d
+
+.PHONY: smoke
+smoke: setup ## is it ready, does it split, is every transaction decided
+	@python docker/stack.py smoke
+
+.PHONY: logs
+logs:
+	@$(compose_up) logs --tail=100
+
+.PHONY: down
+down: ## stop the containers and remove what they kept
+	@$(COMPOSE) -p $(PROJECT) --profile core --profile full down -v --remove-orphans
+
+.PHONY: test-containers
+test-containers: setup ## build both images with a real engine, run compose and every step in its image
+	@pytest -q -p no:randomly tests/containers $(PYTEST_ARGS)
+
 # ---- checks ----------------------------------------------------------------------------------------------------------
 
 .PHONY: test
@@ -108,7 +156,7 @@ lint: setup ## ruff, mypy strict, import-linter
 .PHONY: test-fast
 test-fast: setup
 	@coverage erase
-	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml pytest --cov --cov-report= $(PYTEST_ARGS)
+	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml pytest --cov --cov-report= --ignore tests/containers $(PYTEST_ARGS)
 	@coverage report --fail-under=90
 
 .PHONY: format

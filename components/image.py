@@ -1,3 +1,4 @@
 """The one image that every component runs in; its tag is part of what Kubeflow's cache compares."""
 
-IMAGE = "fraudline/pipeline:0.1.0-python3.11"
+VERSION = "0.1.0"
+IMAGE = f"fraudline/pipeline:{VERSION}-python3.11"

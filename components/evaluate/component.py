@@ -13,6 +13,7 @@ def evaluate(
     evaluation_page: Output[HTML],
     curves: Output[ClassificationMetrics],
     metrics: Output[Metrics],
+    cost: Output[Metrics],
     params: dict,
     data_md5: str,
 ):
@@ -24,15 +25,18 @@ def evaluate(
     from fraudline.steps.evaluate import evaluate as step
 
     folder = Path(evaluation.path)
-    with entry.running("evaluate", os.environ):
+    with entry.running("evaluate", os.environ) as meter:
+        settings = entry.parameters(params, os.environ)
         result = step(
             features=Path(features.path),
             model=Path(model.path),
             evaluation=folder,
-            params=entry.parameters(params, os.environ),
+            params=settings,
         )
     entry.show(folder / "index.html", evaluation_page.path)
     curves.log_roc_curve(*entry.roc_curve(folder))
     curves.log_confusion_matrix(*entry.confusion(folder))
     for name, value in entry.figures(result).items():
         metrics.log_metric(name, value)
+    for name, value in entry.spent(meter, settings).items():
+        cost.log_metric(name, value)

@@ -11,6 +11,7 @@ def featurize(
     features: Output[Dataset],
     profiles: Output[Dataset],
     metrics: Output[Metrics],
+    cost: Output[Metrics],
     params: dict,
     data_md5: str,
 ):
@@ -21,12 +22,15 @@ def featurize(
     from fraudline.steps import component as entry
     from fraudline.steps.featurize import featurize as step
 
-    with entry.running("featurize", os.environ):
+    with entry.running("featurize", os.environ) as meter:
+        settings = entry.parameters(params, os.environ)
         result = step(
             dataset=Path(dataset.path),
             features=Path(features.path),
             profiles=Path(profiles.path),
-            params=entry.parameters(params, os.environ),
+            params=settings,
         )
     for name, value in entry.figures(result).items():
         metrics.log_metric(name, value)
+    for name, value in entry.spent(meter, settings).items():
+        cost.log_metric(name, value)

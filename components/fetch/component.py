@@ -9,6 +9,7 @@ from components.image import IMAGE
 def fetch(
     dataset: Output[Dataset],
     metrics: Output[Metrics],
+    cost: Output[Metrics],
     params: dict,
     data_dvc: str = "data.dvc",
     repo: str = ".",
@@ -22,15 +23,18 @@ def fetch(
     from fraudline.steps import component as entry
     from fraudline.steps.fetch import fetch as step
 
-    with entry.running("fetch", os.environ):
+    with entry.running("fetch", os.environ) as meter:
+        settings = entry.parameters(params, os.environ)
         result = step(
             data_dvc=Path(data_dvc),
             dataset=Path(dataset.path),
-            params=entry.parameters(params, os.environ),
+            params=settings,
             repo=repo,
             revision=revision,
             md5=md5,
         )
     for name, value in entry.figures(result).items():
         metrics.log_metric(name, value)
+    for name, value in entry.spent(meter, settings).items():
+        cost.log_metric(name, value)
     return result["md5"]

@@ -1,6 +1,6 @@
 """The blessing."""
 
-from kfp.dsl import Dataset, Input, Markdown, Model, Output, component
+from kfp.dsl import Dataset, Input, Markdown, Metrics, Model, Output, component
 
 from components.image import IMAGE
 
@@ -11,6 +11,7 @@ def gate(
     model: Input[Model],
     blessing: Output[Dataset],
     blessing_page: Output[Markdown],
+    cost: Output[Metrics],
     params: dict,
     data_md5: str,
 ):
@@ -21,11 +22,14 @@ def gate(
     from fraudline.steps import component as entry
     from fraudline.steps.gate import gate as step
 
-    with entry.running("gate", os.environ):
+    with entry.running("gate", os.environ) as meter:
+        settings = entry.parameters(params, os.environ)
         step(
             evaluation=Path(evaluation.path),
             model=Path(model.path),
             blessing=Path(blessing.path),
-            params=entry.parameters(params, os.environ),
+            params=settings,
         )
     entry.show(Path(blessing.path) / "blessing.md", blessing_page.path)
+    for name, value in entry.spent(meter, settings).items():
+        cost.log_metric(name, value)

@@ -10,6 +10,7 @@ def infra_validate(
     model: Input[Model],
     report: Output[Dataset],
     metrics: Output[Metrics],
+    cost: Output[Metrics],
     params: dict,
     data_md5: str,
 ):
@@ -20,7 +21,10 @@ def infra_validate(
     from fraudline.steps import component as entry
     from fraudline.steps.infra_validate import infra_validate as step
 
-    with entry.running("infra_validate", os.environ):
-        result = step(model=Path(model.path), report=Path(report.path), params=entry.parameters(params, os.environ))
+    with entry.running("infra_validate", os.environ) as meter:
+        settings = entry.parameters(params, os.environ)
+        result = step(model=Path(model.path), report=Path(report.path), params=settings)
     for name, value in entry.figures(result).items():
         metrics.log_metric(name, value)
+    for name, value in entry.spent(meter, settings).items():
+        cost.log_metric(name, value)

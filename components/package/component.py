@@ -1,6 +1,6 @@
 """The artifact store, provenance and model card."""
 
-from kfp.dsl import HTML, Dataset, Input, Model, Output, component
+from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output, component
 
 from components.image import IMAGE
 
@@ -13,6 +13,7 @@ def package(
     infra: Input[Dataset],
     package: Output[Dataset],
     model_card: Output[HTML],
+    cost: Output[Metrics],
     params: dict,
     data_md5: str,
     store: str = "artifacts",
@@ -24,7 +25,8 @@ def package(
     from fraudline.steps import component as entry
     from fraudline.steps.package import package as step
 
-    with entry.running("package", os.environ):
+    with entry.running("package", os.environ) as meter:
+        settings = entry.parameters(params, os.environ)
         result = step(
             model=Path(model.path),
             evaluation=Path(evaluation.path),
@@ -32,7 +34,9 @@ def package(
             infra=Path(infra.path),
             package=Path(package.path),
             store=Path(store),
-            params=entry.parameters(params, os.environ),
+            params=settings,
         )
     package.metadata.update(result)
     entry.show(Path(package.path) / "model_card.html", model_card.path)
+    for name, value in entry.spent(meter, settings).items():
+        cost.log_metric(name, value)

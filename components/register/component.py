@@ -1,6 +1,6 @@
 """The model registry."""
 
-from kfp.dsl import Dataset, Input, Output, component
+from kfp.dsl import Dataset, Input, Metrics, Output, component
 
 from components.image import IMAGE
 
@@ -10,6 +10,7 @@ def register(
     package: Input[Dataset],
     evaluation: Input[Dataset],
     registration: Output[Dataset],
+    cost: Output[Metrics],
     params: dict,
     data_md5: str,
 ):
@@ -20,10 +21,13 @@ def register(
     from fraudline.steps import component as entry
     from fraudline.steps.register import register as step
 
-    with entry.running("register", os.environ):
+    with entry.running("register", os.environ) as meter:
+        settings = entry.parameters(params, os.environ)
         step(
             package=Path(package.path),
             evaluation=Path(evaluation.path),
             registration=Path(registration.path),
-            params=entry.parameters(params, os.environ),
+            params=settings,
         )
+    for name, value in entry.spent(meter, settings).items():
+        cost.log_metric(name, value)

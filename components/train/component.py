@@ -11,6 +11,7 @@ def train(
     dataset: Input[Dataset],
     model: Output[Model],
     metrics: Output[Metrics],
+    cost: Output[Metrics],
     params: dict,
     data_md5: str,
 ):
@@ -21,14 +22,17 @@ def train(
     from fraudline.steps import component as entry
     from fraudline.steps.train import train as step
 
-    with entry.running("train", os.environ):
+    with entry.running("train", os.environ) as meter:
+        settings = entry.parameters(params, os.environ)
         result = step(
             features=Path(features.path),
             dataset=Path(dataset.path),
             model=Path(model.path),
-            params=entry.parameters(params, os.environ),
+            params=settings,
         )
     model.metadata["digest"] = result.get("digest", "")
     model.metadata["data_md5"] = data_md5
     for name, value in entry.figures(result).items():
         metrics.log_metric(name, value)
+    for name, value in entry.spent(meter, settings).items():
+        cost.log_metric(name, value)

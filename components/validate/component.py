@@ -11,6 +11,7 @@ def validate(
     report: Output[Dataset],
     data_docs: Output[HTML],
     metrics: Output[Metrics],
+    cost: Output[Metrics],
     params: dict,
     data_md5: str,
 ):
@@ -21,8 +22,11 @@ def validate(
     from fraudline.steps import component as entry
     from fraudline.steps.validate import validate as step
 
-    with entry.running("validate", os.environ):
-        result = step(dataset=Path(dataset.path), report=Path(report.path), params=entry.parameters(params, os.environ))
+    with entry.running("validate", os.environ) as meter:
+        settings = entry.parameters(params, os.environ)
+        result = step(dataset=Path(dataset.path), report=Path(report.path), params=settings)
     entry.show(Path(report.path) / "index.html", data_docs.path)
     for name, value in entry.figures(result).items():
         metrics.log_metric(name, value)
+    for name, value in entry.spent(meter, settings).items():
+        cost.log_metric(name, value)

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from pipelines.training import GOLDEN, compile_to
+from pipelines.training import GOLDEN, MANIFEST, compile_to, manifest_to
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,53 @@ def test_the_compiled_file_is_not_stale(tmp_path):
     assert fresh == GOLDEN.read_text(), "compile it again: python -m pipelines.training"
 
 
+def test_the_resources_are_not_stale_and_hold_the_same_pipeline(tmp_path, spec):
+    manifest_to(tmp_path / "resources.yaml")
+    assert (tmp_path / "resources.yaml").read_text() == MANIFEST.read_text(), "python -m pipelines.training"
+    pipeline, version = yaml.safe_load_all(MANIFEST.read_text())
+    assert {pipeline["apiVersion"], version["apiVersion"]} == {"pipelines.kubeflow.org/v2beta1"}
+    assert (pipeline["kind"], version["kind"]) == ("Pipeline", "PipelineVersion")
+    assert version["spec"]["pipelineName"] == pipeline["metadata"]["name"]
+    assert version["spec"]["pipelineSpec"] == spec
+
+
+def test_the_file_passes_against_the_specification_of_pipelines_without_an_unknown_field(spec):
+    from google.protobuf import json_format
+    from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
+    from kfp.pipeline_spec import pipeline_spec_pb2
+
+    parsed = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec(), ignore_unknown_fields=False)
+    assert parsed.pipeline_info.name == "fraudline-training"
+    for config in platform()["exec-fetch"], platform()["exec-package"]:
+        json_format.ParseDict(config, kubernetes.KubernetesExecutorConfig(), ignore_unknown_fields=False)
+
+
+def platform():
+    """Executor label to its settings for Kubernetes."""
+    _, document = yaml.safe_load_all(GOLDEN.read_text())
+    return document["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+
+def test_no_task_may_run_as_root(spec):
+    assert set(platform()) == set(executors(spec))
+    for label, config in platform().items():
+        context = config["securityContext"]
+        assert (context["runAsNonRoot"], int(context["runAsUser"])) == (True, 1000), label
+
+
+def test_the_first_step_takes_the_remotes_credentials_from_an_optional_secret(spec):
+    (secret,) = platform()["exec-fetch"]["secretAsEnv"]
+    assert secret["optional"] is True
+    assert {entry["envVar"] for entry in secret["keyToEnv"]} >= {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    assert not any("secretAsEnv" in config for label, config in platform().items() if label != "exec-fetch")
+
+
+def test_the_cost_of_every_step_is_summed_at_the_end(spec):
+    summed = tasks(spec)["report-cost"]
+    sources = {a["taskOutputArtifact"]["producerTask"] for a in summed["inputs"]["artifacts"].values()}
+    assert sources == set(tasks(spec)) - {"report-cost"}
+
+
 def test_every_task_asks_for_cpu_and_memory_and_has_a_limit(spec):
     for name, executor in executors(spec).items():
         resources = executor["container"]["resources"]
@@ -37,13 +84,13 @@ def test_every_task_asks_for_cpu_and_memory_and_has_a_limit(spec):
 def test_side_effects_are_never_cached_and_the_flaky_ones_are_tried_again(spec):
     for name, task in tasks(spec).items():
         cached = task.get("cachingOptions", {}).get("enableCache", False)
-        assert cached == (name not in {"fetch", "package", "register"}), name
-        assert ("retryPolicy" in task) == (name in {"fetch", "register"}), name
+        assert cached == (name not in {"fetch", "package", "register", "report-cost"}), name
+        assert ("retryPolicy" in task) == (name in {"fetch", "register", "report-cost"}), name
 
 
 def test_the_md5_of_the_data_is_in_the_cache_key_of_every_cached_task(spec):
     for name, task in tasks(spec).items():
-        if name != "fetch":
+        if name not in {"fetch", "report-cost"}:
             source = task["inputs"]["parameters"]["data_md5"]["taskOutputParameter"]
             assert source["producerTask"] == "fetch", name
 

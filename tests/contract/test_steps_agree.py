@@ -64,7 +64,7 @@ def outs(step):
 def test_every_step_has_a_stage_and_a_component_folder_in_order():
     assert list(dvc()["stages"]) == PIPELINE_STEPS
     folders = {path.parent.name for path in (ROOT / "components").glob("*/component.py")}
-    assert folders == {*PIPELINE_STEPS, "report_status"}
+    assert folders == {*PIPELINE_STEPS, "report_cost", "report_status"}
 
 
 @pytest.mark.parametrize("step", PIPELINE_STEPS)
@@ -150,7 +150,7 @@ def test_the_parameters_that_stages_depend_on_exist():
 def test_every_section_that_changes_a_result_is_a_dependency_of_a_stage():
     fields = {field.alias or name for name, field in Params.model_fields.items()}
     named = {key for stage in dvc()["stages"].values() for key in stage.get("params", [])}
-    assert fields - named <= {"data", "stream"}  # the generator and the worker: no stage runs them
+    assert fields - named <= {"cost", "data", "stream"}  # prices, the generator and the worker: no stage runs them
 
 
 def test_the_parameters_in_the_repository_are_valid():

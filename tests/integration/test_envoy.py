@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from fraudline.core.errors import UsageError
-from fraudline.ops.local.envoy import UPSTREAM_HEADER, LocalEnvoy
+from fraudline.ops.local.envoy import LocalEnvoy
+from fraudline.ops.local.weights import UPSTREAM_HEADER
 
 pytestmark = pytest.mark.integration
 

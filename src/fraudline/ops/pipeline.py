@@ -4,7 +4,7 @@
     run = run_local(Path("pipelines/training.yaml"), arguments, Path("build/pipeline"))
     run.output("train", "model")     # the artifact's folder
 
-Both take the same compiled file and the same arguments.
+Here a step is a process, or a container of its image. All take the same compiled file and the same arguments.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -51,6 +51,19 @@ class LocalRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Containers:
+    """Run each step in its image, as a cluster would: no root, nothing to write but ``/tmp`` and the folders given.
+
+    Args:
+        folders: mounted at their own path: the repository, the artifact store.
+        user: ``uid:gid`` of the steps; they must be able to write the run's folder and the store.
+    """
+
+    folders: tuple[Path, ...]
+    user: str = field(default_factory=lambda: f"{os.getuid()}:{os.getgid()}")
+
+
+@dataclass(frozen=True, slots=True)
 class SubmittedRun:
     """A run that a server accepted."""
 
@@ -73,17 +86,24 @@ def arguments_of(
 
 
 def run_local(
-    compiled: Path, arguments: Mapping[str, Any], root: Path, notice: Callable[[str, str], None] | None = None
+    compiled: Path,
+    arguments: Mapping[str, Any],
+    root: Path,
+    notice: Callable[[str, str], None] | None = None,
+    *,
+    containers: Containers | None = None,
 ) -> LocalRun:
-    """Run a compiled pipeline in processes of this environment.
+    """Run a compiled pipeline on this machine.
 
     Args:
         compiled: the compiled YAML.
         arguments: the pipeline's arguments; relative paths in them start at the working directory.
         root: folder for the outputs and ``run.log``; an earlier run's are removed.
         notice: called with a task's name and ``started``, ``SUCCESS`` or ``FAILURE``.
+        containers: run each step in its image; None: in a process of this environment.
 
     Raises:
+        UnavailableError: no container engine answers.
         FraudlineError: a step failed: the step's own error, with its exit code.
         UsageError: there is no such file, or ``root`` holds something else than an earlier run.
     """
@@ -99,13 +119,37 @@ def run_local(
         screen = _Screen(stream, notice or (lambda task, state: None))
         with contextlib.redirect_stdout(screen), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # kfp warns of every image without "python" in its name
-            local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root / "runs"), raise_on_error=True)
+            runner = local.SubprocessRunner(use_venv=False) if containers is None else _docker(containers, error_file)
+            local.init(runner, pipeline_root=str(root / "runs"), raise_on_error=True)
             try:
                 components.load_component_from_file(str(compiled))(**arguments)
             except RuntimeError as error:
                 raise _step_error(error_file, root / LOG_FILE, str(error)) from error
     (folder,) = (root / "runs").iterdir()
     return LocalRun(folder)
+
+
+def _docker(containers: Containers, error_file: Path) -> Any:
+    """The runner for containers, each as a restricted cluster starts it."""
+    import docker
+    from kfp import local
+
+    try:
+        docker.from_env().ping()
+    except docker.errors.DockerException as error:
+        raise UnavailableError(f"No container engine answers: {error}.", "Start one (dockerd).") from error
+    mounts = [docker.types.Mount(str(path), str(path), type="bind") for path in map(Path.absolute, containers.folders)]
+    return local.DockerRunner(
+        entrypoint=[],  # the compiled command is the whole command, as in a pod
+        user=containers.user,
+        read_only=True,
+        tmpfs={"/tmp": ""},  # noqa: S108 - in the container
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges:true"],
+        mounts=mounts,
+        working_dir=str(Path.cwd()),
+        environment={ERROR_FILE: str(error_file)},
+    )
 
 
 def _clear(root: Path) -> None:

@@ -13,8 +13,10 @@ from typing import Any
 
 from fraudline.core import log as logs
 from fraudline.core.errors import FraudlineError
-from fraudline.core.files import read_json, write_json
+from fraudline.core.files import read_json, write_json, write_text
+from fraudline.ops import cost as costs
 from fraudline.ops.pipeline import ERROR_FILE
+from fraudline.ops.tracking import step_run
 from fraudline.steps.params import Params
 
 INJECTED = {"tracking_uri": "MLFLOW_TRACKING_URI", "run_id": "MLFLOW_RUN_ID"}
@@ -39,16 +41,20 @@ def parameters(values: Mapping[str, Any], environment: Mapping[str, str]) -> Par
 
 
 @contextmanager
-def running(step: str, environment: Mapping[str, str]) -> Iterator[None]:
+def running(step: str, environment: Mapping[str, str]) -> Iterator[costs.Meter]:
     """Log a step's events; end the process with the exit code of an error of ours, after naming problem and action.
 
     A local run names a file in ``FRAUDLINE_ERROR_FILE``, where the error is left for it.
+
+    Yields:
+        A meter of what the step uses, read after the block.
     """
     logs.configure()
     log = logs.get_logger(__name__)
     log.info("step.start", step=step)
     try:
-        yield
+        with costs.Meter() as meter:
+            yield meter
     except FraudlineError as error:
         log.error("step.failed", step=step, problem=error.problem, action=error.action, exit_code=error.exit_code)
         if environment.get(ERROR_FILE):
@@ -56,6 +62,36 @@ def running(step: str, environment: Mapping[str, str]) -> Iterator[None]:
             write_json(Path(environment[ERROR_FILE]), record)
         sys.exit(error.exit_code)
     log.info("step.done", step=step)
+
+
+def spent(meter: costs.Meter, params: Params) -> dict[str, float]:
+    """What a step used and what that costs, as figures of its artifact ``cost``."""
+    usage = meter.usage
+    return {**usage._asdict(), "price": usage.price(params.cost)}
+
+
+def report_cost(by_step: Mapping[str, Mapping[str, float]], params: Params, page: str, digest: str) -> dict[str, float]:
+    """Write the table of a run's cost, and record it with the MLflow run of the model that the run made.
+
+    Args:
+        by_step: what :func:`spent` gave of each step.
+        params: prices, and where runs are tracked.
+        page: file of the table (Markdown).
+        digest: of the model's artifact, which names the MLflow run.
+
+    Returns:
+        The sum of each figure.
+
+    Raises:
+        UnavailableError: the tracking store does not answer.
+    """
+    write_text(Path(page), costs.table(by_step, params.cost))
+    sums = costs.total(by_step)
+    with step_run("cost", params.registry, digest=digest) as run:
+        for step, figures in {**by_step, "total": sums}.items():
+            run.metrics({f"cost/{step}/{name}": value for name, value in figures.items()})
+        run.tag("fraudline.currency", params.cost.currency)
+    return sums
 
 
 def ended(state: str, code: int | None, message: str | None) -> None:

@@ -8,6 +8,7 @@ from fraudline.features.params import FeatureParams
 from fraudline.model.evaluation_params import EvaluateParams
 from fraudline.model.params import TrainParams
 from fraudline.model.thresholds import ThresholdParams
+from fraudline.ops.cost import CostParams
 from fraudline.ops.gate import GateParams
 from fraudline.ops.params import RegistryParams
 from fraudline.stream.params import StreamParams
@@ -28,4 +29,5 @@ class Params(Settings):
     evaluate: EvaluateParams = EvaluateParams()
     gate: GateParams = GateParams()
     registry: RegistryParams = RegistryParams()
+    cost: CostParams = CostParams()
     stream: StreamParams = StreamParams()

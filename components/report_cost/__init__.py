@@ -1,0 +1,1 @@
+"""Component that reports how a pipeline run ended."""

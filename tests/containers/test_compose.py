@@ -1,0 +1,89 @@
+"""compose.yaml's core on a real engine: it comes up, splits by weight, decides everything, and goes away."""
+
+import json
+import math
+import threading
+import time
+from collections import Counter
+
+import httpx
+import pytest
+
+from fraudline.ops.local.weights import UPSTREAM_HEADER
+from tests.containers import engine
+
+pytestmark = pytest.mark.timeout(900)
+REQUESTS = 2_000
+
+
+@pytest.fixture(scope="module")
+def smoke(stack):
+    return json.loads(stack.make("smoke").strip().splitlines()[-1])
+
+
+def ask(client):
+    answer = client.get("/v2/models/fraud")
+    assert answer.status_code == 200, answer.text
+    return answer.headers[UPSTREAM_HEADER], answer.json()["versions"][0]
+
+
+def split(client, count):
+    """Who answered, and that each predictor serves one model."""
+    seen = Counter(ask(client) for _ in range(count))
+    assert len({version for _, version in seen}) == len(seen)
+    return Counter({name: number for (name, _), number in seen.items()})
+
+
+def within_the_binomial_interval(found, share):
+    # 4 standard deviations: a false alarm once in 16,000 runs
+    return abs(found - share * REQUESTS) <= 4 * math.sqrt(REQUESTS * share * (1 - share))
+
+
+def test_the_producers_transactions_are_decided_exactly_once_through_the_split(smoke):
+    assert smoke["decisions"] == 500
+    assert set(smoke["requests"]) == {"champion", "canary"}
+
+
+def test_2000_requests_are_split_by_weight_and_a_switch_costs_no_error(stack, smoke):
+    with httpx.Client(base_url=stack.endpoint) as client:
+        assert within_the_binomial_interval(split(client, REQUESTS)["canary"], 0.10)
+        failed, stop = [], threading.Event()
+        traffic = threading.Thread(target=keep_asking, args=(stack.endpoint, stop, failed))
+        traffic.start()
+        try:
+            stack.weights(champion=50, canary=50)
+            time.sleep(0.5)
+        finally:
+            stop.set()
+            traffic.join()
+        assert failed == []
+        assert within_the_binomial_interval(split(client, REQUESTS)["canary"], 0.50)
+        stack.weights(champion=0, canary=100)
+        assert split(client, 100) == {"canary": 100}
+
+
+def keep_asking(endpoint, stop, failed):
+    with httpx.Client(base_url=endpoint) as client:
+        while not stop.is_set():
+            try:
+                answer = client.get("/v2/models/fraud")
+                if answer.status_code != 200:
+                    failed.append(answer.status_code)
+            except httpx.HTTPError as error:
+                failed.append(error)
+
+
+def test_nothing_listens_beyond_loopback(stack):
+    lines = engine.docker("ps", "--filter", f"name={stack.project}", "--format", "{{.Names}} {{.Ports}}").splitlines()
+    published = [line for line in lines if "->" in line]
+    assert published
+    assert all("0.0.0.0:" not in line and ":::" not in line for line in published)
+
+
+def test_our_containers_cannot_write_outside_what_is_declared(stack):
+    for name in ("champion", "worker"):
+        found = engine.docker("ps", "-q", "--filter", f"name={stack.project}[-_]{name}").strip()
+        host = json.loads(engine.docker("inspect", found))[0]["HostConfig"]
+        assert host["ReadonlyRootfs"] is True
+        assert set(host["Tmpfs"]) == {"/tmp"}  # noqa: S108 - a path in the container
+        assert host["CapDrop"] == ["ALL"]
