@@ -88,7 +88,7 @@ def training(
         md5: the md5 that the data must have; empty means what the .dvc file says.
         store: folder of the artifact store; on a cluster, below the volume mounted at ``/mnt/store``.
     """
-    ended = report_status()
+    ended = report_status(params=params)
     ended.set_caching_options(enable_caching=False)
     with dsl.ExitHandler(sized(ended, SMALL), name="training"):
         fetched = fetch(params=params, data_dvc=data_dvc, repo=repo, revision=revision, md5=md5)

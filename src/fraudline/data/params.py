@@ -59,3 +59,6 @@ class SplitParams(Settings):
     validation_days: int = Field(default=10, ge=1)
     test_days: int = Field(default=14, ge=1)
     min_train_days: int = Field(default=7, ge=1)
+    train_days: int = Field(
+        default=0, ge=0, description="days of training at most, a rolling window; 0 for all that the data has"
+    )

@@ -3,7 +3,7 @@
     |- warm-up -|------- train -------|- validation -|- delay -|--- test ---|
     first day                                                          last day
 
-* warm-up: windows fill, nothing is learned from these rows;
+* warm-up: windows fill, nothing is learned from these rows; with ``train_days`` also what lies before that window;
 * train: its known normals are learned from;
 * validation: later normals for early stopping, and all rows for calibration and the choice of the threshold;
 * delay: transactions whose labels had not arrived when model and threshold were made; no one learns from them;
@@ -89,7 +89,10 @@ class Split:
         test = DayRange(end - timedelta(days=params.test_days), end)
         validation_end = test.start - delay
         validation = DayRange(validation_end - timedelta(days=params.validation_days), validation_end)
-        train = DayRange(first + timedelta(days=params.warmup_days), validation.start)
+        begin = first + timedelta(days=params.warmup_days)
+        if params.train_days:
+            begin = max(begin, validation.start - timedelta(days=params.train_days))
+        train = DayRange(begin, validation.start)
         if train.days < params.min_train_days:
             needed = (end - first).days + params.min_train_days - train.days
             raise DataError(

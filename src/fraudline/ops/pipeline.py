@@ -1,10 +1,11 @@
-"""Run a compiled pipeline here under kfp's local runner, or submit it to a Kubeflow Pipelines server.
+"""Run a compiled pipeline on this machine, under kfp's local runner.
 
     arguments = arguments_of(params, data_dvc="data.dvc", store="artifacts")
     run = run_local(Path("pipelines/training.yaml"), arguments, Path("build/pipeline"))
     run.output("train", "model")     # the artifact's folder
 
-Here a step is a process, or a container of its image. All take the same compiled file and the same arguments.
+A step is a process here, or a container of its image. A server takes the same file and arguments:
+:mod:`fraudline.ops.pipeline_server`.
 """
 
 import contextlib
@@ -21,10 +22,7 @@ from typing import Any, TextIO
 from fraudline.core import errors
 from fraudline.core.errors import FraudlineError, UnavailableError, UsageError
 from fraudline.core.files import read_json
-from fraudline.core.log import get_logger
 from fraudline.core.settings import Settings
-
-log = get_logger(__name__)
 
 ERROR_FILE = "FRAUDLINE_ERROR_FILE"
 LOG_FILE = "run.log"
@@ -61,14 +59,6 @@ class Containers:
 
     folders: tuple[Path, ...]
     user: str = field(default_factory=lambda: f"{os.getuid()}:{os.getgid()}")
-
-
-@dataclass(frozen=True, slots=True)
-class SubmittedRun:
-    """A run that a server accepted."""
-
-    run_id: str
-    url: str
 
 
 def arguments_of(
@@ -134,10 +124,15 @@ def _docker(containers: Containers, error_file: Path) -> Any:
     import docker
     from kfp import local
 
+    engine = None
     try:
-        docker.from_env().ping()
+        engine = docker.from_env()
+        engine.ping()
     except docker.errors.DockerException as error:
         raise UnavailableError(f"No container engine answers: {error}.", "Start one (dockerd).") from error
+    finally:
+        if engine is not None:
+            engine.close()
     mounts = [docker.types.Mount(str(path), str(path), type="bind") for path in map(Path.absolute, containers.folders)]
     return local.DockerRunner(
         entrypoint=[],  # the compiled command is the whole command, as in a pod
@@ -157,49 +152,6 @@ def _clear(root: Path) -> None:
     if root.exists() and not (root / LOG_FILE).is_file() and (not root.is_dir() or any(root.iterdir())):
         raise UsageError(f"{root} holds something else than an earlier run.", "Name a new folder.")
     shutil.rmtree(root, ignore_errors=True)
-
-
-def submit(
-    host: str, compiled: Path, arguments: Mapping[str, Any], *, experiment: str, client: Any = None
-) -> SubmittedRun:
-    """Submit a compiled pipeline to a Kubeflow Pipelines server.
-
-    Args:
-        host: the server's address.
-        compiled: the compiled YAML.
-        arguments: the pipeline's arguments.
-        experiment: the experiment that the run belongs to.
-        client: a ``kfp.Client``, when the caller has one (a token, a namespace).
-
-    Raises:
-        UnavailableError: the server does not answer or refuses.
-        UsageError: there is no such file.
-    """
-    from kfp_server_api.exceptions import OpenApiException  # type: ignore[import-untyped]
-    from urllib3.exceptions import HTTPError
-
-    if not compiled.is_file():
-        raise UsageError(f"{compiled} is missing.", "Compile it: python -m pipelines.training")
-    try:
-        client = client or _client(host)
-        run = client.create_run_from_pipeline_package(
-            str(compiled), arguments=dict(arguments), experiment_name=experiment, enable_caching=True
-        )
-    except (HTTPError, OpenApiException, OSError) as error:
-        raise UnavailableError(
-            f"The pipeline server at {host} does not take the run: {type(error).__name__}: {error}.",
-            "Check the address and that you may reach it (kubectl port-forward), then try again.",
-        ) from error
-    log.info("pipeline.submitted", host=host, run_id=run.run_id, experiment=experiment)
-    return SubmittedRun(run.run_id, f"{host.rstrip('/')}/#/runs/details/{run.run_id}")
-
-
-def _client(host: str) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import kfp
-
-        return kfp.Client(host=host)
 
 
 def _step_error(record: Path, log_file: Path, message: str) -> FraudlineError:

@@ -10,7 +10,7 @@ Train starts the run and tags it with the digest of what it made; every later st
     with step_run("evaluate", params.registry, digest=digest) as run:
         run.metrics({"ap": 0.71})
 
-A run id in the parameters (a launcher's ``MLFLOW_RUN_ID``) is joined instead, and then never ended here.
+A run id in the parameters (a launcher's ``MLFLOW_RUN_ID``) is joined instead, and not ended by a step.
 Without a tracking address every call does nothing.
 """
 
@@ -93,6 +93,30 @@ def step_run(step: str, settings: RegistryParams, *, digest: str = "") -> Iterat
             with translated(settings.tracking_uri):
                 client.set_terminated(run_id, status=status)
         log.debug("tracking.recorded", step=step, run_id=run_id, status=status)
+
+
+def open_run(settings: RegistryParams, name: str) -> str:
+    """Start a run that the steps of a pipeline then join, and give its id; :func:`end_run` ends it.
+
+    Raises:
+        UnavailableError: the tracking store does not answer.
+    """
+    client = connect(settings.tracking_uri)
+    with translated(settings.tracking_uri):
+        return str(client.create_run(_experiment(client, settings), run_name=name).info.run_id)
+
+
+def end_run(settings: RegistryParams, *, succeeded: bool) -> None:
+    """End the run that the steps of a pipeline joined; does nothing where none was injected.
+
+    Raises:
+        UnavailableError: the tracking store does not answer.
+    """
+    if not (settings.tracking_uri and settings.run_id):
+        return
+    client = connect(settings.tracking_uri)
+    with translated(settings.tracking_uri):
+        client.set_terminated(settings.run_id, status="FINISHED" if succeeded else "FAILED")
 
 
 class NoRun:

@@ -16,7 +16,7 @@ from fraudline.core.errors import FraudlineError
 from fraudline.core.files import read_json, write_json, write_text
 from fraudline.ops import cost as costs
 from fraudline.ops.pipeline import ERROR_FILE
-from fraudline.ops.tracking import step_run
+from fraudline.ops.tracking import end_run, step_run
 from fraudline.steps.params import Params
 
 INJECTED = {"tracking_uri": "MLFLOW_TRACKING_URI", "run_id": "MLFLOW_RUN_ID"}
@@ -94,12 +94,17 @@ def report_cost(by_step: Mapping[str, Mapping[str, float]], params: Params, page
     return sums
 
 
-def ended(state: str, code: int | None, message: str | None) -> None:
-    """Report how a run ended, as one JSON event that a log collector can alert on."""
+def ended(state: str, code: int | None, message: str | None, params: Params) -> None:
+    """Report how a run ended, as one JSON event that a log collector can alert on; end the MLflow run that it joined.
+
+    Raises:
+        UnavailableError: the tracking store does not answer; the event is out before.
+    """
     logs.configure(as_json=True)
     event = logs.get_logger(__name__)
     report = event.info if state == "SUCCEEDED" else event.error
     report("pipeline.ended", state=state, code=code, message=message)
+    end_run(params.registry, succeeded=state == "SUCCEEDED")
 
 
 def figures(values: Mapping[str, Any]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from fraudline.core.errors import ArtifactError, SchemaError, UsageError
 from fraudline.core.files import write_json
 from fraudline.data.store import read_transactions, write_dataset
 from fraudline.ops import pipeline as pipeline_module
-from fraudline.ops.pipeline import LocalRun, SubmittedRun
+from fraudline.ops.pipeline import LocalRun
 from fraudline.serve import main as serve_main
 from fraudline.stream import produce as produce_module
 from fraudline.stream import worker as worker_module
@@ -107,8 +107,8 @@ def test_produce_needs_one_source():
 
 
 def test_pipeline_run_hands_the_parameters_to_the_compiled_pipeline(monkeypatch, seen, tmp_path):
-    def run_local(compiled, arguments, root, notice):
-        seen.update(compiled=compiled, arguments=arguments)
+    def run_local(compiled, arguments, root, notice, *, containers):
+        seen.update(compiled=compiled, arguments=arguments, containers=containers)
         notice("train", "SUCCESS")
         return LocalRun(root)
 
@@ -117,21 +117,10 @@ def test_pipeline_run_hands_the_parameters_to_the_compiled_pipeline(monkeypatch,
     result = invoke("pipeline", "run", "--params", tmp_path / "p.yaml", "--out", tmp_path / "out", "--json")
     assert json.loads(result.stdout) == {"folder": str(tmp_path / "out")}
     assert seen["arguments"]["params"]["seed"] == 11
+    assert seen["containers"] is None
+    assert invoke("pipeline", "run", "--out", tmp_path / "out", "--containers").exit_code == 0
+    assert seen["containers"].folders == (tmp_path,)
     assert "success" in result.stderr
-
-
-def test_pipeline_submit_names_the_data_by_its_md5(monkeypatch, seen, tmp_path):
-    def submit(host, compiled, arguments, *, experiment):
-        seen.update(host=host, arguments=arguments, experiment=experiment)
-        return SubmittedRun("r1", f"{host}/r1")
-
-    monkeypatch.setattr(pipeline_module, "submit", submit)
-    (tmp_path / "data.dvc").write_text(f"outs:\n- md5: {MD5}\n  path: data\n")
-    result = invoke(
-        "pipeline", "submit", "--host", "http://kfp", "--repo", "https://git/repo", "--revision", "abc", "--json"
-    )
-    assert json.loads(result.stdout) == {"run_id": "r1", "url": "http://kfp/r1"}
-    assert (seen["arguments"]["md5"], seen["arguments"]["revision"]) == (MD5, "abc")
 
 
 def test_produce_sends_the_rows_of_a_file_in_its_order(monkeypatch, seen, tmp_path):

@@ -71,3 +71,12 @@ def test_a_split_is_written_as_dates() -> None:
 
     assert written["test"] == {"start": "2026-03-22", "end": "2026-04-05"}
     assert written["label_delay_days"] == 7
+
+
+def test_a_rolling_window_trains_on_the_newest_days_and_leaves_the_later_ranges_alone():
+    first, end = date(2026, 1, 1), date(2026, 4, 1)
+    whole = Split.of(first, end, SplitParams(), 7)
+    rolling = Split.of(first, end, SplitParams(train_days=20), 7)
+    assert (rolling.train.days, rolling.train.end) == (20, whole.train.end)
+    assert (rolling.validation, rolling.test) == (whole.validation, whole.test)
+    assert Split.of(first, end, SplitParams(train_days=1000), 7) == whole

@@ -1,14 +1,11 @@
-"""Submission and local runs: arguments, errors and progress, with a small pipeline instead of the real steps."""
-
-import socket
-import types
+"""Local runs: arguments, errors and progress, with a small pipeline instead of the real steps."""
 
 import pytest
 from kfp import compiler, dsl
 
 from fraudline.core.errors import FraudlineError, GateFailed, UnavailableError, UsageError
 from fraudline.ops.params import RegistryParams
-from fraudline.ops.pipeline import arguments_of, run_local, submit
+from fraudline.ops.pipeline import Containers, arguments_of, run_local
 
 
 @dsl.component(base_image="python", install_kfp_package=False)
@@ -94,34 +91,11 @@ def test_a_folder_with_other_files_is_not_replaced(compiled, tmp_path):
 
 
 def test_a_missing_file_says_how_to_compile_it(tmp_path):
-    for call in (
-        lambda: run_local(tmp_path / "none.yaml", {}, tmp_path / "run"),
-        lambda: submit("http://127.0.0.1:1", tmp_path / "none.yaml", {}, experiment="e"),
-    ):
-        with pytest.raises(UsageError, match=r"pipelines\.training"):
-            call()
+    with pytest.raises(UsageError, match=r"pipelines\.training"):
+        run_local(tmp_path / "none.yaml", {}, tmp_path / "run")
 
 
-def test_a_server_gets_the_compiled_file_the_arguments_and_the_experiment(compiled):
-    class Server:
-        def create_run_from_pipeline_package(self, package, **values):
-            self.got = {"package": package, **values}
-            return types.SimpleNamespace(run_id="r1")
-
-    server = Server()
-    run = submit("http://kfp.test/", compiled, {"params": {}}, experiment="nightly", client=server)
-    assert run.url == "http://kfp.test/#/runs/details/r1"
-    assert server.got == {
-        "package": str(compiled),
-        "arguments": {"params": {}},
-        "experiment_name": "nightly",
-        "enable_caching": True,
-    }
-
-
-def test_a_server_that_does_not_answer_is_named(compiled):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        host = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(UnavailableError, match=host):
-            submit(host, compiled, {}, experiment="e")
+def test_containers_without_an_engine_say_so(compiled, tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    with pytest.raises(UnavailableError, match="No container engine"):
+        run_local(compiled, {"params": {"value": 1}}, tmp_path / "run", containers=Containers((tmp_path,)))

@@ -1,0 +1,210 @@
+"""A Kubeflow Pipelines server: submit a run, schedule a recurring one, ask how one is doing.
+
+    server = PipelineServer("http://localhost:8888")
+    run = server.submit(Path("pipelines/training.yaml"), arguments, experiment="fraudline")
+    server.status(run.run_id).state
+
+Caching is as the file was compiled: an option of the call would turn it on for steps with side effects, too.
+"""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fraudline.core.errors import UnavailableError, UsageError
+from fraudline.core.log import get_logger
+
+log = get_logger(__name__)
+
+WEEKLY = "0 0 6 * * 1"
+"""Mondays at 06:00 UTC, in the server's form: with seconds first."""
+
+_CRON_FIELDS = 6
+_NOT_FOUND = 404
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedRun:
+    """A run that the server accepted."""
+
+    run_id: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A recurring run that the server accepted."""
+
+    schedule_id: str
+    cron: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStatus:
+    """One task of a run; ``state`` in the server's words, ``seconds`` None until it ended."""
+
+    name: str
+    state: str
+    seconds: float | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """How a run is doing: ``state`` is PENDING, RUNNING, SUCCEEDED, FAILED, CANCELED or another word of the server."""
+
+    run_id: str
+    name: str
+    state: str
+    error: str
+    tasks: tuple[TaskStatus, ...]
+    url: str
+
+
+class PipelineServer:
+    """A server of Kubeflow Pipelines 2.
+
+    Args:
+        host: its address, for example of ``kubectl port-forward``.
+        token: a bearer token; empty for none.
+        namespace: of the experiments, where the server has many users; empty for none.
+    """
+
+    def __init__(self, host: str, *, token: str = "", namespace: str = "") -> None:
+        self.host = host.rstrip("/")
+        self._token = token
+        self._namespace = namespace or None
+
+    def submit(
+        self, compiled: Path, arguments: Mapping[str, Any], *, experiment: str, name: str | None = None
+    ) -> SubmittedRun:
+        """Start a run of a compiled pipeline.
+
+        Args:
+            compiled: the compiled YAML.
+            arguments: the pipeline's arguments.
+            experiment: the experiment that the run belongs to; made when missing.
+            name: the run's name; None: the file's and the time.
+
+        Raises:
+            UsageError: there is no such file.
+            UnavailableError: the server does not answer or refuses.
+        """
+        _check(compiled)
+        with self._client("take the run") as client:
+            run = client.create_run_from_pipeline_package(
+                str(compiled),
+                arguments=dict(arguments),
+                run_name=name,
+                experiment_name=experiment,
+                namespace=self._namespace,
+            )
+        log.info("pipeline.submitted", host=self.host, run_id=run.run_id, experiment=experiment)
+        return SubmittedRun(run.run_id, self._url("runs", run.run_id))
+
+    def schedule(
+        self, compiled: Path, arguments: Mapping[str, Any], *, experiment: str, name: str, cron: str = WEEKLY
+    ) -> Schedule:
+        """Start runs again and again; one that is due while another runs waits, one that was missed is left out.
+
+        Args:
+            compiled: the compiled YAML.
+            arguments: the pipeline's arguments, the same for each run.
+            experiment: the experiment that the runs belong to; made when missing.
+            name: the schedule's name.
+            cron: when, in UTC: second, minute, hour, day of the month, month, day of the week.
+
+        Raises:
+            UsageError: there is no such file, or ``cron`` has not six fields.
+            UnavailableError: the server does not answer or refuses.
+        """
+        _check(compiled)
+        if len(cron.split()) != _CRON_FIELDS:
+            raise UsageError(
+                f"The schedule {cron!r} has not six fields.", f"Begin with seconds, for example {WEEKLY!r}."
+            )
+        with self._client("take the schedule") as client:
+            made = client.create_recurring_run(
+                client.create_experiment(experiment, namespace=self._namespace).experiment_id,
+                name,
+                cron_expression=cron,
+                max_concurrency=1,
+                no_catchup=True,
+                params=dict(arguments),
+                pipeline_package_path=str(compiled),
+            )
+        log.info("pipeline.scheduled", host=self.host, schedule_id=made.recurring_run_id, cron=cron)
+        return Schedule(made.recurring_run_id, cron, self._url("recurringrun", made.recurring_run_id))
+
+    def status(self, run_id: str) -> RunStatus:
+        """How a run is doing, and each of its tasks.
+
+        Raises:
+            UsageError: the server knows no such run.
+            UnavailableError: the server does not answer or refuses.
+        """
+        with self._client(f"tell of run {run_id}") as client:
+            run = client.get_run(run_id)
+        details = (run.run_details.task_details if run.run_details else None) or []
+        tasks = sorted((_task(detail) for detail in details if detail.display_name), key=lambda task: task.name)
+        return RunStatus(
+            run.run_id,
+            run.display_name,
+            run.state or "",
+            _message(run.error),
+            tuple(tasks),
+            self._url("runs", run.run_id),
+        )
+
+    def _url(self, kind: str, name: str) -> str:
+        return f"{self.host}/#/{kind}/details/{name}"
+
+    @contextlib.contextmanager
+    def _client(self, what: str) -> Iterator[Any]:
+        """A client whose errors are ours; what it prints for notebooks is dropped."""
+        from kfp_server_api.exceptions import ApiException, OpenApiException  # type: ignore[import-untyped]
+        from urllib3.exceptions import HTTPError
+
+        try:
+            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+                warnings.simplefilter("ignore")
+                import kfp
+
+                yield kfp.Client(host=self.host, existing_token=self._token or None)
+        except (HTTPError, OpenApiException, OSError) as error:
+            if isinstance(error, ApiException) and error.status == _NOT_FOUND:
+                raise UsageError(
+                    f"The pipeline server at {self.host} cannot {what}: it knows no such thing.", "Check the id."
+                ) from error
+            raise UnavailableError(
+                f"The pipeline server at {self.host} does not {what}: {type(error).__name__}: {_reason(error)}.",
+                "Check the address and that you may reach it (kubectl port-forward), then try again.",
+            ) from error
+
+
+def _check(compiled: Path) -> None:
+    if not compiled.is_file():
+        raise UsageError(f"{compiled} is missing.", "Compile it: python -m pipelines.training")
+
+
+def _task(detail: Any) -> TaskStatus:
+    seconds = None
+    if isinstance(detail.start_time, datetime) and isinstance(detail.end_time, datetime):
+        seconds = max((detail.end_time - detail.start_time).total_seconds(), 0.0)
+    return TaskStatus(detail.display_name, detail.state or "", seconds, _message(detail.error))
+
+
+def _message(error: Any) -> str:
+    return (error.message or "") if error is not None else ""
+
+
+def _reason(error: Exception) -> str:
+    """What the server said, in one line."""
+    said = getattr(error, "body", "") or str(error)
+    return " ".join(str(said).split())[:300]

@@ -1,0 +1,153 @@
+"""Submission, schedules and status, by the real client against a stand-in server that speaks v2beta1."""
+
+import json
+import socket
+
+import pytest
+from click.testing import CliRunner
+
+from fraudline.cli.main import cli
+from fraudline.core.errors import UnavailableError, UsageError
+from fraudline.ops.pipeline import arguments_of
+from fraudline.ops.pipeline_server import WEEKLY, PipelineServer
+from fraudline.steps.params import Params
+from pipelines.training import GOLDEN
+from tests.support.kfp_server import KfpServer
+
+MD5 = "0123456789abcdef0123456789abcdef.dir"
+ARGUMENTS = arguments_of(Params(), data_dvc="data.dvc", repo="https://git.test/r", revision="abc", md5=MD5)
+
+
+@pytest.fixture
+def kfp():
+    with KfpServer() as server:
+        yield server
+
+
+def cached(run):
+    """Task to whether the server may answer it from the cache."""
+    spec = run["pipeline_spec"].get("pipeline_spec", run["pipeline_spec"])
+    inner = next(c for name, c in spec["components"].items() if name.startswith("comp-exit-handler"))
+    tasks = inner["dag"]["tasks"]
+    return {name: task.get("cachingOptions", {}).get("enableCache", False) for name, task in tasks.items()}
+
+
+def test_a_run_carries_the_pipeline_its_arguments_and_its_experiment(kfp):
+    run = PipelineServer(kfp.url + "/").submit(GOLDEN, ARGUMENTS, experiment="nightly")
+    assert run.url == f"{kfp.url}/#/runs/details/{run.run_id}"
+    kept = kfp.runs[run.run_id]
+    assert kept["runtime_config"]["parameters"] == ARGUMENTS
+    assert kfp.experiments[kept["experiment_id"]]["display_name"] == "nightly"
+
+
+def test_steps_with_side_effects_are_not_cached_on_the_server_either(kfp):
+    run = PipelineServer(kfp.url).submit(GOLDEN, ARGUMENTS, experiment="e")
+    said = cached(kfp.runs[run.run_id])
+    assert {name for name, is_cached in said.items() if not is_cached} == {
+        "fetch",
+        "package",
+        "register",
+        "report-cost",
+    }
+    assert said["train"] is True
+
+
+def test_the_experiment_that_is_there_is_used_again(kfp):
+    server = PipelineServer(kfp.url)
+    for _ in range(2):
+        server.submit(GOLDEN, ARGUMENTS, experiment="e")
+    assert len(kfp.experiments) == 1
+    assert len(kfp.runs) == 2
+
+
+def test_a_schedule_is_weekly_one_at_a_time_and_catches_nothing_up(kfp):
+    made = PipelineServer(kfp.url).schedule(GOLDEN, ARGUMENTS, experiment="e", name="weekly")
+    kept = kfp.recurring[made.schedule_id]
+    assert kept["trigger"]["cron_schedule"]["cron"] == made.cron == WEEKLY
+    assert (int(kept["max_concurrency"]), kept["no_catchup"], kept["mode"]) == (1, True, "ENABLE")
+    assert kept["runtime_config"]["parameters"] == ARGUMENTS
+
+
+def test_a_schedule_in_the_five_fields_of_a_crontab_is_refused(kfp):
+    with pytest.raises(UsageError, match="six fields"):
+        PipelineServer(kfp.url).schedule(GOLDEN, ARGUMENTS, experiment="e", name="n", cron="0 6 * * 1")
+    assert not kfp.recurring
+
+
+def test_the_status_tells_of_each_task(kfp):
+    server = PipelineServer(kfp.url)
+    run = server.submit(GOLDEN, ARGUMENTS, experiment="e", name="first")
+    times = {"start_time": "2026-01-05T06:00:00Z", "end_time": "2026-01-05T06:01:30Z"}
+    kfp.runs[run.run_id] |= {
+        "state": "FAILED",
+        "error": {"code": 9, "message": "gate refused"},
+        "run_details": {
+            "task_details": [
+                {"display_name": "train", "state": "SUCCEEDED", **times},
+                {"display_name": "gate", "state": "FAILED", "error": {"code": 4, "message": "exit code 4"}},
+            ]
+        },
+    }
+    status = server.status(run.run_id)
+    assert (status.name, status.state, status.error) == ("first", "FAILED", "gate refused")
+    gate, train = status.tasks
+    assert (train.name, train.state, train.seconds) == ("train", "SUCCEEDED", 90.0)
+    assert (gate.name, gate.error, gate.seconds) == ("gate", "exit code 4", None)
+
+
+def test_a_run_that_the_server_does_not_know_is_named(kfp):
+    with pytest.raises(UsageError, match="run nobody"):
+        PipelineServer(kfp.url).status("nobody")
+
+
+def test_a_refusal_is_quoted(kfp):
+    kfp.refuse = 503
+    with pytest.raises(UnavailableError, match="not today"):
+        PipelineServer(kfp.url).submit(GOLDEN, ARGUMENTS, experiment="e")
+
+
+def test_a_token_is_sent():
+    token = "t0k3n"  # noqa: S105
+    with KfpServer(token=token) as server:
+        with pytest.raises(UnavailableError, match="who are you"):
+            PipelineServer(server.url).submit(GOLDEN, ARGUMENTS, experiment="e")
+        PipelineServer(server.url, token=token).submit(GOLDEN, ARGUMENTS, experiment="e")
+        assert len(server.runs) == 1
+
+
+def test_a_server_that_does_not_answer_is_named():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        host = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(UnavailableError, match=host):
+            PipelineServer(host).submit(GOLDEN, ARGUMENTS, experiment="e")
+
+
+def test_a_missing_file_says_how_to_compile_it(tmp_path):
+    with pytest.raises(UsageError, match=r"pipelines\.training"):
+        PipelineServer("http://127.0.0.1:1").submit(tmp_path / "none.yaml", {}, experiment="e")
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(cli, [str(a) for a in arguments])
+
+
+def test_the_commands_submit_schedule_and_tell(kfp, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data.dvc").write_text(f"outs:\n- md5: {MD5}\n  path: data\n")
+    where = ("--host", kfp.url, "--repo", "https://git.test/r", "--compiled", GOLDEN, "--json")
+    run = json.loads(invoke("pipeline", "submit", *where, "--revision", "abc").stdout)
+    assert kfp.runs[run["run_id"]]["runtime_config"]["parameters"]["md5"] == MD5
+    made = json.loads(invoke("pipeline", "schedule", *where, "--train-days", "30").stdout)
+    parameters = kfp.recurring[made["schedule_id"]]["runtime_config"]["parameters"]
+    assert (parameters["revision"], parameters["md5"]) == ("main", "")
+    assert parameters["params"]["split"]["train_days"] == 30
+    kfp.runs[run["run_id"]]["state"] = "RUNNING"
+    assert (
+        json.loads(invoke("pipeline", "status", run["run_id"], "--host", kfp.url, "--json").stdout)["state"]
+        == "RUNNING"
+    )
+    kfp.runs[run["run_id"]]["state"] = "FAILED"
+    told = invoke("pipeline", "status", run["run_id"], "--host", kfp.url)
+    assert told.exit_code == 1
+    assert "FAILED" in told.stdout
