@@ -173,6 +173,10 @@ bench-handbook: setup ## the Fraud Detection Handbook's protocol, beside its pub
 bench-quality: setup ## the laboratory: every model over the successive weeks; what is missing is measured
 	@python -m benchmarks.quality
 
+.PHONY: bench-reasons
+bench-reasons: repro ## the model's own shares beside SHAP: agreement, deletion, time; writes docs/reference/quality-reasons.md
+	@python -m benchmarks.reasons --json build/bench/reasons.json --page docs/reference/quality-reasons.md
+
 .PHONY: bench-features
 bench-features: setup ## transactions a second through the feature kernel
 	@python -m benchmarks.features

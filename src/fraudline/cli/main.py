@@ -14,6 +14,7 @@ _COMMANDS = {
     "data": ("fraudline.cli.data", "group", "generate and import transactions"),
     "demo": ("fraudline.cli.demo", "command", "the main job on embedded defaults"),
     "dlq": ("fraudline.cli.dlq", "group", "look at dead letters and send them again"),
+    "explain": ("fraudline.cli.explain", "command", "why one transaction got its score"),
     "pipeline": ("fraudline.cli.pipeline", "group", "run and submit the Kubeflow pipelines"),
     "produce": ("fraudline.cli.produce", "command", "send transactions to Kafka at a given rate"),
     "score": ("fraudline.cli.score", "command", "score a file of transactions offline"),
@@ -21,7 +22,17 @@ _COMMANDS = {
     "step": ("fraudline.cli.step", "group", "run one pipeline step: files in, files out"),
     "stream": ("fraudline.cli.stream", "command", "score a Kafka topic exactly once"),
     "threshold": ("fraudline.cli.threshold", "group", "compare thresholds, and change them with a trail"),
+    "tune": ("fraudline.cli.tune", "command", "search training parameters on the validation days"),
 }
+
+
+def with_blocks(command: click.Command) -> click.Command:
+    """Keep the lines of the blocks of a help text that begin with a ``\\b`` line, written as two plain characters."""
+    if command.help:
+        command.help = command.help.replace("\\b\n", "\b\n")
+    for inner in getattr(command, "commands", {}).values():
+        with_blocks(inner)
+    return command
 
 
 class LazyGroup(click.Group):
@@ -36,8 +47,7 @@ class LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, attribute, _ = _COMMANDS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        return with_blocks(getattr(importlib.import_module(module), attribute))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing them."""
@@ -72,6 +82,9 @@ def cli(log_level: str, log_json: bool) -> None:
         os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(cache) / "numba"))
     for name, value in (("TF_CPP_MIN_LOG_LEVEL", "3"), ("GX_ANALYTICS_ENABLED", "false")):
         os.environ.setdefault(name, value)
+
+
+with_blocks(cli)
 
 
 def main() -> None:

@@ -155,6 +155,7 @@ def formatter(unit: str, currency: str) -> Formatter:
         "days": lambda value: _counted(value, "days"),
         "fraud rate": lambda value: f"{value * 100:.2g} %",
         "nats": _share,
+        "flag": lambda value: "yes" if value >= 0.5 else "no",
         "1 - cosine": lambda value: f"{value:.2f}",
         "": _number,
     }

@@ -30,6 +30,8 @@ log = get_logger(__name__)
 DIGEST_TAG = "fraudline.digest"
 BLESSED_TAG = "fraudline.blessed"
 DATA_TAG = "fraudline.data_md5"
+PARENT_TAG = "mlflow.parentRunId"
+"""What MLflow nests runs by."""
 
 _BATCH = 500  # MLflow takes 1,000 metrics a call at most
 _PARAMS_BATCH = 100  # and 100 parameters
@@ -117,6 +119,39 @@ def end_run(settings: RegistryParams, *, succeeded: bool) -> None:
     client = connect(settings.tracking_uri)
     with translated(settings.tracking_uri):
         client.set_terminated(settings.run_id, status="FINISHED" if succeeded else "FAILED")
+
+
+@contextmanager
+def child_run(parent: StepRun, name: str, settings: RegistryParams) -> Iterator[StepRun]:
+    """A run below ``parent``: one trial of a search.
+
+    Args:
+        parent: the run that it belongs to; nothing is recorded when that one records nothing.
+        name: the child's name.
+        settings: where to track.
+
+    Yields:
+        A recorder.
+
+    Raises:
+        UnavailableError: the tracking store does not answer.
+    """
+    if not parent.run_id:
+        yield NoRun()
+        return
+    client = connect(settings.tracking_uri)
+    with translated(settings.tracking_uri):
+        experiment = client.get_run(parent.run_id).info.experiment_id
+        created = client.create_run(experiment, run_name=name, tags={PARENT_TAG: parent.run_id})
+    run = MlflowRun(client, str(created.info.run_id), settings.tracking_uri)
+    status = "FAILED"
+    try:
+        yield run
+        status = "FINISHED"
+    finally:
+        run.flush()
+        with translated(settings.tracking_uri):
+            client.set_terminated(run.run_id, status=status)
 
 
 class NoRun:

@@ -1,0 +1,391 @@
+"""Search for better training parameters: Optuna proposes, the validation days judge, MLflow remembers.
+
+    tune(features=Path("build/features"), out=Path("build/tune"), params=params, trials=40)
+
+A trial trains on a growing share of the rows (``RUNGS``); one that is below the median of the others at a rung is given
+up there. The study lies in a sqlite file: the same call goes on where it was stopped, and processes may share it.
+"""
+
+import json
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from fraudline.core.errors import StateError, UsageError
+from fraudline.core.files import write_json, write_text
+from fraudline.core.log import get_logger
+from fraudline.features.spec import FeatureSpec
+from fraudline.model import metrics
+from fraudline.model.kinds import HYBRID, fit_kind
+from fraudline.model.params import AUTOENCODERS
+from fraudline.model.runtime import load_tensorflow
+from fraudline.model.search import OBJECTIVE, SearchSpace, merged, nested
+from fraudline.ops.tracking import StepRun, child_run, step_run
+from fraudline.steps.params import Params
+from fraudline.steps.tune_rows import TuneRows
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.trial import FrozenTrial
+
+log = get_logger(__name__)
+
+RUNGS = (0.1, 0.35, 1.0)
+"""Shares of ``train.max_rows`` that a trial is measured at, one after the other."""
+
+_STARTUP = 4
+"""Trials that are never given up early: a median needs some."""
+
+_FINISHED = ("COMPLETE", "PRUNED")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one point is worth on the later validation days."""
+
+    ap: float
+    roc_auc: float
+    recall: float
+    seconds: float
+
+    def figures(self) -> dict[str, float]:
+        """Names as they are recorded and printed; ``validation_ap`` is the objective."""
+        return {
+            OBJECTIVE: self.ap,
+            "validation_roc_auc": self.roc_auc,
+            "validation_recall_at_budget": self.recall,
+            "fit_seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A finished trial, for a progress bar."""
+
+    finished: int
+    of: int
+    value: float | None
+    best: float | None
+    pruned: bool
+
+
+Listener = Callable[[Heard], None]
+
+
+def measure(rows: TuneRows, spec: FeatureSpec, params: Params, share: float = 1.0) -> Measured:
+    """Train on a share of the rows and judge on the later validation days.
+
+    Args:
+        rows: of :class:`TuneRows`.
+        spec: the features' specification.
+        params: ``train``, ``seed``, ``threshold.review_rate``.
+        share: of ``train.max_rows``.
+    """
+    if params.train.kind in (*AUTOENCODERS, HYBRID):
+        load_tensorflow()
+    begun = time.monotonic()
+    train = params.train
+    forest = train.forest.model_copy(update={"max_rows": max(int(train.forest.max_rows * share), 1)})
+    train = train.model_copy(update={"max_rows": max(int(train.max_rows * share), 1), "forest": forest})
+    fitted = fit_kind(rows.learned, spec, train, params.seed)
+    scores = fitted.score(rows.judged).score.astype(np.float64)
+    return Measured(
+        ap=metrics.average_precision(rows.frauds, scores),
+        roc_auc=metrics.roc_auc(rows.frauds, scores),
+        recall=metrics.recall_at_rate(rows.frauds, scores, params.threshold.review_rate),
+        seconds=time.monotonic() - begun,
+    )
+
+
+def measure_point(*, features: Path, params: Params, point: dict[str, Any]) -> dict[str, float]:
+    """Measure one point of the search space: what a trial of Katib does.
+
+    Args:
+        features: folder of step featurize.
+        params: everything that the point does not set.
+        point: dotted names and values.
+
+    Raises:
+        UsageError: a name or value does not fit params.yaml.
+        DataError: there are no features, or no fraud to judge by.
+    """
+    chosen = at_point(params, point)
+    spec = chosen.features.resolve()
+    return measure(TuneRows.read(features, spec, chosen), spec, chosen).figures()
+
+
+def at_point(params: Params, point: dict[str, Any]) -> Params:
+    """``params`` with the values of a point.
+
+    Raises:
+        UsageError: a name or value does not fit.
+    """
+    return Params.parse(merged(params.model_dump(), nested(point)), f"the point {point}")
+
+
+def tune(
+    *,
+    features: Path,
+    out: Path,
+    params: Params,
+    space: SearchSpace,
+    trials: int,
+    study: str = "tune",
+    timeout_s: float | None = None,
+    rungs: tuple[float, ...] = RUNGS,
+    listener: Listener | None = None,
+) -> dict[str, Any]:
+    """Search until the study has ``trials`` finished trials, or the time is over.
+
+    Args:
+        features: folder of step featurize.
+        out: folder of ``study.db``, ``best.yaml``, ``trials.json``, ``index.html`` and ``importance.svg``.
+        params: everything that is not searched; ``seed``, ``split``, ``registry``.
+        space: what is tried.
+        trials: finished trials of the study, those of earlier calls included.
+        study: its name; another name begins anew beside it.
+        timeout_s: no new trial begins after this many seconds.
+        rungs: shares of the rows, rising to 1.
+        listener: hears of every finished trial.
+
+    Returns:
+        ``best`` (point, value, trial), ``trials``, ``pruned``, ``importance``, ``default`` (the value of the parameters
+        as they are) and ``fragment`` (YAML for params.yaml).
+
+    Raises:
+        StateError: the study was made on other data, or over another search space.
+        UsageError: the search space does not fit params.yaml.
+    """
+    optuna = _optuna()
+    _check(space, params)
+    spec = params.features.resolve()
+    rows = TuneRows.read(features, spec, params)
+    with _study(optuna, out, study, params.seed) as search:
+        _same(search, {"data": rows.digest, "space": space.version, "rungs": list(rungs)}, study)
+        registry = params.registry.model_copy(update={"run_id": search.user_attrs.get("run", "")})
+        with step_run(f"tune {study}", registry) as parent:
+            search.set_user_attr("run", parent.run_id)
+            if "default" not in search.user_attrs:
+                search.set_user_attr("default", measure(rows, spec, params).ap)
+
+            def objective(trial: "Trial") -> float:
+                point = suggest(trial, space)
+                with child_run(parent, f"{study} {trial.number}", registry) as run:
+                    return _trial(optuna, trial, point, rows, spec, params, rungs, run)
+
+            _optimize(optuna, search, objective, trials, timeout_s, listener)
+            result = _result(optuna, search, space)
+            _write(out, search, result, space)
+            parent.params({"study": study, "space": space.version, "trials": result["trials"]})
+            if result["best"] is not None:
+                parent.metrics({OBJECTIVE: result["best"]["value"], f"{OBJECTIVE}_default": result["default"]})
+            for name in ("index.html", "best.yaml", "trials.json"):
+                if (out / name).is_file():
+                    parent.artifact(out / name, "tune")
+    log.info("tune.done", study=study, trials=result["trials"], pruned=result["pruned"])
+    return result
+
+
+def suggest(trial: "Trial", space: SearchSpace) -> dict[str, Any]:
+    """A point of the space; lists are chosen by their JSON, because a choice of Optuna is a plain value."""
+    point: dict[str, Any] = {}
+    for entry in space.parameters:
+        if entry.kind == "choice":
+            point[entry.name] = json.loads(trial.suggest_categorical(entry.name, entry.choices))
+        elif entry.kind == "int":
+            point[entry.name] = trial.suggest_int(
+                entry.name, int(entry.low or 0), int(entry.high or 0), step=entry.step
+            )
+        else:
+            point[entry.name] = trial.suggest_float(entry.name, entry.low or 0.0, entry.high or 0.0, log=entry.log)
+    return point
+
+
+def _trial(
+    optuna: Any,
+    trial: "Trial",
+    point: dict[str, Any],
+    rows: TuneRows,
+    spec: FeatureSpec,
+    params: Params,
+    rungs: tuple[float, ...],
+    run: StepRun,
+) -> float:
+    """Measure a point rung by rung; give it up where it is below the median."""
+    run.params(point)
+    chosen = at_point(params, point)
+    value = float("nan")
+    for rung, share in enumerate(rungs):
+        found = measure(rows, spec, chosen, share)
+        value = found.ap
+        for name, figure in found.figures().items():
+            run.metric(name, figure, rung)
+        trial.report(value, rung)
+        if rung + 1 < len(rungs) and trial.should_prune():
+            run.tag("fraudline.pruned_at", f"{share:g}")
+            raise optuna.TrialPruned
+    return value
+
+
+def _optimize(
+    optuna: Any,
+    search: "Study",
+    objective: "Callable[[Trial], float]",
+    trials: int,
+    timeout_s: float | None,
+    listener: Listener | None,
+) -> None:
+    done = _finished(search)
+    states = optuna.trial.TrialState
+    _tell(listener, search, done, trials, None)
+
+    def after(study: "Study", trial: "FrozenTrial") -> None:
+        count = _finished(study)
+        _tell(listener, study, count, trials, trial)
+        if count >= trials:
+            study.stop()
+
+    if done < trials:
+        deadline = optuna.study.MaxTrialsCallback(trials, states=(states.COMPLETE, states.PRUNED))
+        search.optimize(objective, timeout=timeout_s, callbacks=[after, deadline])
+
+
+def _tell(listener: Listener | None, search: "Study", count: int, of: int, trial: "FrozenTrial | None") -> None:
+    if listener is None:
+        return
+    best = _best(search)
+    value = trial.value if trial is not None else None
+    pruned = trial is not None and trial.state.name == "PRUNED"
+    listener(Heard(count, of, value, None if best is None else best.value, pruned))
+
+
+def _finished(search: "Study") -> int:
+    return sum(trial.state.name in _FINISHED for trial in search.get_trials(deepcopy=False))
+
+
+def _best(search: "Study") -> "FrozenTrial | None":
+    complete = [t for t in search.get_trials(deepcopy=False) if t.state.name == "COMPLETE" and t.value is not None]
+    return max(complete, key=lambda trial: trial.value or 0.0, default=None)
+
+
+def _result(optuna: Any, search: "Study", space: SearchSpace) -> dict[str, Any]:
+    lists = {entry.name for entry in space.parameters if entry.kind == "choice"}
+    frozen = search.get_trials(deepcopy=False)
+    best = _best(search)
+    found: dict[str, Any] = {
+        "study": search.study_name,
+        "objective": OBJECTIVE,
+        "trials": _finished(search),
+        "pruned": sum(trial.state.name == "PRUNED" for trial in frozen),
+        "default": search.user_attrs["default"],
+        "importance": _importance(optuna, search),
+        "best": None,
+        "fragment": "",
+    }
+    if best is not None:
+        point = {n: json.loads(v) if n in lists else _short(v) for n, v in best.params.items()}
+        found["best"] = {"trial": best.number, "value": best.value, "point": point}
+        found["fragment"] = yaml.safe_dump(nested(point), sort_keys=False, default_flow_style=None)
+    return found
+
+
+def _importance(optuna: Any, search: "Study") -> dict[str, float]:
+    """Shares of the spread of the objective that each parameter explains; empty with too few trials."""
+    complete = [trial for trial in search.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
+    if len(complete) < 4 or len({trial.value for trial in complete}) < 2:
+        return {}
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    shares = optuna.importance.get_param_importances(search, evaluator=evaluator)
+    return {name: round(float(share), 4) for name, share in shares.items()}
+
+
+def _write(out: Path, search: "Study", result: dict[str, Any], space: SearchSpace) -> None:
+    from fraudline.steps.tune_report import importance_plot, tune_page
+
+    rows = [
+        {
+            "number": trial.number,
+            "state": trial.state.name,
+            "value": trial.value,
+            "params": trial.params,
+            "rungs": list(trial.intermediate_values.values()),
+        }
+        for trial in search.get_trials(deepcopy=False)
+    ]
+    write_json(out / "trials.json", rows)
+    write_text(out / "index.html", tune_page(result, rows, space))
+    if result["fragment"]:
+        write_text(out / "best.yaml", result["fragment"])
+    if result["importance"]:
+        write_text(out / "importance.svg", importance_plot(result["importance"]))
+
+
+@contextmanager
+def _study(optuna: Any, out: Path, name: str, seed: int) -> Iterator[Any]:
+    """The study in ``out/study.db``; a trial whose process died counts as failed once its heartbeat is old."""
+    out.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        storage = optuna.storages.RDBStorage(f"sqlite:///{(out / 'study.db').absolute()}", heartbeat_interval=30)
+    try:
+        existing = {summary.study_name: summary.n_trials for summary in optuna.get_all_study_summaries(storage)}
+        search = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            direction="maximize",
+            load_if_exists=True,
+            sampler=optuna.samplers.TPESampler(seed=seed + existing.get(name, 0)),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP),
+        )
+        yield search
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _same(search: "Study", facts: dict[str, Any], name: str) -> None:
+    """A study is over one data set and one space: figures of two are not comparable."""
+    for key, value in facts.items():
+        held = search.user_attrs.get(key, value)
+        if held != value:
+            raise StateError(
+                f"The study {name} was made with other {key} ({held}, now {value}).",
+                "Give --study another name, or remove the study.",
+            )
+        search.set_user_attr(key, value)
+
+
+def _check(space: SearchSpace, params: Params) -> None:
+    """Both ends of every parameter fit params.yaml, so that no trial fails for its name or range."""
+    for entry in space.parameters:
+        ends = entry.values if entry.kind == "choice" else (entry.low, entry.high)
+        for value in ends:
+            end = int(value) if entry.kind == "int" and value is not None else value
+            at_point(params, {entry.name: end})
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def _optuna() -> Any:
+    """Optuna, quiet.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            import optuna
+        except ImportError as error:
+            raise UsageError("The search needs Optuna.", "Install the extra: fraudline[lab].") from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna

@@ -1,0 +1,144 @@
+"""An explanation: the same score as everywhere else, taken apart so that nothing is left over."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from fraudline.cli.main import cli
+from fraudline.core.errors import DataError, StateError, UsageError
+from fraudline.data.store import read_labels, read_transactions
+from fraudline.model.artifact import load_artifact
+from fraudline.steps.explain import explain
+from fraudline.steps.explain_page import explain_page, parts_of
+from fraudline.steps.params import Params
+from fraudline.steps.score import score
+from tests.support.artifacts import tiny_artifact
+from tests.support.datasets import small_dataset
+
+PARAMS = Params()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A data set, a model, and what the offline scorer says of the last day."""
+    root = tmp_path_factory.mktemp("explain")
+    dataset, model = small_dataset(root), tiny_artifact(root / "model", review=0.5, block=0.9)
+    rows = read_transactions(dataset)
+    last = rows.slice(rows.num_rows - 200)
+    pq.write_table(last, root / "day.parquet")
+    score(file=root / "day.parquet", model=model, out=root / "scored.parquet", params=PARAMS, history=dataset)
+    scored = pq.read_table(root / "scored.parquet").to_pylist()
+    return {"dataset": dataset, "model": model, "scored": scored, "transactions": last}
+
+
+def one(place: dict[str, Any], wanted: str, **options: Any) -> dict[str, Any]:
+    return explain(transaction_id=wanted, model=place["model"], params=PARAMS, dataset=place["dataset"], **options)
+
+
+def test_the_score_is_the_one_that_the_offline_scorer_and_the_worker_give(place: dict[str, Any]) -> None:
+    for row in place["scored"][::60]:
+        document = one(place, row["transaction_id"])
+        assert document["score"] == row["score"]
+        assert document["decision"] == row["decision"]
+        reasons = [reason["text"] for reason in json.loads(row["reasons"])]
+        assert document["reasons"] == reasons
+
+
+def test_the_shares_add_up_to_the_score_in_the_table_and_in_the_plot(place: dict[str, Any]) -> None:
+    document = one(place, place["scored"][-1]["transaction_id"])
+    assert len(document["features"]) == len(load_artifact(place["model"]).spec.names)
+    assert sum(entry["contribution"] for entry in document["features"]) == pytest.approx(document["score"], abs=1e-6)
+    assert sum(value for _, value in parts_of(document)) == pytest.approx(document["score"], abs=1e-6)
+    contributions = [entry["contribution"] for entry in document["features"]]
+    assert contributions == sorted(contributions, reverse=True)
+
+
+def test_the_card_is_shown_with_what_it_did_before_and_nothing_later(place: dict[str, Any]) -> None:
+    cards = place["transactions"]["card_id"].to_pylist()
+    row = next(i for i in range(len(cards)) if cards[i] in cards[i + 1 :])
+    transaction = place["transactions"].slice(row, 1).to_pylist()[0]
+    document = one(place, transaction["transaction_id"])
+    assert 0 < len(document["history"]) <= 10
+    assert {entry["card_id"] for entry in document["history"]} == {transaction["card_id"]}
+    times = [entry["event_time"] for entry in document["history"]]
+    assert times == sorted(times)
+    assert times[-1] <= document["transaction"]["event_time"]
+
+
+def test_a_reported_fraud_is_named_as_one(place: dict[str, Any]) -> None:
+    labels = read_labels(place["dataset"])
+    fraud = labels.filter(labels["is_fraud"])["transaction_id"][0].as_py()
+    document = one(place, fraud)
+    assert document["label"]["is_fraud"] is True
+    assert "Labelled fraud" in explain_page(document)
+
+
+def test_the_page_stands_alone_and_escapes_what_came_from_outside(place: dict[str, Any], tmp_path: Path) -> None:
+    wanted = place["scored"][0]["transaction_id"]
+    document = one(place, wanted, page=tmp_path / "why.html")
+    page = (tmp_path / "why.html").read_text()
+    assert wanted in page
+    assert document["reasons"][0].replace("'", "&#x27;") in page
+    assert page.count("<svg") == 1
+    for remote in ("src=", "href=", "<script", "@import"):
+        assert remote not in page
+    document["transaction"]["merchant_id"] = "<b>shop</b>"
+    assert "<b>shop</b>" not in explain_page(document)
+
+
+def decision(place: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    spec = load_artifact(place["model"]).spec
+    features = np.linspace(0, 5, len(spec.names)).astype(np.float32).tolist()
+    return {
+        "transaction_id": "t1",
+        "card_id": "c1",
+        "event_time": 1_767_225_600_000_000,
+        "score": 0.5,
+        "features": features,
+        "spec_version": spec.version,
+        "model_version": "abc",
+        **changes,
+    }
+
+
+def test_a_decision_is_explained_by_the_features_recorded_on_it(place: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "decisions.jsonl"
+    file.write_text(json.dumps(decision(place)) + "\n" + json.dumps(decision(place, transaction_id="t2")) + "\n")
+    document = explain(transaction_id="t1", model=place["model"], params=PARAMS, decisions=file)
+    assert document["recorded_score"] == 0.5
+    assert document["transaction"]["event_time"] == "2026-01-01T00:00:00+00:00"
+    values = {entry["feature"]: entry["value"] for entry in document["features"]}
+    assert [values[name] for name in load_artifact(place["model"]).spec.names] == decision(place)["features"]
+
+
+def test_features_of_another_specification_are_not_scored(place: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "decisions.jsonl"
+    file.write_text(json.dumps(decision(place, spec_version="other")) + "\n")
+    with pytest.raises(StateError, match="model that decided"):
+        explain(transaction_id="t1", model=place["model"], params=PARAMS, decisions=file)
+
+
+def test_a_transaction_that_is_not_there_is_named(place: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="strange"):
+        one(place, "strange")
+    file = tmp_path / "decisions.jsonl"
+    file.write_text(json.dumps(decision(place)) + "\n")
+    with pytest.raises(DataError, match="strange"):
+        explain(transaction_id="strange", model=place["model"], params=PARAMS, decisions=file)
+    with pytest.raises(UsageError, match="one of"):
+        one(place, "t1", decisions=file)
+
+
+def test_the_command_says_it_as_text_and_as_json(place: dict[str, Any], tmp_path: Path) -> None:
+    wanted = place["scored"][-1]["transaction_id"]
+    given = ["explain", wanted, "--model", place["model"], "--data", place["dataset"], "-o", tmp_path / "why.html"]
+    said = CliRunner().invoke(cli, [str(part) for part in given], catch_exceptions=False).stdout
+    assert place["scored"][-1]["decision"] in said
+    assert "contribution" in said
+    found = json.loads(CliRunner().invoke(cli, [str(p) for p in [*given, "--json"]], catch_exceptions=False).stdout)
+    assert found["score"] == place["scored"][-1]["score"]
