@@ -47,6 +47,7 @@ def report(document: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> str:
         _plots(tables),
         "<h2>At the threshold</h2>",
         _confusion(document),
+        *_policies(document),
         "<h2>Other thresholds</h2>",
         _thresholds(document),
         _notes(document),
@@ -173,6 +174,32 @@ def _thresholds(document: Mapping[str, Any]) -> str:
         )
     titles = ["", "score", "alerts a day", "precision", "recall", "F1", "saved, net", "of fraud losses"]
     return sheet(titles, rows)
+
+
+def _policies(document: Mapping[str, Any]) -> list[str]:
+    """The rates that each policy was asked for and gave; nothing where they were not measured."""
+    rows = []
+    for entry in document.get("policies", []):
+        name = f"{entry['policy'].replace('_', ' ')}{' (this model)' if entry['used'] else ''}"
+        if "reason" in entry:
+            rows.append(f"<tr><td>{escape(name)}</td><td colspan=8>{escape(entry['reason'])}</td></tr>")
+            continue
+        given, interval = entry["test"], entry["test"]["interval"]
+        rows.append(
+            f"<tr{' class=main' if entry['used'] else ''}><td>{escape(name)}</td><td>{entry['review']:.4g}</td>"
+            f"<td>{entry['asked']['review']:.2%}</td><td>{entry['validation']['review']:.2%}</td>"
+            f"<td>{given['review']:.2%}<small>{interval[0]:.2%} – {interval[1]:.2%}</small></td>"
+            f"<td>{entry['asked']['block']:.2%}</td><td>{given['block']:.2%}</td>"
+            f"<td>{entry['precision']:.3f}</td><td>{entry['recall']:.3f}</td><td>{entry['money_saved_share']:.1%}</td></tr>"
+        )
+    if not rows:
+        return []
+    titles = ["", "review from", "review asked", "validation", "test", "block asked", "test", "precision", "recall"]
+    note = (
+        '<p class="soft"><br>Chosen on the validation days, replayed on the test. The quantile policy is asked for a '
+        "share of known normals, the others for a share of all transactions.</p>"
+    )
+    return ["<h2>Threshold policies</h2>", sheet([*titles, "of fraud losses"], rows), note]
 
 
 def _notes(document: Mapping[str, Any]) -> str:

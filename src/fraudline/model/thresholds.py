@@ -15,6 +15,7 @@ from fraudline.core.digest import sha256_bytes
 from fraudline.core.errors import UsageError
 from fraudline.core.settings import Settings
 
+Policy = Literal["alert_budget", "quantile", "cost"]
 T = TypeVar("T", bound=np.generic)
 
 
@@ -39,7 +40,7 @@ class ThresholdParams(Settings):
     still bounded by ``block_rate``.
     """
 
-    policy: Literal["alert_budget", "quantile", "cost"] = "alert_budget"
+    policy: Policy = "alert_budget"
     review_rate: float = Field(default=0.005, gt=0, lt=1, description="share of all transactions at or above review")
     block_rate: float = Field(default=0.001, gt=0, lt=1, description="share of all transactions at or above block")
     review_quantile: float = Field(default=0.995, gt=0, lt=1, description="quantile of normals' scores, for review")

@@ -19,7 +19,9 @@ from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.model.baselines import baseline_scores
 from fraudline.model.evaluation import EvaluationRows, Evaluator, curves
 from fraudline.model.evaluation_report import plots, report
+from fraudline.model.policies import ChosenOn, policy_table
 from fraudline.model.scorer import Scorer
+from fraudline.model.thresholds import ThresholdParams
 from fraudline.ops.tracking import step_run
 from fraudline.steps.params import Params
 
@@ -59,9 +61,9 @@ def evaluate(
         for name in params.evaluate.baselines
     }
     theirs, obstacle = _champion_scores(reigning, rows.test)
-    document = Evaluator(truth, params.evaluate, params.seed).document(
-        scores, artifact.thresholds, baselines=baselines, champion=theirs
-    )
+    evaluator = Evaluator(truth, params.evaluate, params.seed)
+    document = evaluator.document(scores, artifact.thresholds, baselines=baselines, champion=theirs)
+    document["policies"] = policy_table(_policy(artifact), _chosen_on(rows, artifact), evaluator, scores)
     document["model"] = {"digest": artifact.digest, "version": artifact.version}
     document["period"] = rows.split.test.to_dict()
     if reigning is not None:
@@ -83,6 +85,8 @@ class _Rows:
     split: Split
     test: pa.Table
     normals: NDArray[np.float32]
+    validation: pa.Table
+    """With ``known_normal`` and ``known_fraud`` as on the morning of the first test day."""
 
 
 def _read(features: Path, artifact: Artifact, params: Params) -> _Rows:
@@ -99,9 +103,30 @@ def _read(features: Path, artifact: Artifact, params: Params) -> _Rows:
     split = Split.over(times, params.split, params.label_delay_days)
     frauds = table["is_fraud"].to_numpy(zero_copy_only=False).astype(bool)
     reported = pc.fill_null(pc.cast(table["label_time"], pa.int64()), 0).to_numpy()
-    normals = split.train.mask(times) & split.known_normal(times, reported, frauds)
+    normal = split.known_normal(times, reported, frauds)
+    known = table.append_column("known_normal", pa.array(normal))
+    known = known.append_column("known_fraud", pa.array(frauds & (reported < split.test.start_us)))
     return _Rows(
-        split, table.filter(pa.array(split.test.mask(times))), _matrix(table.filter(pa.array(normals)), artifact)
+        split=split,
+        test=table.filter(pa.array(split.test.mask(times))),
+        normals=_matrix(table.filter(pa.array(split.train.mask(times) & normal)), artifact),
+        validation=known.filter(pa.array(split.validation.mask(times))),
+    )
+
+
+def _policy(artifact: Artifact) -> ThresholdParams:
+    """The policy and figures that the model was packaged with."""
+    return ThresholdParams.parse(artifact.meta.params.get("threshold", {}), "model.json")
+
+
+def _chosen_on(rows: _Rows, artifact: Artifact) -> ChosenOn:
+    """What thresholds are chosen on: the validation days, with the labels of the morning after the delay."""
+    validation = rows.validation
+    return ChosenOn(
+        scores=_scores(artifact, validation).astype(np.float32),
+        normal=validation["known_normal"].to_numpy(),
+        fraud=validation["known_fraud"].to_numpy(),
+        amounts=validation["amount_minor"].to_numpy(),
     )
 
 

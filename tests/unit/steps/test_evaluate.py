@@ -196,3 +196,20 @@ def test_the_gate_refuses_an_evaluation_of_another_model_and_an_unknown_figure(t
             params=params({"metric": "accuracy", "min": 0.9}),
         )
     assert not (tmp_path / "blessing").exists()
+
+
+def test_every_threshold_policy_is_replayed_on_the_test_with_the_rate_that_it_gave(tmp_path):
+    features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
+    evaluate(features=features, model=model, evaluation=tmp_path / "evaluation", params=params())
+    document = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
+    found = {entry["policy"]: entry for entry in document["policies"]}
+    assert set(found) == {"alert_budget", "quantile", "cost"}
+    table = pq.read_table(features / "features.parquet")
+    matrix = np.column_stack([table[name].to_numpy() for name in SPEC.names])
+    scores = Scorer(load_artifact(model)).score(matrix).score
+    test, validation = scores[(DAYS - 10) * A_DAY :], scores[(DAYS - 22) * A_DAY : (DAYS - 17) * A_DAY]
+    for entry in found.values():
+        review = np.float32(entry["review"])
+        assert entry["test"]["review"] == pytest.approx(np.mean(test >= review), abs=1e-6)
+        assert entry["validation"]["review"] == pytest.approx(np.mean(validation >= review), abs=1e-6)
+    assert "Threshold policies" in (tmp_path / "evaluation" / "index.html").read_text()
