@@ -34,6 +34,14 @@ _REPEATS = 50
 _NOTE = "<!-- written by `make bench-reasons`: do not edit -->\n"
 
 
+_READING = """How to read it: both split a score among features, but from different origins. The graph's shares begin at 0 and
+follow its formula; Shapley values begin at the mean score of the normals they are given, and average over orders in
+which features become known. Where two features stand for one cause, Shapley values share it between them. The rank
+correlation counts every feature, also the many whose share is near 0; the first three are what a reviewer reads. The
+last table asks the model itself: had the named features been usual, how much of the score would be left?
+"""
+
+
 @dataclass(frozen=True)
 class Sample:
     """Rows to explain, and normals to explain them against; (·, d) float32."""
@@ -79,6 +87,7 @@ def run(model: Path, features: Path, params_file: Path, alerts: int, background:
     median = np.median(sample.backgrounds[0], axis=0)
     random = np.random.default_rng(7).random(shares.shape)
     everything = scorer.score(sample.traffic)
+    summed = everything.contributions.sum(axis=1, dtype=np.float64)
     return {
         "model": artifact.version,
         "kind": artifact.meta.architecture.get("kind", ""),
@@ -89,7 +98,7 @@ def run(model: Path, features: Path, params_file: Path, alerts: int, background:
         "evaluations": shap[0].evaluations,
         "sums": {
             "rows": len(everything.score),
-            "largest_gap": float(np.abs(everything.contributions.sum(axis=1, dtype=np.float64) - everything.score).max()),
+            "largest_gap": float(np.abs(summed - everything.score).max()),
             "largest_score": float(everything.score.max()),
             "shap_largest_gap": float(np.abs(shap[0].values.sum(axis=1) + shap[0].base - found.score).max()),
         },
@@ -105,8 +114,8 @@ def run(model: Path, features: Path, params_file: Path, alerts: int, background:
             for name, ranked in (("graph", shares), ("shap", shap[0].values), ("random", random))
         },
         "milliseconds_a_row": {
-            "score_alone": _graph_ms(lambda rows: scorer.only_scores(rows), sample.traffic),
-            "score_and_shares": _graph_ms(lambda rows: scorer.score(rows), sample.traffic),
+            "score_alone": _graph_ms(scorer.only_scores, sample.traffic),
+            "score_and_shares": _graph_ms(scorer.score, sample.traffic),
             "shap": shap[0].seconds * 1000 / len(sample.alerts),
         },
     }
@@ -214,7 +223,8 @@ def page(result: dict[str, Any]) -> str:
         "|---|---|---|",
         f"| largest gap between sum and score | {sums['largest_gap']:.1e} on {sums['rows']:,} rows (scores up to "
         f"{sums['largest_score']:.1f}) | {sums['shap_largest_gap']:.1e} from its base value |",
-        f"| milliseconds a row | {ms['score_and_shares']:.4f} ({ms['score_alone']:.4f} without shares) | {ms['shap']:,.0f} |",
+        f"| milliseconds a row | {ms['score_and_shares']:.4f} ({ms['score_alone']:.4f} without shares) | "
+        f"{ms['shap']:,.0f} |",
         "| the same row again | the same shares | other coalitions and normals, other values |",
         "",
         "| agreement, mean over alerts | rank correlation | same first feature | overlap of the first three |",
@@ -222,16 +232,11 @@ def page(result: dict[str, Any]) -> str:
         _agreed("the graph with SHAP", agreement["graph_shap"]),
         _agreed("SHAP with SHAP, against other normals", agreement["shap_shap"]),
         "",
-        "| share of the score that goes when three features become usual | to what the model expected | to the normals' median |",
+        "| share of the score that goes when three features become usual | as the model expected | the normals' median |",
         "|---|---|---|",
         *(f"| {names[key]} | {part['expected']:.0%} | {part['median']:.0%} |" for key, part in deletion.items()),
         "",
-        "How to read it: both split a score among features, but from different origins. The graph's shares begin at 0 and "
-        "follow its formula; Shapley values begin at the mean score of the normals they are given, and average over "
-        "orders in which features become known. Where two features stand for one cause, Shapley values share it between "
-        "them. The rank correlation counts every feature, also the many whose share is near 0; the first three are what "
-        "a reviewer reads. The last table asks the model itself: if the named features had been usual, how much of the "
-        "score would be left?\n",
+        _READING,
     ]
     return "\n".join(lines)
 

@@ -27,7 +27,7 @@ _COMMANDS = {
 
 
 def with_blocks(command: click.Command) -> click.Command:
-    """Keep the lines of the blocks of a help text that begin with a ``\\b`` line, written as two plain characters."""
+    """Give the lines that begin a block of a help text, written as two plain characters, their meaning to click."""
     if command.help:
         command.help = command.help.replace("\\b\n", "\b\n")
     for inner in getattr(command, "commands", {}).values():

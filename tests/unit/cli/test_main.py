@@ -2,9 +2,10 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
 from fraudline.cli import main as module
-from fraudline.cli.main import main
+from fraudline.cli.main import cli, main
 from fraudline.core.errors import DataError, GateFailed, UnavailableError
 
 
@@ -60,3 +61,12 @@ def test_a_parameter_file_with_an_unknown_name_is_refused(monkeypatch, capsys, t
     assert code == 2
     assert "sede" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_an_example_in_a_help_text_keeps_its_lines():
+    help_text = CliRunner().invoke(cli, ["--help"]).output
+    assert "\\b" not in help_text
+    assert any(line.strip().startswith("make demo") for line in help_text.splitlines())
+    inner = CliRunner().invoke(cli, ["threshold", "compare", "--help"]).output
+    assert "\\b" not in inner
+    assert any(line.strip().startswith("7.8:9.5") for line in inner.splitlines())
