@@ -34,9 +34,9 @@ _REPEATS = 50
 _NOTE = "<!-- written by `make bench-reasons`: do not edit -->\n"
 
 
-_READING = """How to read it: both split a score among features, but from different origins. The graph's shares begin at 0 and
-follow its formula; Shapley values begin at the mean score of the normals they are given, and average over orders in
-which features become known. Where two features stand for one cause, Shapley values share it between them. The rank
+_READING = """How to read it: both split a score among features, but from different origins. The graph's shares begin at
+0 and follow its formula; Shapley values begin at the mean score of the normals they are given, and average over orders
+in which features become known. Where two features stand for one cause, Shapley values share it between them. The rank
 correlation counts every feature, also the many whose share is near 0; the first three are what a reviewer reads. The
 last table asks the model itself: had the named features been usual, how much of the score would be left?
 """
@@ -232,7 +232,7 @@ def page(result: dict[str, Any]) -> str:
         _agreed("the graph with SHAP", agreement["graph_shap"]),
         _agreed("SHAP with SHAP, against other normals", agreement["shap_shap"]),
         "",
-        "| share of the score that goes when three features become usual | as the model expected | the normals' median |",
+        "| share of the score gone when three features become usual | as the model expected | the normals' median |",
         "|---|---|---|",
         *(f"| {names[key]} | {part['expected']:.0%} | {part['median']:.0%} |" for key, part in deletion.items()),
         "",
