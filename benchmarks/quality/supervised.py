@@ -13,6 +13,7 @@ from fraudline.model import challengers, trees
 from fraudline.model.challengers import GROWERS, ForestParams, grow
 
 SMOTE_SHARE = 0.1
+BOOSTING_ROUNDS, FOREST_TREES = 200, 100
 LOGISTIC = "logistic regression"
 _SOURCES = (Path(challengers.__file__), Path(trees.__file__))
 
@@ -25,7 +26,7 @@ def families() -> list[Family]:
 
 
 def _trees(kind: str, columns: str, smote: float) -> Family:
-    params = ForestParams(smote_share=smote)
+    params = ForestParams(smote_share=smote, trees=FOREST_TREES if kind == "random_forest" else BOOSTING_ROUNDS)
     title = f"{kind.replace('_', ' ')}{' + SMOTE' if smote else ''} ({columns})"
     return Family(
         name=title,

@@ -18,6 +18,7 @@ from fraudline.core.errors import StateError
 from fraudline.features import kernel
 from fraudline.features.cards import CardIndex
 from fraudline.features.columns import TransactionColumns, base_amounts, fragments
+from fraudline.features.history import CardHistory
 from fraudline.features.parameters import PARAMETERS
 from fraudline.features.profiles import ProfileTable
 from fraudline.features.spec import KERNEL_FEATURES, FeatureSpec
@@ -47,6 +48,8 @@ class FeatureEngine:
         self._parameters = np.array([values[name] for name in PARAMETERS], np.float64)
         everything = spec.names == KERNEL_FEATURES
         self._columns = None if everything else np.array(spec.columns, np.intp)
+        remembered, rows = spec.history
+        self._history = CardHistory(np.array(remembered, np.intp), rows) if rows else None
 
     @property
     def cards(self) -> int:
@@ -55,8 +58,13 @@ class FeatureEngine:
 
     @property
     def card_bytes(self) -> int:
-        """Bytes of state a card, without its identifier and its place in the index."""
+        """Bytes of state a card, without its identifier, its place in the index and its history."""
         return self._state.card_bytes
+
+    @property
+    def history_bytes(self) -> int:
+        """Bytes a card of the last transactions that the specification asks to remember; 0 without any."""
+        return self._history.card_bytes if self._history is not None else 0
 
     @property
     def profile_version(self) -> str:
@@ -110,6 +118,8 @@ class FeatureEngine:
             parameters=self._parameters,
             out=out,
         )
+        if self._history is not None:
+            out = np.hstack([out, self._history.advance(slot, out, self._state.capacity)])
         return out if self._columns is None else np.ascontiguousarray(out[:, self._columns])
 
     def snapshot(self) -> bytes:
@@ -120,6 +130,8 @@ class FeatureEngine:
         head = json.dumps(header, sort_keys=True).encode()
         parts = [_MAGIC, _LENGTH.pack(len(head)), head]
         parts += [_little(array).tobytes() for array in (ends, held, *(rows[:n] for rows in self._state.arrays()))]
+        if self._history is not None:
+            parts.append(self._history.to_bytes(n))
         body = b"".join(parts)
         return body + hashlib.sha256(body).hexdigest().encode()
 
@@ -147,7 +159,11 @@ class FeatureEngine:
         n = header["cards"]
         ends = np.frombuffer(body, "<i8", count=n, offset=end)
         held = np.frombuffer(body, np.uint8, count=header["cards_bytes"], offset=end + ends.nbytes)
-        self._state = _read_state(body[end + ends.nbytes + held.nbytes :], n)
+        rows = body[end + ends.nbytes + held.nbytes :]
+        kept = n * self.history_bytes
+        if self._history is not None:
+            self._history.read(rows[len(rows) - kept :], n)
+        self._state = _read_state(rows[: len(rows) - kept], n)
         self._index = CardIndex.of(ends, held)
 
     def _slots_of(self, columns: TransactionColumns) -> NDArray[np.int64]:

@@ -21,6 +21,7 @@ from pydantic import Field, model_validator
 from fraudline.core.digest import sha256_bytes
 from fraudline.core.errors import ArtifactError, UsageError
 from fraudline.core.settings import Settings
+from fraudline.features.history import lagged, parsed
 
 KERNEL_FEATURES = (
     "amount",
@@ -78,6 +79,12 @@ class Feature(Settings):
     tail: Literal["upper", "none"] = "none"
     transform: Literal["none", "log1p"] = "none"
 
+    def lag(self, rows: int) -> "Feature":
+        """What this feature was, so many transactions of the card ago."""
+        ago = "the transaction before" if rows == 1 else f"{rows} transactions ago"
+        changes = {"name": lagged(self.name, rows), "meaning": f"Of {ago}: {self.meaning}", "tail": "none"}
+        return self.model_copy(update={**changes, "window": f"last {rows}", "source": "card"})
+
 
 class Currency(Settings):
     """``exponent``: decimal digits of the minor unit (ISO 4217); ``rate``: base units for one unit."""
@@ -128,7 +135,7 @@ class FeatureSpec(Settings):
     @model_validator(mode="after")
     def _known(self) -> Self:
         names = [feature.name for feature in self.features]
-        unknown = sorted(set(names) - set(KERNEL_FEATURES))
+        unknown = sorted({parsed(name)[0] for name in names} - set(KERNEL_FEATURES))
         if unknown:
             raise ValueError(f"features that the kernel does not compute: {', '.join(unknown)}")
         if len(set(names)) != len(names):
@@ -150,8 +157,20 @@ class FeatureSpec(Settings):
 
     @cached_property
     def columns(self) -> tuple[int, ...]:
-        """For each feature its position in :data:`KERNEL_FEATURES`."""
-        return tuple(KERNEL_FEATURES.index(name) for name in self.names)
+        """For each feature its position among the kernel's features, and behind them the history's."""
+        first, (bases, _) = len(KERNEL_FEATURES), self.history
+        places = []
+        for base, lag in map(parsed, self.names):
+            kernel = KERNEL_FEATURES.index(base)
+            places.append(first + (lag - 1) * len(bases) + bases.index(kernel) if lag else kernel)
+        return tuple(places)
+
+    @cached_property
+    def history(self) -> tuple[tuple[int, ...], int]:
+        """Which kernel features a card's last transactions are remembered by, and how many of these."""
+        lags = [parsed(name) for name in self.names]
+        bases = dict.fromkeys(KERNEL_FEATURES.index(base) for base, lag in lags if lag)
+        return tuple(bases), max((lag for _, lag in lags), default=0)
 
     @cached_property
     def upper_tail(self) -> tuple[bool, ...]:
@@ -170,6 +189,20 @@ class FeatureSpec(Settings):
             raise UsageError(f"Features to leave out are unknown: {', '.join(unknown)}.", f"Choose from {self.names}.")
         kept = tuple(feature for feature in self.features if feature.name not in dropped)
         return FeatureSpec.parse({**self.model_dump(), "features": kept}, "feature specification")
+
+    def with_history(self, names: Iterable[str], rows: int) -> "FeatureSpec":
+        """The same specification with what ``names`` were in the card's last ``rows`` transactions, the latest first.
+
+        Raises:
+            UsageError: a name is not one of this specification.
+        """
+        own = {feature.name: feature for feature in self.features}
+        wanted = list(names)
+        unknown = sorted(set(wanted) - set(own))
+        if unknown:
+            raise UsageError(f"Features to remember are unknown: {', '.join(unknown)}.", f"Choose from {self.names}.")
+        past = [own[name].lag(lag) for lag in range(1, rows + 1) for name in wanted]
+        return FeatureSpec.parse({**self.model_dump(), "features": (*self.features, *past)}, "feature specification")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able content with ``version``: what ``model.json`` carries."""

@@ -24,6 +24,8 @@ Rows = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 _LEAST_FRAUDS = 20
+FOREST_SHARE = 0.3
+"""Share of the rows that each tree of a random forest draws: three times as fast as all of them."""
 
 
 def grow(kind: str, rows: Rows, frauds: Bools, params: ForestParams, seed: int) -> TreeTable:
@@ -146,7 +148,12 @@ def random_forest(rows: Rows, frauds: Bools, params: ForestParams, seed: int) ->
     from sklearn.ensemble import RandomForestClassifier
 
     forest = RandomForestClassifier(
-        params.trees, max_depth=2 * params.depth, min_samples_leaf=5, n_jobs=1, random_state=seed
+        params.trees,
+        max_depth=2 * params.depth,
+        min_samples_leaf=5,
+        max_samples=FOREST_SHARE,
+        n_jobs=1,
+        random_state=seed,
     ).fit(rows, frauds)
     grower = Grower()
     for tree in (estimator.tree_ for estimator in forest.estimators_):

@@ -4,7 +4,7 @@ Nothing here knows of cards: any matrix with :class:`~fraudline.model.inputs.Inp
 parameters and seed give the same model, byte for byte in ONNX.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -111,8 +111,8 @@ def fit(
     if len(features) > params.max_rows:
         rows = features[np.sort(rng.choice(len(features), params.max_rows, replace=False))]
     scaling = learn(rows, spec, method=params.scaling, clip=params.clip, log_inputs=params.log_inputs)
-    held_out = scaling.apply(validation)
-    members, metrics, history = _fit_members(scaling.apply(rows), held_out, params, rng, progress)
+    held_out, names = scaling.apply(validation), [column.name for column in spec.features]
+    members, metrics, history = _fit_members(scaling.apply(rows), held_out, names, params, rng, progress)
     tails = Tails.learn(features, _tail_columns(spec, params))
     graph = _with_unit(members, metrics, scaling, tails, params.tail_weight, validation)
     return FittedModel(graph, spec, params, seed, len(rows), tuple(history))
@@ -136,6 +136,7 @@ def make_deterministic(seed: int) -> None:
 def _fit_members(
     rows: NDArray[np.float32],
     held_out: NDArray[np.float32],
+    names: Sequence[str],
     params: TrainParams,
     rng: np.random.Generator,
     progress: Progress | None,
@@ -151,7 +152,7 @@ def _fit_members(
             if progress is not None:
                 progress(entry)
 
-        network = build_member(rows.shape[1], params, bottleneck)
+        network = build_member(rows.shape[1], params, bottleneck, names)
         train_member(network, rows, held_out, params, rng, report)
         members.append(network)
         metrics.append(ResidualMetric.of(held_out - reconstruct(network, held_out), params.ridge))

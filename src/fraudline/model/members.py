@@ -1,20 +1,29 @@
-"""The networks of the ensemble: a dense autoencoder, and its denoising and variational forms.
+"""The networks of the ensemble: a dense autoencoder, and its denoising, variational and sequence forms.
 
 All map (n, width) scaled inputs to their reconstruction; what is random in them is so while training only.
 """
+
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
 from fraudline.model.params import TrainParams
+from fraudline.model.sequence import Layout, SequenceAutoencoder
 
 
-def build_member(width: int, params: TrainParams, bottleneck: int) -> keras.Model:
+def build_member(width: int, params: TrainParams, bottleneck: int, names: Sequence[str] = ()) -> keras.Model:
     """One autoencoder, (n, width) → (n, width): ELU ``hidden`` – bottleneck – mirrored, linear output.
 
     ``denoising`` learns to undo Gaussian noise on its inputs (Vincent et al. 2008); ``variational`` samples its
-    bottleneck around a learned mean and is drawn to a standard normal (Kingma and Welling 2014).
+    bottleneck around a learned mean and is drawn to a standard normal (Kingma and Welling 2014); ``sequence`` attends
+    to the card's last transactions, which it finds by the ``names`` of the columns.
+
+    Raises:
+        UsageError: a sequence model without such columns.
     """
+    if params.kind == "sequence" and names:
+        return SequenceAutoencoder(Layout.of(names), params.hidden, bottleneck)
     layers = [keras.layers.GaussianNoise(params.noise)] if params.kind == "denoising" else []
     layers += [_dense(units) for units in params.hidden]
     layers += [_Sampled(bottleneck, params.kl_weight) if params.kind == "variational" else _dense(bottleneck)]

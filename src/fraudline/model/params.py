@@ -6,7 +6,7 @@ from pydantic import Field
 
 from fraudline.core.settings import Settings
 
-Autoencoder = Literal["dense", "denoising", "variational"]
+Autoencoder = Literal["dense", "denoising", "variational", "sequence"]
 Supervised = Literal["xgboost", "lightgbm", "catboost", "random_forest", "hybrid"]
 AUTOENCODERS: tuple[str, ...] = get_args(Autoencoder)
 """Kinds that learn known normals only, and no fraud."""

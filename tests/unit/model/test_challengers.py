@@ -64,7 +64,7 @@ def margins(kind: str, rows: np.ndarray) -> np.ndarray:
     if kind == "random_forest":
         from sklearn.ensemble import RandomForestClassifier
 
-        forest = RandomForestClassifier(12, max_depth=6, min_samples_leaf=5, n_jobs=1, random_state=3)
+        forest = RandomForestClassifier(12, max_depth=6, min_samples_leaf=5, max_samples=0.3, n_jobs=1, random_state=3)
         return forest.fit(train, frauds).predict_proba(rows)[:, 1]
     if kind == "catboost":
         from catboost import CatBoostClassifier
@@ -116,7 +116,9 @@ def test_shapley_values_equal_those_of_the_shap_package() -> None:
         import shap
 
     train, frauds = data()
-    forest = RandomForestClassifier(12, max_depth=6, min_samples_leaf=5, n_jobs=1, random_state=3).fit(train, frauds)
+    forest = RandomForestClassifier(12, max_depth=6, min_samples_leaf=5, max_samples=0.3, n_jobs=1, random_state=3).fit(
+        train, frauds
+    )
     rows, _ = data(100, seed=6)
     explainer = shap.TreeExplainer(forest, feature_perturbation="tree_path_dependent")
     theirs = explainer.shap_values(rows, check_additivity=False)[:, :, 1]

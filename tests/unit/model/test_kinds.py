@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from fraudline.core.errors import ArtifactError, DataError
+from fraudline.core.errors import ArtifactError, DataError, UsageError
 from fraudline.model.inputs import PlainInput, PlainInputs
 from fraudline.model.kinds import Fitted, TrainingRows, fit_kind
 from fraudline.model.metrics import average_precision
@@ -16,6 +16,7 @@ from fraudline.model.scorer import GraphScorer, open_graph
 
 WIDTH = 6
 NAMES = tuple(f"f{i}" for i in range(WIDTH))
+PAST = ("f1@1", "f2@1", "f1@2", "f2@2")
 SPEC = PlainInputs(tuple(PlainInput(name, "upper" if name == "f0" else "none") for name in NAMES))
 KINDS = ("dense", "denoising", "variational", "xgboost", "random_forest", "hybrid")
 SUPERVISED = KINDS[3:]
@@ -86,3 +87,37 @@ def test_trees_of_other_features_are_refused(tmp_path: Path) -> None:
     fit_kind(rows(), SPEC, params("xgboost"), seed=5).export(tmp_path)
     with pytest.raises(ArtifactError, match="takes 6 features|of 2"):
         open_graph(tmp_path, NAMES[:2], "tree-shap")
+
+
+def test_a_sequence_model_reads_history_and_gives_it_no_share(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    spec = PlainInputs(tuple(PlainInput(name) for name in (*NAMES, *PAST)))
+
+    def normals(n: int) -> np.ndarray:
+        past = rng.normal(size=(n, 4))
+        now = 0.3 * rng.normal(size=(n, WIDTH)) + past[:, :1]  # a transaction resembles the card's last one
+        return np.hstack([now, past]).astype(np.float32)
+
+    settings = {"hidden": (16,), "bottlenecks": (1,), "epochs": 8, "tail_weight": 0.0}
+    empty = np.empty((0, WIDTH + 4), np.float32)
+    sequence = fit_kind(
+        TrainingRows(normals(6_000), normals(1_000), empty), spec, TrainParams(kind="sequence", **settings), 3
+    )
+    rows = normals(500)
+    strange = rows.copy()
+    strange[:, WIDTH:] *= -1  # the same transactions after another past
+
+    usual, odd = sequence.score(rows), sequence.score(strange)
+
+    assert np.abs(odd.contributions[:, WIDTH:]).max() == 0
+    assert np.abs(odd.contributions.sum(axis=1) - odd.score).max() < 1e-5
+    assert np.median(odd.score) > np.median(usual.score) + 0.3
+    sequence.export(tmp_path)
+    served = open_graph(tmp_path, (*NAMES, *PAST), sequence.reasons).score(strange)
+    assert np.allclose(served.score, odd.score, rtol=1e-5, atol=1e-5)
+
+
+def test_a_sequence_model_without_history_says_which_parameters_bring_it() -> None:
+    with pytest.raises(UsageError, match="last transactions") as caught:
+        fit_kind(rows(), SPEC, params("sequence"), seed=1)
+    assert "features.history_rows" in caught.value.action
