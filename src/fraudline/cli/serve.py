@@ -37,7 +37,17 @@ def newest_artifact() -> Path:
 @click.option("--grpc-port", default=8081, show_default=True, help="V2 over gRPC; 0 turns it off.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind.")
 @click.option("--expected-digest", default="", help="Refuse any other model.")
-def command(model: Path | None, name: str, port: int, grpc_port: int, host: str, expected_digest: str) -> None:
+@click.option("--thresholds", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="Thresholds file (`fraudline threshold`) instead of the artifact's own thresholds.")  # fmt: skip
+def command(
+    model: Path | None,
+    name: str,
+    port: int,
+    grpc_port: int,
+    host: str,
+    expected_digest: str,
+    thresholds: Path | None,
+) -> None:
     r"""Serve an artifact as a KServe predictor until Ctrl-C.
 
     Its digest is verified before a byte of it is parsed; only then does /v2/health/ready answer 200.
@@ -56,4 +66,5 @@ def command(model: Path | None, name: str, port: int, grpc_port: int, host: str,
         grpc_port=grpc_port or None,
         expected_digest=expected_digest or None,
         host=host,
+        thresholds=thresholds,
     )

@@ -105,7 +105,9 @@ def compare_command(
 
 
 @group.command("adjust")
-@decisions_option
+@click.option("--decisions", type=file, help="Scored transactions: parquet, CSV or JSON lines.")
+@click.option("--topic", is_flag=True, help="Take the newest decisions of this model from Kafka instead of a file.")
+@click.option("--bootstrap", envvar="FRAUDLINE_BOOTSTRAP", help="Kafka's host:port pairs, with --topic.")
 @trail_option
 @model_option
 @by_option
@@ -113,7 +115,15 @@ def compare_command(
 @params_option
 @json_option
 def adjust_command(
-    decisions: Path, thresholds: Path, model: Path | None, by: str, dry_run: bool, params_file: Path, as_json: bool
+    decisions: Path | None,
+    topic: bool,
+    bootstrap: str | None,
+    thresholds: Path,
+    model: Path | None,
+    by: str,
+    dry_run: bool,
+    params_file: Path,
+    as_json: bool,
 ) -> None:
     """Let the thresholds follow the newest scores towards the alert budget: one step at most, never out of bounds.
 
@@ -122,10 +132,15 @@ def adjust_command(
     """
     from fraudline.steps.threshold import adjust_thresholds
 
+    if topic == (decisions is not None):
+        raise UsageError("Scores come from a file or from the topic of decisions.", "Give --decisions FILE or --topic.")
+    params = load_params(params_file)
+    if bootstrap:
+        params = params.model_copy(update={"stream": params.stream.model_copy(update={"bootstrap": bootstrap})})
     result = adjust_thresholds(
         decisions=decisions,
         thresholds=thresholds,
-        params=load_params(params_file),
+        params=params,
         by=by,
         model=model or newest_artifact(),
         dry_run=dry_run,

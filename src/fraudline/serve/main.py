@@ -23,6 +23,7 @@ def serve(
     grpc_port: int | None = 8081,
     expected_digest: str | None = None,
     host: str = "127.0.0.1",
+    thresholds: Path | None = None,
 ) -> None:
     """Verify an artifact and serve it until SIGTERM or SIGINT. One process; scale by replicas.
 
@@ -33,9 +34,11 @@ def serve(
         grpc_port: port of V2 over gRPC; None: no gRPC.
         expected_digest: refuse any other model.
         host: address to bind.
+        thresholds: a thresholds file whose newest line holds, instead of the artifact's own.
 
     Raises:
         ArtifactError: the artifact is not what it says.
+        StateError: the thresholds file was changed by hand, or is of another model.
     """
     from fraudline.serve.model import FraudModel
     from fraudline.serve.server import run
@@ -45,7 +48,7 @@ def serve(
     # KServe logs each request and each refusal with a trace; refusals are logged here, once, without one
     for noisy in ("kserve", "kserve.trace", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    model = FraudModel(name, model_dir, expected_digest=expected_digest)
+    model = FraudModel(name, model_dir, expected_digest=expected_digest, thresholds=thresholds)
     model.load()
     log.info("serve.ready", model=name, version=model.version, host=host, http_port=http_port, grpc_port=grpc_port)
     run(model, host=host, http_port=http_port, grpc_port=grpc_port)
@@ -67,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             grpc_port=options.grpc_port if options.enable_grpc else None,
             expected_digest=options.expected_digest or None,
             host=options.host,
+            thresholds=Path(options.thresholds) if options.thresholds else None,
         )
     except FraudlineError as error:
         log.error("serve.failed", error=type(error).__name__, problem=error.problem, action=error.action)
@@ -83,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--grpc_port", "--grpc-port", type=int, default=8081, help="port of V2 over gRPC")
     add("--enable_grpc", "--enable-grpc", type=_boolean, default=True, help="true or false")
     add("--expected_digest", "--expected-digest", default="", help="refuse any other model")
+    add("--thresholds", default="", help="thresholds file instead of the artifact's own thresholds")
     add("--host", default="0.0.0.0", help="address to bind")  # noqa: S104  # a container's port is its interface
     add("--log_level", "--log-level", default="info", choices=("debug", "info", "warning", "error"))
     add("--log_json", "--log-json", action="store_true", help="one JSON object a line")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fraudline.core.errors import MessageError
 from fraudline.core.log import get_logger
 from fraudline.decide.policy import DECISIONS, decide, threshold_of
+from fraudline.decide.threshold_log import ThresholdLog
 from fraudline.model.artifact import load_artifact
 from fraudline.model.reasons import top_reasons
 from fraudline.model.scorer import Scorer, Scores
@@ -59,21 +60,30 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         folder: the artifact.
         expected_digest: the digest that the deployment names; any other model is refused.
         max_rows: largest number of rows a request.
+        thresholds: a thresholds file whose newest line holds, instead of the artifact's own.
     """
 
     def __init__(
-        self, name: str, folder: Path, *, expected_digest: str | None = None, max_rows: int = MAX_ROWS
+        self,
+        name: str,
+        folder: Path,
+        *,
+        expected_digest: str | None = None,
+        max_rows: int = MAX_ROWS,
+        thresholds: Path | None = None,
     ) -> None:
         super().__init__(name)
         self._folder = folder
         self._expected_digest = expected_digest
         self._max_rows = max_rows
+        self._thresholds_file = thresholds
 
     def load(self) -> bool:
         """Verify the artifact, build the scorer and score one row; ready only then.
 
         Raises:
             ArtifactError: the artifact is not what it says, or its graph cannot be run.
+            StateError: the thresholds file was changed by hand, or is of another model.
         """
         started = time.perf_counter()
         artifact = load_artifact(self._folder, self._expected_digest)
@@ -84,6 +94,8 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         self._names = tuple(artifact.spec.names)
         self._wording = Wording.of(artifact.spec)
         self._thresholds = artifact.thresholds
+        if self._thresholds_file is not None:
+            self._thresholds = ThresholdLog.read(self._thresholds_file, artifact.digest).newest.thresholds
         self._metrics = PredictorMetrics(self.name, self.version)
         self.ready = True
         log.info("serve.loaded", model=self.name, digest=self.digest, seconds=round(time.perf_counter() - started, 3))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fraudline.core.clock import DAY_US
 from fraudline.core.errors import UsageError
@@ -76,12 +77,13 @@ def compare_thresholds(
 
 
 def adjust_thresholds(
-    *, decisions: Path, thresholds: Path, params: Params, by: str, model: Path, dry_run: bool = False
+    *, decisions: Path | None, thresholds: Path, params: Params, by: str, model: Path, dry_run: bool = False
 ) -> dict[str, Any]:
     """Let the thresholds follow the newest scores, within bounds.
 
     Args:
-        decisions: parquet, CSV or JSON lines of scored transactions; the newest ``threshold.dynamic.window`` are taken.
+        decisions: parquet, CSV or JSON lines of scored transactions, of which the newest ``threshold.dynamic.window``
+            are taken; None for those of this model in the topic of decisions (``params.stream``).
         thresholds: the thresholds file; begun with what the model was packaged with when it is not there.
         params: ``threshold``: the budgets and ``dynamic``.
         by: who asks for it.
@@ -101,7 +103,7 @@ def adjust_thresholds(
         )
     artifact = load_artifact(model)
     trail = _trail(thresholds, artifact, by)
-    scores = read_decisions(decisions).score[-params.threshold.dynamic.window :]
+    scores = _newest(decisions, params, artifact)
     before = trail.newest.thresholds
     outcome = adjust(before, trail.packaged, scores, params.threshold)
     written, why = outcome.changed and not dry_run, outcome.why()
@@ -149,6 +151,15 @@ def set_thresholds(
     after = Thresholds.of(wanted["review"], wanted["block"], {"name": "by hand"})
     trail.then(after, by=by, why=why, bounds=bounds).write(thresholds)
     return {"before": before.model_dump(mode="json"), "after": after.model_dump(mode="json")}
+
+
+def _newest(decisions: Path | None, params: Params, artifact: Artifact) -> NDArray[np.float32]:
+    window = params.threshold.dynamic.window
+    if decisions is not None:
+        return read_decisions(decisions).score[-window:]
+    from fraudline.stream.decision_topic import newest_scores
+
+    return newest_scores(params.stream, window, artifact.version)
 
 
 def _trail(path: Path, artifact: Artifact, by: str) -> ThresholdLog:

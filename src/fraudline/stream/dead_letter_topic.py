@@ -8,22 +8,20 @@ their own, commit in one transaction. A replay that is cut off leaves nothing ha
 """
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fraudline.core.errors import MessageError, UnavailableError, UsageError
+from fraudline.core.errors import MessageError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.stream.dead_letter import DeadLetter
 from fraudline.stream.params import StreamParams
+from fraudline.stream.topic_reader import open_consumer, places_of, read_partition, translated
 from fraudline.stream.transport import Record
 
 log = get_logger(__name__)
 
-_BATCH = 500
 _MAX_REQUEST_BYTES = 16 << 20
-_ACTION = "Check the broker's address and that it runs."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +44,9 @@ def read_letters(params: StreamParams) -> Iterator[DeadLetter]:
         UnavailableError: the broker does not answer.
         UsageError: there is no such topic.
     """
-    with _consumer(params) as consumer:
-        for place in _places(consumer, params.topics.dead_letters):
-            for records in _read(consumer, place, 0, params.timeout_s):
+    with open_consumer(params) as consumer:
+        for place in places_of(consumer, params.topics.dead_letters):
+            for records in read_partition(consumer, place, 0, params.timeout_s):
                 yield from _letters(records)
 
 
@@ -59,10 +57,10 @@ def read_letter(params: StreamParams, partition: int, offset: int) -> DeadLetter
         UnavailableError: the broker does not answer.
         UsageError: there is no such topic, partition or letter.
     """
-    with _consumer(params) as consumer:
-        for place in _places(consumer, params.topics.dead_letters):
+    with open_consumer(params) as consumer:
+        for place in places_of(consumer, params.topics.dead_letters):
             if place.partition == partition:
-                for records in _read(consumer, place, offset, params.timeout_s):
+                for records in read_partition(consumer, place, offset, params.timeout_s):
                     for letter in _letters(records[:1]):
                         if letter.offset == offset:
                             return letter
@@ -78,8 +76,8 @@ def waiting(params: StreamParams) -> int:
         UnavailableError: the broker does not answer.
         UsageError: there is no such topic.
     """
-    with _consumer(params, replay_group(params)) as consumer:
-        places = _places(consumer, params.topics.dead_letters)
+    with open_consumer(params, replay_group(params)) as consumer:
+        places = places_of(consumer, params.topics.dead_letters)
         begins, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
         return sum(ends[place] - max(begins[place], consumer.committed(place) or 0) for place in places)
 
@@ -101,10 +99,10 @@ def replay_letters(
         UsageError: there is no such topic.
     """
     sent = left = 0
-    with _consumer(params, replay_group(params)) as consumer, _producer(params) as producer:
-        for place in _places(consumer, params.topics.dead_letters):
+    with open_consumer(params, replay_group(params)) as consumer, _producer(params) as producer:
+        for place in places_of(consumer, params.topics.dead_letters):
             start = consumer.committed(place) or 0
-            for records in _read(consumer, place, start, params.timeout_s):
+            for records in read_partition(consumer, place, start, params.timeout_s):
                 room = len(records) if limit is None else limit - sent - left
                 part = records[: max(0, room)]
                 if not part:
@@ -162,49 +160,6 @@ def _letters(records: list[Record]) -> Iterator[DeadLetter]:
             log.warning("dlq.foreign", problem=error.problem, action=error.action)
 
 
-def _places(consumer: Any, topic: str) -> list[Any]:
-    from kafka import TopicPartition
-
-    partitions = consumer.partitions_for_topic(topic)
-    if not partitions:
-        raise UsageError(f"There is no topic {topic}.", "Name the worker's --params, or run it with --create-topics.")
-    return [TopicPartition(topic, partition) for partition in sorted(partitions)]
-
-
-def _read(consumer: Any, place: Any, start: int, timeout_s: float) -> Iterator[list[Record]]:
-    """The committed records of a partition from ``start`` to its present end, in pieces."""
-    consumer.assign([place])
-    consumer.seek(place, max(start, consumer.beginning_offsets([place])[place]))
-    end = consumer.end_offsets([place])[place]
-    deadline = time.monotonic() + timeout_s
-    while consumer.position(place) < end:
-        found = consumer.poll(timeout_ms=200, max_records=_BATCH).get(place, [])
-        if found:
-            deadline = time.monotonic() + timeout_s
-            yield [Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in found]
-        elif time.monotonic() > deadline:
-            raise UnavailableError(f"{place.topic} {place.partition} gives no records before {end}.", _ACTION)
-
-
-@contextlib.contextmanager
-def _consumer(params: StreamParams, group: str | None = None) -> Iterator[Any]:
-    from kafka import KafkaConsumer
-
-    with _translated():
-        consumer = KafkaConsumer(
-            bootstrap_servers=params.bootstrap.split(","),
-            group_id=group,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            allow_auto_create_topics=False,
-            bootstrap_timeout_ms=int(params.timeout_s * 1000),
-            metrics_enabled=False,
-        )
-        with contextlib.closing(consumer):
-            yield consumer
-
-
 @contextlib.contextmanager
 def _producer(params: StreamParams) -> Iterator[Any]:
     from kafka import KafkaProducer
@@ -218,18 +173,8 @@ def _producer(params: StreamParams) -> Iterator[Any]:
         metrics_enabled=False,
     )
     try:
-        with _translated():
+        with translated():
             producer.init_transactions()
             yield producer
     finally:
         producer.close(timeout=1)
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    from kafka.errors import KafkaError
-
-    try:
-        yield
-    except KafkaError as error:
-        raise UnavailableError(f"Kafka refused: {type(error).__name__}: {error}.", _ACTION) from error

@@ -57,6 +57,7 @@ def test_serve_takes_the_newest_packaged_artifact(monkeypatch, seen, tmp_path):
         "grpc_port": None,
         "expected_digest": None,
         "host": "127.0.0.1",
+        "thresholds": None,
     }
 
 

@@ -132,3 +132,19 @@ def test_a_threshold_set_by_hand_stays_within_its_bounds(tmp_path):
     assert not trail.exists()
     said = json.loads(invoke(*given, "--block", 0.9, "--json").stdout)
     assert (said["after"]["review"], said["after"]["block"]) == (0.6, 0.9)
+
+
+def test_the_predictor_decides_by_a_thresholds_file(tmp_path):
+    from fraudline.serve.model import FraudModel
+
+    model, trail = tiny_artifact(tmp_path / "model"), tmp_path / "t.jsonl"
+    invoke("threshold", "set", "--model", model, "--thresholds", trail, "--by", "ada", "--why", "x", "--review", 0.5)
+    names = load_artifact(model).spec.names
+    request = {"instances": [dict.fromkeys(names, 1.0)]}
+    for thresholds, review in ((None, 0.6), (trail, 0.5)):
+        predictor = FraudModel("fraud", model, thresholds=thresholds)
+        predictor.load()
+        (answer,) = predictor.postprocess(predictor.predict(predictor.preprocess(request)))["predictions"]
+        assert answer["threshold"] == review
+    with pytest.raises(StateError, match="of the model"):
+        FraudModel("fraud", tiny_artifact(tmp_path / "other", seed=1), thresholds=trail).load()

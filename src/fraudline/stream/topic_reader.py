@@ -1,0 +1,90 @@
+"""A topic read as a file: its committed records up to its present end, then no more. No group moves.
+
+with open_consumer(params) as consumer:
+for place in places_of(consumer, params.topics.decisions):
+for records in read_partition(consumer, place, 0, params.timeout_s): ...
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from fraudline.core.errors import UnavailableError, UsageError
+from fraudline.stream.params import StreamParams
+from fraudline.stream.transport import Record
+
+_BATCH = 500
+_ACTION = "Check the broker's address and that it runs."
+
+
+def places_of(consumer: Any, topic: str) -> list[Any]:
+    """The partitions of a topic, in order.
+
+    Raises:
+        UsageError: there is no such topic.
+    """
+    from kafka import TopicPartition
+
+    partitions = consumer.partitions_for_topic(topic)
+    if not partitions:
+        raise UsageError(f"There is no topic {topic}.", "Name the worker's --params, or run it with --create-topics.")
+    return [TopicPartition(topic, partition) for partition in sorted(partitions)]
+
+
+def read_partition(consumer: Any, place: Any, start: int, timeout_s: float) -> Iterator[list[Record]]:
+    """The committed records of a partition from the offset ``start`` to its present end, in pieces.
+
+    Raises:
+        UnavailableError: nothing comes for ``timeout_s`` seconds.
+    """
+    consumer.assign([place])
+    consumer.seek(place, max(start, consumer.beginning_offsets([place])[place]))
+    end = consumer.end_offsets([place])[place]
+    deadline = time.monotonic() + timeout_s
+    while consumer.position(place) < end:
+        found = consumer.poll(timeout_ms=200, max_records=_BATCH).get(place, [])
+        if found:
+            deadline = time.monotonic() + timeout_s
+            yield [Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in found]
+        elif time.monotonic() > deadline:
+            raise UnavailableError(f"{place.topic} {place.partition} gives no records before {end}.", _ACTION)
+
+
+@contextlib.contextmanager
+def open_consumer(params: StreamParams, group: str | None = None) -> Iterator[Any]:
+    """A client that reads committed records of the partitions it is given; ``group`` only to commit by hand.
+
+    Raises:
+        UnavailableError: the broker does not answer.
+    """
+    from kafka import KafkaConsumer
+
+    with translated():
+        consumer = KafkaConsumer(
+            bootstrap_servers=params.bootstrap.split(","),
+            group_id=group,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            allow_auto_create_topics=False,
+            bootstrap_timeout_ms=int(params.timeout_s * 1000),
+            metrics_enabled=False,
+        )
+        with contextlib.closing(consumer):
+            yield consumer
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn what the client raises into an error that names the action.
+
+    Raises:
+        UnavailableError: the broker does not answer or refuses the call.
+    """
+    from kafka.errors import KafkaError
+
+    try:
+        yield
+    except KafkaError as error:
+        raise UnavailableError(f"Kafka refused: {type(error).__name__}: {error}.", _ACTION) from error
