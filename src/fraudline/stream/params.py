@@ -37,7 +37,8 @@ class StreamParams(Settings):
         poll_s: seconds to wait for the first record of a batch.
         session_timeout_s: how long the group waits for a worker that does not answer.
         transaction_timeout_s: how long the broker waits for an open transaction to end.
-        timeout_s: how long the worker waits for an answer of the broker.
+        timeout_s: how long the worker waits for an answer of the broker; half of the 30 s that Kubernetes gives a pod
+            to end, because a worker that is told to end may be waiting.
         checkpoint_dir: folder of the feature state's checkpoints; empty for none (the log is then replayed whole).
         checkpoint_s: seconds between checkpoints.
         dedupe_hours: of event time in which the same transaction id gives one decision; 0 for no such memory.
@@ -68,7 +69,7 @@ class StreamParams(Settings):
     poll_s: float = Field(default=0.1, gt=0)
     session_timeout_s: float = Field(default=10.0, ge=1)
     transaction_timeout_s: float = Field(default=30.0, ge=1)
-    timeout_s: float = Field(default=30.0, gt=0)
+    timeout_s: float = Field(default=15.0, gt=0)
     checkpoint_dir: str = "build/checkpoints"
     checkpoint_s: float = Field(default=30.0, gt=0)
     dedupe_hours: int = Field(default=24, ge=0, le=168)

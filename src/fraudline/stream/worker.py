@@ -223,7 +223,8 @@ class Worker:
         if self._failures > self._params.recoveries:
             raise error
         self._aligned.clear()
-        stop.wait(min(_BACKOFF_S * 2 ** (self._failures - 1), _BACKOFF_MOST_S))
+        if stop.wait(min(_BACKOFF_S * 2 ** max(0, self._failures - 1), _BACKOFF_MOST_S)):
+            return  # whoever comes next begins at the committed offsets
         try:
             self._transport.recover()
         except FencedError:
