@@ -159,6 +159,21 @@ test-fast: setup
 	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml pytest --cov --cov-report= --ignore tests/containers $(PYTEST_ARGS)
 	@coverage report --fail-under=90
 
+# FORM is long (the figures of docs/reference/reliability.md) or short (at most ten minutes).
+RELIABILITY = FRAUDLINE_RELIABILITY=$(FORM) FRAUDLINE_FIGURES=$(CURDIR)/build/reliability \
+	pytest -q -p no:randomly tests/reliability $(PYTEST_ARGS)
+
+.PHONY: test-reliability
+test-reliability: FORM := long
+test-reliability: setup ## kill workers and brokers, poison, outages: every scenario in full; writes its page
+	@rm -rf build/reliability; begun=$$SECONDS; $(RELIABILITY); \
+	python -m docs.reliability build/reliability $$((SECONDS - begun))
+
+.PHONY: test-reliability-short
+test-reliability-short: FORM := short
+test-reliability-short: setup ## the same scenarios, smaller
+	@rm -rf build/reliability; $(RELIABILITY)
+
 .PHONY: format
 format: setup ## rewrite the sources in the house style
 	@ruff check --fix -q . ; ruff format .
