@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from fraudline.model.grid import on_grid
 from fraudline.model.scaling import Scaling
 from fraudline.model.tails import Tails
 
@@ -100,7 +101,7 @@ class ScoreGraph(tf.Module):  # type: ignore[misc]
         doublings = tf.math.log(1.0 + joined / self._unit) / LN2
         residual_parts = doublings * (tf.add_n(shares) / count)
         tail_parts = self._tail_parts(features)
-        contributions = residual_parts + tail_parts
+        contributions = on_grid(residual_parts + tail_parts)
         score = tf.reduce_sum(contributions, axis=1)
         expected = self._expected(tf.add_n(rebuilt) / count, residual_parts, tail_parts)
         return {"score": score, "contributions": contributions, "expected": expected}
