@@ -18,6 +18,8 @@ path = click.Path(path_type=Path, exists=True)
 @click.option("--checkpoint", type=path, help="A worker's checkpoint folder, instead of --history.")
 @click.option("--profiles", type=path, help="Daily merchant profiles (`fraudline step profiles`).")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="CSV or parquet, by its suffix.")
+@click.option("--thresholds", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="Thresholds file (`fraudline threshold`) instead of the model's own thresholds.")  # fmt: skip
 @click.option("--with-features", is_flag=True, help="Add the feature columns.")
 @params_option
 @json_option
@@ -28,6 +30,7 @@ def command(
     checkpoint: Path | None,
     profiles: Path | None,
     out: Path,
+    thresholds: Path | None,
     with_features: bool,
     params_file: Path,
     as_json: bool,
@@ -40,13 +43,16 @@ def command(
     """
     from fraudline.steps.score import score
 
+    params = load_params(params_file)
+    if thresholds is not None:
+        params = params.model_copy(update={"stream": params.stream.model_copy(update={"thresholds": str(thresholds)})})
     console = Console(stderr=True, highlight=False)
     with console.status(f"scoring {file}"):
         result = score(
             file=file,
             model=model,
             out=out,
-            params=load_params(params_file),
+            params=params,
             history=history,
             checkpoint=checkpoint,
             profiles=profiles,

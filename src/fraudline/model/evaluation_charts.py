@@ -47,12 +47,12 @@ def line_chart(
         points = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in zip(line.x, line.y, strict=True))
         dash = " dashed" if line.dashed else ""
         body.append(f'<polyline class="curve {line.colour}{dash}" points="{points}"/>')
-    for x, text, colour in marks:
+    for number, (x, text, colour) in enumerate(marks):
         at = min(max(frame.x(x), _LEFT), _WIDTH - _RIGHT)
         body.append(
             f'<line class="whisker {colour}" x1="{at:.1f}" y1="{_TOP}" x2="{at:.1f}" y2="{_HEIGHT - _BOTTOM}"/>'
         )
-        body.append(f'<text class="value" x="{at + 5:.1f}" y="{_TOP + 12}">{escape(text)}</text>')
+        body.append(f'<text class="value" x="{at + 5:.1f}" y="{_TOP + 12 + 15 * number}">{escape(text)}</text>')
     body.append(_legend([(line.name, line.colour) for line in drawn], legend))
     return _svg(body, f"{y_label} over {x_label}")
 

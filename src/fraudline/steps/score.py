@@ -23,7 +23,8 @@ from fraudline.data.importers import reading
 from fraudline.data.importers.rows import UNKNOWN_CATEGORY, build_transactions
 from fraudline.data.importers.source import Column, column, read_source
 from fraudline.data.store import read_transactions
-from fraudline.decide.policy import DECISIONS, decide, threshold_of
+from fraudline.decide.policy import DECISIONS, Thresholds, decide, threshold_of
+from fraudline.decide.threshold_log import ThresholdLog
 from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.profiles import ProfileTable
@@ -62,7 +63,8 @@ def score(
         model: the artifact.
         out: CSV or parquet by its suffix: transaction_id, score, decision, threshold, reasons (JSON), model_version,
             threshold_version.
-        params: ``stream``: the reasons a row; with a checkpoint its group, topic and number of partitions.
+        params: ``stream``: the reasons a row and the thresholds file, if there is one; with a checkpoint its group,
+            topic and number of partitions.
         history: what the cards did before: a data set folder or a file of transactions. Where it holds rows of the
             file, it ends before the first of them.
         checkpoint: a worker's checkpoint folder.
@@ -74,7 +76,8 @@ def score(
 
     Raises:
         SchemaError: a column or value is wrong (says file, row and column).
-        StateError: the checkpoint is damaged or of another feature specification.
+        StateError: the checkpoint is damaged or of another feature specification, or the thresholds file was changed by
+            hand or is of another model.
         UsageError: the arguments do not go together.
     """
     kind = _SUFFIXES.get(out.suffix.lower())
@@ -83,12 +86,15 @@ def score(
     if history is not None and checkpoint is not None:
         raise UsageError("History and checkpoint are two beginnings.", "Give one of them.")
     artifact = load_artifact(model)
+    held = artifact.thresholds
+    if params.stream.thresholds:
+        held = ThresholdLog.read(Path(params.stream.thresholds), artifact.digest).newest.thresholds
     try:
         source = read_source(file)
         ids, features = _rows(file, source, artifact.spec, history, checkpoint, profiles, params)
     except SchemaError as error:
         raise SchemaError(error.problem, "Correct the file; nothing was written.") from error
-    table, decisions = _decide(artifact, ids, features, params.stream.reasons, with_features)
+    table, decisions = _decide(artifact, held, ids, features, params.stream.reasons, with_features)
     with atomic_file(out) as temporary:
         if kind == "csv":
             pa_csv.write_csv(table, temporary)
@@ -252,10 +258,15 @@ def _from_checkpoint(
 
 
 def _decide(
-    artifact: Artifact, ids: pa.Array, features: NDArray[np.float32], reasons: int, with_features: bool
+    artifact: Artifact,
+    thresholds: Thresholds,
+    ids: pa.Array,
+    features: NDArray[np.float32],
+    reasons: int,
+    with_features: bool,
 ) -> tuple[pa.Table, NDArray[np.int8]]:
     """The table to write, and the decision of each row."""
-    scorer, thresholds, names = Scorer(artifact), artifact.thresholds, tuple(artifact.spec.names)
+    scorer, names = Scorer(artifact), tuple(artifact.spec.names)
     scores = np.empty(len(features), np.float64)
     decisions = np.empty(len(features), np.int8)
     texts: list[str] = []

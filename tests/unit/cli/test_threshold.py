@@ -148,3 +148,16 @@ def test_the_predictor_decides_by_a_thresholds_file(tmp_path):
         assert answer["threshold"] == review
     with pytest.raises(StateError, match="of the model"):
         FraudModel("fraud", tiny_artifact(tmp_path / "other", seed=1), thresholds=trail).load()
+
+
+def test_a_file_is_scored_by_a_thresholds_file(tmp_path):
+    model, trail, out = tiny_artifact(tmp_path / "model"), tmp_path / "t.jsonl", tmp_path / "out.parquet"
+    said = invoke("threshold", "set", "--model", model, "--thresholds", trail, "--by", "ada", "--why", "x",
+                  "--review", 0.5, "--json")  # fmt: skip
+    day = tmp_path / "day.parquet"
+    pq.write_table(read_transactions(small_dataset(tmp_path)).slice(0, 300), day)
+    invoke("score", day, "--model", model, "-o", out, "--thresholds", trail)
+    rows = pq.read_table(out).to_pylist()
+    assert {row["threshold_version"] for row in rows} == {json.loads(said.stdout)["after"]["version"]}
+    reviewed = {row["decision"] == "review" for row in rows if 0.5 <= row["score"] < 0.8}
+    assert reviewed == {True}
