@@ -29,6 +29,11 @@ PHRASES = {
     "merchant_risk_7d": "frauds were {} of the merchant's transactions in the last known 7 days",
     "merchant_risk_30d": "frauds were {} of the merchant's transactions in the last known 30 days",
     "merchant_age": "the merchant has been known for {}",
+    "merchant_fraud_weight_7d": "the merchant had {} confirmed in the last known 7 days",
+    "merchant_streak_weight": "the merchant's unbroken run of frauds weighs {}",
+    "merchant_streak_age": "the merchant's unbroken run of frauds began {} ago",
+    "merchant_outbreak_weight": "the merchant's run of frauds with few clean transactions between weighs {}",
+    "merchant_outbreak_age": "the merchant's run of frauds with few clean transactions between began {} ago",
 }
 
 SIGNED = {
