@@ -33,11 +33,10 @@ from benchmarks.quality.models import families
 from benchmarks.quality.report import show, write_report
 from benchmarks.quality.rows import load_rows
 from benchmarks.quality.run import Plan, plan, run
-from benchmarks.quality.settings import SEEDS, product_params
+from benchmarks.quality.settings import SEEDS
 from fraudline.core.errors import FraudlineError, UsageError
 
 ROOT = Path(__file__).parents[2]
-ROLES = ("choice", "validation", "test")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _measure(arguments: argparse.Namespace, chosen: list[Family], ledger: Ledger, console: Console) -> None:
-    rows = load_rows(arguments.file, arguments.cache, product_params())
+    rows = load_rows(arguments.file, arguments.cache)
     starts = _starts(arguments.weeks, protocol.weeks(rows.first, rows.last))
     if arguments.new_round is not None:
         ledger.open_round(arguments.new_round)
@@ -76,7 +75,6 @@ def _measure(arguments: argparse.Namespace, chosen: list[Family], ledger: Ledger
             ledger,
             arguments.file,
             arguments.cache,
-            rows,
             arguments.jobs,
             lambda task: bar.update(shown, advance=1, description=f"{task.family}, {task.start}, seed {task.seed}"),
         )
@@ -96,10 +94,10 @@ def _chosen(patterns: Sequence[str]) -> list[Family]:
 
 def _starts(wanted: Sequence[str], known: Sequence[date]) -> list[date]:
     chosen = [day for day in known if protocol.role(day) in wanted or day.isoformat() in wanted]
-    strange = [w for w in wanted if w not in ROLES and w not in {day.isoformat() for day in known}]
+    strange = [w for w in wanted if w not in protocol.ROLES and w not in {day.isoformat() for day in known}]
     if strange:
         weeks = ", ".join(day.isoformat() for day in known)
-        raise UsageError(f"The file gives no week {strange[0]}.", f"Choose from {', '.join(ROLES)}, {weeks}.")
+        raise UsageError(f"The file gives no week {strange[0]}.", f"Choose from {', '.join(protocol.ROLES)}, {weeks}.")
     return chosen
 
 
@@ -111,7 +109,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     cache = Path(os.environ.get("FRAUDLINE_CACHE", ROOT / ".cache")) / "quality"
     parser.add_argument("--file", type=Path, default=shared, help="the Handbook's transactions")
     parser.add_argument("--models", nargs="+", default=["*"], help="families, shell patterns (default: all)")
-    parser.add_argument("--weeks", nargs="+", default=list(ROLES), help="choice, validation, test, or first days")
+    parser.add_argument(
+        "--weeks", nargs="+", default=list(protocol.ROLES), help="choice, validation, test, or first days"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS), help=f"default: {SEEDS}")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time (default: 1)")
     parser.add_argument("--new-round", metavar="REASON", help="measure changed models on test weeks again; recorded")

@@ -1,68 +1,148 @@
-"""fraudline's own models: the default, its parts alone, and its other kinds of autoencoder."""
+"""fraudline's own models: the default with its parts alone, its other kinds of autoencoder, and what labels add."""
 
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import fraudline
-from benchmarks.handbook import BOTTLENECKS
 from benchmarks.quality.family import Family, Outcome
-from benchmarks.quality.rows import OURS, Week
+from benchmarks.quality.rows import Week
+from benchmarks.quality.settings import BOTTLENECKS, HISTORY, OURS
+from fraudline.model.kinds import fit_kind
 from fraudline.model.params import TrainParams
+from fraudline.model.scorer import open_graph
+
+if TYPE_CHECKING:
+    from fraudline.model.fitting import FittedModel
 
 DEFAULT = "fraudline"
 ALONE = "autoencoder alone"
 WITHOUT = "without autoencoder"
-GROUP = "fraudline: no fraud as a training target"
+CALIBRATED, HYBRID = "label-calibrated", "hybrid (xgboost)"
+TARGETLESS = "fraudline: no fraud as a training target"
+COMPARED = "kinds of autoencoder, with equal rows and epochs"
+SUPERVISED = "fraudline with fraud as a target"
+KINDS = {"dense": OURS, "denoising": OURS, "variational": OURS, "sequence": HISTORY}
+KIND_ROWS, KIND_EPOCHS = 50_000, 10
+"""What the kinds are compared with, the dense one among them: a third of the default's rows, half of its epochs."""
+
+HYBRID_ROWS = 75_000
+
+_POWER = 8.0  # the graph joins surprises by this power mean, close to their maximum
+_LOGISTIC_ROWS = 60_000
 _MODEL = Path(fraudline.__file__).parent / "model"
-_SOURCES = tuple(_MODEL / f"{name}.py" for name in ("fitting", "members", "network", "scaling", "tails", "training"))
+_FITTING = ("fitting", "members", "network", "scaling", "tails", "training", "surprises", "joints")
+_SOURCES = tuple(_MODEL / f"{name}.py" for name in _FITTING)
+_LABELLED = (*_SOURCES, *(_MODEL / f"{name}.py" for name in ("challengers", "supervised", "trees")), Path(__file__))
+
+Matrix = NDArray[np.float32]
+Floats = NDArray[np.float64]
 
 
 def families() -> list[Family]:
-    """The default with its parts."""
-    return [_family(DEFAULT, TrainParams(bottlenecks=BOTTLENECKS), (DEFAULT, ALONE, WITHOUT))]
+    """The default, the other kinds, and the models that are told which transactions were fraud."""
+    default = TrainParams(bottlenecks=BOTTLENECKS)
+    found = [_family(DEFAULT, OURS, default, (DEFAULT, ALONE, WITHOUT), _run_default)]
+    for kind, columns in KINDS.items():
+        changes = {"kind": kind, "max_rows": KIND_ROWS, "epochs": KIND_EPOCHS}
+        title = f"kind: {kind}"
+        params, outputs = default.model_copy(update=changes), (title, f"{title}, autoencoder alone")
+        family = _family(title, columns, params, outputs, partial(_run_kind, outputs))
+        found.append(replace(family, group=COMPARED, roles=("choice", "validation")))
+    hybrid = default.model_copy(update={"kind": "hybrid", "max_rows": HYBRID_ROWS})
+    return [*found, _family("with labels", OURS, hybrid, (CALIBRATED, HYBRID), _run_labelled, SUPERVISED)]
 
 
-def _family(name: str, params: TrainParams, outputs: tuple[str, ...]) -> Family:
+def _family(
+    name: str, columns: str, params: TrainParams, outputs: tuple[str, ...], run: Any, group: str = TARGETLESS
+) -> Family:
     return Family(
         name=name,
-        group=GROUP,
-        columns=OURS,
+        group=group,
+        columns=columns,
         outputs=outputs,
         settings=params.model_dump(mode="json"),
-        sources=_SOURCES,
-        run=partial(_run, params),
+        sources=_SOURCES if group == TARGETLESS else _LABELLED,
+        run=partial(run, params),
     )
 
 
-def _run(params: TrainParams, week: Week, seed: int) -> Mapping[str, Outcome]:
+def _run_default(params: TrainParams, week: Week, seed: int) -> Mapping[str, Outcome]:
+    fitted, full = _fit(params, week, seed)
+    surprises, residuals = _parts(fitted, week.test)
+    joined = params.tail_weight * (surprises**_POWER).sum(axis=1) ** (1 / _POWER)
+    return {
+        DEFAULT: full,
+        ALONE: Outcome(residuals.mean(axis=1), full.fit_s, full.score_s),
+        WITHOUT: Outcome(joined, 0.0, 0.0),
+    }
+
+
+def _run_kind(outputs: tuple[str, str], params: TrainParams, week: Week, seed: int) -> Mapping[str, Outcome]:
+    fitted, full = _fit(params, week, seed)
+    residuals = _parts(fitted, week.test)[1].mean(axis=1)
+    return dict(zip(outputs, (full, Outcome(residuals, full.fit_s, full.score_s)), strict=True))
+
+
+def _run_labelled(params: TrainParams, week: Week, seed: int) -> Mapping[str, Outcome]:
+    """The hybrid, and a logistic regression on the components of the autoencoder inside it, on rows new to both."""
+    from fraudline.model.supervised import first_half
+
+    model, hybrid = _fit(params, week, seed)
+    begun = time.process_time()
+    normals = week.normals[~first_half(len(week.normals), seed)][:: max(1, len(week.normals) // 2 // _LOGISTIC_ROWS)]
+    rows = np.concatenate([normals, week.frauds])
+    score = _calibrated(_both(model.autoencoder, rows), np.arange(len(rows)) >= len(normals))
+    fit_s = hybrid.fit_s + time.process_time() - begun
+    begun = time.process_time()
+    scores = score(_both(model.autoencoder, week.test))
+    return {HYBRID: hybrid, CALIBRATED: Outcome(scores, fit_s, time.process_time() - begun)}
+
+
+def _fit(params: TrainParams, week: Week, seed: int) -> tuple[Any, Outcome]:
+    """Fit as the train step does, and score through the exported graph."""
     from fraudline.model.runtime import load_tensorflow
 
     load_tensorflow()
-    from fraudline.model.export import write_onnx
-    from fraudline.model.fitting import fit
-    from fraudline.model.scorer import GraphScorer
-    from fraudline.model.tails import Tails
-
-    spec = week.params.features.resolve()
     begun = time.process_time()
-    fitted = fit(week.normals, week.later_normals, spec, params, seed)
+    fitted = fit_kind(week.learned, week.spec, params, seed)
     fit_s = time.process_time() - begun
     with tempfile.TemporaryDirectory() as folder:
-        write_onnx(fitted.graph, Path(folder) / "model.onnx")
-        scorer = GraphScorer((Path(folder) / "model.onnx").read_bytes(), spec.names)
+        fitted.export(Path(folder))
+        scorer = open_graph(Path(folder), week.spec.names, fitted.reasons)
     begun = time.process_time()
-    full = scorer.score(week.test).score.astype(np.float64)
-    score_s = time.process_time() - begun
-    upper = [index for index, feature in enumerate(spec.features) if feature.tail == "upper"]
-    rarity = Tails.learn(week.normals, upper).rarity(week.test).astype(np.float64)
-    tails = params.tail_weight * (rarity**8).sum(axis=1) ** 0.125
-    return {
-        DEFAULT: Outcome(full, fit_s, score_s),
-        ALONE: Outcome(full - tails, fit_s, score_s),
-        WITHOUT: Outcome(tails, 0.0, 0.0),
-    }
+    scores = scorer.only_scores(week.test).astype(np.float64)
+    return fitted, Outcome(scores, fit_s, time.process_time() - begun)
+
+
+def _parts(fitted: "FittedModel", rows: Matrix) -> tuple[Floats, Floats]:
+    """Decades of the surprises (n, k), and of the autoencoders (n, 1 or 2)."""
+    found = fitted.components(rows)
+    inside = [name for name in found if name.startswith("autoencoder:")]
+    columns = [[found[name] for name in found if (name in inside) == mine] for mine in (False, True)]
+    surprises, residuals = (np.array(column, np.float64).reshape(-1, len(rows)).T for column in columns)
+    return surprises, residuals
+
+
+def _both(fitted: "FittedModel", rows: Matrix) -> Floats:
+    return np.hstack(_parts(fitted, rows))
+
+
+def _calibrated(components: Floats, frauds: NDArray[np.bool_]) -> Any:
+    """Logistic regression on the components, their squares and the largest of them."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    def design(values: Floats) -> Floats:
+        return np.hstack([values, values**2, values.max(axis=1, keepdims=True)])
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(design(components), frauds)
+    return lambda values: np.asarray(model.decision_function(design(values)), np.float64)

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.quality.rows import BOOK, OURS, Week
-
-SETS = {OURS: "our features", BOOK: "the book's features"}
+from benchmarks.quality.protocol import ROLES
+from benchmarks.quality.rows import Week
 
 Score = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 
@@ -35,11 +34,12 @@ class Family:
     Attributes:
         name: what ``--models`` asks for.
         group: heading in the report.
-        columns: ``ours`` or ``book``.
+        columns: the set of features, a key of ``SETS``.
         outputs: the models that it gives.
         settings: everything that was chosen; part of the digest.
         sources: files or folders whose code decides the scores; part of the digest.
         run: fits a week with a seed and scores it, one outcome an output.
+        roles: the weeks that it is measured on: what only serves a choice never sees a test week.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Family:
     settings: Mapping[str, Any]
     sources: tuple[Path, ...]
     run: Callable[[Week, int], Mapping[str, Outcome]]
+    roles: tuple[str, ...] = ROLES
 
 
 def timed(name: str, fit: Callable[[], Score], rows: NDArray[np.float32]) -> dict[str, Outcome]:

@@ -13,7 +13,6 @@ from benchmarks.quality.rows import Rows, Week, load_rows
 from fraudline.model import metrics
 from fraudline.model.evaluation import EvaluationRows, Evaluator
 from fraudline.model.evaluation_params import EvaluateParams
-from fraudline.steps.params import Params
 
 DIGITS = 6
 
@@ -42,11 +41,11 @@ def measure(family: Family, rows: Rows, task: Task) -> dict[str, dict[str, Any]]
     return {name: _values(outcome, truth, evaluator) for name, outcome in outcomes.items()}
 
 
-def run_task(file: Path, cache: Path, params: Params, task: Task) -> dict[str, dict[str, Any]]:
+def run_task(file: Path, cache: Path, task: Task) -> dict[str, dict[str, Any]]:
     """:func:`measure` in a process of its own."""
     from benchmarks.quality.models import families
 
-    return measure(families()[task.family], load_rows(file, cache, params), task)
+    return measure(families()[task.family], load_rows(file, cache), task)
 
 
 def _values(outcome: Outcome, truth: EvaluationRows, evaluator: Evaluator | None) -> dict[str, Any]:

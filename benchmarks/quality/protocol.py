@@ -27,6 +27,7 @@ VALIDATION_START = date(2018, 7, 25)
 SETTINGS_BEFORE = date(2018, 7, 18)
 """Settings are fixed on days before this one."""
 
+ROLES = ("choice", "validation", "test")
 DELAY = 7
 TEST_DAYS = 7
 COMPROMISED_DAYS = 7  # the book's training week, whose defrauded cards are known and leave the test

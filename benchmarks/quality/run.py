@@ -27,7 +27,7 @@ def plan(families: Sequence[Family], rows: Rows, starts: Sequence[date], seeds: 
     tasks: Plan = {}
     digests = {family.name: digest_of(family, rows) for family in families}
     for start in starts:
-        for family in families:
+        for family in (family for family in families if protocol.role(start) in family.roles):
             for number, seed in enumerate(seeds):
                 wanted = {
                     name: Wanted(name, start.isoformat(), protocol.role(start), seed, digests[family.name])
@@ -45,9 +45,7 @@ def digest_of(family: Family, rows: Rows) -> str:
     return sha256_bytes(content.encode())[:12]
 
 
-def run(
-    tasks: Plan, ledger: Ledger, file: Path, cache: Path, rows: Rows, jobs: int, done: Callable[[Task], None]
-) -> None:
+def run(tasks: Plan, ledger: Ledger, file: Path, cache: Path, jobs: int, done: Callable[[Task], None]) -> None:
     """Run every task and write its cells at once.
 
     Args:
@@ -55,24 +53,21 @@ def run(
         ledger: takes the cells.
         file: the data.
         cache: where the rows are.
-        rows: their parameters go to the processes.
         jobs: processes at a time.
         done: called after each task.
     """
-    for task, results in _results(tasks, file, cache, rows, jobs):
+    for task, results in _results(tasks, file, cache, jobs):
         for name, cell in tasks[task].items():
             ledger.record(cell, results[name])
         done(task)
 
 
-def _results(
-    tasks: Plan, file: Path, cache: Path, rows: Rows, jobs: int
-) -> Iterator[tuple[Task, dict[str, dict[str, Any]]]]:
+def _results(tasks: Plan, file: Path, cache: Path, jobs: int) -> Iterator[tuple[Task, dict[str, dict[str, Any]]]]:
     if jobs == 1:
         for task in tasks:
-            yield task, run_task(file, cache, rows.params, task)
+            yield task, run_task(file, cache, task)
         return
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        futures = {pool.submit(run_task, file, cache, rows.params, task): task for task in tasks}
+        futures = {pool.submit(run_task, file, cache, task): task for task in tasks}
         for future in as_completed(futures):
             yield futures[future], future.result()

@@ -1,4 +1,4 @@
-"""The product's settings on this data set: those of :mod:`benchmarks.handbook`."""
+"""The product's settings on this data set: those of :mod:`benchmarks.handbook`, and the sets of features."""
 
 from benchmarks.handbook import BOTTLENECKS, WITHOUT
 from fraudline.features.params import FeatureParams
@@ -7,7 +7,18 @@ from fraudline.steps.params import Params
 
 SEEDS = (1, 2, 3)
 
+OURS, HISTORY, BOOK = "ours", "history", "book"
+PRODUCT = (OURS, HISTORY)
+"""Sets of features that the product computes: the specification's, and these with the card's last transactions."""
 
-def product_params() -> Params:
-    """Default parameters, without the features that the set cannot carry."""
-    return Params(features=FeatureParams(without=WITHOUT), train=TrainParams(bottlenecks=BOTTLENECKS))
+SETS = {OURS: "our features", HISTORY: "our features with history", BOOK: "the book's features"}
+
+REMEMBERED = ("amount", "amount_z", "merchant_risk_7d")
+REMEMBERED_ROWS = 5
+
+
+def product_params(columns: str = OURS) -> Params:
+    """Default parameters, without the features that the set cannot carry; with history where ``columns`` has it."""
+    history = {"history": REMEMBERED, "history_rows": REMEMBERED_ROWS} if columns == HISTORY else {}
+    features = FeatureParams.parse({"without": WITHOUT, **history}, "features")
+    return Params(features=features, train=TrainParams(bottlenecks=BOTTLENECKS))

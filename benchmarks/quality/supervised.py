@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.quality.family import SETS, Family, Outcome, Score, timed
-from benchmarks.quality.rows import BOOK, OURS, Week
+from benchmarks.quality.family import Family, Outcome, Score, timed
+from benchmarks.quality.rows import Week
+from benchmarks.quality.settings import BOOK, OURS, SETS
 from fraudline.model import challengers, trees
 from fraudline.model.challengers import GROWERS, ForestParams, grow
 
@@ -40,7 +41,7 @@ def _trees(kind: str, columns: str, smote: float) -> Family:
 
 
 def _run_trees(kind: str, params: ForestParams, title: str, week: Week, seed: int) -> Mapping[str, Outcome]:
-    return timed(title, lambda: grow(kind, week.labelled, week.frauds, params, seed).score, week.test)
+    return timed(title, lambda: grow(kind, *week.learned.labelled, params, seed).score, week.test)
 
 
 def _logistic(columns: str) -> Family:
@@ -61,7 +62,7 @@ def _fit_logistic(week: Week) -> Score:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200)).fit(week.labelled, week.frauds)
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200)).fit(*week.learned.labelled)
 
     def score(rows: NDArray[np.float32]) -> NDArray[np.float64]:
         return np.asarray(model.decision_function(rows))

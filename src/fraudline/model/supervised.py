@@ -101,6 +101,12 @@ class HybridModel(TreeModel):
             write_hybrid_onnx(self.table, Path(folder) / "inside.onnx", len(self.centre), path)
 
 
+def first_half(normals: int, seed: int) -> NDArray[np.bool_]:
+    """Which known normals a hybrid's autoencoder is fitted on, (normals,) bool; its trees learn from the others."""
+    half: NDArray[np.bool_] = np.random.default_rng(seed).random(normals) < 0.5
+    return half
+
+
 def fit_hybrid(
     rows: "TrainingRows",
     spec: Inputs,
@@ -124,7 +130,7 @@ def fit_hybrid(
     """
     from fraudline.model.fitting import fit
 
-    first = np.random.default_rng(seed).random(len(rows.normals)) < 0.5
+    first = first_half(len(rows.normals), seed)
     dense = params.model_copy(update={"kind": "dense"})
     autoencoder = fit(rows.normals[first], rows.later_normals, spec, dense, seed, progress)
     unseen = replace(rows, normals=rows.normals[~first], later_normals=rows.later_normals[:0])
