@@ -12,8 +12,8 @@ import pytest
 
 from fraudline.core.errors import UnavailableError
 from fraudline.ops.local.kafka import LocalKafka
-from fraudline.stream.history import partition_of
 from fraudline.stream.params import StreamParams
+from fraudline.stream.partitioning import partition_of
 from fraudline.stream.topics import ensure_topics
 from fraudline.stream.transport import (
     TRANSPORTS,

@@ -35,7 +35,7 @@ from fraudline.model.scorer import Scorer
 from fraudline.model.wording import Wording
 from fraudline.steps.params import Params
 from fraudline.stream.checkpoint import CheckpointStore
-from fraudline.stream.history import partition_of
+from fraudline.stream.partitioning import partitions_of
 
 log = get_logger(__name__)
 
@@ -244,7 +244,8 @@ def _from_checkpoint(
         problem = f"{folder} has checkpoints beyond the {topics.partitions} partitions of params.yaml."
         raise StateError(problem, "Set stream.topics.partitions to the topic's number.")
     cards = transactions["card_id"].combine_chunks().dictionary_encode()
-    of_card = np.array([partition_of(card.encode(), topics.partitions) for card in cards.dictionary.to_pylist()])
+    keys = [card.encode() for card in cards.dictionary.to_pylist()]
+    of_card = np.array(partitions_of(keys, topics.partitions), np.int64)
     of_row = of_card[cards.indices.to_numpy()]
     features = np.empty((transactions.num_rows, len(spec.names)), np.float32)
     for partition in np.unique(of_row).tolist():

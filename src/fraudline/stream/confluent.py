@@ -3,15 +3,17 @@
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from fraudline.core.errors import UnavailableError
 from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record
 
 _TIMEOUT_S = 30.0
 _SEEK_TRIES = 50
+_made = partial(tuple.__new__, Record)
 _ACTION = "Check the broker's address and that it runs."
 _FENCING = (KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED)  # noqa: SLF001 - librdkafka's own codes
 _QUIET = {"log_level": 2}
@@ -72,8 +74,7 @@ class ConfluentTransport:
         """See the protocol. Steps: begin, append, offsets, commit; any failure leaves the rest to ``recover``."""
         with _translated():
             self._producer.begin_transaction()
-            for output in outputs:
-                _produce(self._producer, output)
+            _append(self._producer, outputs)
             commits = [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
             self._producer.send_offsets_to_transaction(commits, self._membership, self._connection.timeout_s)
             self._producer.commit_transaction(self._connection.timeout_s)
@@ -275,17 +276,47 @@ def _produce(producer: Any, output: Output) -> None:
             return
 
 
-def _records(messages: Sequence[Any]) -> list[Record]:
-    records = []
-    for message in messages:
-        error = message.error()
-        if error is None:
-            headers = tuple(message.headers() or ())
-            place = (message.topic(), message.partition(), message.offset(), message.timestamp()[1])
-            records.append(Record(*place, message.key(), message.value(), headers))
-        elif error.code() in _FENCING or error.fatal():
+def _append(producer: Any, outputs: Sequence[Output]) -> None:
+    """Queue records: those of a topic at once, and one by one where they have headers, which a batch cannot carry."""
+    plain: dict[str, list[dict[str, bytes | None]]] = {}
+    for output in outputs:
+        if output.headers:
+            _produce(producer, output)
+        else:
+            plain.setdefault(output.topic, []).append({"value": output.value, "key": output.key})
+    for topic, messages in plain.items():
+        left = messages
+        producer.produce_batch(topic, left)
+        while left := [message for message in left if "_error" in message]:
+            _refuse_all_but_full(left)
+            producer.poll(0.1)  # its queue is full: let it drain
+            producer.produce_batch(topic, left)
+
+
+def _refuse_all_but_full(left: list[dict[str, Any]]) -> None:
+    for message in left:
+        error = message.pop("_error")
+        if error.code() != KafkaError._QUEUE_FULL:  # noqa: SLF001 - librdkafka's own code
             raise KafkaException(error)
-    return records
+
+
+def _records(messages: Sequence[Any]) -> list[Record]:
+    errors = list(map(Message.error, messages))
+    if any(errors):
+        for error in filter(None, errors):
+            if error.code() in _FENCING or error.fatal():
+                raise KafkaException(error)
+        messages = [message for message, error in zip(messages, errors, strict=True) if error is None]
+    columns = (Message.topic, Message.partition, Message.offset, _appended_ms, Message.key, Message.value, _headers)
+    return list(map(_made, zip(*(map(column, messages) for column in columns), strict=True)))
+
+
+def _appended_ms(message: Any) -> int:
+    return int(message.timestamp()[1])
+
+
+def _headers(message: Any) -> tuple[tuple[str, bytes], ...]:
+    return tuple(message.headers() or ())
 
 
 @contextlib.contextmanager

@@ -18,22 +18,9 @@ from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.profiles import ProfileTable
 from fraudline.features.spec import FeatureSpec
+from fraudline.stream.partitioning import partitions_of
 
 log = get_logger(__name__)
-
-_SIGN = 0x7FFFFFFF
-
-
-def partition_of(key: bytes, partitions: int) -> int:
-    """The partition of a key: Kafka's default partitioner, which both transports use.
-
-    Args:
-        key: the record's key.
-        partitions: of the topic.
-    """
-    from kafka.partitioner.default import murmur2
-
-    return int((murmur2(key) & _SIGN) % partitions)
 
 
 class History:
@@ -80,8 +67,8 @@ class History:
     def _build(self) -> list[bytes]:
         table = read_transactions(self._folder)
         cards = table["card_id"].combine_chunks().dictionary_encode()
-        keys = (card.encode() for card in cards.dictionary.to_pylist())
-        of_card = np.array([partition_of(key, self._partitions) for key in keys])
+        keys = [card.encode() for card in cards.dictionary.to_pylist()]
+        of_card = np.array(partitions_of(keys, self._partitions), np.int64)
         of_row = of_card[cards.indices.to_numpy()]
         snapshots = []
         for partition in range(self._partitions):

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -11,11 +12,13 @@ from kafka.errors import FencedInstanceIdError, KafkaError, KafkaTimeoutError
 from kafka.structs import OffsetAndMetadata
 
 from fraudline.core.errors import UnavailableError
+from fraudline.stream.partitioning import partitions_of
 from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record
 
 _BATCH_BYTES = 256 << 10
 _MAX_REQUEST_BYTES = 16 << 20
 _CLOSE_MS = 3_000
+_made = partial(tuple.__new__, Record)
 _ACTION = "Check the broker's address and that it runs."
 
 
@@ -73,7 +76,7 @@ class KafkaPythonTransport:
                 self._rewind(fetched)
                 return []
             self._membership = after[0]
-        return [_record(record) for records in fetched.values() for record in records]
+        return [record for records in fetched.values() for record in map(_record, records)]
 
     def rehearse(self) -> None:
         """See the protocol."""
@@ -87,7 +90,7 @@ class KafkaPythonTransport:
         """See the protocol. Steps: begin, append, offsets, commit; any failure leaves the rest to ``recover``."""
         with _translated():
             self._producer.begin_transaction()
-            sent = [self._producer.send(o.topic, o.value, o.key, list(o.headers)) for o in outputs]
+            sent = self._append(outputs)
             commits = {
                 TopicPartition(self._topic, p): OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()
             }
@@ -97,6 +100,19 @@ class KafkaPythonTransport:
             for future in sent:
                 if future.failed():
                     raise future.exception
+
+    def _append(self, outputs: Sequence[Output]) -> list[Any]:
+        """Queue the records; their partitions are computed here, all at once, which the client does slowly."""
+        place: dict[int, int] = {}
+        for topic in dict.fromkeys(output.topic for output in outputs):
+            keyed = [i for i, output in enumerate(outputs) if output.topic == topic and output.key is not None]
+            count = len(self._producer.partitions_for(topic))
+            place.update(zip(keyed, partitions_of([outputs[i].key or b"" for i in keyed], count), strict=True))
+        send = self._producer.send
+        return [
+            send(topic, value, key, list(headers) or None, place.get(i))
+            for i, (topic, key, value, headers) in enumerate(outputs)
+        ]
 
     def recover(self) -> None:
         """See the protocol."""
@@ -270,8 +286,8 @@ class KafkaPythonSender:
 
 
 def _record(record: Any) -> Record:
-    headers = tuple(record.headers)
-    return Record(record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, headers)
+    place = (record.topic, record.partition, record.offset, record.timestamp)
+    return _made((*place, record.key, record.value, tuple(record.headers)))
 
 
 @contextlib.contextmanager

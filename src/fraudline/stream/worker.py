@@ -34,6 +34,7 @@ from fraudline.stream.metrics import StreamMetrics
 from fraudline.stream.numbers import rows_as_json
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import PartitionState
+from fraudline.stream.partitioning import partition_of
 from fraudline.stream.scoring import open_scoring
 from fraudline.stream.transport import Connection, FencedError, Record, Transport, open_transport
 
@@ -303,6 +304,7 @@ def _warm(artifact: Artifact, profiles: ProfileTable | None) -> None:
     FeatureEngine(artifact.spec, profiles).advance(columns_from_messages([]))
     SeenIds().first(hash_ids([""]), np.zeros(1, np.int64))
     rows_as_json(np.zeros((1, 1), np.float32))
+    partition_of(b"", 1)
 
 
 def _engines(

@@ -21,9 +21,9 @@ from fraudline.steps.params import Params
 from fraudline.steps.score import score
 from fraudline.stream.batch import Judge
 from fraudline.stream.checkpoint import CheckpointStore
-from fraudline.stream.history import partition_of
 from fraudline.stream.messages import Decision, Decoder, encode
 from fraudline.stream.partition import PartitionState
+from fraudline.stream.partitioning import partition_of
 from fraudline.stream.produce import messages_of
 from fraudline.stream.scoring import InProcessScoring
 from fraudline.stream.transport import Record

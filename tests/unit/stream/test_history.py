@@ -6,7 +6,8 @@ from fraudline.data.store import read_transactions
 from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.spec import load_spec
-from fraudline.stream.history import History, partition_of
+from fraudline.stream.history import History
+from fraudline.stream.partitioning import partition_of
 from tests.support.datasets import small_dataset
 
 PARTITIONS = 3
