@@ -1,0 +1,129 @@
+"""Transactions and cards by powers of ten: time and memory of a partition's state, without Kafka around it.
+
+Each measurement is a process of its own: ``python -m benchmarks.streaming.growth '{"cards": ..., "records": ...}'``.
+"""
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from benchmarks.streaming import contest, load
+from benchmarks.streaming.page import table
+from benchmarks.streaming.setting import Setting
+
+BATCH = 2_000
+
+
+def measure(setting: Setting) -> dict[str, Any]:
+    """Ten thousand to ten million transactions of 20,000 cards; a thousand to a million cards."""
+    most = 6 if setting.short else 7
+    figures = {
+        "transactions": {10**n: _one(setting, 20_000, 10**n) for n in range(4, most + 1)},
+        "cards": {10**n: _one(setting, 10**n, max(10**n, 200_000)) for n in range(3, most)},
+    }
+    return {"figures": figures, "table": _table(figures)}
+
+
+def measure_checkpoint(setting: Setting) -> dict[str, Any]:
+    """Checkpoint and restore of a million cards while transactions go on."""
+    cards = setting.size(1_000_000)
+    config = {"cards": cards, "records": cards, "folder": str(setting.folder / "checkpoint")}
+    figures = contest.run("benchmarks.streaming.growth", config)
+    rows = [
+        ["cards", f"{figures['cards']:,}"],
+        ["size of the checkpoint", f"{figures['checkpoint_mb']:,.0f} MB"],
+        ["from the beginning to the end of the checkpoint", f"{figures['checkpoint_s']:.1f} s"],
+        ["longest batch before it", f"{figures['longest_before_ms']:.0f} ms"],
+        ["longest batch while it was written", f"{figures['longest_during_ms']:.0f} ms"],
+        ["restore", f"{figures['restore_s']:.1f} s"],
+    ]
+    return {"figures": figures, "table": table(["", f"batches of {BATCH:,} transactions"], rows)}
+
+
+def _one(setting: Setting, cards: int, records: int) -> dict[str, Any]:
+    return contest.run("benchmarks.streaming.growth", {"cards": cards, "records": records})
+
+
+def _table(figures: dict[str, Any]) -> str:
+    by_count = [
+        [f"{count:,}", f"{f['cpu_s']:.2f} s", f"{f['cpu_s'] / count * 1e6:.1f} µs"]
+        for count, f in figures["transactions"].items()
+    ]
+    by_cards = [
+        [f"{cards:,}", f"{f['cpu_s'] / f['records'] * 1e6:.1f} µs", f"{f['memory_mb']:,.0f} MB", f"{f['card_bytes']:,.0f} B"]
+        for cards, f in figures["cards"].items()
+    ]
+    return (
+        "Decoding, the memory of ids and the features of 20,000 cards:\n\n"
+        + table(["transactions", "CPU", "a transaction"], by_count)
+        + "\n\nMemory that became resident, less that of the ids seen:\n\n"
+        + table(["cards", "CPU a transaction", "resident", "a card"], by_cards)
+    )
+
+
+def main(config: dict[str, Any]) -> None:
+    """One process: advance a partition's state and print its figures."""
+    from fraudline.features.engine import FeatureEngine
+    from fraudline.features.spec import load_spec
+    from fraudline.stream.checkpoint import CheckpointStore
+    from fraudline.stream.dedupe import SeenIds
+    from fraudline.stream.messages import Decoder
+    from fraudline.stream.partition import PartitionState
+
+    spec = load_spec()
+    folder = config.get("folder")
+    store = CheckpointStore(Path(folder), group="bench", topic="bench") if folder else None
+    hours = 24 if folder or config["cards"] == 20_000 else 0  # the ids' memory is not a card's
+
+    def fresh() -> PartitionState:
+        return PartitionState(
+            0,
+            engines=lambda: FeatureEngine(spec),
+            decoder=Decoder(spec.currencies),
+            transport=None,  # type: ignore[arg-type]  # nothing is replayed
+            store=store,
+            memories=lambda: SeenIds(hours),
+        )
+
+    state = fresh()
+    warm = fresh()
+    warm.advance(next(_batches(1, 10)))
+    before = _resident()
+    cpu = longest = 0.0
+    batches = _batches(config["cards"], config["records"])
+    for batch in batches:
+        begun, used = time.monotonic(), time.process_time()
+        state.advance(batch)
+        cpu += time.process_time() - used
+        longest = max(longest, time.monotonic() - begun)
+    memory = _resident() - before
+    figures = {
+        "records": config["records"], "cards": config["cards"], "cpu_s": cpu, "memory_mb": memory / 1e6,
+        "card_bytes": memory / config["cards"],
+    }  # fmt: skip
+    json.dump(figures, sys.stdout)
+    sys.stdout.write("\n")
+
+
+def _batches(cards: int, records: int) -> Iterator[list[Any]]:
+    from fraudline.stream.transport import Record
+
+    values = load.transactions(records, cards)
+    at = 0
+    while part := list(islice(values, BATCH)):
+        yield [Record("bench", 0, at + i, 0, key, value) for i, (key, value) in enumerate(part)]
+        at += len(part)
+
+
+def _resident() -> int:
+    pages = Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]
+    return int(pages) * resource.getpagesize()
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
