@@ -9,7 +9,7 @@ from benchmarks.streaming.page import table
 from benchmarks.streaming.setting import CACHE, Setting
 
 RECORDS, CARDS, BATCH = 200_000, 20_000, 2_000
-SPARK_RECORDS_A_TRIGGER = 20_000
+SPARK_TRIGGERS = 5
 _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>local</groupId><artifactId>spark-kafka</artifactId><version>1</version><packaging>pom</packaging>
 <dependencies><dependency><groupId>org.apache.spark</groupId><artifactId>spark-sql-kafka-0-10_2.13</artifactId>
@@ -46,7 +46,7 @@ def _peers(setting: Setting, shared: dict[str, Any]) -> dict[str, Any]:
         "onnx": str(setting.model / "model.onnx"),
         "review": thresholds.review,
         "block": thresholds.block,
-        "per_trigger": SPARK_RECORDS_A_TRIGGER,
+        "per_trigger": shared["count"] // SPARK_TRIGGERS,
     }
     for name in ("quix", "spark"):
         load.make(setting.bootstrap, name, 1)
