@@ -42,7 +42,6 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
 def run_watched(module: str, config: Mapping[str, Any], *more: str, python: str) -> dict[str, Any]:
     """Run a contestant of many processes; its CPU seconds are those of its whole tree between its two lines."""
     process = start(module, config, *more, python=python)
-    assert process.stdout is not None and process.stdin is not None
     _line(process, lambda text: text.strip() == "ready")
     before = tree_cpu(process.pid)
     figures: dict[str, Any] = json.loads(_line(process, lambda text: text.startswith("{")))
@@ -71,8 +70,7 @@ def tree_cpu(root: int) -> float:
 
 
 def _line(process: subprocess.Popen[str], wanted: Callable[[str], bool]) -> str:
-    assert process.stdout is not None and process.stderr is not None
-    for text in process.stdout:
+    for text in process.stdout or ():
         if wanted(text):
             return text
-    raise SystemExit(f"{process.args} ended early:\n{process.stderr.read()[-2000:]}")
+    raise SystemExit(f"{process.args} ended early:\n{process.stderr.read()[-2000:] if process.stderr else ''}")

@@ -55,7 +55,12 @@ def _table(figures: dict[str, Any]) -> str:
         for count, f in figures["transactions"].items()
     ]
     by_cards = [
-        [f"{cards:,}", f"{f['cpu_s'] / f['records'] * 1e6:.1f} µs", f"{f['memory_mb']:,.0f} MB", f"{f['card_bytes']:,.0f} B"]
+        [
+            f"{cards:,}",
+            f"{f['cpu_s'] / f['records'] * 1e6:.1f} µs",
+            f"{f['memory_mb']:,.0f} MB",
+            f"{f['card_bytes']:,.0f} B",
+        ]
         for cards, f in figures["cards"].items()
     ]
     return (

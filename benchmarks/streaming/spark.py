@@ -20,9 +20,7 @@ SCHEMA = (
     "currency string, channel string, card_present boolean, country string, latitude float, longitude float, "
     "device_id string"
 )
-DECISION = (
-    "transaction_id string, card_id string, event_time long, score float, decision string, features array<float>"
-)
+DECISION = "transaction_id string, card_id string, event_time long, score float, decision string, features array<float>"
 
 
 def scorer(config: dict[str, Any]) -> Any:
@@ -54,7 +52,7 @@ def scorer(config: dict[str, Any]) -> Any:
 
 
 def main(config: dict[str, Any], folder: Path) -> None:
-    """Run until all records are written; print ``ready`` after the first batch, and then one JSON line of the others."""
+    """Run until all is written; print ``ready`` after the first batch, and then one JSON line of the others."""
     jars = ",".join(str(jar) for jar in sorted(Path(config["jars"]).glob("*.jar")))
     spark = (
         SparkSession.builder.master("local[2]")

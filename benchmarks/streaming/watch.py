@@ -20,7 +20,8 @@ class Watch:
 
     def finish(self, records: int, **more: Any) -> None:
         """Everything is committed."""
-        assert self._started is not None, "no record came"
+        if self._started is None:
+            raise SystemExit("no record came")
         wall, cpu = time.monotonic() - self._started[0], _cpu() - self._started[1]
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         json.dump({"records": records, "wall_s": wall, "cpu_s": cpu, "peak_mb": peak / 1024, **more}, sys.stdout)

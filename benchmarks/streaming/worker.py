@@ -1,6 +1,6 @@
 """The worker itself, from the end of its first batch until all records are committed.
 
-    python -m benchmarks.streaming.worker '{"transport": "confluent", "bootstrap": ..., "source": ..., ...}'
+python -m benchmarks.streaming.worker '{"transport": "confluent", "bootstrap": ..., "source": ..., ...}'
 """
 
 import json

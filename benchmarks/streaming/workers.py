@@ -83,5 +83,7 @@ def _table(figures: dict[str, Any], count: int) -> str:
         for workers, f in figures.items()
     ]
     head = ["workers", "decisions a second", "of one worker", "lost", "doubled"]
-    note = f"{count:,} records on {PARTITIONS} partitions, confluent-kafka, {os.cpu_count()} cores shared with the broker."
+    note = (
+        f"{count:,} records on {PARTITIONS} partitions, confluent-kafka, {os.cpu_count()} cores shared with the broker."
+    )
     return f"{note}\n\n{table(head, rows)}"

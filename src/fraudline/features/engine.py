@@ -9,7 +9,7 @@ Batch is one call over everything, the stream is a call a polled batch; the feat
 
 import hashlib
 import json
-import struct
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +18,13 @@ from fraudline.core.errors import StateError
 from fraudline.features import kernel
 from fraudline.features.cards import CardIndex
 from fraudline.features.columns import TransactionColumns, base_amounts, fragments
+from fraudline.features.frozen import DIGEST_BYTES, LENGTH, MAGIC, Frozen, thaw
 from fraudline.features.history import CardHistory
 from fraudline.features.parameters import PARAMETERS
 from fraudline.features.profiles import ProfileTable
 from fraudline.features.spec import KERNEL_FEATURES, FeatureSpec
 from fraudline.features.state import LAYOUT, CardState
 
-_MAGIC = b"FRAUDLINE-STATE\n"
-_LENGTH = struct.Struct("<Q")
-_DIGEST_BYTES = 64
 _SMALLEST = 1024
 """Cards that a fresh engine has room for; doubled whenever they do not suffice."""
 
@@ -44,6 +42,7 @@ class FeatureEngine:
         self.profiles = profiles if profiles is not None else ProfileTable.empty(spec)
         self._state = CardState.zeros(_SMALLEST)
         self._index = CardIndex()
+        self._frozen: Frozen | None = None
         values = spec.parameters.model_dump()
         self._parameters = np.array([values[name] for name in PARAMETERS], np.float64)
         everything = spec.names == KERNEL_FEATURES
@@ -73,11 +72,10 @@ class FeatureEngine:
 
     def reserve(self, cards: int) -> None:
         """Make room for ``cards`` cards, so that they can come without a pause for growing."""
-        capacity = self._state.capacity
-        while capacity < cards:
-            capacity *= 2
+        capacity = _room(cards, self._state.capacity)
         if capacity > self._state.capacity:
             self._state = self._state.grown(capacity)
+            self._frozen = None  # what is frozen reads the old rows, which change no more
 
     def use_profiles(self, profiles: ProfileTable) -> None:
         """Take newer merchant tables from the next transaction on.
@@ -100,6 +98,9 @@ class FeatureEngine:
         day_row, profile_row = self.profiles.rows(columns.event_time, columns.merchant_code, columns.merchant_hash)
         out = np.empty((len(columns), len(KERNEL_FEATURES)), np.float32)
         slot = self._slots_of(columns)
+        if self._frozen is not None:
+            self._frozen.keep(slot)
+            self._frozen = None if self._frozen.done else self._frozen
         kernel.advance(
             self._state,
             slot=slot,
@@ -122,18 +123,19 @@ class FeatureEngine:
             out = np.hstack([out, self._history.advance(slot, out, self._state.capacity)])
         return out if self._columns is None else np.ascontiguousarray(out[:, self._columns])
 
+    def freeze(self) -> Frozen:
+        """The state as of now, to be read by another thread while this one advances. One at a time."""
+        self._frozen = Frozen(self._rows(), self._index, self.spec.version)
+        return self._frozen
+
     def snapshot(self) -> bytes:
-        """All state as bytes: header, card identifiers, arrays, SHA-256 of it all."""
-        n = self.cards
-        ends, held = self._index.identifiers()
-        header = {"layout": LAYOUT, "spec": self.spec.version, "cards": n, "cards_bytes": len(held)}
-        head = json.dumps(header, sort_keys=True).encode()
-        parts = [_MAGIC, _LENGTH.pack(len(head)), head]
-        parts += [_little(array).tobytes() for array in (ends, held, *(rows[:n] for rows in self._state.arrays()))]
-        if self._history is not None:
-            parts.append(self._history.to_bytes(n))
-        body = b"".join(parts)
-        return body + hashlib.sha256(body).hexdigest().encode()
+        """All state as bytes: header, card identifiers, rows, SHA-256 of it all."""
+        return b"".join(Frozen(self._rows(), self._index, self.spec.version).pieces())
+
+    def _rows(self) -> tuple[NDArray[Any], ...]:
+        """All arrays that have a row a card."""
+        history = () if self._history is None else (self._history.rows,)
+        return (*self._state.arrays(), *history)
 
     def restore(self, content: bytes) -> None:
         """Take the state of a :meth:`snapshot`; on an error the engine is as it was.
@@ -142,13 +144,13 @@ class FeatureEngine:
             StateError: the bytes are damaged, or were made with another specification or layout.
         """
         view = memoryview(content)
-        body, digest = view[:-_DIGEST_BYTES], bytes(view[-_DIGEST_BYTES:])
-        if bytes(body[: len(_MAGIC)]) != _MAGIC or hashlib.sha256(body).hexdigest().encode() != digest:
+        body, digest = view[:-DIGEST_BYTES], bytes(view[-DIGEST_BYTES:])
+        if bytes(body[: len(MAGIC)]) != MAGIC or hashlib.sha256(body).hexdigest().encode() != digest:
             raise StateError(
                 "The feature state is damaged or not a snapshot.", "Take an older checkpoint, or replay from the start."
             )
-        at = len(_MAGIC) + _LENGTH.size
-        end = at + _LENGTH.unpack_from(body, len(_MAGIC))[0]
+        at = len(MAGIC) + LENGTH.size
+        end = at + LENGTH.unpack_from(body, len(MAGIC))[0]
         header = json.loads(bytes(body[at:end]))
         found, wanted = (header["layout"], header["spec"]), (LAYOUT, self.spec.version)
         if found != wanted:
@@ -159,12 +161,12 @@ class FeatureEngine:
         n = header["cards"]
         ends = np.frombuffer(body, "<i8", count=n, offset=end)
         held = np.frombuffer(body, np.uint8, count=header["cards_bytes"], offset=end + ends.nbytes)
-        rows = body[end + ends.nbytes + held.nbytes :]
-        kept = n * self.history_bytes
+        self._state = CardState.zeros(_room(n))
         if self._history is not None:
-            self._history.read(rows[len(rows) - kept :], n)
-        self._state = _read_state(rows[: len(rows) - kept], n)
+            self._history.clear(n)
+        thaw(body[end + ends.nbytes + held.nbytes :], n, self._rows())
         self._index = CardIndex.of(ends, held)
+        self._frozen = None
 
     def _slots_of(self, columns: TransactionColumns) -> NDArray[np.int64]:
         known = self._index.slots_of(columns.cards)
@@ -172,19 +174,8 @@ class FeatureEngine:
         return known[columns.card_code]
 
 
-def _little(array: NDArray[np.generic]) -> NDArray[np.generic]:
-    return array.astype(array.dtype.newbyteorder("<"), copy=False)
-
-
-def _read_state(content: memoryview, n: int) -> CardState:
-    capacity = _SMALLEST
-    while capacity < n:
+def _room(cards: int, capacity: int = _SMALLEST) -> int:
+    """``capacity``, doubled until it suffices for ``cards``."""
+    while capacity < cards:
         capacity *= 2
-    state = CardState.zeros(capacity)
-    at = 0
-    for array in state.arrays():
-        size = n * array.shape[1]
-        stored = np.frombuffer(content, array.dtype.newbyteorder("<"), count=size, offset=at)
-        array[:n] = stored.reshape(n, array.shape[1])
-        at += size * array.itemsize
-    return state
+    return capacity

@@ -60,15 +60,14 @@ class CardHistory:
         _shift(slot, np.ascontiguousarray(values[:, self._columns]), self._kept, out)
         return out
 
-    def to_bytes(self, cards: int) -> bytes:
-        """The rows of the first ``cards`` cards."""
-        kept = np.zeros((cards, self._width), "<f4")
-        kept[: len(self._kept)] = self._kept[:cards]
-        return kept.tobytes()
+    @property
+    def rows(self) -> NDArray[np.float32]:
+        """What is remembered, one row a card, by the card's row of state."""
+        return self._kept
 
-    def read(self, content: memoryview, cards: int) -> None:
-        """Take the rows of :meth:`to_bytes`."""
-        self._kept = np.frombuffer(content, "<f4").reshape(cards, self._width).astype(np.float32)
+    def clear(self, cards: int) -> None:
+        """Remember nothing, with room for ``cards`` cards."""
+        self._kept = np.zeros((cards, self._width), np.float32)
 
 
 def _shift_each(slot, values, kept, out):  # type: ignore[no-untyped-def]

@@ -7,12 +7,12 @@ whatever the order, until a tile's amount is full (21 million base units).
 """
 
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-LAYOUT = 3
+LAYOUT = 4
 """Raised whenever a row means something else; a snapshot of another layout is refused."""
 
 AMOUNT_SCALE = 100.0
@@ -97,7 +97,7 @@ class CardState:
         """Bytes of one card's row."""
         return sum(array[:1].nbytes for array in self.arrays()) if self.capacity else 0
 
-    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int32], NDArray[np.uint16]]:
+    def arrays(self) -> tuple[NDArray[Any], ...]:
         """The arrays in the order in which they are written."""
         return self.wide, self.real, self.whole, self.half
 

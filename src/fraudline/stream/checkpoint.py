@@ -12,12 +12,14 @@ is missing, damaged or of another model is left aside, and the state is built ag
 import hashlib
 import re
 import struct
+from itertools import chain
 from pathlib import Path
 
 import msgspec
 
 from fraudline.core.errors import StateError, UsageError
 from fraudline.core.files import atomic_file
+from fraudline.features.frozen import Frozen
 
 FORMAT = 2
 _MAGIC = b"FRAUDLINE-CHECKPOINT\n"
@@ -81,13 +83,21 @@ class CheckpointStore:
         """The file of a partition."""
         return self._folder / f"{self._topic}-{partition}.checkpoint"
 
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint in the place of the partition's earlier one, whole or not at all."""
-        bare = msgspec.structs.replace(checkpoint, state=b"", seen=b"", state_bytes=len(checkpoint.state))
+    def save(self, checkpoint: Checkpoint, frozen: Frozen | None = None) -> None:
+        """Write a checkpoint in the place of the partition's earlier one, whole or not at all.
+
+        Args:
+            checkpoint: what to write.
+            frozen: its state, to be read in pieces while the stream goes on, instead of ``checkpoint.state``.
+        """
+        size = len(checkpoint.state) if frozen is None else frozen.nbytes
+        bare = msgspec.structs.replace(checkpoint, state=b"", seen=b"", state_bytes=size)
         header = msgspec.json.encode(bare)
+        head = (_MAGIC, _LENGTH.pack(len(header)), header)
+        pieces = (checkpoint.state,) if frozen is None else frozen.pieces()
         digest = hashlib.sha256()
         with atomic_file(self.path(checkpoint.partition)) as temporary, temporary.open("wb") as file:
-            for part in (_MAGIC, _LENGTH.pack(len(header)), header, checkpoint.state, checkpoint.seen):
+            for part in chain(head, pieces, (checkpoint.seen,)):
                 file.write(part)
                 digest.update(part)
             file.write(digest.digest())

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from operator import attrgetter
+from threading import Thread
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from fraudline.core.errors import StateError
 from fraudline.core.log import get_logger
 from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
+from fraudline.features.frozen import Frozen
 from fraudline.stream.checkpoint import Checkpoint, CheckpointStore, record_digest
 from fraudline.stream.dead_letter import is_replayed
 from fraudline.stream.dedupe import SeenIds, hash_ids
@@ -83,6 +85,7 @@ class PartitionState:
         self._engine: FeatureEngine | None = None
         self._last: tuple[int, str] = (-1, "")
         self._last_value: bytes | None = None
+        self._writing: Thread | None = None
 
     def align(self, offset: int) -> None:
         """Bring the state to ``offset``, the first record about to be processed, producing nothing.
@@ -130,32 +133,59 @@ class PartitionState:
         hashes[again] ^= _REPLAYED
         return self.seen.first(hashes, times)
 
-    def save(self) -> None:
-        """Write a checkpoint; call it only when ``next_offset`` is committed.
+    def save(self, *, wait: bool = True) -> None:
+        """Write a checkpoint of the state as it is now; call it only when ``next_offset`` is committed.
+
+        Args:
+            wait: until it is written. Otherwise the stream goes on meanwhile, ``saved_at_us`` says when it was
+                written, and a checkpoint that is still being written makes this one do nothing.
 
         Raises:
-            OSError: the folder cannot be written.
+            OSError: the folder cannot be written (while waiting; otherwise it is logged).
         """
         if self._store is None or self._engine is None:
             return
+        if not wait and self._writing is not None and self._writing.is_alive():
+            return
+        self.settle()
+        checkpoint, frozen = self._now(self._engine), self._engine.freeze()
+        if wait:
+            self._write(self._store, checkpoint, frozen)
+        else:
+            self._writing = Thread(target=self._try_write, args=(self._store, checkpoint, frozen), daemon=True)
+            self._writing.start()
+
+    def settle(self) -> None:
+        """Wait for the checkpoint that is being written, if there is one."""
+        if self._writing is not None:
+            self._writing.join()
+            self._writing = None
+
+    def _now(self, engine: FeatureEngine) -> Checkpoint:
+        """What a checkpoint says of this moment, without the state of the cards."""
         offset, digest = self._last
         if offset >= 0 and not digest:
             self._last = (offset, record_digest(offset, self._last_value))
-        written_at = now_us()
-        self._store.save(
-            Checkpoint(
-                partition=self.partition,
-                next_offset=self.next_offset,
-                last_offset=self._last[0],
-                last_digest=self._last[1],
-                spec_version=self._engine.spec.version,
-                profile_version=self._engine.profile_version,
-                written_at=written_at,
-                state=self._engine.snapshot(),
-                seen=self.seen.snapshot(),
-            )
+        return Checkpoint(
+            partition=self.partition,
+            next_offset=self.next_offset,
+            last_offset=self._last[0],
+            last_digest=self._last[1],
+            spec_version=engine.spec.version,
+            profile_version=engine.profile_version,
+            written_at=now_us(),
+            seen=self.seen.snapshot(),
         )
-        self.saved_at_us = written_at
+
+    def _write(self, store: CheckpointStore, checkpoint: Checkpoint, frozen: Frozen) -> None:
+        store.save(checkpoint, frozen)
+        self.saved_at_us = checkpoint.written_at
+
+    def _try_write(self, store: CheckpointStore, checkpoint: Checkpoint, frozen: Frozen) -> None:
+        try:
+            self._write(store, checkpoint, frozen)
+        except OSError as error:
+            log.warning("checkpoint.not_written", partition=self.partition, problem=str(error))
 
     def _restore(self, limit: int) -> None:
         # No state until all of it is there: a log that cannot be read now must not make the checkpoint forgotten.

@@ -238,7 +238,7 @@ class Worker:
         self._swap()
         now = time.monotonic()
         if now - self._saved >= self._params.checkpoint_s:
-            self._save()
+            self._save(wait=False)
         if now - self._ticked >= _TICK_S:
             self._ticked = now
             self._metrics.lag.set(self._transport.lag())
@@ -260,14 +260,17 @@ class Worker:
             self._artifact = scorer.artifact
         self._metrics.champion_refused.set(bool(self._champions.problem))
 
-    def _save(self) -> None:
-        """Checkpoint the owned partitions whose state stands at a committed offset; forget the others."""
+    def _save(self, *, wait: bool = True) -> None:
+        """Checkpoint the owned partitions whose state stands at a committed offset; forget the others.
+
+        Without ``wait`` the checkpoints are written while the stream goes on.
+        """
         self._saved = time.monotonic()
         owned = self._transport.assignment()
         self._states = {partition: state for partition, state in self._states.items() if partition in owned}
         for partition in self._aligned & owned:
             try:
-                self._states[partition].save()
+                self._states[partition].save(wait=wait)
             except OSError as error:
                 log.warning("checkpoint.not_written", partition=partition, problem=str(error))
 

@@ -1,5 +1,7 @@
 """Batch and stream are the same bits; state survives as bytes; the future is never seen."""
 
+from unittest import mock
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -108,6 +110,37 @@ def test_a_snapshot_with_one_changed_byte_is_refused_and_the_state_kept(at, flip
     with pytest.raises(StateError, match=r"damaged"):
         engine.restore(damaged)
     assert engine.snapshot() == kept
+
+
+@given(cuts=st.lists(st.integers(0, 200), min_size=1, max_size=6), cards=st.integers(1, 40), seed=st.integers(0, 99))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_what_is_frozen_stays_as_it_was_while_transactions_go_on_between_its_pieces(cuts, cards, seed):
+    table = random_table(seed, 200, cards=cards)
+    engine = FeatureEngine(SPEC, PROFILES)
+    engine.advance(columns_from_table(table.slice(0, 100)))
+    kept = engine.snapshot()
+    with mock.patch("fraudline.features.frozen.ROWS", 7):
+        frozen, parts, at = engine.freeze(), [], 100
+        for i, piece in enumerate(frozen.pieces()):
+            parts.append(piece)
+            if i < 40:
+                step = cuts[i % len(cuts)] % 20
+                engine.advance(columns_from_table(table.slice(at, step)))
+                at += step
+        content = b"".join(parts)
+        assert len(content) == frozen.nbytes
+        again = FeatureEngine(SPEC, PROFILES)
+        again.restore(content)
+    assert again.snapshot() == kept
+
+
+def test_cards_that_make_the_state_grow_are_no_part_of_what_was_frozen_before():
+    engine = advanced()
+    kept, frozen = engine.snapshot(), engine.freeze()
+    engine.advance(columns_from_table(table_of([transaction(40 * 86_400 + i, card_id=f"new{i}") for i in range(3000)])))
+    engine.advance(columns_from_table(TABLE))
+    assert b"".join(frozen.pieces()) == kept
+    assert engine.cards > 3000
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 63, b"FRAUDLINE-STATE\n", b"\x80\x04K\x01." * 40])

@@ -196,3 +196,34 @@ def test_offsets_that_the_log_skips_are_no_gap() -> None:
 def test_a_partition_that_was_never_used_writes_no_checkpoint(tmp_path: Path) -> None:
     state(FakeTransport({0: []}), tmp_path).save()
     assert not list(tmp_path.rglob("*.checkpoint"))
+
+
+def test_a_checkpoint_written_while_the_stream_goes_on_is_of_the_moment_it_was_begun(tmp_path: Path) -> None:
+    log = log_of(TRANSACTIONS)
+    transport = FakeTransport({0: log})
+    first = state(transport, tmp_path)
+    first.align(0)
+    first.advance(log[:25])
+    first.save(wait=False)
+    first.advance(log[25:40])  # what comes meanwhile is not part of it
+    first.settle()
+    saved = CheckpointStore(tmp_path, group="g", topic="t").load(0)
+    assert saved is not None
+    assert saved.next_offset == 25
+    second = state(transport, tmp_path)
+    second.align(30)
+    assert second.advance(log[30:]).features.tobytes() == ORACLE[30:].tobytes()
+
+
+def test_a_folder_that_cannot_be_written_does_not_end_the_stream(tmp_path: Path) -> None:
+    log = log_of(TRANSACTIONS)
+    (tmp_path / "g").write_text("a file where the folder belongs")
+    worker = state(FakeTransport({0: log}), tmp_path)
+    worker.align(0)
+    worker.advance(log[:25])
+    before = worker.saved_at_us
+    worker.save(wait=False)
+    worker.settle()
+    assert worker.saved_at_us == before
+    with pytest.raises(OSError, match="g"):
+        worker.save()

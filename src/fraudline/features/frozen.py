@@ -1,0 +1,128 @@
+"""State as it is at a moment, read in pieces by one thread while another goes on changing it.
+
+    frozen = engine.freeze()
+    for piece in frozen.pieces(): file.write(piece)      # as of freeze(), whatever engine.advance() does meanwhile
+
+A card that is about to change and has not been read yet is copied first: a batch pays for its own cards, about a
+kilobyte each, and never for the whole. Cards that come later are not part of it.
+"""
+
+import hashlib
+import json
+import struct
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraudline.features.cards import CardIndex
+from fraudline.features.state import LAYOUT
+
+MAGIC = b"FRAUDLINE-STATE\n"
+LENGTH = struct.Struct("<Q")
+DIGEST_BYTES = 64
+ROWS = 4_096
+"""Cards a piece: four megabytes, which the stream waits for while it is copied."""
+
+
+class Frozen:
+    """See the module. The pieces together are what :meth:`FeatureEngine.restore` takes.
+
+    Args:
+        arrays: with a row a card; the engine must call :meth:`keep` before it changes a row of them.
+        index: of the same cards.
+        spec_version: of the feature specification.
+    """
+
+    def __init__(self, arrays: Sequence[NDArray[Any]], index: CardIndex, spec_version: str) -> None:
+        self._arrays = tuple(arrays)
+        self._ends, self._held = index.identifiers()
+        self._n = len(index)
+        self._lock = threading.Lock()
+        self._read = 0
+        self._place = np.full(self._n, -1, np.int32)
+        self._kept = [np.zeros((0, array.shape[1]), array.dtype) for array in self._arrays]
+        self._count = 0
+        header = {"layout": LAYOUT, "spec": spec_version, "cards": self._n, "cards_bytes": len(self._held)}
+        head = json.dumps(header, sort_keys=True).encode()
+        self._head = MAGIC + LENGTH.pack(len(head)) + head
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all pieces together."""
+        rows: int = self._n * sum(array.shape[1] * array.itemsize for array in self._arrays)
+        return len(self._head) + 8 * self._n + len(self._held) + rows + DIGEST_BYTES
+
+    @property
+    def done(self) -> bool:
+        """Whether all cards are read: nothing needs to be kept any more."""
+        return self._read >= self._n
+
+    def keep(self, slots: NDArray[np.int64]) -> None:
+        """Copy the rows that are about to change, as far as they are not read or copied yet.
+
+        Args:
+            slots: ``(n,)``, in any order, repeated or not.
+        """
+        with self._lock:
+            old = slots[(slots < self._n) & (slots >= self._read)]
+            old = np.unique(old[self._place[old] < 0])
+            if not len(old):
+                return
+            end = self._count + len(old)
+            if end > len(self._kept[0]):
+                self._kept = [_grown(kept, max(2 * len(kept), end)) for kept in self._kept]
+            for kept, array in zip(self._kept, self._arrays, strict=True):
+                kept[self._count : end] = array[old]
+            self._place[old] = np.arange(self._count, end)
+            self._count = end
+
+    def pieces(self) -> Iterator[bytes]:
+        """Header, identifiers, rows a few thousand at a time, and the SHA-256 of it all; once."""
+        digest = hashlib.sha256()
+        for piece in self._body():
+            digest.update(piece)
+            yield piece
+        yield digest.hexdigest().encode()
+
+    def _body(self) -> Iterator[bytes]:
+        yield self._head
+        yield little(self._ends).tobytes()
+        yield self._held.tobytes()
+        for begin in range(0, self._n, ROWS):
+            yield from self._rows(begin, min(begin + ROWS, self._n))
+
+    def _rows(self, begin: int, end: int) -> list[bytes]:
+        with self._lock:
+            place = self._place[begin:end]
+            changed = np.flatnonzero(place >= 0)
+            copies = [array[begin:end].copy() for array in self._arrays]
+            for copy, kept in zip(copies, self._kept, strict=True):
+                copy[changed] = kept[place[changed]]
+            self._read = end
+        return [little(copy).tobytes() for copy in copies]
+
+
+def little(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The same numbers, the least significant byte first."""
+    return array.astype(array.dtype.newbyteorder("<"), copy=False)
+
+
+def thaw(content: memoryview, n: int, arrays: Sequence[NDArray[Any]]) -> None:
+    """Put the rows of ``n`` cards, as :class:`Frozen` wrote them, into ``arrays``."""
+    at = 0
+    for begin in range(0, n, ROWS):
+        end = min(begin + ROWS, n)
+        for array in arrays:
+            size = (end - begin) * array.shape[1]
+            stored = np.frombuffer(content, array.dtype.newbyteorder("<"), count=size, offset=at)
+            array[begin:end] = stored.reshape(end - begin, array.shape[1])
+            at += size * array.itemsize
+
+
+def _grown(array: NDArray[Any], rows: int) -> NDArray[Any]:
+    larger = np.zeros((rows, array.shape[1]), array.dtype)
+    larger[: len(array)] = array
+    return larger
