@@ -2,15 +2,26 @@
 
 import argparse
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from fraudline.model.artifact import Artifact, load_artifact
-from fraudline.ops.local.kafka import LocalKafka
+import numpy as np
 
+from benchmarks.streaming import load
+from fraudline.core.files import read_json, write_json
+from fraudline.features.columns import columns_from_messages
+from fraudline.features.engine import FeatureEngine
+from fraudline.model.artifact import Artifact, load_artifact, write_manifest
+from fraudline.model.scorer import Scorer
+from fraudline.model.thresholds import Thresholds
+from fraudline.ops.local.kafka import LocalKafka
+from fraudline.stream.messages import Decoder
+
+ALERTS, SAMPLE = 200, 50_000
 CACHE = Path(os.environ.get("FRAUDLINE_CACHE", ".cache"))
 
 
@@ -57,6 +68,7 @@ def open_setting(arguments: argparse.Namespace, folder: Path) -> Iterator[Settin
 
         print(f"no artifact at {model}: a small graph takes its place (make repro trains the real one)")
         model = tiny_artifact(folder / "model")
+    model = calibrated(model, folder / "calibrated")
     python = str(Path(arguments.peers_python).absolute())
     setting = Setting(folder, model.resolve(), arguments.short, python, [])
     try:
@@ -64,3 +76,21 @@ def open_setting(arguments: argparse.Namespace, folder: Path) -> Iterator[Settin
     finally:
         for broker in setting.broker:
             broker.stop()
+
+
+def calibrated(model: Path, folder: Path) -> Path:
+    """The artifact with other thresholds: one in :data:`ALERTS` of the load is not allowed, one in ten of it blocked.
+
+    The load is synthetic: by the thresholds of its training data most of it would be an alert.
+    """
+    shutil.copytree(model, folder)
+    artifact = load_artifact(model)
+    decoder, engine = Decoder(artifact.spec.currencies), FeatureEngine(artifact.spec)
+    messages = [decoder.decode(value) for _, value in load.transactions(SAMPLE, SAMPLE // 10)]
+    scores = Scorer(artifact).only_scores(engine.advance(columns_from_messages(messages)))
+    review, block = np.quantile(scores, [1 - 1 / ALERTS, 1 - 1 / (10 * ALERTS)]).tolist()
+    meta = read_json(folder / "model.json")
+    meta["thresholds"] = Thresholds.of(review, block, {"name": "fixed"}).model_dump(mode="json")
+    write_json(folder / "model.json", meta)
+    write_manifest(folder)
+    return folder

@@ -192,7 +192,7 @@ class KafkaPythonTransport:
             transaction_timeout_ms=int(self._connection.transaction_timeout_s * 1000),
             batch_size=_BATCH_BYTES,
             max_request_size=_MAX_REQUEST_BYTES,
-            linger_ms=0,
+            linger_ms=1_000,  # a full batch goes at once, the rest at the commit: its thread stays out of the way
             retry_backoff_ms=5,  # a transaction that follows at once is told to wait for the last one's markers
             bootstrap_timeout_ms=int(self._connection.timeout_s * 1000),
             max_block_ms=int(self._connection.timeout_s * 1000),
