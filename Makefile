@@ -196,6 +196,10 @@ bench-reasons: repro ## the model's own shares beside SHAP: agreement, deletion,
 bench-features: setup ## transactions a second through the feature kernel
 	@python -m benchmarks.features
 
+.PHONY: bench-stream
+bench-stream: setup .venv-bench/.ready ## the worker beside its clients' limits, Quix Streams and Spark
+	@python -m benchmarks.stream --write
+
 .PHONY: docs
 docs: setup ## build the documentation site into site/
 	@$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements/docs.lock

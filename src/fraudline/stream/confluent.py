@@ -142,10 +142,16 @@ class ConfluentTransport:
         self._assigned = frozenset()
 
     def _rewind(self, records: Sequence[Record]) -> None:
+        """Back to the committed offsets: what was read before a rebalance may meanwhile be another worker's, and done.
+
+        Where nothing is committed (the mock broker forgets what a transaction commits) the first record read is next.
+        """
         first = {record.partition: record.offset for record in reversed(records)}
-        for partition, offset in first.items():
-            if partition in self._assigned:
-                self._seek(partition, offset)
+        places = [TopicPartition(self._topic, partition) for partition in self._assigned]
+        for place in self._consumer.committed(places, self._connection.timeout_s) if places else []:
+            offset = place.offset if place.offset >= 0 else first.get(place.partition)
+            if offset is not None:
+                self._seek(place.partition, offset)
 
     def _committed(self) -> dict[int, int]:
         places = [TopicPartition(self._topic, partition) for partition in self._assigned]

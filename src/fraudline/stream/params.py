@@ -34,6 +34,8 @@ class StreamParams(Settings):
         worker_id: one per running worker, the same after its restart (a StatefulSet's pod name). It fences a second
             worker of the same name and ends a killed predecessor's open transaction at once.
         max_batch: records a transaction at most; fewer when fewer are waiting, so latency follows load.
+        max_latency_ms: milliseconds from a record's append to its committed decision that batches are sized for, while
+            the worker keeps up.
         poll_s: seconds to wait for the first record of a batch.
         session_timeout_s: how long the group waits for a worker that does not answer.
         transaction_timeout_s: how long the broker waits for an open transaction to end.
@@ -65,7 +67,8 @@ class StreamParams(Settings):
     group: str = "fraudline"
     worker_id: str = "worker-0"
     topics: Topics = Topics()
-    max_batch: int = Field(default=512, ge=1)
+    max_batch: int = Field(default=2_000, ge=1)
+    max_latency_ms: float = Field(default=200.0, gt=0)
     poll_s: float = Field(default=0.1, gt=0)
     session_timeout_s: float = Field(default=10.0, ge=1)
     transaction_timeout_s: float = Field(default=30.0, ge=1)

@@ -145,7 +145,7 @@ class PartitionState:
         """
         if self._store is None or self._engine is None:
             return
-        if not wait and self._writing is not None and self._writing.is_alive():
+        if not wait and self.writing:
             return
         self.settle()
         checkpoint, frozen = self._now(self._engine), self._engine.freeze()
@@ -154,6 +154,11 @@ class PartitionState:
         else:
             self._writing = Thread(target=self._try_write, args=(self._store, checkpoint, frozen), daemon=True)
             self._writing.start()
+
+    @property
+    def writing(self) -> bool:
+        """Whether a checkpoint is being written."""
+        return self._writing is not None and self._writing.is_alive()
 
     def settle(self) -> None:
         """Wait for the checkpoint that is being written, if there is one."""

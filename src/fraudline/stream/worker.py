@@ -32,6 +32,7 @@ from fraudline.stream.history import History
 from fraudline.stream.messages import Decoder
 from fraudline.stream.metrics import StreamMetrics
 from fraudline.stream.numbers import rows_as_json
+from fraudline.stream.pace import Pace
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import PartitionState
 from fraudline.stream.partitioning import partition_of
@@ -130,6 +131,7 @@ class Worker:
         self._transport = transport
         self._metrics = metrics
         self._champions = champions
+        self._pace = Pace(params.max_batch, params.max_latency_ms / 1000)
         self._decoder = Decoder(artifact.spec.currencies)
         self._store = _store(params)
         self._states: dict[int, PartitionState] = {}
@@ -181,7 +183,8 @@ class Worker:
 
     def _step(self) -> BatchReport | None:
         """One transaction: poll, align, advance, judge, commit."""
-        records = self._transport.poll(self._params.max_batch, self._params.poll_s)
+        records = self._transport.poll(self._pace.size, self._params.poll_s)
+        begun = time.monotonic()
         if not records:
             return None
         if self._transport.epoch != self._epoch:
@@ -197,6 +200,7 @@ class Worker:
         judged = self._judge.judge(advanced)
         offsets = {partition: part[-1].offset + 1 for partition, part in parts}
         self._transport.transact(judged.outputs, offsets)
+        self._pace.took(len(records), time.monotonic() - begun)
         self._failures = 0
         report = judged.report(len(records), time.time() * 1000)
         self._metrics.duplicates.inc(sum(part.duplicates for part in advanced))

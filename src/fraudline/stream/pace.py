@@ -1,0 +1,39 @@
+"""How many records the next batch may take, so that none waits longer than it may.
+
+    pace = Pace(most=2_000, max_latency_s=0.2)
+    records = transport.poll(pace.size, 0.1)
+    ...
+    pace.took(len(records), seconds)
+
+A record that comes just after a poll waits for that batch and then for its own: each may take half of the greatest
+latency. A worker that is idle gets small batches, because few records wait; one that is behind gets full ones, whose
+size doubles while there is time left and shrinks when there is not.
+"""
+
+_FIRST = 256
+_LEAST = 16
+"""Below it a transaction's own cost outweighs its records: smaller batches would only fall behind further."""
+_ROOM = 0.5  # a size is doubled when the batch took less than this part of its time
+_SAFETY = 0.9
+
+
+class Pace:
+    """The size of batches.
+
+    Args:
+        most: records a batch, whatever the time.
+        max_latency_s: seconds from the append of a record to the commit of its decision, while the worker keeps up.
+    """
+
+    def __init__(self, most: int, max_latency_s: float) -> None:
+        self._most = most
+        self._budget = max_latency_s / 2
+        self.size = min(_FIRST, most)
+
+    def took(self, records: int, seconds: float) -> None:
+        """Learn from a batch: its records, and the seconds from its poll to its commit."""
+        if seconds > self._budget:
+            shrunk = int(min(records, self.size) * self._budget / seconds * _SAFETY)
+            self.size = min(max(shrunk, _LEAST), self._most)
+        elif records >= self.size and seconds < self._budget * _ROOM:
+            self.size = min(2 * self.size, self._most)

@@ -1,0 +1,71 @@
+"""What the transport does around librdkafka's calls, where a broker cannot be made to do it on demand."""
+
+from typing import Any
+
+import pytest
+
+from fraudline.core.errors import UnavailableError
+from fraudline.stream.transport import Connection, Output, Record
+
+confluent_kafka = pytest.importorskip("confluent_kafka")
+
+from fraudline.stream import confluent  # noqa: E402 - the client is optional
+
+
+class Consumer:
+    """Gives the offsets of a group and notes where it is sent."""
+
+    def __init__(self, committed: dict[int, int]) -> None:
+        self._committed = committed
+        self.sought: dict[int, int] = {}
+
+    def committed(self, places: list[Any], _timeout: float) -> list[Any]:
+        return [confluent_kafka.TopicPartition(p.topic, p.partition, self._committed[p.partition]) for p in places]
+
+    def seek(self, place: Any) -> None:
+        self.sought[place.partition] = place.offset
+
+
+def test_after_a_rebalance_within_a_poll_reading_goes_on_where_the_group_stands() -> None:
+    transport = confluent.ConfluentTransport.__new__(confluent.ConfluentTransport)
+    transport._topic, transport._assigned = "t", frozenset({0, 1, 2})
+    transport._connection = Connection("127.0.0.1:1", "t", "g", "w")
+    transport._consumer = Consumer({0: 40, 1: confluent_kafka.OFFSET_INVALID, 2: confluent_kafka.OFFSET_INVALID})
+    transport._rewind(
+        [Record("t", 0, 12, 0, b"k", b"v"), Record("t", 1, 7, 0, b"k", b"v"), Record("t", 1, 8, 0, b"", b"")]
+    )
+    assert transport._consumer.sought == {0: 40, 1: 7}
+
+
+class Producer:
+    """A queue of a few places, which a poll empties."""
+
+    def __init__(self, places: int, code: int) -> None:
+        self._places, self._code, self._queued = places, code, 0
+        self.sent: list[tuple[str, bytes | None]] = []
+
+    def produce_batch(self, topic: str, messages: list[dict[str, Any]]) -> None:
+        for message in messages:
+            if self._queued == self._places:
+                message["_error"] = confluent_kafka.KafkaError(self._code)
+            else:
+                self._queued += 1
+                self.sent.append((topic, message["value"]))
+
+    def poll(self, _timeout: float) -> None:
+        self._queued = 0
+
+
+OUTPUTS = [Output("d", b"k", b"%d" % i) for i in range(10)]
+
+
+def test_records_that_find_the_clients_queue_full_are_queued_when_there_is_room_in_their_order() -> None:
+    producer = Producer(4, confluent_kafka.KafkaError._QUEUE_FULL)
+    confluent._append(producer, OUTPUTS)
+    assert producer.sent == [("d", output.value) for output in OUTPUTS]
+
+
+def test_a_record_that_the_client_refuses_fails_the_transaction() -> None:
+    producer = Producer(4, confluent_kafka.KafkaError.MSG_SIZE_TOO_LARGE)
+    with pytest.raises(UnavailableError, match="large"), confluent._translated():
+        confluent._append(producer, OUTPUTS)

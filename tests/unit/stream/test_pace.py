@@ -1,0 +1,47 @@
+import pytest
+
+from fraudline.stream.pace import Pace
+
+
+def settled(pace: Pace, waiting: int, fixed_s: float, each_s: float, batches: int = 60) -> list[tuple[int, float]]:
+    """Sizes and seconds of batches of a worker with ``waiting`` records before it."""
+    seen = []
+    for _ in range(batches):
+        records = min(pace.size, waiting)
+        seconds = fixed_s + records * each_s
+        seen.append((records, seconds))
+        pace.took(records, seconds)
+    return seen
+
+
+@pytest.mark.parametrize(("fixed_s", "each_s"), [(0.005, 10e-6), (0.01, 100e-6), (0.02, 500e-6)])
+def test_a_worker_that_is_behind_takes_large_batches_that_end_in_half_of_the_latency(
+    fixed_s: float, each_s: float
+) -> None:
+    pace = Pace(most=5_000, max_latency_s=0.2)
+    late = settled(pace, 10**9, fixed_s, each_s)[20:]
+    assert max(seconds for _, seconds in late) <= 0.1
+    best = min((0.1 - fixed_s) / each_s, 5_000)
+    assert min(records for records, _ in late) >= 0.35 * best
+
+
+def test_a_worker_that_becomes_slow_shrinks_its_batches_at_once_and_never_to_nothing() -> None:
+    pace = Pace(most=5_000, max_latency_s=0.2)
+    settled(pace, 10**9, 0.005, 10e-6)
+    assert pace.size > 3_000
+    slow = settled(pace, 10**9, 0.005, 1e-3)
+    assert max(seconds for _, seconds in slow[3:]) <= 0.1
+    settled(pace, 10**9, 1.0, 1.0)
+    assert pace.size == 16
+
+
+def test_an_idle_worker_does_not_grow_its_batches() -> None:
+    pace = Pace(most=5_000, max_latency_s=0.2)
+    settled(pace, 10, 0.005, 10e-6)
+    assert pace.size == 256
+
+
+def test_a_batch_is_never_larger_than_the_most() -> None:
+    pace = Pace(most=8, max_latency_s=0.2)
+    settled(pace, 10**9, 1.0, 1.0)
+    assert pace.size == 8
