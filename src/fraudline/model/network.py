@@ -21,7 +21,6 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from fraudline.model.grid import on_grid
 from fraudline.model.scaling import Scaling
 from fraudline.model.tails import Tails
 
@@ -50,6 +49,11 @@ class ResidualMetric:
         floor = max(ridge * float(np.trace(covariance)) / d, _TINY)
         precision = np.linalg.inv(covariance + floor * np.eye(d))
         return cls(mean.astype(np.float32), ((precision + precision.T) / 2).astype(np.float32))
+
+
+def exact_sum(parts: tf.Tensor) -> tf.Tensor:
+    """Sum of each row of (n, d) float32, rounded once: added in double precision, so that no order of adding shows."""
+    return tf.cast(tf.reduce_sum(tf.cast(parts, tf.float64), axis=1), tf.float32)
 
 
 class ScoreGraph(tf.Module):  # type: ignore[misc]
@@ -101,8 +105,8 @@ class ScoreGraph(tf.Module):  # type: ignore[misc]
         doublings = tf.math.log(1.0 + joined / self._unit) / LN2
         residual_parts = doublings * (tf.add_n(shares) / count)
         tail_parts = self._tail_parts(features)
-        contributions = on_grid(residual_parts + tail_parts)
-        score = tf.reduce_sum(contributions, axis=1)
+        contributions = residual_parts + tail_parts
+        score = exact_sum(contributions)
         expected = self._expected(tf.add_n(rebuilt) / count, residual_parts, tail_parts)
         return {"score": score, "contributions": contributions, "expected": expected}
 
