@@ -118,6 +118,7 @@ def run(model: Path, features: Path, params_file: Path, alerts: int, background:
             "score_and_shares": _graph_ms(scorer.score, sample.traffic),
             "shap": shap[0].seconds * 1000 / len(sample.alerts),
         },
+        "busy": os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1),
     }
 
 
@@ -218,7 +219,8 @@ def page(result: dict[str, Any]) -> str:
         f"Written by `make bench-reasons` with the model `{result['model']}` ({result['kind']}, reasons by "
         f"`{result['method']}`) on {result['alerts']} alerts of the test days, {result['features']} features. SHAP is "
         f"KernelExplainer of the same score against {result['background']} known normals, "
-        f"{result['evaluations']:,} evaluations of the score a row.\n",
+        f"{result['evaluations']:,} evaluations of the score a row."
+        f"{' Times were taken while other work ran on the machine.' if result['busy'] else ''}\n",
         "| | the graph's shares | SHAP KernelExplainer |",
         "|---|---|---|",
         f"| largest gap between sum and score | {sums['largest_gap']:.1e} on {sums['rows']:,} rows (scores up to "
