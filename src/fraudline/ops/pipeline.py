@@ -103,7 +103,7 @@ def run_local(
         raise UsageError(f"{compiled} is missing.", "Compile it: python -m pipelines.training")
     root = root.absolute()
     _clear(root)
-    root.mkdir(parents=True)
+    (root / "runs").mkdir(parents=True)  # an engine would make a mounted folder itself, as root
     error_file = root / "error.json"
     with (root / LOG_FILE).open("w", encoding="utf-8") as stream, _environment(ERROR_FILE, str(error_file)):
         screen = _Screen(stream, notice or (lambda task, state: None))
