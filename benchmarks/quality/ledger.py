@@ -6,7 +6,9 @@ that has been measured there is refused, unless a new round is opened with a rea
 figures that it replaces stay in the file.
 """
 
-from collections.abc import Iterable
+import fcntl
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,7 @@ class Wanted:
 
 
 class Ledger:
-    """The results file. Every change is written at once.
+    """The results file. Every change is written at once, on top of what other runs have written meanwhile.
 
     Args:
         path: the file; made with the first cell.
@@ -48,10 +50,13 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._read()
+
+    def _read(self) -> None:
         empty = {"format": FORMAT, "rounds": [{"number": 1, "reason": FIRST_ROUND}], "cells": [], "superseded": []}
-        document = read_json(path) if path.is_file() else empty
+        document = read_json(self.path) if self.path.is_file() else empty
         if document.get("format") != FORMAT:
-            raise UsageError(f"{path} is not a ledger of format {FORMAT}.", "Move it away and measure again.")
+            raise UsageError(f"{self.path} is not a ledger of format {FORMAT}.", "Move it away and measure again.")
         self.rounds: list[dict[str, Any]] = document["rounds"]
         self.superseded: list[dict[str, Any]] = document["superseded"]
         self._cells: dict[Key, dict[str, Any]] = {
@@ -71,8 +76,9 @@ class Ledger:
         """
         if not reason.strip():
             raise UsageError("A new round needs a reason.", 'Say what changed: --new-round "merchant streaks".')
-        self.rounds.append({"number": len(self.rounds) + 1, "reason": reason.strip()})
-        self._write()
+        with self._alone():
+            self.rounds.append({"number": len(self.rounds) + 1, "reason": reason.strip()})
+            self._write()
 
     def missing(self, wanted: Iterable[Wanted]) -> list[Wanted]:
         """The cells that have not been measured in this state, in the order given.
@@ -99,21 +105,31 @@ class Ledger:
         Raises:
             UsageError: as in :meth:`missing`.
         """
-        self._refuse_second_look(wanted)
-        old = self._cells.get(wanted.key)
-        if old is not None and old["role"] == "test" and old["digest"] != wanted.digest:
-            kept = ("model", "week", "seed", "round", "digest", "ap", "auc", "cp100")
-            self.superseded.append({name: old[name] for name in kept if name in old})
-        self._cells[wanted.key] = {
-            "model": wanted.model,
-            "week": wanted.week,
-            "role": wanted.role,
-            "seed": wanted.seed,
-            "digest": wanted.digest,
-            "round": self.rounds[-1]["number"],
-            **values,
-        }
-        self._write()
+        with self._alone():
+            self._refuse_second_look(wanted)
+            old = self._cells.get(wanted.key)
+            if old is not None and old["role"] == "test" and old["digest"] != wanted.digest:
+                kept = ("model", "week", "seed", "round", "digest", "ap", "auc", "cp100")
+                self.superseded.append({name: old[name] for name in kept if name in old})
+            self._cells[wanted.key] = {
+                "model": wanted.model,
+                "week": wanted.week,
+                "role": wanted.role,
+                "seed": wanted.seed,
+                "digest": wanted.digest,
+                "round": self.rounds[-1]["number"],
+                **values,
+            }
+            self._write()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the file against other runs, with what it holds now."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with (self.path.parent / f".{self.path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._read()
+            yield
 
     def _refuse_second_look(self, wanted: Wanted) -> None:
         if wanted.role != "test":

@@ -29,6 +29,15 @@ def test_a_measured_cell_is_not_measured_again_and_survives_the_process(ledger: 
     assert again.cells[0]["ap"] == 0.5
 
 
+def test_two_runs_at_a_time_keep_each_others_cells(ledger: Ledger) -> None:
+    other = Ledger(ledger.path)
+    ledger.record(cell(), FIGURES)
+    other.record(cell(seed=2), FIGURES)
+    ledger.record(cell(seed=3), FIGURES)
+
+    assert [kept["seed"] for kept in Ledger(ledger.path).cells] == [1, 2, 3]
+
+
 def test_a_changed_model_is_refused_on_a_test_week_also_with_another_seed_or_week(ledger: Ledger) -> None:
     ledger.record(cell(), FIGURES)
     for other in (cell(digest="b"), cell(digest="b", seed=2), cell(digest="b", week="2018-08-01")):
