@@ -1,18 +1,18 @@
-"""The rows of the whole file, made once: truth, our features and the book's, in a folder that later runs read.
+"""The rows of the whole file: truth and each set of features, made when first asked for, in folders for later runs.
 
-The folder's name is a digest of the file, the feature specification and the feature code, so that what it holds is
-never of another state.
+A folder's name is a digest of the file, of the code that makes it and of the feature specification, so that what it
+holds is never of another state.
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -21,16 +21,19 @@ from benchmarks.quality import book
 from benchmarks.quality.protocol import DELAY, Cut, cut, split_of
 from benchmarks.quality.settings import BOOK, PRODUCT, product_params
 from benchmarks.quality.sources import code_digest
+from fraudline.core.clock import DAY_US
 from fraudline.core.digest import sha256_bytes, sha256_file
 from fraudline.core.errors import DataError
-from fraudline.core.files import atomic_folder, read_json, write_json
+from fraudline.core.files import atomic_folder, write_text
 from fraudline.data import store
 from fraudline.data.importers.handbook import import_handbook
+from fraudline.data.store import day_of
 from fraudline.features.spec import FeatureSpec
 from fraudline.model.evaluation import EvaluationRows
 from fraudline.model.kinds import TrainingRows
 
-_TRUTH = ("event_time", "card_id", "merchant_id", "amount_minor", "is_fraud", "label_time", "fraud_kind")
+_KEYS = ("event_time", "card_id", "merchant_id", "amount_minor")
+_LIBRARY = Path(fraudline.__file__).parent
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,19 @@ class Week:
 
 
 @dataclass(frozen=True)
+class FeatureSet:
+    """Features of the whole file, (n, d) float32, and twelve hex digits over them."""
+
+    matrix: NDArray[np.float32]
+    digest: str
+
+
+@dataclass(frozen=True)
 class Rows:
-    """The whole file. ``digests`` names the content of each feature matrix."""
+    """The whole file: its truth in time order, and the sets of features by name."""
 
     truth: pa.Table
-    matrices: Mapping[str, NDArray[np.float32]]
-    digests: Mapping[str, str]
+    sets: Mapping[str, FeatureSet]
     first: date
     last: date
 
@@ -75,7 +85,7 @@ class Rows:
 
     def week(self, start: date, columns: str) -> Week:
         """The rows of a week with the features of one set."""
-        masks, matrix = self.cut(start), self.matrices[columns]
+        masks, matrix = self.cut(start), self.sets[columns].matrix
         known = masks.labelled & self.truth["is_fraud"].to_numpy(zero_copy_only=False)
         spec = None if columns == BOOK else product_params(columns).features.resolve()
         parts = (masks.normal, masks.later_normal, known & ~masks.normal & ~masks.later_normal, masks.test)
@@ -87,7 +97,7 @@ class Rows:
 
 
 def load_rows(file: Path, cache: Path) -> Rows:
-    """Read the rows from ``cache``; make them first where they are missing.
+    """Read the rows from ``cache``; what is missing there is made.
 
     Args:
         file: the Handbook's transactions.
@@ -98,52 +108,71 @@ def load_rows(file: Path, cache: Path) -> Rows:
     """
     if not file.is_file():
         raise DataError(f"{file} is not there.", "Name the Handbook's transactions with --file.")
-    folder = cache / f"rows-{_key(file)}"
-    if not (folder / "index.json").is_file():
-        _make(file, folder)
-    index: dict[str, Any] = read_json(folder / "index.json")
-    return Rows(
-        pq.read_table(folder / "truth.parquet"),
-        {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in (*PRODUCT, BOOK)},
-        index["digests"],
-        date.fromisoformat(index["first"]),
-        date.fromisoformat(index["last"]),
-    )
+    name = f"{sha256_file(file)} {code_digest(_LIBRARY / 'data' / 'importers', Path(__file__))}"
+    folder = cache / f"truth-{sha256_bytes(name.encode())[:16]}"
+    if not folder.is_dir():
+        with tempfile.TemporaryDirectory() as scratch, atomic_folder(folder) as target:
+            import_handbook(file, Path(scratch) / "dataset", label_delay_days=DELAY)
+            pq.write_table(_truth(Path(scratch) / "dataset"), target / "truth.parquet", compression="zstd")
+    truth = pq.read_table(folder / "truth.parquet")
+    times = pc.cast(truth["event_time"], pa.int64()).to_numpy()
+    first, last = (day_of(int(moment) // DAY_US) for moment in (times[0], times[-1]))
+    return Rows(truth, _Sets(file, cache, truth), first, last)
 
 
-def _key(file: Path) -> str:
-    library = Path(fraudline.__file__).parent
-    code = code_digest(library / "features", library / "data" / "importers", Path(book.__file__))
-    specs = [product_params(columns).features.resolve().version for columns in PRODUCT]
-    return sha256_bytes(f"{sha256_file(file)} {specs} {code}".encode())[:16]
+class _Sets(Mapping[str, FeatureSet]):
+    """Sets of features, read or made when they are first asked for."""
+
+    def __init__(self, file: Path, cache: Path, truth: pa.Table) -> None:
+        self._file, self._cache, self._truth = file, cache, truth
+        self._found: dict[str, FeatureSet] = {}
+
+    def __getitem__(self, columns: str) -> FeatureSet:
+        if columns not in self._found:
+            folder = self._cache / f"{columns}-{self._key(columns)}"
+            if not folder.is_dir():
+                matrix = book.book_features(self._truth) if columns == BOOK else _product_features(self._file, columns)
+                with atomic_folder(folder) as target:
+                    np.save(target / "features.npy", np.ascontiguousarray(matrix), allow_pickle=False)
+                    write_text(target / "digest", sha256_bytes(np.ascontiguousarray(matrix).tobytes())[:12])
+            kept = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
+            self._found[columns] = FeatureSet(kept, (folder / "digest").read_text(encoding="utf-8"))
+        return self._found[columns]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*PRODUCT, BOOK))
+
+    def __len__(self) -> int:
+        return len(PRODUCT) + 1
+
+    def _key(self, columns: str) -> str:
+        code = [_LIBRARY / "data" / "importers", Path(__file__)]
+        if columns == BOOK:
+            name = code_digest(*code, Path(book.__file__))
+        else:
+            version = product_params(columns).features.resolve().version
+            name = f"{code_digest(*code, _LIBRARY / 'features')} {version}"
+        return sha256_bytes(f"{sha256_file(self._file)} {name}".encode())[:16]
 
 
-def _make(file: Path, folder: Path) -> None:
-    with tempfile.TemporaryDirectory() as scratch, atomic_folder(folder) as target:
-        made = Path(scratch)
-        import_handbook(file, made / "dataset", label_delay_days=DELAY)
-        days = store.days(made / "dataset")
-        digests = {}
-        for columns in PRODUCT:
-            table, matrix = _features(made, columns)
-            digests[columns] = _save(matrix, target / f"{columns}.npy")
-        digests[BOOK] = _save(book.book_features(table), target / f"{BOOK}.npy")
-        pq.write_table(table.select(_TRUTH), target / "truth.parquet", compression="zstd")
-        spans = {"first": days[0].isoformat(), "last": days[-1].isoformat()}
-        write_json(target / "index.json", {"digests": digests, **spans})
+def _truth(dataset: Path) -> pa.Table:
+    """Keys and labels of all transactions in the order in which their features are made."""
+    order = [("event_time", "ascending"), ("transaction_id", "ascending")]
+    transactions, labels = store.read_transactions(dataset).sort_by(order), store.read_labels(dataset)
+    place = pc.index_in(transactions["transaction_id"], labels["transaction_id"].combine_chunks())
+    found = {name: labels[name].take(place) for name in ("is_fraud", "label_time", "fraud_kind")}
+    found["is_fraud"] = pc.fill_null(found["is_fraud"], False)
+    return pa.table({**{name: transactions[name] for name in _KEYS}, **found})
 
 
-def _features(made: Path, columns: str) -> tuple[pa.Table, NDArray[np.float32]]:
+def _product_features(file: Path, columns: str) -> NDArray[np.float32]:
     from fraudline.steps.featurize import featurize
 
     params = product_params(columns)
-    featurize(dataset=made / "dataset", features=made / "features", profiles=made / "profiles", params=params)
-    table = pq.read_table(made / "features" / "features.parquet")
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch)
+        import_handbook(file, made / "dataset", label_delay_days=DELAY)
+        featurize(dataset=made / "dataset", features=made / "features", profiles=made / "profiles", params=params)
+        table = pq.read_table(made / "features" / "features.parquet")
     names = params.features.resolve().names
-    return table, np.column_stack([table[name].to_numpy() for name in names]).astype(np.float32, copy=False)
-
-
-def _save(matrix: NDArray[np.float32], path: Path) -> str:
-    content = np.ascontiguousarray(matrix)
-    np.save(path, content, allow_pickle=False)
-    return sha256_bytes(content.tobytes())[:12]
+    return np.column_stack([table[name].to_numpy() for name in names]).astype(np.float32, copy=False)

@@ -41,7 +41,7 @@ def plan(families: Sequence[Family], rows: Rows, starts: Sequence[date], seeds: 
 def digest_of(family: Family, rows: Rows) -> str:
     """The state of a family: its settings, its code and its features."""
     settings = sorted((name, str(value)) for name, value in family.settings.items())
-    content = f"{settings} {code_digest(*family.sources)} {rows.digests[family.columns]}"
+    content = f"{settings} {code_digest(*family.sources)} {rows.sets[family.columns].digest}"
     return sha256_bytes(content.encode())[:12]
 
 

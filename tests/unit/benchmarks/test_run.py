@@ -16,7 +16,7 @@ from benchmarks.quality.ledger import Ledger
 from benchmarks.quality.measure import Task, measure
 from benchmarks.quality.protocol import DELAY, weeks
 from benchmarks.quality.report import write_report
-from benchmarks.quality.rows import Rows, Week
+from benchmarks.quality.rows import FeatureSet, Rows, Week
 from benchmarks.quality.settings import BOOK
 from fraudline.core.clock import DAY_US, day_us
 
@@ -44,7 +44,7 @@ def rows() -> Rows:
         }
     )
     matrix = np.column_stack([rng.normal(size=n) + 3 * frauds, rng.normal(size=n)]).astype(np.float32)
-    return Rows(truth, {BOOK: matrix}, {BOOK: "d"}, FIRST, LAST)
+    return Rows(truth, {BOOK: FeatureSet(matrix, "d")}, FIRST, LAST)
 
 
 def by_column(week: Week, seed: int) -> Mapping[str, Outcome]:
