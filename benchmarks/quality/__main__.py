@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not arguments.no_report:
             write_report(ledger, list(families().values()), arguments.docs)
     except FraudlineError as error:
-        console.print(str(error), style="red", markup=False)
+        console.print(str(error), style="red", markup=False, soft_wrap=True)
         return error.exit_code
     return 0
 

@@ -39,6 +39,7 @@ class Family:
         settings: everything that was chosen; part of the digest.
         sources: files or folders whose code decides the scores; part of the digest.
         run: fits a week with a seed and scores it, one outcome an output.
+        seeded: whether the seed changes anything; one is enough where it does not.
         roles: the weeks that it is measured on: what only serves a choice never sees a test week.
     """
 
@@ -49,6 +50,7 @@ class Family:
     settings: Mapping[str, Any]
     sources: tuple[Path, ...]
     run: Callable[[Week, int], Mapping[str, Outcome]]
+    seeded: bool = True
     roles: tuple[str, ...] = ROLES
 
 

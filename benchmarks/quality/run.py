@@ -28,7 +28,7 @@ def plan(families: Sequence[Family], rows: Rows, starts: Sequence[date], seeds: 
     digests = {family.name: digest_of(family, rows) for family in families}
     for start in starts:
         for family in (family for family in families if protocol.role(start) in family.roles):
-            for number, seed in enumerate(seeds):
+            for number, seed in enumerate(seeds if family.seeded else seeds[:1]):
                 wanted = {
                     name: Wanted(name, start.isoformat(), protocol.role(start), seed, digests[family.name])
                     for name in family.outputs

@@ -1,6 +1,7 @@
 """The harness on a small made-up file: what is missing is measured once, and the report says what was found."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def by_column(week: Week, seed: int) -> Mapping[str, Outcome]:
 
 def family(roles: tuple[str, ...] = ("choice", "validation", "test"), size: int = 1) -> Family:
     settings = {"size": size}
-    return Family("columns", "a group", BOOK, (DEFAULT, WITHOUT), settings, (Path(__file__),), by_column, roles)
+    return Family("columns", "a group", BOOK, (DEFAULT, WITHOUT), settings, (Path(__file__),), by_column, roles=roles)
 
 
 def measured(rows: Rows, ledger: Ledger, recipe: Family, monkeypatch: pytest.MonkeyPatch) -> list[Task]:
@@ -83,6 +84,11 @@ def test_a_model_that_only_serves_a_choice_never_sees_a_test_week(
     ledger = Ledger(tmp_path / "quality.json")
     measured(rows, ledger, family(("choice", "validation")), monkeypatch)
     assert {cell["role"] for cell in ledger.cells} == {"choice", "validation"}
+
+
+def test_what_no_seed_changes_is_measured_once(rows: Rows, tmp_path: Path) -> None:
+    tasks = harness.plan([replace(family(), seeded=False)], rows, STARTS, (1, 2), Ledger(tmp_path / "quality.json"))
+    assert [task.seed for task in tasks] == [1] * len(STARTS)
 
 
 def test_a_changed_setting_is_refused_on_the_test_weeks(
