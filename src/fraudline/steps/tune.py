@@ -178,12 +178,16 @@ def tune(
             def objective(trial: "Trial") -> float:
                 point = suggest(trial, space)
                 with child_run(parent, f"{study} {trial.number}", registry) as run:
-                    return _trial(optuna, trial, point, rows, spec, params, rungs, run)
+                    value = _trial(trial, point, rows, spec, params, rungs, run)
+                if value is None:
+                    raise optuna.TrialPruned
+                return value
 
             _optimize(optuna, search, objective, trials, timeout_s, listener)
             result = _result(optuna, search, space)
             _write(out, search, result, space)
-            parent.params({"study": study, "space": space.version, "trials": result["trials"]})
+            parent.params({"study": study, "space": space.version})
+            parent.metrics({"trials": result["trials"], "pruned": result["pruned"]})
             if result["best"] is not None:
                 parent.metrics({OBJECTIVE: result["best"]["value"], f"{OBJECTIVE}_default": result["default"]})
             for name in ("index.html", "best.yaml", "trials.json"):
@@ -209,7 +213,6 @@ def suggest(trial: "Trial", space: SearchSpace) -> dict[str, Any]:
 
 
 def _trial(
-    optuna: Any,
     trial: "Trial",
     point: dict[str, Any],
     rows: TuneRows,
@@ -217,8 +220,8 @@ def _trial(
     params: Params,
     rungs: tuple[float, ...],
     run: StepRun,
-) -> float:
-    """Measure a point rung by rung; give it up where it is below the median."""
+) -> float | None:
+    """Measure a point rung by rung; None where it is given up, below the median of the others."""
     run.params(point)
     chosen = at_point(params, point)
     value = float("nan")
@@ -230,7 +233,7 @@ def _trial(
         trial.report(value, rung)
         if rung + 1 < len(rungs) and trial.should_prune():
             run.tag("fraudline.pruned_at", f"{share:g}")
-            raise optuna.TrialPruned
+            return None
     return value
 
 

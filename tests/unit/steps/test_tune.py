@@ -192,7 +192,7 @@ def test_one_point_is_measured_by_a_real_training_and_printed_for_a_collector(fe
     said = CliRunner().invoke(cli, given, catch_exceptions=False).stdout
     name, _, value = said.splitlines()[0].partition("=")
     assert name == "validation_ap"
-    assert 0.5 < float(value) <= 1.0  # frauds are five times as large
+    assert 0.2 < float(value) <= 1.0  # by chance 0.03
     with pytest.raises(UsageError, match="layers"):
         CliRunner().invoke(cli, [*given, "--set", "train.layers=3"], catch_exceptions=False)
 
