@@ -200,6 +200,10 @@ bench-features: setup ## transactions a second through the feature kernel
 bench-stream: setup .venv-bench/.ready ## the worker beside its clients' limits, Quix Streams and Spark
 	@python -m benchmarks.stream --write
 
+.PHONY: bench-training
+bench-training: setup .venv-bench/.ready ## CPU-seconds to the same loss, beside Keras fit and PyOD's AutoEncoder
+	@python -m benchmarks.training --json build/bench/training.json --page docs/reference/training-speed.md
+
 .PHONY: docs
 docs: setup ## build the documentation site into site/
 	@$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements/docs.lock
