@@ -204,6 +204,10 @@ bench-stream: setup .venv-bench/.ready ## the worker beside its clients' limits,
 bench-training: setup .venv-bench/.ready ## CPU-seconds to the same loss, beside Keras fit and PyOD's AutoEncoder
 	@python -m benchmarks.training --json build/bench/training.json --page docs/reference/training-speed.md
 
+.PHONY: bench-domains
+bench-domains: setup ## network intrusion and predictive maintenance through the same steps, beside the baselines
+	@python -m benchmarks.domains --json build/bench/domains.json --page docs/reference/domains.md
+
 .PHONY: docs
 docs: setup ## build the documentation site into site/
 	@$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements/docs.lock

@@ -139,12 +139,13 @@ def _contest(contestant: str, rows_file: Path, epochs: int, out: Path) -> None:
     """One contestant in this process."""
     import keras
 
-    from fraudline.model.network import build_member
+    from fraudline.model.members import build_member
+    from fraudline.model.params import TrainParams
 
     rows = np.load(rows_file)
     train, held_out = rows["train"], rows["held_out"]
     keras.utils.set_random_seed(1)
-    network = build_member(train.shape[1], HIDDEN, BOTTLENECK)
+    network = build_member(train.shape[1], TrainParams(hidden=HIDDEN), BOTTLENECK)
     network.set_weights([rows[f"weight_{k}"] for k in range(len(network.weights))])
     begun = cpu_seconds()
     history = (_ours if contestant == "fraudline" else _keras)(network, train, held_out, epochs, begun)

@@ -111,6 +111,42 @@ def table_command(source: Path, folder: Path, mapping: Path, as_json: bool) -> N
     _report(import_table(source, folder, mapping=mapping), folder, as_json)
 
 
+@import_group.command("matrix")
+@source_argument
+@click.option("-o", "--out", "folder", type=click.Path(path_type=Path, file_okay=False), required=True,
+              help="Folder to write, replaced as a whole: features/, dataset/, spec.yaml and params.yaml.")  # fmt: skip
+@click.option("--spec", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="YAML: kind, tail and encoding of each column, and the label.")  # fmt: skip
+@click.option("--test", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="Rows of the test period; without it --test-share of the rows are.")  # fmt: skip
+@click.option("--test-share", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.3, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Order in which rows get days.")
+@json_option
+def matrix_command(
+    source: Path, folder: Path, spec: Path, test: Path | None, test_share: float, seed: int, as_json: bool
+) -> None:
+    r"""Any table of another domain as features: no cards, no merchants, the same steps from train on.
+
+    \b
+    Then, with the folder that was written:
+      fraudline step train --features OUT/features --dataset OUT/dataset --model OUT/model --params OUT/params.yaml
+      fraudline step evaluate --features OUT/features --model OUT/model --evaluation OUT/evaluation \\
+        --params OUT/params.yaml
+    """
+    from fraudline.features.matrix import import_matrix
+
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "spec.yaml").is_file():
+        raise UsageError(f"{folder} holds something else than an imported matrix.", "Name a new folder.")
+    summary = import_matrix(source, folder, spec=spec, test=test, test_share=test_share, seed=seed)
+    if as_json:
+        click.echo(json.dumps(summary, sort_keys=True))
+        return
+    Console(stderr=True, highlight=False).print(
+        f"[bold green]{folder}[/]  {summary['rows']:,} rows, {summary['anomalies']:,} anomalies, "
+        f"{summary['features']} features; next: fraudline step train --params {summary['params']} ..."
+    )
+
+
 def _report(summary: dict[str, Any], folder: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(summary, sort_keys=True, default=str))

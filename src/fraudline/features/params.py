@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import yaml
 from pydantic import Field
 
+from fraudline.core.errors import UsageError
 from fraudline.core.settings import Settings
 from fraudline.features.spec import FeatureSpec, load_spec
+from fraudline.features.table import TableSpec
 
 
 class FeatureParams(Settings):
@@ -28,3 +31,22 @@ class FeatureParams(Settings):
         spec = load_spec(Path(self.spec) if self.spec else None)
         spec = spec.without(self.without) if self.without else spec
         return spec.with_history(self.history, self.history_rows) if self.history and self.history_rows else spec
+
+    def resolve_model(self) -> FeatureSpec | TableSpec:
+        """What a model's features are: of cards, or of the table that a file with ``kind: table`` specifies.
+
+        Raises:
+            UsageError: the file or a name in ``without`` is unknown.
+        """
+        if not self.spec or not _is_table(Path(self.spec)):
+            return self.resolve()
+        spec = TableSpec.load(Path(self.spec))
+        return spec.without(self.without) if self.without else spec
+
+
+def _is_table(path: Path) -> bool:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UsageError(f"{path} cannot be read: {error}.", "Name a specification in features.spec.") from error
+    return isinstance(values, dict) and values.get("kind") == "table"

@@ -31,6 +31,7 @@ from fraudline.core.errors import ArtifactError, DigestMismatch, UsageError
 from fraudline.core.files import write_json
 from fraudline.core.settings import Settings
 from fraudline.features.spec import FeatureSpec
+from fraudline.features.table import TableSpec
 from fraudline.model.thresholds import Thresholds
 
 FORMAT = 1
@@ -72,7 +73,7 @@ class Artifact:
 
     path: Path
     digest: str
-    spec: FeatureSpec
+    spec: FeatureSpec | TableSpec
     meta: ModelMeta
     content: Mapping[str, bytes]
 
@@ -80,6 +81,20 @@ class Artifact:
     def version(self) -> str:
         """The first 12 hex digits of the digest: the model version stamped on decisions."""
         return self.digest[:12]
+
+    @property
+    def card_spec(self) -> FeatureSpec:
+        """The specification of a model of cards: what the feature engine needs.
+
+        Raises:
+            ArtifactError: it is a model of a table.
+        """
+        if isinstance(self.spec, TableSpec):
+            raise ArtifactError(
+                f"The model {self.version} scores rows of the table {self.spec.name}, not transactions of cards.",
+                "Serve it with `fraudline serve`, or name a model of cards.",
+            )
+        return self.spec
 
     @property
     def thresholds(self) -> Thresholds:
@@ -170,13 +185,14 @@ def verify(folder: Path, expected_digest: str | None = None) -> tuple[str, dict[
     return digest, content
 
 
-def _parse_model(raw: bytes) -> tuple[ModelMeta, FeatureSpec]:
+def _parse_model(raw: bytes) -> tuple[ModelMeta, FeatureSpec | TableSpec]:
     values = _json(raw, "model.json")
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise ArtifactError(f"model.json is not of format {FORMAT}.", "Upgrade fraudline, or rebuild the artifact.")
     try:
         meta = ModelMeta.parse(values, "model.json")
-        return meta, FeatureSpec.from_dict(meta.feature_spec)
+        kind = TableSpec if meta.feature_spec.get("kind") == "table" else FeatureSpec
+        return meta, kind.from_dict(meta.feature_spec)
     except UsageError as error:
         raise ArtifactError(error.problem, _REBUILD) from error
 

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from fraudline.features.spec import FeatureSpec
+from fraudline.features.table import TableSpec
 from fraudline.model.artifact import ModelMeta
 
-_AUTOENCODERS = """An ensemble of {count} autoencoders scores card transactions; a high score is anomalous. The
-residuals of a typical normal transaction give 1, and each doubling of their distance from normal adds 1; a value that
+_AUTOENCODERS = """An ensemble of {count} autoencoders scores {rows}; a high score is anomalous. The
+residuals of a typical normal row give 1, and each doubling of their distance from normal adds 1; a value that
 is rarely so large among normals adds the tail weight for each decade of its rarity."""
 
-_TREES = """{count} decision trees ({kind}), learned from known frauds and known normals, score card transactions; a
+_TREES = """{count} decision trees ({kind}), learned from known frauds and known normals, score {rows}; a
 high score is like fraud. The score is in {score}."""
 
 _EXACT = """Each feature's contribution is exact: the contributions of a transaction sum to its score. `expected` is the
@@ -29,9 +30,10 @@ _LABELLED = """- It knows the kinds of fraud that were reported while it was tra
 - The scores are of the population trained on. Check drift against `reference/` and train again."""
 
 
-def card(meta: ModelMeta, spec: FeatureSpec) -> str:
+def card(meta: ModelMeta, spec: FeatureSpec | TableSpec) -> str:
     """The card as Markdown: no time, no run, no machine."""
-    about, trained, reasons, limits = _words(meta.architecture, len(spec.names))
+    rows = f"rows of the table {spec.name}" if isinstance(spec, TableSpec) else "card transactions"
+    about, trained, reasons, limits = _words(meta.architecture, len(spec.names), rows)
     features = "\n".join(
         f"| {f.name} | {f.unit} | {f.window} | {'upper' if f.tail == 'upper' else ''} | {f.meaning} |"
         for f in spec.features
@@ -75,13 +77,20 @@ only ground for a decision about a person: every decision carries its reasons fo
 """
 
 
-def _words(architecture: Mapping[str, Any], width: int) -> tuple[str, str, str, str]:
+def _words(architecture: Mapping[str, Any], width: int, rows: str) -> tuple[str, str, str, str]:
     """What the card says of the model, its training, its reasons and its limits."""
     if "members" in architecture:
         networks = _networks(architecture, width)
         target = "- known normals only; no fraud is a training target, and only labels that had arrived are used"
-        return _AUTOENCODERS.format(count=len(architecture["members"])), f"{target}\n{networks}", _EXACT, _UNLABELLED
-    about = _TREES.format(count=architecture["trees"], kind=architecture["kind"], score=architecture["score"])
+        return (
+            _AUTOENCODERS.format(count=len(architecture["members"]), rows=rows),
+            f"{target}\n{networks}",
+            _EXACT,
+            _UNLABELLED,
+        )
+    about = _TREES.format(
+        rows=rows, count=architecture["trees"], kind=architecture["kind"], score=architecture["score"]
+    )
     trained = "- known normals and known frauds; only labels that had arrived are used"
     expected = "the normals' median"
     if architecture.get("autoencoder"):

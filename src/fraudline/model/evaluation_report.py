@@ -166,11 +166,13 @@ def _confusion(document: Mapping[str, Any]) -> str:
 def _thresholds(document: Mapping[str, Any]) -> str:
     rows = []
     for row in document["thresholds"]:
+        share = row["money_saved_share"]  # null where no amount is at stake, as in a table of another domain
+        saved = "–" if share is None else f"{share:.1%}"
         mark = " class=main" if row["name"] in ("review", "block") else ""
         rows.append(
             f"<tr{mark}><td>{escape(row['name'])}</td><td>{row['threshold']:.4g}</td><td>{row['alerts_a_day']:,.1f}</td>"
             f"<td>{row['precision']:.3f}</td><td>{row['recall']:.3f}</td><td>{row['f1']:.3f}</td>"
-            f"<td>{row['money_saved'] / 100:,.0f}</td><td>{row['money_saved_share']:.1%}</td></tr>"
+            f"<td>{row['money_saved'] / 100:,.0f}</td><td>{saved}</td></tr>"
         )
     titles = ["", "score", "alerts a day", "precision", "recall", "F1", "saved, net", "of fraud losses"]
     return sheet(titles, rows)

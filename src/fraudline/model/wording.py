@@ -15,6 +15,7 @@ from math import exp
 from typing import Protocol
 
 from fraudline.features.spec import FeatureSpec, load_spec
+from fraudline.features.table import TableSpec
 from fraudline.model.phrases import FLAGS, PHRASES, SIGNED
 
 Formatter = Callable[[float], str]
@@ -51,7 +52,7 @@ class Wording:
         self._columns = [_Column.of(feature, currency) for feature in features]
 
     @classmethod
-    def of(cls, spec: FeatureSpec) -> "Wording":
+    def of(cls, spec: FeatureSpec | TableSpec) -> "Wording":
         """The wording of a feature specification."""
         return cls(spec.features, spec.base_currency)
 

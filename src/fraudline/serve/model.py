@@ -19,6 +19,7 @@ from fraudline.core.errors import MessageError
 from fraudline.core.log import get_logger
 from fraudline.decide.policy import DECISIONS, decide, threshold_of
 from fraudline.decide.threshold_log import ThresholdLog
+from fraudline.features.table import TableSpec
 from fraudline.model.artifact import load_artifact
 from fraudline.model.reasons import top_reasons
 from fraudline.model.scorer import Scorer, Scores
@@ -26,6 +27,7 @@ from fraudline.model.wording import Wording
 from fraudline.serve.errors import RequestError
 from fraudline.serve.metrics import PredictorMetrics
 from fraudline.serve.payload import INPUT, MAX_ROWS, Batch, check_datatype, kind, parse_instances, parse_tensor
+from fraudline.serve.table import encoded
 
 log = get_logger(__name__)
 
@@ -92,6 +94,7 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         self.version = artifact.version
         self.digest = artifact.digest
         self._names = tuple(artifact.spec.names)
+        self._table = artifact.spec if isinstance(artifact.spec, TableSpec) else None
         self._wording = Wording.of(artifact.spec)
         self._thresholds = artifact.thresholds
         if self._thresholds_file is not None:
@@ -122,6 +125,8 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         try:
             if isinstance(payload, InferRequest):
                 return self._parse_v2(payload)
+            if self._table is not None:
+                payload = encoded(payload, self._table)
             return Job(parse_instances(payload, self._names, self._max_rows))
         except RequestError:
             self._metrics.refused()

@@ -116,10 +116,10 @@ def _in_dataset(wanted: str, dataset: Path, artifact: Artifact, profiles: Path |
     if at < 0:
         raise DataError(f"{dataset} has no transaction {wanted}.", "Check the id, or name the data set that has it.")
     table = table.slice(0, at + 1)
-    tables = ProfileTable.load(profiles, artifact.spec) if profiles is not None else None
+    tables = ProfileTable.load(profiles, artifact.card_spec) if profiles is not None else None
     if tables is None:
         log.warning("explain.profiles", note="no merchant profiles are given: every merchant counts as unknown")
-    features = FeatureEngine(artifact.spec, tables).advance(columns_from_table(table))
+    features = FeatureEngine(artifact.card_spec, tables).advance(columns_from_table(table))
     mine = pc.equal(table["card_id"], table["card_id"][at]).to_numpy(zero_copy_only=False)
     rows = np.flatnonzero(mine)[-_HISTORY - 1 :]
     seen = [_plain(row) for row in table.take(pa.array(rows)).to_pylist()]

@@ -91,7 +91,7 @@ def score(
         held = ThresholdLog.read(Path(params.stream.thresholds), artifact.digest).newest.thresholds
     try:
         source = read_source(file)
-        ids, features = _rows(file, source, artifact.spec, history, checkpoint, profiles, params)
+        ids, features = _rows(file, source, artifact.card_spec, history, checkpoint, profiles, params)
     except SchemaError as error:
         raise SchemaError(error.problem, "Correct the file; nothing was written.") from error
     table, decisions = _decide(artifact, held, ids, features, params.stream.reasons, with_features)

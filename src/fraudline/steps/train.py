@@ -20,6 +20,7 @@ from fraudline.core.files import atomic_folder, read_json, write_json, write_tex
 from fraudline.core.log import get_logger
 from fraudline.data.splits import Split
 from fraudline.features.spec import FeatureSpec
+from fraudline.features.table import TableSpec
 from fraudline.model import golden
 from fraudline.model.artifact import FORMAT, ModelMeta, TrainedOn, write_manifest
 from fraudline.model.card import card
@@ -61,7 +62,7 @@ def train(*, features: Path, dataset: Path, model: Path, params: Params) -> dict
     """
     if params.train.kind in (*AUTOENCODERS, HYBRID):
         load_tensorflow()
-    spec = params.features.resolve()
+    spec = params.features.resolve_model()
     rows = _Rows.read(features, spec, params)
     data_md5 = _data_md5(dataset)
     with step_run("train", params.registry) as run:
@@ -93,7 +94,7 @@ class _Rows:
     period: NDArray[np.float32]
 
     @classmethod
-    def read(cls, features: Path, spec: FeatureSpec, params: Params) -> "_Rows":
+    def read(cls, features: Path, spec: FeatureSpec | TableSpec, params: Params) -> "_Rows":
         """Cut the table by time and by the labels that had arrived when the test period began."""
         table = _table(features, spec)
         times = pc.cast(table["event_time"], pa.int64()).to_numpy()
@@ -121,7 +122,7 @@ class _Rows:
         return rows
 
 
-def _table(features: Path, spec: FeatureSpec) -> pa.Table:
+def _table(features: Path, spec: FeatureSpec | TableSpec) -> pa.Table:
     path = features / "features.parquet"
     if not path.is_file():
         raise DataError(f"{path} is missing.", "Run the featurize step first.")
@@ -136,7 +137,7 @@ def _table(features: Path, spec: FeatureSpec) -> pa.Table:
 
 
 def _write(
-    folder: Path, fitted: Fitted, rows: _Rows, spec: FeatureSpec, params: Params, data_md5: str
+    folder: Path, fitted: Fitted, rows: _Rows, spec: FeatureSpec | TableSpec, params: Params, data_md5: str
 ) -> tuple[Thresholds, str]:
     """Everything of the artifact, the manifest last."""
     fitted.export(folder)

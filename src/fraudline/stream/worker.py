@@ -88,7 +88,7 @@ def run_worker(
     """
     stop = stop or threading.Event()
     artifact = _artifact(params, model_dir, expected_digest)
-    profiles = ProfileTable.load(profiles_dir, artifact.spec) if profiles_dir is not None else None
+    profiles = ProfileTable.load(profiles_dir, artifact.card_spec) if profiles_dir is not None else None
     metrics = StreamMetrics(params.endpoint_model if params.endpoint else artifact.meta.name)
     metrics.serve(params.metrics_host, params.metrics_port)
     metrics.readiness.waits("group", "the worker has not joined its group")
@@ -133,6 +133,7 @@ class Worker:
         self._champions = champions
         self._pace = Pace(params.max_batch, params.max_latency_ms / 1000)
         self._decoder = Decoder(artifact.spec.currencies)
+        self._decoder = Decoder(artifact.card_spec.currencies)
         self._store = _store(params)
         self._states: dict[int, PartitionState] = {}
         self._aligned: set[int] = set()
@@ -308,7 +309,7 @@ def _champions(params: StreamParams, artifact: Artifact, stack: ExitStack) -> Ch
 
 def _warm(artifact: Artifact, profiles: ProfileTable | None) -> None:
     """Compile the kernels before the first record waits for them."""
-    FeatureEngine(artifact.spec, profiles).advance(columns_from_messages([]))
+    FeatureEngine(artifact.card_spec, profiles).advance(columns_from_messages([]))
     SeenIds().first(hash_ids([""]), np.zeros(1, np.int64))
     rows_as_json(np.zeros((1, 1), np.float32))
     partition_of(b"", 1)
@@ -319,8 +320,8 @@ def _engines(
 ) -> Callable[[int], FeatureEngine]:
     """Makes the engine that a partition's state begins with."""
     if history_dir is None:
-        return lambda _: FeatureEngine(artifact.spec, profiles)
-    history = History(history_dir, artifact.spec, profiles, params.topics.partitions)
+        return lambda _: FeatureEngine(artifact.card_spec, profiles)
+    history = History(history_dir, artifact.card_spec, profiles, params.topics.partitions)
     store = _store(params)
     if store is None or not all(store.path(partition).exists() for partition in range(params.topics.partitions)):
         history.take()

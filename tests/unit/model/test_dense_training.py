@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from fraudline.model.dense_kernels import activate, finish
 from fraudline.model.dense_training import DenseTrainer
-from fraudline.model.network import build_member
+from fraudline.model.members import build_member
+from fraudline.model.params import TrainParams
 from fraudline.model.training import GraphTrainer, is_dense_stack, trainer_of
 
 WIDTH, BATCH = 7, 32
@@ -27,7 +28,7 @@ def orders(epochs: int) -> list[np.ndarray]:
 @pytest.fixture
 def network() -> keras.Model:
     keras.utils.set_random_seed(1)
-    return build_member(WIDTH, (16, 8), 2)
+    return build_member(WIDTH, TrainParams(hidden=(16, 8)), 2)
 
 
 def test_the_gradient_is_that_of_automatic_differentiation(network, rows):
