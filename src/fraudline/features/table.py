@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fraudline.core.digest import sha256_bytes
 from fraudline.core.errors import ArtifactError, SchemaError, UsageError
@@ -55,6 +55,7 @@ class TableColumn(Settings):
     """One column of the table.
 
     Attributes:
+        name: in the file.
         kind: ``numeric``; ``log`` for a number from 0 on with a long tail; ``flag`` for 0 and 1, true and false;
             ``category`` for a text.
         tail: ``upper`` when a large value is suspicious by itself, ``both`` when a small one is too.
@@ -65,6 +66,7 @@ class TableColumn(Settings):
         unit: of the values, for the reasons.
     """
 
+    name: str
     kind: Literal["numeric", "log", "flag", "category"] = "numeric"
     tail: Tail = "none"
     encode: tuple[Literal["onehot", "rarity"], ...] = ("onehot",)
@@ -90,19 +92,26 @@ class TableLabel(Settings):
 
 
 class TableSpec(Settings):
-    """All columns of a table, in order."""
+    """All columns of a table, in order: a mapping by name in YAML, a list afterwards, because JSON objects are sorted."""
 
     kind: Literal["table"]
     format: Literal[1] = 1
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    columns: dict[str, TableColumn] = Field(min_length=1)
+    columns: tuple[TableColumn, ...] = Field(min_length=1)
     label: TableLabel | None = None
     ignore: tuple[str, ...] = ()
     least_rows: int = Field(default=20, ge=1, description="normals that a category needs to get a flag of its own")
 
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _listed(cls, columns: object) -> object:
+        if not isinstance(columns, Mapping):
+            return columns
+        return [{"name": name, **(entry or {})} for name, entry in columns.items()]
+
     @model_validator(mode="after")
     def _named_once(self) -> Self:
-        names = [*self.columns, *self.ignore, *([self.label.column] if self.label else [])]
+        names = [*self.column_names, *self.ignore, *([self.label.column] if self.label else [])]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"named twice: {', '.join(twice)}")
@@ -111,7 +120,12 @@ class TableSpec(Settings):
     @cached_property
     def features(self) -> tuple[TableFeature, ...]:
         """The columns of the matrix, in order."""
-        return tuple(feature for name, column in self.columns.items() for feature in _features(name, column))
+        return tuple(feature for entry in self.columns for feature in _features(entry))
+
+    @cached_property
+    def column_names(self) -> tuple[str, ...]:
+        """The columns of the file that are features, in order."""
+        return tuple(entry.name for entry in self.columns)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -158,10 +172,12 @@ class TableSpec(Settings):
         Raises:
             UsageError: a name is not a column of this specification.
         """
-        unknown = sorted(set(names) - set(self.columns))
+        unknown = sorted(set(names) - set(self.column_names))
         if unknown:
-            raise UsageError(f"Columns to leave out are unknown: {', '.join(unknown)}.", f"Choose from {self.names}.")
-        kept = {name: column for name, column in self.columns.items() if name not in names}
+            raise UsageError(
+                f"Columns to leave out are unknown: {', '.join(unknown)}.", f"Choose from {self.column_names}."
+            )
+        kept = [entry for entry in self.columns if entry.name not in names]
         values = self.model_dump() | {"columns": kept, "ignore": (*self.ignore, *names)}
         return TableSpec.parse(values, "table specification")
 
@@ -175,12 +191,12 @@ class TableSpec(Settings):
         Raises:
             SchemaError: a column is missing, or has a value that is no category.
         """
-        columns = {
-            name: _learned(entry, reading.strings(column(source, normals, name)), self.least_rows)
+        columns = [
+            _learned(entry, reading.strings(column(source, normals, entry.name)), self.least_rows)
             if entry.kind == "category"
             else entry
-            for name, entry in self.columns.items()
-        }
+            for entry in self.columns
+        ]
         return TableSpec.parse(self.model_dump() | {"columns": columns}, "table specification")
 
     def encode(self, table: pa.Table, source: Path) -> NDArray[np.float32]:
@@ -193,14 +209,14 @@ class TableSpec(Settings):
         Raises:
             SchemaError: a column is missing or not in the specification, or a value is wrong (says row and column).
         """
-        known = {*self.columns, *self.ignore, *([self.label.column] if self.label else [])}
+        known = {*self.column_names, *self.ignore, *([self.label.column] if self.label else [])}
         extra = [name for name in table.column_names if name not in known]
         if extra:
             raise SchemaError(
                 f"{source} has the columns {', '.join(extra[:5])}, which the specification does not name.",
                 "Name each under columns, or under ignore.",
             )
-        parts = [part for name, entry in self.columns.items() for part in _encoded(entry, column(source, table, name))]
+        parts = [part for entry in self.columns for part in _encoded(entry, column(source, table, entry.name))]
         return np.column_stack(parts).astype(np.float32)
 
     def anomalies(self, table: pa.Table, source: Path) -> NDArray[np.object_]:
@@ -217,7 +233,8 @@ class TableSpec(Settings):
         return kinds
 
 
-def _features(name: str, entry: TableColumn) -> list[TableFeature]:
+def _features(entry: TableColumn) -> list[TableFeature]:
+    name = entry.name
     if entry.kind == "category":
         flags = [TableFeature(f"{name}={c}", f"{name} is {c}", "flag") for c in entry.categories]
         decades = TableFeature(f"{name}:rarity", f"how rare the {name} is among normals", "decades", tail="upper")

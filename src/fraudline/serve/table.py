@@ -28,8 +28,8 @@ def encoded(body: Any, spec: TableSpec) -> Any:
     rows = body.get("instances") if isinstance(body, dict) else None
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         return body
-    raw = [{name: row[name] for name in spec.columns if name in row} for row in rows]
-    if not all(len(row) == len(spec.columns) for row in raw) or set(spec.columns) == set(spec.names):
+    raw = [{name: row[name] for name in spec.column_names if name in row} for row in rows]
+    if not all(len(row) == len(spec.columns) for row in raw) or set(spec.column_names) == set(spec.names):
         return body
     try:
         matrix = spec.encode(pa.Table.from_pylist(raw), INSTANCES)
