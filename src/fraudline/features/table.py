@@ -92,7 +92,7 @@ class TableLabel(Settings):
 
 
 class TableSpec(Settings):
-    """All columns of a table, in order: a mapping by name in YAML, a list afterwards, because JSON objects are sorted."""
+    """All columns of a table, in order: a mapping in YAML, a list afterwards, because JSON objects are sorted."""
 
     kind: Literal["table"]
     format: Literal[1] = 1
