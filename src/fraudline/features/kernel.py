@@ -14,22 +14,21 @@ they come:
 
 # ruff: noqa: PLR0917 - compiled functions take positions only
 
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from fraudline.core.digest import sha256_bytes
 from fraudline.features import parameters as q
 from fraudline.features import state as s
-from fraudline.features.compiling import cached
+from fraudline.features.compiling import cached, stamp
 from fraudline.features.habits import MINUTE_US, category_rarity, hour_habit, merchant_memory, place, remember
 from fraudline.features.windows import amount_habit, count_in_windows, roll_windows, window_amounts
 
 # columns of a merchant's profile and of the population's
 P_COUNT_7D, P_COUNT_30D, P_MEAN, P_RISK_1D, P_RISK_7D, P_RISK_30D, P_AGE = 0, 1, 2, 3, 4, 5, 6
+P_FRAUD_WEIGHT, P_STREAK, P_STREAK_AGE, P_OUTBREAK, P_OUTBREAK_AGE = 7, 8, 9, 10, 11
 G_MEAN, G_CV2 = 0, 1
 _I32_MAX = 2_147_483_647
 _SOURCES = ("kernel.py", "windows.py", "habits.py", "state.py", "parameters.py")
@@ -37,7 +36,7 @@ _SOURCES = ("kernel.py", "windows.py", "habits.py", "state.py", "parameters.py")
 
 @njit
 def _merchant_profile(profile, amount, out):  # type: ignore[no-untyped-def]
-    """Columns 29 to 35."""
+    """Columns 29 to 40."""
     out[29] = profile[P_COUNT_7D]
     out[30] = profile[P_COUNT_30D]
     out[31] = amount / profile[P_MEAN]
@@ -45,16 +44,21 @@ def _merchant_profile(profile, amount, out):  # type: ignore[no-untyped-def]
     out[33] = profile[P_RISK_7D]
     out[34] = profile[P_RISK_30D]
     out[35] = profile[P_AGE]
+    out[36] = profile[P_FRAUD_WEIGHT]
+    out[37] = profile[P_STREAK]
+    out[38] = profile[P_STREAK_AGE]
+    out[39] = profile[P_OUTBREAK]
+    out[40] = profile[P_OUTBREAK_AGE]
 
 
-def _loop(stamp: int) -> Any:
-    """The loop, closed over ``stamp``: numba's cache looks at this file and at what is closed over, not at imports."""
+def _loop(sources: int) -> Any:
+    """The loop, closed over the stamp of what it calls."""
 
     def _advance(  # type: ignore[no-untyped-def]
         wides, reals, wholes, halves, slots, times, amounts, categories, merchants, devices, countries,
         latitudes, longitudes, profile_rows, profiles, population_rows, populations, p, outs,
     ):  # fmt: skip
-        assert stamp  # noqa: S101 - a use, so that it belongs to the closure
+        assert sources  # noqa: S101 - a use, so that it belongs to the closure
         for i in range(len(slots)):
             slot, time, amount, out = slots[i], times[i], amounts[i], outs[i]
             wide, real, whole, half = wides[slot], reals[slot], wholes[slot], halves[slot]
@@ -88,9 +92,7 @@ def _loop(stamp: int) -> Any:
 
 def compiled() -> Any:
     """The compiled loop, from numba's cache where there is a folder for it."""
-    package = files("fraudline.features")
-    stamp = int(sha256_bytes(b"".join(package.joinpath(name).read_bytes() for name in _SOURCES))[:15], 16)
-    return cached(_loop(stamp))
+    return cached(_loop(stamp(*_SOURCES)))
 
 
 _advance = compiled()
@@ -129,7 +131,7 @@ def advance(
         latitude: ``(n,)`` degrees, NaN when missing.
         longitude: the same.
         profile_row: ``(n,)`` row of ``profiles``.
-        profiles: ``(rows, 7)`` merchants as of a day.
+        profiles: ``(rows, len(VALUES))`` merchants as of a day.
         population_row: ``(n,)`` row of ``populations``.
         populations: ``(rows, 3)`` mean amount (base units), squared coefficient of variation and fraud rate of a day.
         parameters: values of :data:`parameters.PARAMETERS`.

@@ -46,7 +46,7 @@ class ProfileTable:
         version: digest of the files, 12 hex digits; ``none`` when there is no table.
         days: ``(tables,)`` int64 day numbers since the epoch, ascending.
         merchant_hash: ``(merchants,)`` uint64, ascending.
-        values: ``((tables + 1) * (merchants + 1), 7)`` float32, columns :data:`VALUES`.
+        values: ``((tables + 1) * (merchants + 1), len(VALUES))`` float32, columns :data:`VALUES`.
         population: ``(tables + 1, 3)`` float64, columns :data:`POPULATION`.
     """
 
@@ -182,7 +182,9 @@ def _default_population(parameters: Parameters) -> tuple[float, float, float]:
 
 def _unknown(population: Iterable[float]) -> NDArray[np.float32]:
     mean, _, risk = population
-    return np.array([0.0, 0.0, mean, risk, risk, risk, 0.0], np.float32)
+    values = np.zeros(len(VALUES), np.float32)
+    values[2:6] = mean, risk, risk, risk
+    return values
 
 
 def _day_number(day: date) -> int:

@@ -60,6 +60,11 @@ KERNEL_FEATURES = (
     "merchant_risk_7d",
     "merchant_risk_30d",
     "merchant_age",
+    "merchant_fraud_weight_7d",
+    "merchant_streak_weight",
+    "merchant_streak_age",
+    "merchant_outbreak_weight",
+    "merchant_outbreak_age",
 )
 """What the kernel computes, in the order in which it writes; a specification names all or some, in its own order."""
 
@@ -84,6 +89,18 @@ class Feature(Settings):
         ago = "the transaction before" if rows == 1 else f"{rows} transactions ago"
         changes = {"name": lagged(self.name, rows), "meaning": f"Of {ago}: {self.meaning}", "tail": "none"}
         return self.model_copy(update={**changes, "window": f"last {rows}", "source": "card"})
+
+
+class Joint(Settings):
+    """Two features whose rarity counts together: how few known normals are at least as far out in both at once.
+
+    ``tails`` says in which direction each is suspicious. Rows whose first feature is not above ``above`` are not rare.
+    """
+
+    name: str
+    features: tuple[str, str]
+    tails: tuple[Literal["upper", "lower"], Literal["upper", "lower"]]
+    above: float
 
 
 class Currency(Settings):
@@ -119,6 +136,11 @@ class Parameters(Settings):
     default_mean_amount: float = Field(gt=0)
     default_amount_cv2: float = Field(gt=0)
     default_risk: float = Field(ge=0, le=1)
+    fraud_weight_slope: float = Field(default=2.0, gt=0)
+    fraud_weight_centre: float = Field(default=3.0)
+    streak_memory_days: int = Field(default=60, ge=1)
+    streak_margin_days: int = Field(default=10, ge=0)
+    outbreak_clean_limit: int = Field(default=2, ge=0)
 
 
 class FeatureSpec(Settings):
@@ -130,6 +152,7 @@ class FeatureSpec(Settings):
     cleaning: dict[str, str]
     imputation: dict[str, str]
     features: tuple[Feature, ...] = Field(min_length=1)
+    joints: tuple[Joint, ...] = ()
     currencies: dict[str, Currency]
 
     @model_validator(mode="after")
@@ -140,14 +163,26 @@ class FeatureSpec(Settings):
             raise ValueError(f"features that the kernel does not compute: {', '.join(unknown)}")
         if len(set(names)) != len(names):
             raise ValueError("a feature is named twice")
+        strange = sorted({name for joint in self.joints for name in joint.features} - set(names))
+        if strange:
+            raise ValueError(f"joints name features that the specification does not have: {', '.join(strange)}")
         if self.base_currency not in self.currencies:
             raise ValueError(f"the base currency {self.base_currency} has no entry under currencies")
         return self
 
     @cached_property
     def version(self) -> str:
-        """Twelve hex digits: SHA-256 of the canonical JSON of the content."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        """Twelve hex digits: SHA-256 of the canonical JSON of the content.
+
+        What a later release added and this specification leaves at its default is no part of the content, so that a
+        version once given stays.
+        """
+        values = self.model_dump(mode="json")
+        added = {name: field.default for name, field in Parameters.model_fields.items() if not field.is_required()}
+        values["parameters"] = {k: v for k, v in values["parameters"].items() if k not in added or v != added[k]}
+        if not values["joints"]:
+            del values["joints"]
+        content = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return sha256_bytes(content.encode())[:12]
 
     @cached_property
@@ -188,7 +223,8 @@ class FeatureSpec(Settings):
         if unknown:
             raise UsageError(f"Features to leave out are unknown: {', '.join(unknown)}.", f"Choose from {self.names}.")
         kept = tuple(feature for feature in self.features if feature.name not in dropped)
-        return FeatureSpec.parse({**self.model_dump(), "features": kept}, "feature specification")
+        joints = tuple(joint for joint in self.joints if not dropped.intersection(joint.features))
+        return FeatureSpec.parse({**self.model_dump(), "features": kept, "joints": joints}, "feature specification")
 
     def with_history(self, names: Iterable[str], rows: int) -> "FeatureSpec":
         """The same specification with what ``names`` were in the card's last ``rows`` transactions, the latest first.

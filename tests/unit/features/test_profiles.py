@@ -97,6 +97,63 @@ def test_the_population_is_the_mean_and_the_spread_within_cards():
     assert risk == P.default_risk
 
 
+def streaks_at(tables, n, merchant="m"):
+    found = row(tables[day(n)], merchant)
+    return tuple(found[name] for name in ("streak_weight", "streak_age", "outbreak_weight", "outbreak_age"))
+
+
+def outcomes(*frauds, days=10, before=1):
+    """A merchant with one transaction a day, the first ``before`` of them clean; the named days after are frauds."""
+    rows = [at(d + 0.5, transaction_id=f"t{d}", amount_minor=3000) for d in range(before + days)]
+    rows.append(at(40, transaction_id="end", merchant_id="other", amount_minor=3000))
+    return build(rows, [(f"t{before + d}", before + d + 0.6) for d in frauds])
+
+
+def test_frauds_without_a_clean_transaction_between_are_one_streak_and_count_after_the_delay():
+    tables = outcomes(0, 1, 2)
+    weight, age, *_ = streaks_at(tables, 11)  # days 1 to 3 have matured, the clean day 4 has not
+    assert weight == pytest.approx(3, abs=0.1), "amounts that are usual explain nothing: each fraud weighs nearly 1"
+    assert age == 10
+    assert streaks_at(tables, 9)[:2] == (pytest.approx(1, abs=0.05), 8)
+    assert streaks_at(tables, 8) == (0, 0, 0, 0)
+    assert streaks_at(tables, 12)[:2] == (0, 0), "a clean transaction ends the streak"
+
+
+def test_an_outbreak_survives_two_clean_transactions_and_no_third():
+    tables = outcomes(0, 3, 8)
+    assert streaks_at(tables, 12) == (pytest.approx(1, abs=0.05), 8, pytest.approx(2, abs=0.1), 11)
+    assert streaks_at(tables, 13)[2:] == (0, 0)
+
+
+def test_a_fraud_that_its_own_amount_explains_says_little_of_the_merchant():
+    def weight(amount):
+        rows = [at(d + 0.5, transaction_id=f"t{d}", amount_minor=3000) for d in range(6)]
+        rows[3] = at(3.5, transaction_id="t3", amount_minor=amount)
+        return row(build([*rows, at(30)], [("t3", 4)])[day(11)], "m")["streak_weight"]
+
+    assert weight(3000) > 0.9
+    assert weight(100_000) < 0.05
+
+
+def test_a_merchant_that_begins_with_a_fraud_when_the_data_begins_has_a_streak_of_unknown_age():
+    rows = [at(d + 0.5, transaction_id=f"t{d}") for d in range(6)]
+    labels = [(f"t{d}", d + 1) for d in (0, 1, 4)]
+    assert streaks_at(build([*rows, at(30)], labels), 9) == (0, 0, 0, 0)
+    assert streaks_at(build([*rows, at(30)], labels), 12)[1] == 8, "it counts from its first clean transaction on"
+    first = at(0.1, transaction_id="a", merchant_id="old")
+    later = [at(11 + d, transaction_id=f"t{d}") for d in range(3)]
+    tables = build([first, *later, at(40)], [("t0", 12), ("t1", 13)])
+    assert streaks_at(tables, 20)[1] == 9, "a merchant that is first seen later is new, not unknown"
+
+
+def test_an_old_outcome_is_forgotten():
+    tables = outcomes(0, days=1)
+    assert streaks_at(tables, 40)[0] > 0.9
+    rows = [at(0.5, transaction_id="a"), at(1.5, transaction_id="b"), at(90, merchant_id="other")]
+    assert streaks_at(build(rows, [("b", 2)]), 68)[0] > 0.9
+    assert streaks_at(build(rows, [("b", 2)]), 69) == (0, 0, 0, 0)
+
+
 RANDOM = random_table(11, 400, cards=10, days=45, late=0.0)
 LABELS = labels_of([(f"t{i:06d}", int(START + (i / 10 + 7.3) * DAY)) for i in range(0, 400, 7)])
 TABLES = build_profiles(RANDOM, LABELS, spec=SPEC, label_delay_days=7)

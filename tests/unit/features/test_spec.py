@@ -64,6 +64,28 @@ def test_features_are_left_out_by_name_and_a_wrong_name_is_told():
         SPEC.without(["nihgt"])
 
 
+def test_a_joint_goes_with_its_features_and_names_only_those_of_the_specification():
+    assert {joint.name for joint in SPEC.joints} == {"card_habit", "merchant_streak"}
+    assert {joint.name for joint in SPEC.without(["card_heat_7d"]).joints} == {"merchant_streak"}
+    content = SPEC.to_dict()
+    content["joints"][0]["features"] = ["amount_z", "astrology"]
+    with pytest.raises(ArtifactError, match="astrology"):
+        FeatureSpec.from_dict(content)
+
+
+def test_what_a_release_adds_does_not_rename_a_specification_that_leaves_it_alone():
+    content = SPEC.to_dict()
+    del content["version"]
+    new = ("merchant_fraud_", "merchant_streak_", "merchant_outbreak_")
+    oldest = {**content, "features": [f for f in content["features"] if not f["name"].startswith(new)]}
+    del oldest["joints"]
+    added = ("fraud_weight_slope", "fraud_weight_centre", "streak_memory_days", "streak_margin_days")
+    for name in (*added, "outbreak_clean_limit"):
+        del oldest["parameters"][name]
+    assert FeatureSpec.from_dict(oldest).version == "f85654745abc"
+    assert FeatureSpec.from_dict(FeatureSpec.from_dict(oldest).to_dict()).version == "f85654745abc"
+
+
 def test_parameters_name_a_file_or_leave_out_features(tmp_path):
     content = SPEC.to_dict()
     del content["version"]
