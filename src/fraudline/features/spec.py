@@ -99,7 +99,7 @@ class Joint(Settings):
 
     name: str
     features: tuple[str, str]
-    tails: tuple[Literal["upper", "lower"], Literal["upper", "lower"]]
+    tails: tuple[Literal["upper"], Literal["upper", "lower"]]
     above: float
 
 

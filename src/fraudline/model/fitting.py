@@ -5,7 +5,7 @@ parameters and seed give the same model, byte for byte in ONNX.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from fraudline.core.errors import UsageError
 from fraudline.core.log import get_logger
 from fraudline.model.inputs import Inputs
+from fraudline.model.joints import learn_joints
 from fraudline.model.members import build_member
-from fraudline.model.network import ResidualMetric, ScoreGraph
+from fraudline.model.network import Family, ResidualMetric, ScoreGraph
 from fraudline.model.params import TrainParams
 from fraudline.model.reasons import METHOD
-from fraudline.model.scaling import Scaling, learn
+from fraudline.model.scaling import Scaling, learn, learn_plain
 from fraudline.model.scorer import Scores
-from fraudline.model.tails import Tails
+from fraudline.model.surprises import Surprises
+from fraudline.model.tails import WHOLE_BODY, Tails
 from fraudline.model.training import Epoch, Progress, reconstruct, train_member
 
 log = get_logger(__name__)
@@ -60,6 +62,23 @@ class FittedModel:
             result.expected[part] = outputs["expected"].numpy()
         return result
 
+    def components(self, features: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """What the score is made of, before it is joined: raw features (n, d) float32 in.
+
+        Returns:
+            Decades of rarity, (n,) float32, of each surprise by its name, of ``autoencoder:features`` and, where there
+            is one, of ``autoencoder:surprises``.
+        """
+        outputs = [
+            self.graph.components(tf.constant(features[i : i + _CHUNK_ROWS], tf.float32))
+            for i in range(0, len(features), _CHUNK_ROWS)
+        ]
+        surprises, residuals = (
+            np.concatenate([o[key].numpy() for o in outputs]) for key in ("surprises", "autoencoders")
+        )
+        families = ("autoencoder:features", "autoencoder:surprises")[: residuals.shape[1]]
+        return dict(zip((*self.graph.surprises.names, *families), np.hstack([surprises, residuals]).T, strict=True))
+
     def export(self, folder: Path) -> None:
         """Write ``model.onnx`` and ``savedmodel/1/`` under ``folder``."""
         from fraudline.model.export import write_onnx, write_savedmodel
@@ -69,15 +88,18 @@ class FittedModel:
 
     def architecture(self) -> dict[str, Any]:
         """What ``model.json`` says of the networks."""
+        hidden, members = self.params.hidden, 1 + max(epoch.member for epoch in self.history)
         return {
             "kind": "autoencoder-ensemble",
             "networks": self.params.kind,
-            "members": [[*self.params.hidden, b, *reversed(self.params.hidden)] for b in self.params.bottlenecks],
+            "members": [[*hidden, b, *reversed(hidden)] for b in self.params.bottlenecks],
             "activation": "elu",
             "scaling": self.params.scaling,
             "clip": self.params.clip,
-            "epochs": [sum(e.member == m for e in self.history) for m in range(len(self.params.bottlenecks))],
-            "score": "log2(1 + residual Mahalanobis / its median) + tail weight * decades of the rarest tail",
+            "on_surprises": [[*hidden, b, *reversed(hidden)] for b in self.params.surprise_bottlenecks],
+            "surprises": list(self.graph.surprises.names),
+            "epochs": [sum(e.member == m for e in self.history) for m in range(members)],
+            "score": "tail weight * decades of the rarest surprise + autoencoder weight * decades of the residuals",
         }
 
 
@@ -111,11 +133,20 @@ def fit(
     if len(features) > params.max_rows:
         rows = features[np.sort(rng.choice(len(features), params.max_rows, replace=False))]
     scaling = learn(rows, spec, method=params.scaling, clip=params.clip, log_inputs=params.log_inputs)
-    held_out, names = scaling.apply(validation), [column.name for column in spec.features]
-    members, metrics, history = _fit_members(scaling.apply(rows), held_out, names, params, rng, progress)
-    tails = Tails.learn(features, _tail_columns(spec, params))
-    graph = _with_unit(members, metrics, scaling, tails, params.tail_weight, validation)
-    return FittedModel(graph, spec, params, seed, len(rows), tuple(history))
+    names = [column.name for column in spec.features]
+    known = np.concatenate([features, validation])
+    surprises = Surprises(
+        Tails.learn(known, _tail_columns(spec, params)), learn_joints(known, spec.joints, names), names
+    )
+    story = _Story(len(params.bottlenecks) + _surprise_members(surprises, params), params.epochs, progress)
+    on_features = _family(scaling, rows, validation, params.bottlenecks, names, params, rng, story)
+    on_surprises = None
+    if _surprise_members(surprises, params):
+        inputs, held_out = _surprise_values(surprises, rows), _surprise_values(surprises, validation)
+        plain = learn_plain(inputs, params.clip)
+        on_surprises = _family(plain, inputs, held_out, params.surprise_bottlenecks, (), params, rng, story)
+    graph = ScoreGraph(on_features, surprises, on_surprises, params.tail_weight, params.autoencoder_weight)
+    return FittedModel(graph, spec, params, seed, len(rows), tuple(story.history))
 
 
 def make_deterministic(seed: int) -> None:
@@ -133,30 +164,60 @@ def make_deterministic(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def _fit_members(
+@dataclass(slots=True)
+class _Story:
+    """Every epoch of every member, told as it happens."""
+
+    members: int
+    epochs: int
+    progress: Progress | None
+    member: int = 0
+    history: list[Epoch] = field(default_factory=list)
+
+    def report(self, epoch: int, loss: float, validation_loss: float) -> None:
+        entry = Epoch(self.member, self.members, epoch, self.epochs, loss, validation_loss)
+        self.history.append(entry)
+        if self.progress is not None:
+            self.progress(entry)
+
+
+def _family(
+    scaling: Scaling,
     rows: NDArray[np.float32],
     held_out: NDArray[np.float32],
+    bottlenecks: Sequence[int],
     names: Sequence[str],
     params: TrainParams,
     rng: np.random.Generator,
-    progress: Progress | None,
-) -> tuple[list[keras.Model], list[ResidualMetric], list[Epoch]]:
-    members: list[keras.Model] = []
-    metrics: list[ResidualMetric] = []
-    history: list[Epoch] = []
-    for index, bottleneck in enumerate(params.bottlenecks):
-
-        def report(epoch: int, loss: float, validation_loss: float, member: int = index) -> None:
-            entry = Epoch(member, len(params.bottlenecks), epoch, params.epochs, loss, validation_loss)
-            history.append(entry)
-            if progress is not None:
-                progress(entry)
-
+    story: _Story,
+) -> Family:
+    """Autoencoders of the same rows, with the rarity of their distances among held-out normals."""
+    scaled, later = scaling.apply(rows), scaling.apply(held_out)
+    members, metrics = [], []
+    for bottleneck in bottlenecks:
         network = build_member(rows.shape[1], params, bottleneck, names)
-        train_member(network, rows, held_out, params, rng, report)
+        train_member(network, scaled, later, params, rng, story.report)
         members.append(network)
-        metrics.append(ResidualMetric.of(held_out - reconstruct(network, held_out), params.ridge))
-    return members, metrics, history
+        metrics.append(ResidualMetric.of(later - reconstruct(network, later), params.ridge))
+        story.member += 1
+    family = Family(scaling, tuple(members), tuple(metrics))
+    distances = _in_chunks(held_out, lambda part: family.residuals(tf.constant(part))[0].numpy())
+    return replace(family, curve=Tails.learn(distances, [0], WHOLE_BODY))
+
+
+def _surprise_members(surprises: Surprises, params: TrainParams) -> int:
+    """Networks on the surprises: none where there is nothing to reconstruct."""
+    return len(params.surprise_bottlenecks) if len(surprises) > 1 else 0
+
+
+def _surprise_values(surprises: Surprises, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    return _in_chunks(rows, lambda part: surprises.values(tf.constant(part)).numpy())
+
+
+def _in_chunks(
+    rows: NDArray[np.float32], values: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    return np.concatenate([values(rows[i : i + _CHUNK_ROWS]) for i in range(0, len(rows), _CHUNK_ROWS)])
 
 
 def _tail_columns(spec: Inputs, params: TrainParams) -> list[int]:
@@ -168,21 +229,3 @@ def _tail_columns(spec: Inputs, params: TrainParams) -> list[int]:
     if unknown:
         raise UsageError(f"train.tail_features: {', '.join(unknown)} unknown.", "Name features of the spec.")
     return [index for index, name in enumerate(names) if name in params.tail_features]
-
-
-def _with_unit(
-    members: list[keras.Model],
-    metrics: list[ResidualMetric],
-    scaling: Scaling,
-    tails: Tails,
-    tail_weight: float,
-    validation: NDArray[np.float32],
-) -> ScoreGraph:
-    """The graph in which the residual part of the median held-out normal scores 1."""
-    trial = ScoreGraph(members, metrics, scaling, tails, 0.0, 1.0)
-    scores = [
-        trial.serve(tf.constant(validation[i : i + _CHUNK_ROWS], tf.float32))["score"].numpy()
-        for i in range(0, len(validation), _CHUNK_ROWS)
-    ]
-    unit = 2.0 ** float(np.median(np.concatenate(scores).astype(np.float64))) - 1.0
-    return ScoreGraph(members, metrics, scaling, tails, tail_weight, max(unit, 1e-6))

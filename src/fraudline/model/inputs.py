@@ -1,4 +1,4 @@
-"""What the model needs to know of its inputs: a name, a tail and a transform each.
+"""What the model needs to know of its inputs: a name, a tail and a transform each, and which pairs belong together.
 
 A ``FeatureSpec`` satisfies :class:`Inputs`; so does :class:`PlainInputs`, for a matrix that no kernel made.
 """
@@ -24,12 +24,36 @@ class Input(Protocol):
         """``log1p`` when the model may take log(1 + x), else ``none``."""
 
 
+class Joint(Protocol):
+    """A pair of columns whose rarity counts together."""
+
+    @property
+    def name(self) -> str:
+        """The pair's name."""
+
+    @property
+    def features(self) -> tuple[str, str]:
+        """Names of the two columns."""
+
+    @property
+    def tails(self) -> tuple[str, str]:
+        """In which direction each is suspicious: ``upper``, for the second also ``lower``."""
+
+    @property
+    def above(self) -> float:
+        """Rows whose first column is not above this are not rare."""
+
+
 class Inputs(Protocol):
     """All columns, in order."""
 
     @property
     def features(self) -> Sequence[Input]:
         """One entry a column."""
+
+    @property
+    def joints(self) -> Sequence[Joint]:
+        """Pairs of columns; may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +66,18 @@ class PlainInput:
 
 
 @dataclass(frozen=True, slots=True)
+class PlainJoint:
+    """A pair of columns of any matrix."""
+
+    name: str
+    features: tuple[str, str]
+    tails: tuple[str, str] = ("upper", "upper")
+    above: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class PlainInputs:
     """Columns of any matrix, for use of the model apart from the feature kernel."""
 
     features: tuple[PlainInput, ...]
+    joints: tuple[PlainJoint, ...] = ()

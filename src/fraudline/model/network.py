@@ -1,17 +1,19 @@
 """The networks, and the one graph that holds everything between raw features and score.
 
-Score (high = anomalous). Member m reconstructs the scaled input u as û; its residual r = u − û − mean is measured by
-q_m = rᵀ P_m r / d with P_m the inverse covariance of held-out normals' residuals (Mahalanobis 1936). The members are
-joined by the geometric mean G of q_m, and s₀ is the median G of held-out normals. An autoencoder reconstructs a large
-amount well, so the rarity of the right tail stands beside it (``tails``): t_i decades for each feature with
-``tail: upper``, joined by a power mean that is close to their maximum.
+Score (high = anomalous), in decades of rarity among known normals, from two sources:
 
-    score = log₂(1 + G / s₀) + tail_weight · (Σ t_i⁸)^⅛
+* surprises s_k: the rarity of large values (``tails``) and of pairs (``joints``), joined by a power mean close to their
+  maximum, because a fraud need only be strange in one respect;
+* autoencoders of two families, on the scaled features and on the surprises. Member m reconstructs its input u as û; its
+  residual r = u − û − mean is measured by q_m = |W_m r|² / d, its Mahalanobis distance by the covariance of held-out
+  normals' residuals. The members of a family are joined by the geometric mean G of q_m, and D is the rarity of log G
+  among held-out normals. They see what no single feature shows; large amounts they reconstruct well.
 
-so the residuals of a typical normal score 1, each doubling of G adds about 1 and each decade of rarity ``tail_weight``.
+    score = tail_weight · (Σ s_k⁸)^⅛ + autoencoder_weight · mean of D over the families
 
-Contributions: r_i (P r)_i sums to the quadratic form exactly, and the logarithm, the geometric mean and the power mean
-scale all shares of a row alike; so each row of contributions sums to its score.
+Contributions: the squares (W r)_i² sum to the distance exactly, the logarithm, the geometric and the power mean scale
+all shares of a row alike, and a surprise's share goes to the features behind it; so each row of contributions sums to
+its score, and none is negative.
 """
 
 from dataclasses import dataclass
@@ -22,21 +24,28 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from fraudline.model.scaling import Scaling
+from fraudline.model.surprises import Surprises, ramps
 from fraudline.model.tails import Tails
 
 _TINY = 1e-9
 _SOFT = 1e-2  # keeps the quotient of two small contributions steady
 _LARGEST_EXPONENT = 60.0
 _POWER = 8.0
-LN2 = float(np.log(2.0))
 
 
 @dataclass(frozen=True, slots=True)
 class ResidualMetric:
-    """Mean (d,) and inverse covariance (d, d) of one member's residuals on held-out normals, both float32."""
+    """How one member's residuals spread on held-out normals.
+
+    Attributes:
+        mean: (d,) float32.
+        whitening: (d, d) float32, the symmetric root of the inverse covariance. It turns residuals into independent
+            ones of variance 1 that stay as close to the original axes as can be (Kessy, Lewin and Strimmer 2018), so
+            that their squares say which feature is strange.
+    """
 
     mean: NDArray[np.float32]
-    precision: NDArray[np.float32]
+    whitening: NDArray[np.float32]
 
     @classmethod
     def of(cls, residuals: NDArray[np.float32], ridge: float) -> "ResidualMetric":
@@ -47,8 +56,48 @@ class ResidualMetric:
         covariance = centred.T @ centred / max(len(values) - 1, 1)
         d = len(covariance)
         floor = max(ridge * float(np.trace(covariance)) / d, _TINY)
-        precision = np.linalg.inv(covariance + floor * np.eye(d))
-        return cls(mean.astype(np.float32), ((precision + precision.T) / 2).astype(np.float32))
+        values, vectors = np.linalg.eigh(covariance + floor * np.eye(d))
+        whitening = (vectors / np.sqrt(values)) @ vectors.T
+        return cls(mean.astype(np.float32), whitening.astype(np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Autoencoders of the same inputs.
+
+    Attributes:
+        scaling: of their inputs.
+        members: trained networks.
+        metrics: one a member.
+        curve: rarity of log G among held-out normals: one column.
+    """
+
+    scaling: Scaling
+    members: tuple[keras.Model, ...]
+    metrics: tuple[ResidualMetric, ...]
+    curve: Tails | None = None
+
+    def residuals(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Of unscaled inputs (n, k): log G (n, 1), shares of it (n, k) that sum to 1, scaled reconstruction (n, k)."""
+        scaled = scale(inputs, self.scaling)
+        width = float(len(self.scaling.centre))
+        logs, shares, rebuilt = [], [], []
+        for member, metric in zip(self.members, self.metrics, strict=True):
+            inside = member(scaled, training=False)
+            residual = scaled - inside - metric.mean
+            parts = tf.square(tf.linalg.matmul(residual, metric.whitening)) / width
+            whole = tf.maximum(tf.reduce_sum(parts, axis=1, keepdims=True), _TINY)
+            logs.append(tf.math.log(whole))
+            shares.append(parts / whole)
+            rebuilt.append(inside)
+        count = float(len(self.members))
+        return tf.add_n(logs) / count, tf.add_n(shares) / count, tf.add_n(rebuilt) / count
+
+    def rarity(self, log_distance: tf.Tensor) -> tf.Tensor:
+        """Decades, (n, 1), of log G (n, 1)."""
+        if self.curve is None:
+            return log_distance
+        return ramps(log_distance, self.curve)
 
 
 def exact_sum(parts: tf.Tensor) -> tf.Tensor:
@@ -60,88 +109,85 @@ class ScoreGraph(tf.Module):  # type: ignore[misc]
     """Raw features → score, contributions and expected values, all in one graph.
 
     Args:
-        members: trained autoencoders.
-        metrics: one a member.
-        scaling: of the raw features.
-        tails: rarity of large values.
-        tail_weight: score for each decade of rarity.
-        unit: s₀, the G that scores 1.
+        features: the family of autoencoders on the features.
+        surprises: rarity of tails and pairs.
+        on_surprises: the family on the surprises, if there is one.
+        tail_weight: score for each decade of rarity of the surprises.
+        autoencoder_weight: score for each decade of rarity of the residuals.
     """
 
     def __init__(
         self,
-        members: list[keras.Model],
-        metrics: list[ResidualMetric],
-        scaling: Scaling,
-        tails: Tails,
+        features: Family,
+        surprises: Surprises,
+        on_surprises: Family | None,
         tail_weight: float,
-        unit: float,
+        autoencoder_weight: float,
     ) -> None:
         super().__init__(name="fraudline")
-        self._members = members
-        self._metrics = metrics
-        self._scaling = scaling
-        self._tails = tails
+        self._features = features
+        self.surprises = surprises
+        self._on_surprises = on_surprises
         self._tail_weight = tail_weight
-        self._unit = unit
-        width = len(scaling.centre)
-        signature = [tf.TensorSpec((None, width), tf.float32, name="features")]
+        self._weight = autoencoder_weight
+        self._members = [*features.members, *(on_surprises.members if on_surprises else ())]  # tracked for export
+        signature = [tf.TensorSpec((None, len(features.scaling.centre)), tf.float32, name="features")]
         self.serve = tf.function(self._serve, input_signature=signature, autograph=False)
+        self.components = tf.function(self._components, input_signature=signature, autograph=False)
 
     def _serve(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
-        scaled = self._scale(features)
-        width = float(len(self._scaling.centre))
-        logs, shares, rebuilt = [], [], []
-        for member, metric in zip(self._members, self._metrics, strict=True):
-            inside = member(scaled, training=False)
-            residual = scaled - inside - metric.mean
-            parts = residual * tf.linalg.matmul(residual, metric.precision) / width
-            whole = tf.maximum(tf.reduce_sum(parts, axis=1, keepdims=True), _TINY)
-            logs.append(tf.math.log(whole))
-            shares.append(parts / whole)
-            rebuilt.append(inside)
-        count = float(len(self._members))
-        joined = tf.maximum(tf.exp(tf.add_n(logs) / count), _TINY)
-        doublings = tf.math.log(1.0 + joined / self._unit) / LN2
-        residual_parts = doublings * (tf.add_n(shares) / count)
-        tail_parts = self._tail_parts(features)
+        weight = self._weight if self._on_surprises is None else self._weight / 2.0
+        distance, shares, rebuilt = self._features.residuals(features)
+        residual_parts = weight * self._features.rarity(distance) * shares
+        tail_parts = self._tail_parts(features, weight)
         contributions = residual_parts + tail_parts
         score = exact_sum(contributions)
-        expected = self._expected(tf.add_n(rebuilt) / count, residual_parts, tail_parts)
+        expected = self._expected(rebuilt, residual_parts, tail_parts)
         return {"score": score, "contributions": contributions, "expected": expected}
 
-    def _tail_parts(self, features: tf.Tensor) -> tf.Tensor:
-        """The tail term shared among the features, (n, d)."""
-        tails, width = self._tails, len(self._scaling.centre)
-        if self._tail_weight == 0 or not tails.rise.any():
+    def _components(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Decades of each surprise, (n, k), and of each family of autoencoders, (n, 1 or 2)."""
+        rarities = [self._features.rarity(self._features.residuals(features)[0])]
+        if not len(self.surprises):
+            return {"surprises": features[:, :0], "autoencoders": rarities[0]}
+        values = self.surprises.values(features)
+        if self._on_surprises is not None:
+            rarities.append(self._on_surprises.rarity(self._on_surprises.residuals(values)[0]))
+        return {"surprises": values, "autoencoders": tf.concat(rarities, axis=1)}
+
+    def _tail_parts(self, features: tf.Tensor, weight: float) -> tf.Tensor:
+        """What the surprises add, shared among the features, (n, d)."""
+        if not len(self.surprises):
             return tf.zeros_like(features)
-        values = tf.expand_dims(tf.gather(features, tails.columns, axis=1), 2)
-        ramps = tf.clip_by_value((values - tails.edge) / tails.width, 0.0, 1.0) * tails.rise
-        power = tf.pow(tf.reduce_sum(ramps, axis=2), _POWER)
+        values = self.surprises.values(features)
+        power = tf.pow(values, _POWER)
         whole = tf.maximum(tf.reduce_sum(power, axis=1, keepdims=True), _TINY)
         parts = power * (self._tail_weight * tf.pow(whole, 1.0 / _POWER) / whole)
-        return tf.linalg.matmul(parts, np.eye(width, dtype=np.float32)[tails.columns])
-
-    def _scale(self, features: tf.Tensor) -> tf.Tensor:
-        scaling = self._scaling
-        values = features
-        if scaling.log.any():
-            logged = tf.math.log(1.0 + tf.maximum(features, 0.0))
-            mask = scaling.log.astype(np.float32)
-            values = logged * mask + features * (1.0 - mask)
-        scaled = (values - scaling.centre) / scaling.scale
-        return tf.clip_by_value(scaled, -scaling.clip, scaling.clip)
+        if self._on_surprises is not None:
+            distance, shares, _ = self._on_surprises.residuals(values)
+            parts += weight * self._on_surprises.rarity(distance) * shares
+        return self.surprises.spread(parts, features)
 
     def _expected(self, rebuilt: tf.Tensor, residual_parts: tf.Tensor, tail_parts: tf.Tensor) -> tf.Tensor:
         """Reconstruction in raw units, drawn to the centre as far as the right tail explains the contribution.
 
         The network rebuilds a large amount well: to say that 4,900 was expected of 5,000 would be no reason.
         """
+        scaling = self._features.scaling
         size = tf.abs(residual_parts)
-        scaled = rebuilt * ((size + _SOFT) / (size + tail_parts + _SOFT))
-        values = scaled * self._scaling.scale + self._scaling.centre
-        if not self._scaling.log.any():
+        scaled = rebuilt * ((size + _SOFT) / (size + tf.maximum(tail_parts, 0.0) + _SOFT))
+        values = scaled * scaling.scale + scaling.centre
+        if not scaling.log.any():
             return values
-        mask = self._scaling.log.astype(np.float32)
+        mask = scaling.log.astype(np.float32)
         raised = tf.exp(tf.clip_by_value(values * mask, 0.0, _LARGEST_EXPONENT)) - 1.0
         return raised * mask + values * (1.0 - mask)
+
+
+def scale(values: tf.Tensor, scaling: Scaling) -> tf.Tensor:
+    """Scaled inputs inside the graph: what :meth:`Scaling.apply` computes in NumPy."""
+    if scaling.log.any():
+        logged = tf.math.log(1.0 + tf.maximum(values, 0.0))
+        mask = scaling.log.astype(np.float32)
+        values = logged * mask + values * (1.0 - mask)
+    return tf.clip_by_value((values - scaling.centre) / scaling.scale, -scaling.clip, scaling.clip)

@@ -36,6 +36,12 @@ class Scaling:
         return clipped
 
 
+def learn_plain(values: NDArray[np.float32], clip: float) -> Scaling:
+    """Mean and sd of any (n, k) matrix, nothing transformed."""
+    columns = np.asarray(values, np.float64)
+    return _scaling(np.zeros(columns.shape[1], np.bool_), columns.mean(axis=0), columns.std(axis=0), clip)
+
+
 def learn(
     features: NDArray[np.float32],
     inputs: Inputs,
@@ -71,6 +77,11 @@ def learn(
         spread = (high - low) / _NORMAL_IQR
         wide = spread > _NARROW * scale
         centre, scale = np.where(wide, middle, centre), np.where(wide, spread, scale)
+    return _scaling(log, centre, scale, clip)
+
+
+def _scaling(log: NDArray[np.bool_], centre: NDArray[np.float64], scale: NDArray[np.float64], clip: float) -> Scaling:
+    """A column that never varies is only centred."""
     scale = np.where(scale > 1e-6 * np.maximum(np.abs(centre), 1.0), scale, 1.0)
     return Scaling(log, centre.astype(np.float32), scale.astype(np.float32), clip)
 

@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LEVELS = np.array([0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0])  # decades at which the empirical tail is held
+_BODY = (0.5,)
+WHOLE_BODY = (0.0, 0.05, 0.2, 0.35, 0.5)
+"""``body`` for a curve that grows from the smallest value on, so that it ranks all rows."""
 _BEYOND = np.array([0.01, 1.0, 3.0, 10.0, 30.0, 100.0])  # mean excesses beyond the largest normal
 _NEWNESS = 0.3  # decades that a value beyond every normal adds at once
 _CAP = 9.0  # decades
@@ -37,9 +40,15 @@ class Tails:
     rise: NDArray[np.float32]
 
     @classmethod
-    def learn(cls, features: NDArray[np.float32], columns: Sequence[int]) -> "Tails":
-        """Learn the tails of ``columns`` from known normals, (n, d) float32 raw features."""
-        ramps = [_ramps(features[:, column].astype(np.float64)) for column in columns]
+    def learn(cls, features: NDArray[np.float32], columns: Sequence[int], body: Sequence[float] = _BODY) -> "Tails":
+        """Learn the tails of ``columns`` from known normals, (n, d) float32 raw features.
+
+        Args:
+            features: known normals.
+            columns: which features.
+            body: quantiles below the tail at which the curve is held too; it is 0 up to the first.
+        """
+        ramps = [_ramps(features[:, column].astype(np.float64), body) for column in columns]
         longest = max((len(edge) for edge, _, _ in ramps), default=0)
         edge, width, rise = (np.full((len(ramps), longest), value, np.float32) for value in (0.0, 1.0, 0.0))
         for row, parts in enumerate(ramps):
@@ -54,14 +63,16 @@ class Tails:
         return np.asarray(ramps.sum(axis=2), np.float32)
 
 
-def _ramps(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _ramps(
+    values: NDArray[np.float64], body: Sequence[float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Edges, widths and rises for one feature; none when it never varies."""
     ranked = np.sort(values)
     n = len(ranked)
     if ranked[-1] - ranked[0] <= 1e-6 * max(abs(ranked[0]), abs(ranked[-1]), 1e-6):
         return np.zeros(0), np.ones(0), np.zeros(0)
     levels = _LEVELS[np.log10(n) - 1 > _LEVELS]
-    knots = np.unique(np.r_[np.quantile(ranked, np.r_[0.5, 1 - 10.0**-levels], method="lower"), ranked[-1]])
+    knots = np.unique(np.r_[np.quantile(ranked, np.r_[list(body), 1 - 10.0**-levels], method="lower"), ranked[-1]])
     decades = -np.log10((n - np.searchsorted(ranked, knots, side="left")) / n)
     decades[0] = 0.0
     over, rarer = _beyond(ranked)

@@ -11,7 +11,7 @@ import pytest
 
 from fraudline.core.errors import UsageError
 from fraudline.model.fitting import FittedModel, fit, make_deterministic
-from fraudline.model.inputs import PlainInput, PlainInputs
+from fraudline.model.inputs import PlainInput, PlainInputs, PlainJoint
 from fraudline.model.members import build_member
 from fraudline.model.params import TrainParams
 from fraudline.model.scorer import GraphScorer, Scores
@@ -25,7 +25,8 @@ INPUTS = PlainInputs(
         PlainInput("hour"),
         PlainInput("flag"),
         PlainInput("constant"),
-    )
+    ),
+    (PlainJoint("evening", ("amount", "hour"), ("upper", "lower"), above=10.0),),
 )
 PARAMS = TrainParams(hidden=(16, 8), bottlenecks=(2, 3), epochs=4, batch_size=128)
 
@@ -54,7 +55,8 @@ def fitted(heard: list[Epoch]) -> FittedModel:
 
 @pytest.fixture(scope="module")
 def without_tail() -> FittedModel:
-    return fit(normals(4000, 1), normals(1000, 2), INPUTS, PARAMS.model_copy(update={"tail_weight": 0.0}), 5)
+    alone = {"tail_weight": 0.0, "surprise_bottlenecks": (), "autoencoder_weight": 1.0}
+    return fit(normals(4000, 1), normals(1000, 2), INPUTS, PARAMS.model_copy(update=alone), 5)
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +84,33 @@ def assert_same(first: Scores, second: Scores) -> None:
 def test_contributions_sum_to_the_score(fitted: FittedModel, rows: np.ndarray) -> None:
     scores = fitted.score(rows)
     np.testing.assert_allclose(scores.contributions.sum(axis=1), scores.score, rtol=1e-5)
+    assert scores.contributions.min() >= 0
     assert np.isfinite(scores.expected).all()
 
 
-def test_the_residuals_of_a_typical_normal_score_one(without_tail: FittedModel) -> None:
-    assert np.median(without_tail.score(normals(1000, 2)).score) == pytest.approx(1, abs=1e-3)
+def test_the_residuals_score_decades_of_rarity_among_later_normals(without_tail: FittedModel) -> None:
+    scores = without_tail.score(normals(1000, 2)).score
+    assert np.quantile(scores, [0.5, 0.9, 0.99]) == pytest.approx([-np.log10(0.5), 1, 2], abs=0.1)
+    assert len(np.unique(scores)) > 990, "the score ranks the usual rows too"
+
+
+def test_the_score_is_joined_from_the_components_that_are_told(fitted: FittedModel, rows: np.ndarray) -> None:
+    parts = fitted.components(rows)
+    families = [parts.pop("autoencoder:features"), parts.pop("autoencoder:surprises")]
+    assert list(parts) == ["amount", "ratio", "amount & hour"]
+    rarest = sum(value.astype(np.float64) ** 8 for value in parts.values()) ** (1 / 8)
+    expected = PARAMS.tail_weight * rarest + PARAMS.autoencoder_weight * np.mean(families, axis=0)
+    np.testing.assert_allclose(fitted.score(rows).score, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_pair_that_no_normal_shows_is_a_surprise_and_both_its_features_are_the_reason(fitted: FittedModel) -> None:
+    early = np.median(normals(1000, 2), axis=0)[None].repeat(2, axis=0)
+    early[1, :3] = 100, 5, 2.5  # an amount and an hour that are each known, never together
+    surprise = fitted.components(early)["amount & hour"]
+    assert surprise[0] < 1 < surprise[1]
+    shares = fitted.score(early).contributions[1]
+    assert shares[0] > 0.1
+    assert shares[2] > 0.1
 
 
 def test_onnx_equals_the_fitted_model(fitted: FittedModel, exported: Path, rows: np.ndarray) -> None:
@@ -116,7 +140,8 @@ def test_a_larger_amount_always_scores_higher_and_becomes_the_first_reason(fitte
     ladder = np.tile(row, (4, 1)).astype(np.float32)
     ladder[:, 0] *= (1, 30, 300, 3000)
     scores = fitted.score(ladder)
-    assert (np.diff(scores.score) > 0).all()
+    assert (np.diff(scores.score[:3]) > 0).all()
+    assert scores.score[3] >= scores.score[2], "nine decades are the most"
     assert scores.contributions[-1].argmax() == 0
     assert scores.expected[-1, 0] < ladder[-1, 0] / 3
 
@@ -126,14 +151,15 @@ def test_the_right_tail_adds_decades_of_rarity_to_what_the_residuals_see(
 ) -> None:
     large = normals(500, 6)
     large[:, :2] *= 20
-    added = fitted.score(large).score - without_tail.score(large).score
+    seen = PARAMS.autoencoder_weight * without_tail.score(large).score
+    added = fitted.score(large).score - seen
     assert added.mean() > 1
-    assert added.min() > -1e-4
+    assert added.min() > 0
 
 
 def test_progress_hears_every_epoch_of_every_member(fitted: FittedModel, heard: list[Epoch]) -> None:
     assert tuple(heard) == fitted.history
-    assert {epoch.member for epoch in heard} == {0, 1}
+    assert {epoch.member for epoch in heard} == {0, 1, 2, 3}, "two on the features, two on the surprises"
     assert heard[0].loss > heard[PARAMS.epochs - 1].loss
 
 
@@ -201,7 +227,8 @@ def test_a_member_ends_with_the_weights_of_its_best_epoch_and_stops_after_its_pa
 
 
 def test_residuals_are_measured_by_their_spread_on_later_normals() -> None:
-    quick = PARAMS.model_copy(update={"tail_weight": 0.0, "epochs": 1, "bottlenecks": (2,)})
+    alone = {"tail_weight": 0.0, "surprise_bottlenecks": (), "epochs": 1, "bottlenecks": (2,)}
+    quick = PARAMS.model_copy(update=alone)
     later = normals(1000, 2)
     noisy = later.copy()
     noisy[:, 2] += np.random.default_rng(0).normal(0, 30, 1000).astype(np.float32)
