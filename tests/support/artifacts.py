@@ -13,6 +13,9 @@ from fraudline.features.spec import FeatureSpec, load_spec
 from fraudline.model.artifact import FORMAT, write_manifest
 from fraudline.model.thresholds import Thresholds
 
+GRID = np.float32(2**19)
+"""Contributions are multiples of its inverse: their sum is the same however many rows are scored together."""
+
 
 def tiny_artifact(
     folder: Path, seed: int = 0, spec: FeatureSpec | None = None, *, review: float = 0.6, block: float = 0.8
@@ -44,7 +47,7 @@ def expected_scores(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The tiny model in NumPy: (scores, contributions)."""
     gap = np.abs(features - centre)
-    contributions = (weight * gap / (gap + scale)).astype(np.float32)
+    contributions = np.round((weight * gap / (gap + scale)).astype(np.float32) * GRID) / GRID
     return contributions.sum(axis=1, dtype=np.float32), contributions
 
 
@@ -81,12 +84,16 @@ def _onnx(centre: np.ndarray, scale: np.ndarray, weight: np.ndarray) -> bytes:
 
     d = len(centre)
     constants = {"mu": centre, "s": scale, "w": weight, "zero": np.zeros(1, np.float32), "axis": np.array([1])}
+    constants["grid"] = np.array([GRID])
     nodes = [
         helper.make_node("Sub", ["features", "mu"], ["difference"]),
         helper.make_node("Abs", ["difference"], ["gap"]),
         helper.make_node("Add", ["gap", "s"], ["scaled"]),
         helper.make_node("Div", ["gap", "scaled"], ["squashed"]),
-        helper.make_node("Mul", ["squashed", "w"], ["contributions"]),
+        helper.make_node("Mul", ["squashed", "w"], ["parts"]),
+        helper.make_node("Mul", ["parts", "grid"], ["steps"]),
+        helper.make_node("Round", ["steps"], ["whole"]),
+        helper.make_node("Div", ["whole", "grid"], ["contributions"]),
         helper.make_node("ReduceSum", ["contributions", "axis"], ["score"], keepdims=0),
         helper.make_node("Mul", ["features", "zero"], ["nothing"]),
         helper.make_node("Add", ["nothing", "mu"], ["expected"]),
