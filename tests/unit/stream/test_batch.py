@@ -58,14 +58,8 @@ def test_a_decision_has_the_reasons_of_its_own_row_the_largest_share_first(
         assert [reason.feature for reason in decision.reasons] == [r.feature for r in row] * explained
         shares = [reason.share for reason in decision.reasons]
         assert shares == sorted(shares, reverse=True)
-<<<<<<< HEAD
     kinds = {tuple(reason.feature for reason in decision.reasons) for decision in decisions}
     assert len(kinds) > (2 if explain_all else 1)
-=======
-    assert len({tuple(reason.feature for reason in decision.reasons) for decision in decisions}) > (
-        2 if explain_all else 1
-    )
->>>>>>> 713096c (style: line length)
 
 
 def test_decisions_of_several_models_in_one_batch_are_each_stamped_with_their_own(artifact: Artifact) -> None:
