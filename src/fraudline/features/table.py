@@ -35,6 +35,7 @@ from fraudline.core.errors import ArtifactError, SchemaError, UsageError
 from fraudline.core.settings import Settings
 from fraudline.data.importers import reading
 from fraudline.data.importers.source import column
+from fraudline.features.spec import Joint
 
 Tail = Literal["none", "upper", "both"]
 
@@ -121,6 +122,11 @@ class TableSpec(Settings):
     def features(self) -> tuple[TableFeature, ...]:
         """The columns of the matrix, in order."""
         return tuple(feature for entry in self.columns for feature in _features(entry))
+
+    @property
+    def joints(self) -> tuple[Joint, ...]:
+        """Pairs of features whose rarity counts together: a table names none."""
+        return ()
 
     @cached_property
     def column_names(self) -> tuple[str, ...]:
