@@ -8,6 +8,7 @@ readiness.goes_on("endpoint")
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -34,6 +35,14 @@ class Readiness:
         """Say that ``part`` no longer does."""
         if part in self._waiting:
             self._waiting = {name: reason for name, reason in self._waiting.items() if name != part}
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        TCPServer.server_bind(self)  # http.server's own also asks DNS for its name, which may take seconds
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
 
 class HealthServer:
@@ -75,10 +84,9 @@ class HealthServer:
             return 404, "text/plain", b"/metrics, /readyz or /livez\n"
 
         try:
-            self._server = ThreadingHTTPServer((host, port), Handler)
+            self._server = _Server((host, port), Handler)
         except OSError as error:
             raise UsageError(f"Metrics cannot bind {host}:{port}: {error.strerror}.", "Choose another port.") from error
-        self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
 
     def close(self) -> None:
