@@ -1,9 +1,12 @@
 """The control: the same worker without Kafka transactions. It appends, waits for the broker, then commits its offsets.
 
+Between the two it pauses for ``PAUSE_S``, so that a few kills suffice to meet the gap that a transaction closes.
+
 ``python -m tests.support.control_worker SETTINGS.yaml MODEL`` is what the kill test compares with.
 """
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 
 from kafka import KafkaProducer, TopicPartition
@@ -13,6 +16,8 @@ from fraudline.stream import worker
 from fraudline.stream.__main__ import main
 from fraudline.stream.kafka_python import KafkaPythonTransport
 from fraudline.stream.transport import Connection, Output
+
+PAUSE_S = 0.1
 
 
 class ControlTransport(KafkaPythonTransport):
@@ -28,6 +33,7 @@ class ControlTransport(KafkaPythonTransport):
         for output in outputs:
             self._producer.send(output.topic, output.value, output.key, list(output.headers))
         self._producer.flush()
+        time.sleep(PAUSE_S)
         commits = {TopicPartition(self._topic, p): OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()}
         self._consumer.commit(commits)
 

@@ -5,7 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from fraudline.features.columns import columns_from_table
+from fraudline.core.errors import MessageError
+from fraudline.features.columns import columns_from_messages, columns_from_table
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.spec import FeatureSpec, load_spec
 from fraudline.ops.local.process import ChildProcess
-from fraudline.stream.messages import Decision
+from fraudline.stream.checkpoint import CheckpointStore
+from fraudline.stream.messages import Decision, Decoder
 from fraudline.stream.params import StreamParams
 from fraudline.stream.produce import messages_of, output_of
 from fraudline.stream.transport import Output, open_sender
@@ -185,6 +187,35 @@ def books_of(params: StreamParams, table: pa.Table, *specs: FeatureSpec) -> Book
         seen += len(rows)
     dead = Counter(record.value for record in read_all(params.bootstrap, params.topics.dead_letters, timeout_s=90))
     return Books(found, lost, len(records) - len(found), same and seen == len(known), dead, records)
+
+
+def states_equal_batch(params: StreamParams) -> tuple[int, int]:
+    """Compare each checkpoint's state with the batch over the good records before its offset, byte for byte.
+
+    Returns:
+        Checkpoints that are equal, and checkpoints.
+    """
+    spec = load_spec()
+    decoder = Decoder(spec.currencies)
+    log: dict[int, list[Any]] = {}
+    for record in read_all(params.bootstrap, params.topics.transactions, timeout_s=90):
+        log.setdefault(record.partition, []).append(record)
+    store = CheckpointStore(Path(params.checkpoint_dir), group=params.group, topic=params.topics.transactions)
+    equal = count = 0
+    for partition, records in log.items():
+        checkpoint = store.load(partition)
+        if checkpoint is None:
+            continue
+        good = []
+        for record in records:
+            if record.offset < checkpoint.next_offset:
+                with suppress(MessageError):
+                    good.append(decoder.decode(record.value))
+        engine = FeatureEngine(spec)
+        engine.advance(columns_from_messages(good))
+        equal += engine.snapshot() == checkpoint.state
+        count += 1
+    return equal, count
 
 
 def ownership_moves(workers: Iterable[WorkerProcess]) -> int:
