@@ -27,7 +27,7 @@ from tests.support.workers import (
     wait_until_committed,
 )
 
-pytestmark = [pytest.mark.reliability, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.reliability, pytest.mark.timeout(600)]
 
 RECORDS = sized(4_000, 4_000, 20_000)
 DOWN_S = sized(5, 10, 60)

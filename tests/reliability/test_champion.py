@@ -21,7 +21,7 @@ from tests.support.artifacts import tiny_artifact
 from tests.support.broker import own_params
 from tests.support.workers import WorkerProcess, books_of, wait_for, wait_until_committed
 
-pytestmark = [pytest.mark.reliability, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.reliability, pytest.mark.timeout(600)]
 
 RECORDS = sized(4_000, 4_000, 20_000)
 RATE = 200

@@ -17,7 +17,7 @@ from tests.support.broker import committed_everything, own_params
 from tests.support.inference import InferenceService
 from tests.support.workers import WorkerProcess, books_of, send_table, wait_for, wait_until_committed
 
-pytestmark = [pytest.mark.reliability, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.reliability, pytest.mark.timeout(600)]
 
 RECORDS = sized(1_500, 1_500, 20_000)
 DOWN_S = sized(3, 3, 60)

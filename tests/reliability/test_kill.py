@@ -29,7 +29,7 @@ from tests.support.workers import (
     wait_until_committed,
 )
 
-pytestmark = [pytest.mark.reliability, pytest.mark.timeout(sized(300, 300, 900))]
+pytestmark = [pytest.mark.reliability, pytest.mark.timeout(sized(600, 600, 1_800))]
 
 RECORDS = sized(20_000, 20_000, 100_000)
 KILLS = sized(10, 10, 32)

@@ -24,7 +24,7 @@ from tests.support.artifacts import tiny_artifact
 from tests.support.broker import own_params, read_all
 from tests.support.workers import Books, WorkerProcess, books_of, wait_for, wait_until_committed
 
-pytestmark = [pytest.mark.reliability, pytest.mark.timeout(sized(300, 400, 900))]
+pytestmark = [pytest.mark.reliability, pytest.mark.timeout(sized(600, 600, 1_800))]
 
 RECORDS = sized(5_000, 5_000, 100_000)
 RATE = sized(500, 500, 1_000)

@@ -17,7 +17,7 @@ from tests.support.artifacts import tiny_artifact
 from tests.support.broker import CACHE, committed_everything, need_java, own_params
 from tests.support.workers import WorkerProcess, books_of, send_table, wait_for, wait_until_committed
 
-pytestmark = [pytest.mark.reliability, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.reliability, pytest.mark.timeout(600)]
 
 RECORDS = sized(4_000, 4_000, 20_000)
 GRACE_S = 30
