@@ -43,8 +43,8 @@ FALLS_SHORT = """## What this does not show
 - Three brokers on one machine outlive the death of a process, not of a disk or of a network.
 - Times are those of a machine whose cores are shared: a recovery waits for Kafka's own timeouts (session, transaction,
   fetch) and for the brokers to start, and both grow with the load. No test asserts a time but the grace period.
-- The goal beside poison is a p99 at most 10 % higher. Where a p99 above is of seconds, the worker could not keep up with
-  the rate beside the machine's other work: both are then those of a backlog, and the goal is not shown.
+- The goal beside poison is a p99 at most 10 % higher. Where a p99 above is of seconds, the worker could not keep up
+  with the rate beside the machine's other work: both are then those of a backlog, and the goal is not shown.
 - The workers here use the default transport, kafka-python.
 - Memory in an outage is the worker's resident size before and after, not a limit that was enforced.
 """
