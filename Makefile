@@ -200,6 +200,10 @@ bench-features: setup ## transactions a second through the feature kernel
 bench-stream: setup .venv-bench/.ready ## the worker beside its clients' limits, Quix Streams and Spark
 	@python -m benchmarks.stream --write
 
+.PHONY: bench-stream-short
+bench-stream-short: setup ## its short form: a tenth of the records, nothing written
+	@python -m benchmarks.stream --short
+
 .PHONY: bench-training
 bench-training: setup .venv-bench/.ready ## CPU-seconds to the same loss, beside Keras fit and PyOD's AutoEncoder
 	@python -m benchmarks.training --json build/bench/training.json --page docs/reference/training-speed.md
