@@ -10,6 +10,7 @@ from benchmarks.streaming.setting import CACHE, Setting
 
 RECORDS, CARDS, BATCH = 200_000, 20_000, 2_000
 SPARK_TRIGGERS = 5
+_UNBOUNDED_MS = 10_000.0  # transactions as large as the others', however slow the machine
 _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>local</groupId><artifactId>spark-kafka</artifactId><version>1</version><packaging>pom</packaging>
 <dependencies><dependency><groupId>org.apache.spark</groupId><artifactId>spark-sql-kafka-0-10_2.13</artifactId>
@@ -22,7 +23,7 @@ def measure(setting: Setting) -> dict[str, Any]:
     count = setting.size(RECORDS)
     size = load.fill(setting.bootstrap, "peers", 1, load.transactions(count, CARDS))
     shared = {"bootstrap": setting.bootstrap, "source": "peers", "count": count, "batch": BATCH}
-    model = {"model": str(setting.model), "params": {"max_batch": BATCH}}
+    model = {"model": str(setting.model), "params": {"max_batch": BATCH, "max_latency_ms": _UNBOUNDED_MS}}
     figures: dict[str, Any] = {}
     for client in ("kafka-python", "confluent"):
         load.make(setting.bootstrap, f"copy-{client}", 1)

@@ -11,8 +11,8 @@ size doubles while there is time left and shrinks when there is not.
 """
 
 _FIRST = 256
-_LEAST = 16
-"""Below it a transaction's own cost outweighs its records: smaller batches would only fall behind further."""
+_LEAST = 256
+"""Below it a transaction's own cost outweighs its records: a worker that is behind would fall behind further."""
 _ROOM = 0.5  # a size is doubled when the batch took less than this part of its time
 _SAFETY = 0.9
 

@@ -14,7 +14,7 @@ def settled(pace: Pace, waiting: int, fixed_s: float, each_s: float, batches: in
     return seen
 
 
-@pytest.mark.parametrize(("fixed_s", "each_s"), [(0.005, 10e-6), (0.01, 100e-6), (0.02, 500e-6)])
+@pytest.mark.parametrize(("fixed_s", "each_s"), [(0.005, 10e-6), (0.01, 100e-6), (0.02, 200e-6)])
 def test_a_worker_that_is_behind_takes_large_batches_that_end_in_half_of_the_latency(
     fixed_s: float, each_s: float
 ) -> None:
@@ -25,14 +25,14 @@ def test_a_worker_that_is_behind_takes_large_batches_that_end_in_half_of_the_lat
     assert min(records for records, _ in late) >= 0.35 * best
 
 
-def test_a_worker_that_becomes_slow_shrinks_its_batches_at_once_and_never_to_nothing() -> None:
+def test_a_worker_that_becomes_slow_shrinks_its_batches_at_once_and_never_below_what_a_transaction_is_worth() -> None:
     pace = Pace(most=5_000, max_latency_s=0.2)
     settled(pace, 10**9, 0.005, 10e-6)
     assert pace.size > 3_000
-    slow = settled(pace, 10**9, 0.005, 1e-3)
+    slow = settled(pace, 10**9, 0.005, 2e-4)
     assert max(seconds for _, seconds in slow[3:]) <= 0.1
     settled(pace, 10**9, 1.0, 1.0)
-    assert pace.size == 16
+    assert pace.size == 256
 
 
 def test_an_idle_worker_does_not_grow_its_batches() -> None:
