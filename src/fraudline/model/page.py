@@ -23,7 +23,8 @@ svg{width:100%;height:auto;display:block}
 .sheet{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{padding:8px 14px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
 th:first-child,td:first-child{text-align:left}th{font-size:13px;font-weight:600;color:var(--soft)}
-tr:last-child td{border-bottom:0}tr.main td{font-weight:650}td small{display:block;color:var(--soft);font-weight:400}
+tr:last-child td{border-bottom:0}tr.main td{font-weight:650}
+td small{display:block;color:var(--soft);font-weight:400;white-space:normal}
 .curve{fill:none;stroke-width:2}.curve.dashed{stroke-dasharray:5 4;stroke-width:1.2}.grid{stroke:var(--line)}
 .curve.c1,.whisker.c1{stroke:var(--c1)}.curve.c2,.whisker.c2{stroke:var(--c2)}.curve.c3,.whisker.c3{stroke:var(--c3)}
 .curve.c4,.whisker.c4{stroke:var(--c4)}.c1.bar,.c1.key,.c1.dot{fill:var(--c1)}.c2.bar,.c2.key,.c2.dot{fill:var(--c2)}

@@ -83,7 +83,8 @@ def slices_plot(complete: Sequence[Mapping[str, Any]], space: SearchSpace) -> st
         axes.scatter(
             [str(v) for v in x] if entry.kind == "choice" else x, [t["value"] for t in complete], s=14, color=_BLUE
         )
-        axes.set_xscale("log" if entry.log else axes.get_xscale())
+        if entry.log:
+            axes.set_xscale("log")
         axes.set_title(entry.name, fontsize=9)
         axes.tick_params(labelsize=7)
     return _svg(figure_)
