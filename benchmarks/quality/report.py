@@ -90,6 +90,7 @@ def write_report(ledger: Ledger, families: Sequence[Family], docs: Path) -> None
         _kind_table(groups),
         _week_table(groups),
         _difference(found),
+        _unmeasured(found, families),
         _rounds(ledger),
         NOTES.read_text(encoding="utf-8") if NOTES.is_file() else "",
     ]
@@ -153,6 +154,12 @@ def _difference(found: dict[str, ModelFigures]) -> str:
     shared = [week for week in full if week in rest]
     gaps = ", ".join(f"{full[week].ap - rest[week].ap:+.3f} ({week})" for week in shared)
     return f"## What the autoencoder adds\n\nAP of the full score minus the score without the autoencoder: {gaps}.\n"
+
+
+def _unmeasured(found: dict[str, ModelFigures], families: Sequence[Family]) -> str:
+    """What the registry has and the ledger has not."""
+    names = [name for family in families for name in family.outputs if name not in found]
+    return f"## Not measured yet\n\n{', '.join(names)}.\n" if names else ""
 
 
 def _rounds(ledger: Ledger) -> str:

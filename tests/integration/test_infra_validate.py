@@ -12,7 +12,7 @@ from fraudline.core.errors import ArtifactError, DigestMismatch
 from fraudline.model.artifact import load_artifact, write_manifest
 from fraudline.steps.infra_validate import TOLERANCE, Golden, difference, infra_validate, mismatch, savedmodel_scores
 from fraudline.steps.params import Params
-from tests.support.artifacts import tiny_artifact
+from tests.support.artifacts import tiny_artifact, tree_artifact
 
 pytestmark = pytest.mark.integration
 
@@ -77,3 +77,25 @@ def test_a_savedmodel_is_held_to_the_golden_scores_too(tmp_path: Path) -> None:
     assert mismatch("savedmodel", found, golden).startswith("savedmodel: row 3 has the score nan")
     with pytest.raises(ArtifactError, match="savedmodel"):
         savedmodel_scores(tmp_path / "2", golden)
+
+
+def test_a_supervised_challenger_is_served_by_the_same_predictor_and_its_reasons_are_checked(tmp_path: Path) -> None:
+    model = tree_artifact(tmp_path / "model")
+    infra_validate(model=model, report=tmp_path / "report", params=Params())
+    written = json.loads((tmp_path / "report" / "infra.json").read_text())
+    assert written["ok"] is True
+    assert written["reasons"]["method"] == "tree-shap"
+    assert written["reasons"]["difference"] <= TOLERANCE
+
+
+def test_reasons_that_are_not_reproduced_stop_the_pipeline(tmp_path: Path) -> None:
+    model = tiny_artifact(tmp_path / "model")
+    golden = pq.read_table(model / "golden.parquet")
+    name = "contribution:amount"
+    changed = golden[name].to_numpy() + np.float32(1e-2)
+    pq.write_table(
+        golden.set_column(golden.column_names.index(name), name, pa.array(changed)), model / "golden.parquet"
+    )
+    write_manifest(model)
+    with pytest.raises(ArtifactError, match="exact-shares: contributions differ"):
+        infra_validate(model=model, report=tmp_path / "report", params=Params())

@@ -42,6 +42,30 @@ def tiny_artifact(
     return folder
 
 
+def tree_artifact(folder: Path) -> Path:
+    """Write an artifact of LightGBM trees over random features, as the train step does for a supervised kind."""
+    from fraudline.model.golden import golden_table
+    from fraudline.model.kinds import TrainingRows, fit_kind
+    from fraudline.model.params import ForestParams, TrainParams
+    from fraudline.model.scorer import open_graph
+
+    spec = load_spec()
+    names, rng = tuple(spec.names), np.random.default_rng(0)
+    normals = rng.normal(size=(1_000, len(names))).astype(np.float32)
+    params = TrainParams(kind="lightgbm", forest=ForestParams(trees=5, depth=3))
+    fitted = fit_kind(TrainingRows(normals, normals[:100], normals[:60] + np.float32(2)), spec, params, 1)
+    tiny_artifact(folder, spec=spec)
+    fitted.export(folder)
+    chosen = normals[:64] + rng.normal(size=(64, len(names))).astype(np.float32)
+    scores = open_graph(folder, names, fitted.reasons).score(chosen)
+    pq.write_table(golden_table(names, chosen, scores), folder / "golden.parquet")
+    meta = json.loads((folder / "model.json").read_text())
+    meta |= {"architecture": fitted.architecture(), "formats": list(fitted.formats), "reasons": fitted.reasons}
+    (folder / "model.json").write_text(json.dumps(meta, indent=2, sort_keys=True) + "\n")
+    write_manifest(folder)
+    return folder
+
+
 def expected_scores(
     features: np.ndarray, centre: np.ndarray, scale: np.ndarray, weight: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -117,10 +117,11 @@ def test_the_report_shows_figures_pictures_and_what_the_autoencoder_adds(
     ledger = Ledger(tmp_path / "quality.json")
     measured(rows, ledger, family(), monkeypatch)
     for _ in range(2):
-        write_report(ledger, [family()], tmp_path / "docs")
+        write_report(ledger, [family(), replace(family(), outputs=("oracle",))], tmp_path / "docs")
     page = (tmp_path / "docs" / "reference" / "quality.md").read_text()
     assert f"**{DEFAULT}**" in page
     assert "What the autoencoder adds" in page
+    assert "## Not measured yet\n\noracle." in page
     assert all(day.isoformat() in page for day in STARTS)
     assert "| 1 | the first measurement | 2 | 0 |" in page
     for name in ("ap.svg", "weeks.svg"):
