@@ -65,6 +65,7 @@ class ModelMeta(Settings):
     formats: tuple[str, ...]
     reasons: str
     trained_on: TrainedOn
+    contamination: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

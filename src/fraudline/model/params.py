@@ -24,6 +24,16 @@ class ForestParams(Settings):
     )
 
 
+class TrimParams(Settings):
+    """How frauds that no one reported are looked for among the known normals, and when they are left out."""
+
+    rounds: int = Field(default=3, ge=0, le=10, description="at most; 0 neither looks nor trims")
+    chance: float = Field(default=0.5, gt=0, lt=1, description="how much a row must look like a known fraud")
+    from_share: float = Field(default=0.01, ge=0, le=1, description="estimated share from which on rows are left out")
+    max_share: float = Field(default=0.15, gt=0, le=0.5, description="rows that are left out at most")
+    min_frauds: int = Field(default=100, ge=10, description="known frauds that are needed to tell")
+
+
 class TrainParams(Settings):
     """How the model is fitted. Every default is general: nothing here knows a data set."""
 
@@ -47,4 +57,5 @@ class TrainParams(Settings):
     noise: float = Field(default=0.2, ge=0, description="denoising: sd of the noise on scaled inputs while training")
     kl_weight: float = Field(default=1e-3, ge=0, description="variational: weight of the Kullback-Leibler term")
     forest: ForestParams = ForestParams()
+    trim: TrimParams = TrimParams()
     tail_features: tuple[str, ...] | None = Field(default=None, description="instead of the spec's tail: upper")

@@ -20,6 +20,9 @@ from fraudline.core.settings import Settings
 
 FORMAT = 1
 NO_CHAMPION = "not applicable: no champion"
+UNKNOWN = "not applicable: it could not be measured"
+OPTIONAL = ("suspicious_share",)
+"""Figures that need more than the test rows: a rule about one that is missing or null does not apply."""
 
 
 class GateRule(Settings):
@@ -53,6 +56,7 @@ DEFAULT_RULES = (
     GateRule(metric="recall_at_0.5pct", min=0.20),
     GateRule(metric="ap", against="champion", min_change=-0.05, confidence=0.9),
     GateRule(metric="recall_at_0.5pct", against="champion", min_change=-0.10, confidence=0.9),
+    GateRule(metric="suspicious_share", against="champion", direction="lower_is_better", min_change=-0.01),
 )
 
 
@@ -129,12 +133,16 @@ def _walk(values: Any, path: str) -> Any:
     return None
 
 
+def _unknown(metrics: Mapping[str, Any], path: str) -> bool:
+    return path in OPTIONAL and metrics.get(path) is None
+
+
 def _value_rule(metrics: Mapping[str, Any], rule: GateRule) -> RuleResult:
+    bound = f"at least {rule.min:g}" if rule.min is not None else f"at most {rule.max:g}"
+    if _unknown(metrics, rule.metric):
+        return RuleResult(metric=rule.metric, bound=bound, figure=None, note=UNKNOWN)
     figure = float(figure_at(metrics, rule.metric))
-    if rule.min is not None:
-        margin, bound = figure - rule.min, f"at least {rule.min:g}"
-    else:
-        margin, bound = (rule.max or 0.0) - figure, f"at most {rule.max:g}"
+    margin = figure - rule.min if rule.min is not None else (rule.max or 0.0) - figure
     return RuleResult(
         metric=rule.metric,
         bound=bound,
@@ -149,8 +157,10 @@ def _change_rule(metrics: Mapping[str, Any], rule: GateRule) -> RuleResult:
     least = rule.min_change or 0.0
     better = "higher" if rule.direction == "higher_is_better" else "lower"
     bound = f"change against the champion ({better} is better) at least {least:+g}, confidence {rule.confidence:g}"
-    figure = float(figure_at(metrics, rule.metric))
     champion = metrics.get("champion")
+    if _unknown(metrics, rule.metric) or (champion is not None and _unknown(champion, rule.metric)):
+        return RuleResult(metric=rule.metric, bound=bound, figure=None, note=UNKNOWN)
+    figure = float(figure_at(metrics, rule.metric))
     if champion is None:
         return RuleResult(metric=rule.metric, bound=bound, figure=figure, note=NO_CHAMPION)
     if champion.get("comparable") is False:

@@ -22,6 +22,7 @@ from fraudline.model.evaluation_report import plots, report
 from fraudline.model.policies import ChosenOn, policy_table
 from fraudline.model.scorer import Scorer
 from fraudline.model.thresholds import ThresholdParams
+from fraudline.monitor.poisoning import SHARE
 from fraudline.ops.tracking import step_run
 from fraudline.steps.params import Params
 
@@ -66,8 +67,10 @@ def evaluate(
     document["policies"] = policy_table(_policy(artifact), _chosen_on(rows, artifact), evaluator, scores)
     document["model"] = {"digest": artifact.digest, "version": artifact.version}
     document["period"] = rows.split.test.to_dict()
+    document[SHARE] = _suspicious_share(artifact)
     if reigning is not None:
         document.setdefault("champion", {"comparable": False, "reason": obstacle})["digest"] = reigning.digest
+        document["champion"][SHARE] = _suspicious_share(reigning)
     _write(evaluation, document, curves(truth.labels, scores, artifact.thresholds.review))
     headline = {name: value for name, value in document.items() if isinstance(value, int | float)}
     with step_run("evaluate", params.registry, digest=artifact.digest) as run:
@@ -128,6 +131,11 @@ def _chosen_on(rows: _Rows, artifact: Artifact) -> ChosenOn:
         fraud=validation["known_fraud"].to_numpy(),
         amounts=validation["amount_minor"].to_numpy(),
     )
+
+
+def _suspicious_share(artifact: Artifact) -> float | None:
+    """What its training step estimated; null where too few frauds were known, and for artifacts from before."""
+    return (artifact.meta.contamination or {}).get("share")
 
 
 def _matrix(table: pa.Table, artifact: Artifact) -> NDArray[np.float32]:

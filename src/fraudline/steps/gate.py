@@ -8,6 +8,7 @@ from fraudline.core.errors import DataError, GateFailed
 from fraudline.core.files import atomic_folder, read_json, write_json, write_text
 from fraudline.core.log import get_logger
 from fraudline.model.artifact import load_artifact
+from fraudline.monitor.poisoning import SHARE, named
 from fraudline.ops import gate as rules
 from fraudline.ops.tracking import BLESSED_TAG, step_run
 from fraudline.steps.params import Params
@@ -36,7 +37,8 @@ def gate(*, evaluation: Path, model: Path, blessing: Path, params: Params) -> di
     if not source.is_file():
         raise DataError(f"{source} is missing.", "Run the evaluate step first.")
     metrics = read_json(source)
-    digest = load_artifact(model).digest
+    artifact = load_artifact(model)
+    digest = artifact.digest
     if metrics.get("model", {}).get("digest") != digest:
         raise DataError(f"{source} is not of the model {digest[:12]}.", "Run the evaluate step on this model.")
     results = rules.judge(metrics, params.gate)
@@ -56,7 +58,10 @@ def gate(*, evaluation: Path, model: Path, blessing: Path, params: Params) -> di
     failed = [result for result in results if result.passed is False]
     log.info("gate.judged", model=digest[:12], blessed=record["blessed"], rules=len(results), failed=len(failed))
     if not record["blessed"]:
-        raise GateFailed(_problem(digest, failed), f"Read {blessing / 'blessing.md'}.")
+        moved = any(rule.metric == SHARE for rule in failed)
+        where = named(artifact.meta.contamination or {}) if moved else ""
+        problem = _problem(digest, failed)
+        raise GateFailed(f"{problem} {where}." if where else problem, f"Read {blessing / 'blessing.md'}.")
     return {
         "blessed": True,
         "rules": len(results),

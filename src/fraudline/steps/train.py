@@ -5,7 +5,7 @@ The same features, parameters and seed give the same digest; the run's figures g
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fraudline.core.clock import DAY_US
 from fraudline.core.errors import DataError
 from fraudline.core.files import atomic_folder, read_json, write_json, write_text
 from fraudline.core.log import get_logger
@@ -29,6 +30,8 @@ from fraudline.model.params import AUTOENCODERS
 from fraudline.model.runtime import load_tensorflow
 from fraudline.model.scorer import open_graph
 from fraudline.model.thresholds import Thresholds, choose
+from fraudline.model.trimming import suspicious
+from fraudline.monitor.poisoning import SHARE, contamination
 from fraudline.monitor.reference import feature_reference, score_reference
 from fraudline.ops.tracking import DATA_TAG, DIGEST_TAG, StepRun, step_run
 from fraudline.steps.params import Params
@@ -63,7 +66,7 @@ def train(*, features: Path, dataset: Path, model: Path, params: Params) -> dict
     if params.train.kind in (*AUTOENCODERS, HYBRID):
         load_tensorflow()
     spec = params.features.resolve_model()
-    rows = _Rows.read(features, spec, params)
+    rows = _Rows.read(features, spec, params).trimmed(params)
     data_md5 = _data_md5(dataset)
     with step_run("train", params.registry) as run:
         run.params(_recorded(params))
@@ -75,6 +78,8 @@ def train(*, features: Path, dataset: Path, model: Path, params: Params) -> dict
         run.tag(DIGEST_TAG, digest)
         run.tag(DATA_TAG, data_md5)
         figures = _figures(fitted)
+        if rows.contamination and rows.contamination["share"] is not None:
+            figures |= {SHARE: rows.contamination["share"], "trimmed": rows.contamination["trimmed"]}
         run.metrics({f"train/{name}": value for name, value in figures.items()})
         run.metrics({"threshold/review": thresholds.review, "threshold/block": thresholds.block})
     log.info("train.done", digest=digest[:12], kind=params.train.kind, rows=fitted.rows, epochs=len(fitted.history))
@@ -92,6 +97,9 @@ class _Rows:
     validation_fraud: NDArray[np.bool_]
     validation_amounts: NDArray[np.int64]
     period: NDArray[np.float32]
+    cards: NDArray[np.object_]
+    days: NDArray[np.int64]
+    contamination: dict[str, Any] | None = None
 
     @classmethod
     def read(cls, features: Path, spec: FeatureSpec | TableSpec, params: Params) -> "_Rows":
@@ -103,6 +111,7 @@ class _Rows:
         labelled = pc.fill_null(pc.cast(table["label_time"], pa.int64()), 0).to_numpy()
         normal = split.known_normal(times, labelled, frauds)
         matrix = np.column_stack([table[name].to_numpy() for name in spec.names]).astype(np.float32, copy=False)
+        cards = table["card_id"].to_numpy(zero_copy_only=False)
         training, validation = split.train.mask(times), split.validation.mask(times)
         reported = frauds & (labelled < split.test.start_us)
         rows = cls(
@@ -115,18 +124,37 @@ class _Rows:
             reported[validation],
             table["amount_minor"].to_numpy()[validation],
             matrix[training | validation],
+            np.concatenate([cards[training & normal], cards[validation & normal]]),
+            np.concatenate([times[training & normal], times[validation & normal]]) // DAY_US,
         )
         log.info(
             "train.rows", train=len(rows.learned.normals), validation=len(rows.validation), **split.train.to_dict()
         )
         return rows
 
+    def trimmed(self, params: Params) -> "_Rows":
+        """The rows without the normals that look like unreported frauds, where their share asks for it."""
+        learned = self.learned
+        supposed = np.concatenate([learned.normals, learned.later_normals])
+        found = suspicious(supposed, learned.frauds, params.train.trim, params.seed)
+        record = contamination(
+            share=found.share, suspicious=found.rows, trimmed=found.trims, cards=self.cards, days=self.days
+        )
+        log.info("train.suspicious", share=record["share"], trimmed=record["trimmed"])
+        first = len(learned.normals)
+        kept = replace(
+            learned,
+            normals=learned.normals[found.kept[:first]],
+            later_normals=learned.later_normals[found.kept[first:]],
+        )
+        return replace(self, learned=kept, contamination=record)
+
 
 def _table(features: Path, spec: FeatureSpec | TableSpec) -> pa.Table:
     path = features / "features.parquet"
     if not path.is_file():
         raise DataError(f"{path} is missing.", "Run the featurize step first.")
-    wanted = ["event_time", "amount_minor", *spec.names, "is_fraud", "label_time"]
+    wanted = ["event_time", "card_id", "amount_minor", *spec.names, "is_fraud", "label_time"]
     missing = [name for name in wanted if name not in pq.read_schema(path).names]
     if missing:
         raise DataError(f"{path} lacks the columns {missing[:5]}.", "Run the featurize step again.")
@@ -166,6 +194,7 @@ def _write(
         formats=fitted.formats,
         reasons=fitted.reasons,
         trained_on=TrainedOn(start=span["start"], end=span["end"], rows=fitted.rows),
+        contamination=rows.contamination,
     )
     write_json(folder / "model.json", meta.model_dump(mode="json"))
     write_text(folder / "card.md", card(meta, spec))

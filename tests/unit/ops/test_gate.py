@@ -133,3 +133,16 @@ def test_the_page_lists_every_rule_with_figure_bound_margin_and_result() -> None
     assert "| `ap` | 0.6 | – | at least 0.75 | -0.15 | **fail** |" in page
     assert "| pass |" in page
     assert "d" * 64 in page
+
+
+def test_a_share_of_suspicious_rows_that_moved_fails_and_one_that_is_unknown_does_not_apply() -> None:
+    rule = {
+        "metric": "suspicious_share", "against": "champion", "direction": "lower_is_better", "min_change": -0.01
+    }  # fmt: skip
+    moved, same, unknown = (
+        judge({"suspicious_share": now, "champion": {"suspicious_share": before}}, params(rule))[0]
+        for now, before in ((0.031, 0.004), (0.012, 0.004), (0.031, None))
+    )
+    assert (moved.passed, moved.margin) == (False, pytest.approx(-0.017))
+    assert same.passed is True
+    assert (unknown.passed, unknown.figure) == (None, None)

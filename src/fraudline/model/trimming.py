@@ -1,0 +1,115 @@
+"""Frauds that no one reported, among the known normals: how many there seem to be, and which rows to leave out.
+
+An unreported fraud looks like a reported one. So a classifier of known frauds against supposed normals is fitted on two
+thirds of the rows and asked about the last third, each third in turn (confident learning: Northcutt, Jiang and Chuang
+2021). Rows that it takes for frauds are suspicious; they leave the normals, and the next round learns from what is
+left, until the share settles. The detector itself never sees the classifier: it only has fewer rows to learn from.
+
+    found = suspicious(normals, frauds, TrimParams(), seed=7)
+    found.share          # estimated share of unreported frauds, None where too few frauds are known to tell
+    normals[~found.rows]
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from fraudline.model.params import TrimParams
+
+_FOLDS = 3
+_FIT_ROWS = 20_000
+"""Supposed normals that a classifier is fitted on at most: more do not change which rows stand out."""
+_FRAUD_WEIGHT = 0.05
+"""Weight of all frauds together, as a share of that of the normals: a rare class, but not as rare as it is."""
+_SETTLED = 0.05
+"""Rounds end when the suspicious rows change by less than this share of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """What was found among n supposed normals.
+
+    Attributes:
+        rows: (n,) bool, the suspicious ones; at most ``max_share`` of all.
+        chance: (n,) float32, how much each looks like a known fraud, 0 to 1.
+        share: estimated share of unreported frauds; None where too few frauds are known to tell.
+        trims: whether the share is large enough for the rows to be left out.
+        rounds: that were needed.
+    """
+
+    rows: NDArray[np.bool_]
+    chance: NDArray[np.float32]
+    share: float | None
+    trims: bool
+    rounds: int
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """(n,) bool, the rows to learn from."""
+        return ~self.rows if self.trims else np.ones(len(self.rows), bool)
+
+
+def suspicious(normals: NDArray[np.float32], frauds: NDArray[np.float32], params: TrimParams, seed: int) -> Suspicion:
+    """Find the supposed normals that look like known frauds.
+
+    Args:
+        normals: (n, d) float32 raw features of supposed normals.
+        frauds: (m, d) float32 raw features of frauds that were reported by the time of training.
+        params: the bounds.
+        seed: of the folds and of the sample that is fitted on.
+    """
+    n = len(normals)
+    if len(frauds) < params.min_frauds or params.rounds == 0:
+        return Suspicion(np.zeros(n, bool), np.zeros(n, np.float32), None, trims=False, rounds=0)
+    rng = np.random.default_rng(seed)
+    flagged, settled, rounds = np.zeros(n, bool), False, 0
+    with threadpool_limits(1):  # two threads that wait for each other are slower than one on a busy machine
+        while rounds < params.rounds and not settled:
+            rounds += 1
+            chance, found = _cross_fitted(normals, frauds, ~flagged, rng)
+            before, flagged = flagged, _largest(chance, params.chance, params.max_share)
+            settled = int(np.count_nonzero(before != flagged)) <= _SETTLED * int(np.count_nonzero(flagged))
+    recall = float(np.mean(found >= params.chance))
+    share = min(float(flagged.mean()) / max(recall, 0.1), 1.0)
+    return Suspicion(flagged, chance, share, trims=share >= params.from_share, rounds=rounds)
+
+
+def _cross_fitted(
+    normals: NDArray[np.float32], frauds: NDArray[np.float32], trusted: NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """How much each row looks like a fraud to a classifier that was not fitted on it: normals (n,), frauds (m,)."""
+    chance, found = np.empty(len(normals), np.float32), np.empty(len(frauds), np.float32)
+    fold, fraud_fold = rng.integers(0, _FOLDS, len(normals)), rng.integers(0, _FOLDS, len(frauds))
+    for part in range(_FOLDS):
+        rows = np.flatnonzero((fold != part) & trusted)
+        if len(rows) > _FIT_ROWS:
+            rows = np.sort(rng.choice(rows, _FIT_ROWS, replace=False))
+        model = _classifier(normals[rows], frauds[fraud_fold != part])
+        for target, matrix, own in ((chance, normals, fold == part), (found, frauds, fraud_fold == part)):
+            if own.any():
+                target[own] = model.predict_proba(matrix[own])[:, 1]
+    return chance, found
+
+
+def _classifier(normals: NDArray[np.float32], frauds: NDArray[np.float32]) -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    weights = np.r_[np.ones(len(normals)), np.full(len(frauds), _FRAUD_WEIGHT * len(normals) / len(frauds))]
+    truth = np.r_[np.zeros(len(normals)), np.ones(len(frauds))]
+    model = HistGradientBoostingClassifier(
+        max_iter=50, max_leaf_nodes=8, min_samples_leaf=40, learning_rate=0.15, early_stopping=False, random_state=0
+    )
+    return model.fit(np.concatenate([normals, frauds]), truth, sample_weight=weights)
+
+
+def _largest(chance: NDArray[np.float32], least: float, max_share: float) -> NDArray[np.bool_]:
+    """Rows with a chance of at least ``least``, the largest ones only where they are more than ``max_share``."""
+    flagged: NDArray[np.bool_] = chance >= least
+    most = int(max_share * len(chance))
+    if np.count_nonzero(flagged) > most:
+        flagged = np.zeros(len(chance), bool)
+        flagged[np.argsort(-chance, kind="stable")[:most]] = True
+    return flagged
