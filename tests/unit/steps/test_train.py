@@ -47,6 +47,7 @@ def features_table() -> pa.Table:
     columns: dict[str, Any] = {
         "transaction_id": pa.array([f"t{i}" for i in range(n)]),
         "event_time": pa.array(times, moment),
+        "card_id": [f"c{k % 50}" for k in range(n)],
         "amount_minor": pa.array(rng.integers(100, 10_000, n)),
     }
     columns |= {name: matrix[:, i] for i, name in enumerate(spec.names)}
