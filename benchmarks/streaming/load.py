@@ -9,10 +9,10 @@ START_US = 1_767_571_200_000_000
 
 
 def transactions(count: int, cards: int, seed: int = 1) -> Iterator[tuple[bytes, bytes]]:
-    """Key and value of ``count`` records in time order, over ``cards`` cards: the same ones for every ``seed``."""
+    """Key and value of ``count`` records in time order; each card comes once first, and is the same for every seed."""
     rng = np.random.default_rng(seed)
     names = [uuid.UUID(int=int(n)).hex for n in np.random.default_rng(0).integers(1, 2**62, cards)]
-    card = rng.integers(0, cards, count)
+    card = np.concatenate([rng.permutation(cards)[:count], rng.integers(0, cards, max(count - cards, 0))])
     merchant = rng.integers(0, 3_000, count)
     times = START_US + np.sort(rng.integers(0, max(count * 86_400_000_000 // (2 * cards), 1), count))
     amount = rng.lognormal(8, 0.8, count).astype(np.int64)
