@@ -38,7 +38,10 @@ HYBRID_ROWS = 75_000
 _POWER = 8.0  # the graph joins surprises by this power mean, close to their maximum
 _LOGISTIC_ROWS = 60_000
 _MODEL = Path(fraudline.__file__).parent / "model"
-_FITTING = ("fitting", "joints", "members", "network", "scaling", "sequence", "surprises", "tails", "training")
+_FITTING = (
+    *("dense_training", "fitting", "joints", "members", "network"),
+    *("scaling", "sequence", "surprises", "tails", "training"),
+)
 _SOURCES = tuple(path for name in _FITTING if (path := _MODEL / f"{name}.py").is_file())
 _LABELLED = (*_SOURCES, *(_MODEL / f"{name}.py" for name in ("challengers", "supervised", "trees")), Path(__file__))
 
