@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fraudline.core.errors import UsageError
 from fraudline.core.log import get_logger
-from fraudline.model.inputs import Inputs
+from fraudline.model.inputs import Inputs, Joint
 from fraudline.model.joints import learn_joints
 from fraudline.model.members import build_member
 from fraudline.model.network import Family, ResidualMetric, ScoreGraph
@@ -136,7 +136,7 @@ def fit(
     names = [column.name for column in spec.features]
     known = np.concatenate([features, validation])
     surprises = Surprises(
-        Tails.learn(known, _tail_columns(spec, params)), learn_joints(known, spec.joints, names), names
+        Tails.learn(known, _tail_columns(spec, params)), learn_joints(known, _joints(spec, params), names), names
     )
     story = _Story(len(params.bottlenecks) + _surprise_members(surprises, params), params.epochs, progress)
     on_features = _family(scaling, rows, validation, params.bottlenecks, names, params, rng, story)
@@ -145,7 +145,9 @@ def fit(
         inputs, held_out = _surprise_values(surprises, rows), _surprise_values(surprises, validation)
         plain = learn_plain(inputs, params.clip)
         on_surprises = _family(plain, inputs, held_out, params.surprise_bottlenecks, (), params, rng, story)
-    graph = ScoreGraph(on_features, surprises, on_surprises, params.tail_weight, params.autoencoder_weight)
+    graph = ScoreGraph(
+        on_features, surprises, on_surprises, params.tail_weight, params.autoencoder_weight, params.surprise_weight
+    )
     return FittedModel(graph, spec, params, seed, len(rows), tuple(story.history))
 
 
@@ -218,6 +220,16 @@ def _in_chunks(
     rows: NDArray[np.float32], values: Callable[[NDArray[np.float32]], NDArray[np.float32]]
 ) -> NDArray[np.float32]:
     return np.concatenate([values(rows[i : i + _CHUNK_ROWS]) for i in range(0, len(rows), _CHUNK_ROWS)])
+
+
+def _joints(spec: Inputs, params: TrainParams) -> list[Joint]:
+    """Which pairs count: the spec's, or those of ``joints``."""
+    if params.joints is None:
+        return list(spec.joints)
+    unknown = sorted(set(params.joints) - {joint.name for joint in spec.joints})
+    if unknown:
+        raise UsageError(f"train.joints: {', '.join(unknown)} unknown.", "Name joints of the spec.")
+    return [joint for joint in spec.joints if joint.name in params.joints]
 
 
 def _tail_columns(spec: Inputs, params: TrainParams) -> list[int]:

@@ -9,7 +9,7 @@ Score (high = anomalous), in decades of rarity among known normals, from two sou
   normals' residuals. The members of a family are joined by the geometric mean G of q_m, and D is the rarity of log G
   among held-out normals. They see what no single feature shows; large amounts they reconstruct well.
 
-    score = tail_weight · (Σ s_k⁸)^⅛ + autoencoder_weight · mean of D over the families
+    score = tail_weight · (Σ s_k⁸)^⅛ + autoencoder_weight · D of the features + surprise_weight · D of the surprises
 
 Contributions: the squares (W r)_i² sum to the distance exactly, the logarithm, the geometric and the power mean scale
 all shares of a row alike, and a surprise's share goes to the features behind it; so each row of contributions sums to
@@ -113,7 +113,8 @@ class ScoreGraph(tf.Module):  # type: ignore[misc]
         surprises: rarity of tails and pairs.
         on_surprises: the family on the surprises, if there is one.
         tail_weight: score for each decade of rarity of the surprises.
-        autoencoder_weight: score for each decade of rarity of the residuals.
+        autoencoder_weight: score for each decade of rarity of the residuals of the features.
+        surprise_weight: the same for those of the surprises.
     """
 
     def __init__(
@@ -123,6 +124,7 @@ class ScoreGraph(tf.Module):  # type: ignore[misc]
         on_surprises: Family | None,
         tail_weight: float,
         autoencoder_weight: float,
+        surprise_weight: float,
     ) -> None:
         super().__init__(name="fraudline")
         self._features = features
@@ -130,16 +132,16 @@ class ScoreGraph(tf.Module):  # type: ignore[misc]
         self._on_surprises = on_surprises
         self._tail_weight = tail_weight
         self._weight = autoencoder_weight
+        self._surprise_weight = surprise_weight
         self._members = [*features.members, *(on_surprises.members if on_surprises else ())]  # tracked for export
         signature = [tf.TensorSpec((None, len(features.scaling.centre)), tf.float32, name="features")]
         self.serve = tf.function(self._serve, input_signature=signature, autograph=False)
         self.components = tf.function(self._components, input_signature=signature, autograph=False)
 
     def _serve(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
-        weight = self._weight if self._on_surprises is None else self._weight / 2.0
         distance, shares, rebuilt = self._features.residuals(features)
-        residual_parts = weight * self._features.rarity(distance) * shares
-        tail_parts = self._tail_parts(features, weight)
+        residual_parts = self._weight * self._features.rarity(distance) * shares
+        tail_parts = self._tail_parts(features)
         contributions = residual_parts + tail_parts
         score = exact_sum(contributions)
         expected = self._expected(rebuilt, residual_parts, tail_parts)
@@ -155,7 +157,7 @@ class ScoreGraph(tf.Module):  # type: ignore[misc]
             rarities.append(self._on_surprises.rarity(self._on_surprises.residuals(values)[0]))
         return {"surprises": values, "autoencoders": tf.concat(rarities, axis=1)}
 
-    def _tail_parts(self, features: tf.Tensor, weight: float) -> tf.Tensor:
+    def _tail_parts(self, features: tf.Tensor) -> tf.Tensor:
         """What the surprises add, shared among the features, (n, d)."""
         if not len(self.surprises):
             return tf.zeros_like(features)
@@ -165,7 +167,7 @@ class ScoreGraph(tf.Module):  # type: ignore[misc]
         parts = power * (self._tail_weight * tf.pow(whole, 1.0 / _POWER) / whole)
         if self._on_surprises is not None:
             distance, shares, _ = self._on_surprises.residuals(values)
-            parts += weight * self._on_surprises.rarity(distance) * shares
+            parts += self._surprise_weight * self._on_surprises.rarity(distance) * shares
         return self.surprises.spread(parts, features)
 
     def _expected(self, rebuilt: tf.Tensor, residual_parts: tf.Tensor, tail_parts: tf.Tensor) -> tf.Tensor:

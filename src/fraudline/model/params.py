@@ -53,6 +53,8 @@ class TrainParams(Settings):
         default=(1, 2), description="one network each on the rarities instead of the features; may be empty"
     )
     autoencoder_weight: float = Field(default=0.3, ge=0, description="score for each decade of rarity of the residuals")
+    surprise_weight: float = Field(default=0.05, ge=0, description="the same for the networks on the rarities")
+    joints: tuple[str, ...] | None = Field(default=None, description="pairs to use, by name; all of the spec when null")
     tail_weight: float = Field(default=1.0, ge=0, description="score for each decade of rarity of tails and pairs")
     noise: float = Field(default=0.2, ge=0, description="denoising: sd of the noise on scaled inputs while training")
     kl_weight: float = Field(default=1e-3, ge=0, description="variational: weight of the Kullback-Leibler term")

@@ -96,10 +96,11 @@ def test_the_residuals_score_decades_of_rarity_among_later_normals(without_tail:
 
 def test_the_score_is_joined_from_the_components_that_are_told(fitted: FittedModel, rows: np.ndarray) -> None:
     parts = fitted.components(rows)
-    families = [parts.pop("autoencoder:features"), parts.pop("autoencoder:surprises")]
+    residuals = PARAMS.autoencoder_weight * parts.pop("autoencoder:features").astype(np.float64)
+    residuals += PARAMS.surprise_weight * parts.pop("autoencoder:surprises").astype(np.float64)
     assert list(parts) == ["amount", "ratio", "amount & hour"]
     rarest = sum(value.astype(np.float64) ** 8 for value in parts.values()) ** (1 / 8)
-    expected = PARAMS.tail_weight * rarest + PARAMS.autoencoder_weight * np.mean(families, axis=0)
+    expected = PARAMS.tail_weight * rarest + residuals
     np.testing.assert_allclose(fitted.score(rows).score, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -180,6 +181,7 @@ def test_rows_beyond_the_limit_are_sampled_down() -> None:
         (normals(100, 1), normals(3, 2), PARAMS, "validation rows"),
         (np.full((100, 5), np.nan, np.float32), normals(100, 2), PARAMS, "amount"),
         (normals(100, 1), normals(100, 2), PARAMS.model_copy(update={"tail_features": ("none",)}), "none unknown"),
+        (normals(100, 1), normals(100, 2), PARAMS.model_copy(update={"joints": ("none",)}), "none unknown"),
     ],
 )
 def test_unusable_input_is_a_usage_error(
