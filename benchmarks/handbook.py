@@ -43,7 +43,11 @@ WITHOUT = (
     *("card_count_1h", "card_amount_1h", "card_amount_1d", "card_amount_30d", "small_count_1h", "merchants_1d"),
     *("seconds_since_last", "hour_deviation", "new_merchant", "merchant_age"),
 )
-BOTTLENECKS = (1, 2, 3)  # for half of the features about half of the default's widths
+TRAIN = TrainParams(
+    bottlenecks=(1, 2, 3),  # for half of the features about half of the default's widths
+    autoencoder_weight=0.15,  # chosen on the week of 2018-07-11, as were the pairs
+    joints=("card_habit", "merchant_streak"),
+)
 
 PUBLISHED: tuple[tuple[str, float, float, float, str], ...] = (
     ("logistic regression, supervised", 0.606, 0.871, 0.291, "the book, test week"),
@@ -77,7 +81,7 @@ def run(file: Path, test_start: date, train_start: date | None = None, seed: int
         DataError: the file does not reach the dates.
     """
     begun = time.monotonic()
-    chosen = Params(features=FeatureParams(without=WITHOUT), train=TrainParams(bottlenecks=BOTTLENECKS))
+    chosen = Params(features=FeatureParams(without=WITHOUT), train=TRAIN)
     params = chosen if seed is None else chosen.model_copy(update={"seed": seed})
     with tempfile.TemporaryDirectory() as folder:
         import_handbook(file, Path(folder) / "dataset", label_delay_days=DELAY)

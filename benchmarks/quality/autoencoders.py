@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fraudline
+from benchmarks.handbook import TRAIN
 from benchmarks.quality.family import Family, Outcome
 from benchmarks.quality.rows import Week
-from benchmarks.quality.settings import BOTTLENECKS, HISTORY, OURS
+from benchmarks.quality.settings import HISTORY, OURS
 from fraudline.model.kinds import fit_kind
 from fraudline.model.params import TrainParams
 from fraudline.model.scorer import open_graph
@@ -51,7 +52,7 @@ Floats = NDArray[np.float64]
 
 def families() -> list[Family]:
     """The default, the other kinds, and the models that are told which transactions were fraud."""
-    default = TrainParams(bottlenecks=BOTTLENECKS)
+    default = TRAIN
     found = [_family(DEFAULT, OURS, default, (DEFAULT, ALONE, WITHOUT), _run_default)]
     for kind, columns in KINDS.items():
         changes = {"kind": kind, "max_rows": KIND_ROWS, "epochs": KIND_EPOCHS}

@@ -1,8 +1,7 @@
 """The product's settings on this data set: those of :mod:`benchmarks.handbook`, and the sets of features."""
 
-from benchmarks.handbook import BOTTLENECKS, WITHOUT
+from benchmarks.handbook import TRAIN, WITHOUT
 from fraudline.features.params import FeatureParams
-from fraudline.model.params import TrainParams
 from fraudline.steps.params import Params
 
 SEEDS = (1, 2, 3)
@@ -21,4 +20,4 @@ def product_params(columns: str = OURS) -> Params:
     """Default parameters, without the features that the set cannot carry; with history where ``columns`` has it."""
     history = {"history": REMEMBERED, "history_rows": REMEMBERED_ROWS} if columns == HISTORY else {}
     features = FeatureParams.parse({"without": WITHOUT, **history}, "features")
-    return Params(features=features, train=TrainParams(bottlenecks=BOTTLENECKS))
+    return Params(features=features, train=TRAIN)
