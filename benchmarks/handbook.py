@@ -45,8 +45,10 @@ WITHOUT = (
 )
 TRAIN = TrainParams(
     bottlenecks=(1, 2, 3),  # for half of the features about half of the default's widths
-    autoencoder_weight=0.15,  # chosen on the week of 2018-07-11, as were the pairs
+    tail_features=("amount",),  # chosen on the week of 2018-07-11, as were the pairs and the weights
     joints=("card_habit", "merchant_streak"),
+    autoencoder_weight=0.1,
+    surprise_weight=0.05,
 )
 
 PUBLISHED: tuple[tuple[str, float, float, float, str], ...] = (

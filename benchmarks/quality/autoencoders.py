@@ -84,7 +84,7 @@ def _run_default(params: TrainParams, week: Week, seed: int) -> Mapping[str, Out
     joined = params.tail_weight * (surprises**_POWER).sum(axis=1) ** (1 / _POWER)
     return {
         DEFAULT: full,
-        ALONE: Outcome(residuals.mean(axis=1), full.fit_s, full.score_s),
+        ALONE: Outcome(residuals[:, -1], full.fit_s, full.score_s),
         WITHOUT: Outcome(joined, 0.0, 0.0),
     }
 
