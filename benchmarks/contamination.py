@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.quality.protocol import FILE, SHARED
-from benchmarks.quality.rows import OURS, Week, load_rows
-from benchmarks.quality.settings import product_params
+from benchmarks.quality.rows import Week, load_rows
+from benchmarks.quality.settings import OURS, product_params
 from fraudline.core.errors import DataError, FraudlineError
 from fraudline.core.files import write_json, write_text
 from fraudline.core.log import configure
@@ -73,7 +73,7 @@ def run(file: Path, cache: Path, shares: Sequence[float], seeds: Sequence[int]) 
 
     load_tensorflow()
     params = product_params()
-    rows = load_rows(file, cache, params)
+    rows = load_rows(file, cache)
     week, truth = rows.week(WEEK, OURS), rows.evaluation(WEEK).labels
     spec = params.features.resolve()
     cells = []
