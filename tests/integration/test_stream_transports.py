@@ -74,6 +74,19 @@ def offsets_after(records: list[Record]) -> dict[int, int]:
     return {record.partition: record.offset + 1 for record in records}
 
 
+def test_a_client_that_never_finds_its_coordinator_is_opened_anew(
+    params: StreamParams, join: OPEN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if params.transport != "kafka-python":
+        pytest.skip("librdkafka looks for the coordinator again by itself")
+    send(params, 20)
+    transport = join(timeout_s=2)
+    stuck = transport._consumer._coordinator  # type: ignore[attr-defined]
+    monkeypatch.setattr(stuck, "coordinator_unknown", lambda: True)
+    monkeypatch.setattr(stuck, "ensure_coordinator_ready", lambda timeout_ms=None: False)
+    assert len(take(transport, 20)) == 20
+
+
 def test_records_come_in_offset_order_with_all_they_carry(params: StreamParams, join: OPEN) -> None:
     send(params, 300)
     records = take(join(), 300, most=64)
@@ -176,7 +189,7 @@ def test_two_workers_share_and_one_inherits(params: StreamParams, join: OPEN) ->
     thread = threading.Thread(target=lambda: [first.poll(10, 0.1) for _ in iter(stop.is_set, True)])
     thread.start()
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not (len(first.assignment()) == len(second.assignment()) == 1):
             assert time.monotonic() < deadline
             second.poll(10, 0.1)

@@ -12,8 +12,11 @@ from kafka.errors import FencedInstanceIdError, KafkaError, KafkaTimeoutError
 from kafka.structs import OffsetAndMetadata
 
 from fraudline.core.errors import UnavailableError
+from fraudline.core.log import get_logger
 from fraudline.stream.partitioning import partitions_of
 from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record
+
+log = get_logger(__name__)
 
 _BATCH_BYTES = 256 << 10
 _MAX_REQUEST_BYTES = 16 << 20
@@ -46,6 +49,7 @@ class KafkaPythonTransport:
         self._recoveries = 0
         self._membership: Any = None
         self._reader: Any = None
+        self._lost_since: float | None = None
         with _translated():
             self._producer = self._open_producer()
             self._consumer = self._open_consumer()
@@ -71,12 +75,32 @@ class KafkaPythonTransport:
             after = self._consumer.group_metadata(), self._listener.count
             self._polled_epoch = after[1]
             if not fetched:
+                self._find_coordinator()
                 return []
+            self._lost_since = None
             if before != after:
                 self._rewind(fetched)
                 return []
             self._membership = after[0]
         return [record for records in fetched.values() for record in map(_record, records)]
+
+    def _find_coordinator(self) -> None:
+        """Open the consumer anew when it has not known its group's coordinator for ``timeout_s``.
+
+        The client's look-up is one shared request; it has been seen to wait for its answer forever.
+        """
+        if not self._consumer._coordinator.coordinator_unknown():  # noqa: SLF001 - nothing public says it
+            self._lost_since = None
+            return
+        now = time.monotonic()
+        self._lost_since = self._lost_since or now
+        if now - self._lost_since < self._connection.timeout_s:
+            return
+        log.warning("transport.consumer_replaced", reason="no group coordinator", seconds=round(now - self._lost_since))
+        self._close_consumer(self._consumer)
+        self._consumer = self._open_consumer()
+        self._recoveries += 1
+        self._lost_since = None
 
     def rehearse(self) -> None:
         """See the protocol."""
@@ -165,9 +189,13 @@ class KafkaPythonTransport:
         self._close_producer()
         for consumer in (self._consumer, self._reader):
             if consumer is not None:
-                with contextlib.suppress(KafkaError):
-                    consumer.close(autocommit=False, timeout_ms=_CLOSE_MS)
+                self._close_consumer(consumer)
         self._reader = None
+
+    @staticmethod
+    def _close_consumer(consumer: Any) -> None:
+        with contextlib.suppress(KafkaError):
+            consumer.close(autocommit=False, timeout_ms=_CLOSE_MS)
 
     def _position(self, partition: Any) -> int | None:
         # consumer.position() asks the broker; the fetch position lies in the client's own state
