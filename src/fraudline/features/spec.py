@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from fraudline.core.digest import sha256_bytes
 from fraudline.core.errors import ArtifactError, UsageError
 from fraudline.core.settings import Settings
-from fraudline.features.history import lagged, parsed
+from fraudline.features.lags import lagged, parsed
 
 KERNEL_FEATURES = (
     "amount",

@@ -14,7 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from fraudline.core.errors import UsageError
-from fraudline.features.history import parsed
+from fraudline.features.lags import parsed
 
 CONTEXT = 16
 
