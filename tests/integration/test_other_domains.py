@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "spec.yaml").write_text(yaml.safe_dump(SPEC))
     made = import_matrix(place / "machines.parquet", place / "m", spec=place / "spec.yaml")
     values = yaml.safe_load(Path(made["params"]).read_text()) | {"registry": {"tracking_uri": ""}}
-    values["train"] = {"hidden": [16, 8], "bottlenecks": [1, 2], "epochs": 15}
+    values["train"] = {"hidden": [16, 8], "bottlenecks": [1, 2], "epochs": 15, "autoencoder_weight": 1.0}
     values["gate"] = {"rules": [{"metric": "roc_auc", "min": 0.8}]}
     params = Params.parse(values, "test")
     from fraudline.steps.evaluate import evaluate

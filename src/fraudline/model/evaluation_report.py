@@ -187,12 +187,13 @@ def _policies(document: Mapping[str, Any]) -> list[str]:
             rows.append(f"<tr><td>{escape(name)}</td><td colspan=8>{escape(entry['reason'])}</td></tr>")
             continue
         given, interval = entry["test"], entry["test"]["interval"]
+        saved = "–" if entry["money_saved_share"] is None else f"{entry['money_saved_share']:.1%}"
         rows.append(
             f"<tr{' class=main' if entry['used'] else ''}><td>{escape(name)}</td><td>{entry['review']:.4g}</td>"
             f"<td>{entry['asked']['review']:.2%}</td><td>{entry['validation']['review']:.2%}</td>"
             f"<td>{given['review']:.2%}<small>{interval[0]:.2%} – {interval[1]:.2%}</small></td>"
             f"<td>{entry['asked']['block']:.2%}</td><td>{given['block']:.2%}</td>"
-            f"<td>{entry['precision']:.3f}</td><td>{entry['recall']:.3f}</td><td>{entry['money_saved_share']:.1%}</td></tr>"
+            f"<td>{entry['precision']:.3f}</td><td>{entry['recall']:.3f}</td><td>{saved}</td></tr>"
         )
     if not rows:
         return []

@@ -24,6 +24,8 @@ _FIT_ROWS = 20_000
 """Supposed normals that a classifier is fitted on at most: more do not change which rows stand out."""
 _FRAUD_WEIGHT = 0.05
 """Weight of all frauds together, as a share of that of the normals: a rare class, but not as rare as it is."""
+_FIRST_WEIGHT = 0.5
+"""The same in the first round, in which the hidden frauds still speak for the normals: above any share of them."""
 _SETTLED = 0.05
 """Rounds end when the suspicious rows change by less than this share of them."""
 
@@ -69,16 +71,23 @@ def suspicious(normals: NDArray[np.float32], frauds: NDArray[np.float32], params
     with threadpool_limits(1):  # two threads that wait for each other are slower than one on a busy machine
         while rounds < params.rounds and not settled:
             rounds += 1
-            chance, found = _cross_fitted(normals, frauds, ~flagged, rng)
-            before, flagged = flagged, _largest(chance, params.chance, params.max_share)
-            settled = int(np.count_nonzero(before != flagged)) <= _SETTLED * int(np.count_nonzero(flagged))
+            weight = _FIRST_WEIGHT if rounds == 1 and params.rounds > 1 else _FRAUD_WEIGHT
+            chance, found = _cross_fitted(normals, frauds, ~flagged, weight, rng)
+            before, flagged = flagged, chance >= params.chance
+            changed, doubted = int(np.count_nonzero(before != flagged)), int(np.count_nonzero(flagged))
+            settled = rounds > 1 and changed <= _SETTLED * doubted
     recall = float(np.mean(found >= params.chance))
     share = min(float(flagged.mean()) / max(recall, 0.1), 1.0)
-    return Suspicion(flagged, chance, share, trims=share >= params.from_share, rounds=rounds)
+    rows = _largest(chance, params.chance, params.max_share)
+    return Suspicion(rows, chance, share, trims=share >= params.from_share, rounds=rounds)
 
 
 def _cross_fitted(
-    normals: NDArray[np.float32], frauds: NDArray[np.float32], trusted: NDArray[np.bool_], rng: np.random.Generator
+    normals: NDArray[np.float32],
+    frauds: NDArray[np.float32],
+    trusted: NDArray[np.bool_],
+    weight: float,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """How much each row looks like a fraud to a classifier that was not fitted on it: normals (n,), frauds (m,)."""
     chance, found = np.empty(len(normals), np.float32), np.empty(len(frauds), np.float32)
@@ -87,17 +96,17 @@ def _cross_fitted(
         rows = np.flatnonzero((fold != part) & trusted)
         if len(rows) > _FIT_ROWS:
             rows = np.sort(rng.choice(rows, _FIT_ROWS, replace=False))
-        model = _classifier(normals[rows], frauds[fraud_fold != part])
+        model = _classifier(normals[rows], frauds[fraud_fold != part], weight)
         for target, matrix, own in ((chance, normals, fold == part), (found, frauds, fraud_fold == part)):
             if own.any():
                 target[own] = model.predict_proba(matrix[own])[:, 1]
     return chance, found
 
 
-def _classifier(normals: NDArray[np.float32], frauds: NDArray[np.float32]) -> Any:
+def _classifier(normals: NDArray[np.float32], frauds: NDArray[np.float32], weight: float) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    weights = np.r_[np.ones(len(normals)), np.full(len(frauds), _FRAUD_WEIGHT * len(normals) / len(frauds))]
+    weights = np.r_[np.ones(len(normals)), np.full(len(frauds), weight * len(normals) / len(frauds))]
     truth = np.r_[np.zeros(len(normals)), np.ones(len(frauds))]
     model = HistGradientBoostingClassifier(
         max_iter=50, max_leaf_nodes=8, min_samples_leaf=40, learning_rate=0.15, early_stopping=False, random_state=0
