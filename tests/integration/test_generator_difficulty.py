@@ -21,6 +21,8 @@ from fraudline.model.metrics import average_precision
 pytestmark = pytest.mark.integration
 
 WARMUP, DELAY, TEST = 21, 7, 14
+RUNS = ("fraud_weight_7d", "streak_weight", "streak_age", "outbreak_weight", "outbreak_age")
+"""Runs of confirmed frauds at a merchant are left out: they would give a part of the answer away."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Sample:
 
 @pytest.fixture(scope="module")
 def sample() -> Sample:
-    params, spec = GenerateParams(), load_spec()
+    params, spec = GenerateParams(), load_spec().without([f"merchant_{name}" for name in RUNS])
     transactions, labels = generate(params)
     tables = build_profiles(transactions, labels, spec=spec, label_delay_days=DELAY)
     engine = FeatureEngine(spec, ProfileTable.of(tables, spec, "test"))
@@ -72,7 +74,7 @@ def test_a_supervised_forest_finds_each_kind_within_an_alert_budget_of_half_a_pe
     of_kind = forest_scores[sample.test_kind == kind]
 
     assert len(of_kind) >= 30
-    assert 0.2 <= (of_kind >= np.quantile(forest_scores, 0.995)).mean() <= 0.9
+    assert 0.25 <= (of_kind >= np.quantile(forest_scores, 0.995)).mean() <= 0.9
 
 
 def test_an_isolation_forest_finds_some(sample: Sample) -> None:
@@ -80,7 +82,7 @@ def test_an_isolation_forest_finds_some(sample: Sample) -> None:
 
     forest = IsolationForest(n_estimators=100, n_jobs=2, random_state=0).fit(sample.train[~sample.train_fraud])
 
-    assert 0.10 <= sample.ap(-forest.score_samples(sample.test)) <= 0.50
+    assert 0.10 <= sample.ap(-forest.score_samples(sample.test)) <= 0.30
 
 
 @pytest.mark.parametrize("log", [False, True], ids=["raw", "log"])
