@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "spec.yaml").write_text(yaml.safe_dump(SPEC))
     made = import_matrix(place / "machines.parquet", place / "m", spec=place / "spec.yaml")
     values = yaml.safe_load(Path(made["params"]).read_text()) | {"registry": {"tracking_uri": ""}}
-    values["train"] = {"hidden": [16, 8], "bottlenecks": [1, 2], "epochs": 15, "autoencoder_weight": 1.0}
+    values["train"] |= {"hidden": [16, 8], "bottlenecks": [1, 2], "epochs": 15}
     values["gate"] = {"rules": [{"metric": "roc_auc", "min": 0.8}]}
     params = Params.parse(values, "test")
     from fraudline.steps.evaluate import evaluate
@@ -113,5 +113,5 @@ def test_network_intrusion_reaches_its_figure(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     models = read_json(tmp_path / "figures.json")["nsl-kdd"]["models"]
-    assert models["fraudline"]["auc"] >= 0.92
+    assert models["fraudline"]["auc"] >= 0.93
     assert models["fraudline"]["auc"] > models["isolation_forest"]["auc"]
