@@ -10,7 +10,6 @@ those of the true labels; what a missing label does to a merchant's risk is not 
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from datetime import date
@@ -19,12 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.command import run_command
 from benchmarks.quality.protocol import FILE, SHARED
 from benchmarks.quality.rows import Week, load_rows
 from benchmarks.quality.settings import OURS, product_params
-from fraudline.core.errors import DataError, FraudlineError
-from fraudline.core.files import write_json, write_text
-from fraudline.core.log import configure
+from fraudline.core.errors import DataError
 from fraudline.model.baselines import baseline_scores
 from fraudline.model.params import TrainParams
 from fraudline.model.trimming import suspicious
@@ -46,21 +44,10 @@ TITLES = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
-    configure(level="warning")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     shares, seeds = (SHORT, SEEDS[:1]) if arguments.short else (SHARES, SEEDS)
-    try:
-        result = run(arguments.file, arguments.cache, shares, seeds)
-    except FraudlineError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    if arguments.json is not None:
-        write_json(arguments.json, result)
-    if arguments.page is not None:
-        write_text(arguments.page, page(result))
-    print(page(result))
-    return 0
+    return run_command(
+        lambda: run(arguments.file, arguments.cache, shares, seeds), page, json=arguments.json, to=arguments.page
+    )
 
 
 def run(file: Path, cache: Path, shares: Sequence[float], seeds: Sequence[int]) -> dict[str, Any]:

@@ -25,9 +25,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fraudline.core.errors import FraudlineError, UsageError
-from fraudline.core.files import write_json, write_text
-from fraudline.core.log import configure
+from benchmarks.command import run_command
+from fraudline.core.errors import UsageError
 from fraudline.data.splits import Split
 from fraudline.features.matrix import import_matrix
 from fraudline.model.artifact import load_artifact
@@ -66,20 +65,13 @@ DOMAINS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
-    configure(level="warning")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-    try:
-        result = {name: run(name, arguments.data, arguments.seeds) for name in arguments.domain or DOMAINS}
-    except FraudlineError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    if arguments.json is not None:
-        write_json(arguments.json, result)
-    if arguments.page is not None:
-        write_text(arguments.page, page(result))
-    print(page(result))
-    return 0
+    chosen = arguments.domain or DOMAINS
+    return run_command(
+        lambda: {name: run(name, arguments.data, arguments.seeds) for name in chosen},
+        page,
+        json=arguments.json,
+        to=arguments.page,
+    )
 
 
 def run(name: str, data: Path, seeds: int) -> dict[str, Any]:

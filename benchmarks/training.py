@@ -25,7 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from fraudline.core.errors import FraudlineError, UnavailableError
+from benchmarks.command import run_command
+from fraudline.core.errors import UnavailableError
 from fraudline.core.files import read_json, write_json
 
 ROOT = Path(__file__).parents[1]
@@ -46,17 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.contestant:
         _contest(arguments.contestant, arguments.rows_file, arguments.epochs, arguments.json)
         return 0
-    try:
-        result = run(arguments.rows, arguments.epochs, arguments.repeats, arguments.bench_python)
-    except FraudlineError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    if arguments.json is not None:
-        write_json(arguments.json, result)
-    if arguments.page is not None:
-        arguments.page.write_text(page(result), encoding="utf-8")
-    print(page(result))
-    return 0
+    return run_command(
+        lambda: run(arguments.rows, arguments.epochs, arguments.repeats, arguments.bench_python),
+        page,
+        json=arguments.json,
+        to=arguments.page,
+    )
 
 
 def run(rows: int, epochs: int, repeats: int, bench_python: Path) -> dict[str, Any]:

@@ -6,12 +6,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fraudline.core.errors import DataError
 from fraudline.core.files import atomic_folder, local_path, write_json, write_text
 from fraudline.core.log import get_logger
 from fraudline.data.splits import Split
@@ -24,6 +21,7 @@ from fraudline.model.scorer import Scorer
 from fraudline.model.thresholds import ThresholdParams
 from fraudline.monitor.poisoning import SHARE
 from fraudline.ops.tracking import step_run
+from fraudline.steps.labelled import LabelledRows, matrix_of
 from fraudline.steps.params import Params
 
 log = get_logger(__name__)
@@ -55,10 +53,9 @@ def evaluate(
     rows = _read(features, artifact, params)
     truth = EvaluationRows.of(rows.test)
     scores = _scores(artifact, rows.test)
+    test = matrix_of(rows.test, artifact.spec.names)
     baselines: dict[str, NDArray[np.float64]] = {
-        name: baseline_scores(
-            name, rows.normals, _matrix(rows.test, artifact), seed=params.seed, limit=params.evaluate.baseline_rows
-        )
+        name: baseline_scores(name, rows.normals, test, seed=params.seed, limit=params.evaluate.baseline_rows)
         for name in params.evaluate.baselines
     }
     theirs, obstacle = _champion_scores(reigning, rows.test)
@@ -93,26 +90,14 @@ class _Rows:
 
 
 def _read(features: Path, artifact: Artifact, params: Params) -> _Rows:
-    path = features / "features.parquet"
-    if not path.is_file():
-        raise DataError(f"{path} is missing.", "Run the featurize step first.")
-    table = pq.read_table(path)
-    missing = [name for name in artifact.spec.names if name not in table.column_names]
-    if missing:
-        raise DataError(f"{path} lacks the model's features {missing[:5]}.", "Run featurize and train with one spec.")
-    times = pc.cast(table["event_time"], pa.int64()).to_numpy()
-    if not len(times):
-        raise DataError(f"{path} has no rows.", "Bring more days of data.")
-    split = Split.over(times, params.split, params.label_delay_days)
-    frauds = table["is_fraud"].to_numpy(zero_copy_only=False).astype(bool)
-    reported = pc.fill_null(pc.cast(table["label_time"], pa.int64()), 0).to_numpy()
-    normal = split.known_normal(times, reported, frauds)
-    known = table.append_column("known_normal", pa.array(normal))
-    known = known.append_column("known_fraud", pa.array(frauds & (reported < split.test.start_us)))
+    rows = LabelledRows.read(features, artifact.spec.names, params, columns=None)
+    table, times, split = rows.table, rows.times, rows.split
+    known = table.append_column("known_normal", pa.array(rows.normal))
+    known = known.append_column("known_fraud", pa.array(rows.reported))
     return _Rows(
         split=split,
         test=table.filter(pa.array(split.test.mask(times))),
-        normals=_matrix(table.filter(pa.array(split.train.mask(times) & normal)), artifact),
+        normals=matrix_of(table.filter(pa.array(split.train.mask(times) & rows.normal)), artifact.spec.names),
         validation=known.filter(pa.array(split.validation.mask(times))),
     )
 
@@ -138,13 +123,8 @@ def _suspicious_share(artifact: Artifact) -> float | None:
     return (artifact.meta.contamination or {}).get("share")
 
 
-def _matrix(table: pa.Table, artifact: Artifact) -> NDArray[np.float32]:
-    columns = [table[name].to_numpy() for name in artifact.spec.names]
-    return np.column_stack(columns).astype(np.float32, copy=False)
-
-
 def _scores(artifact: Artifact, table: pa.Table) -> NDArray[np.float64]:
-    return Scorer(artifact).score(_matrix(table, artifact)).score.astype(np.float64)
+    return Scorer(artifact).score(matrix_of(table, artifact.spec.names)).score.astype(np.float64)
 
 
 def _champion(path: Path | None, uri: str) -> Artifact | None:

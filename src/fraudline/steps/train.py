@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -34,6 +33,7 @@ from fraudline.model.trimming import suspicious
 from fraudline.monitor.poisoning import SHARE, contamination
 from fraudline.monitor.reference import feature_reference, score_reference
 from fraudline.ops.tracking import DATA_TAG, DIGEST_TAG, StepRun, step_run
+from fraudline.steps.labelled import LabelledRows, matrix_of
 from fraudline.steps.params import Params
 
 if TYPE_CHECKING:
@@ -104,16 +104,11 @@ class _Rows:
     @classmethod
     def read(cls, features: Path, spec: FeatureSpec | TableSpec, params: Params) -> "_Rows":
         """Cut the table by time and by the labels that had arrived when the test period began."""
-        table = _table(features, spec)
-        times = pc.cast(table["event_time"], pa.int64()).to_numpy()
-        split = Split.over(times, params.split, params.label_delay_days)
-        frauds = table["is_fraud"].to_numpy(zero_copy_only=False).astype(bool)
-        labelled = pc.fill_null(pc.cast(table["label_time"], pa.int64()), 0).to_numpy()
-        normal = split.known_normal(times, labelled, frauds)
-        matrix = np.column_stack([table[name].to_numpy() for name in spec.names]).astype(np.float32, copy=False)
-        cards = table["card_id"].to_numpy(zero_copy_only=False)
+        known = LabelledRows.read(features, spec.names, params, ("card_id", "amount_minor"))
+        times, split, normal, reported = known.times, known.split, known.normal, known.reported
+        matrix = matrix_of(known.table, spec.names)
+        cards = known.table["card_id"].to_numpy(zero_copy_only=False)
         training, validation = split.train.mask(times), split.validation.mask(times)
-        reported = frauds & (labelled < split.test.start_us)
         rows = cls(
             split,
             TrainingRows(
@@ -122,7 +117,7 @@ class _Rows:
             matrix[validation],
             normal[validation],
             reported[validation],
-            table["amount_minor"].to_numpy()[validation],
+            known.table["amount_minor"].to_numpy()[validation],
             matrix[training | validation],
             np.concatenate([cards[training & normal], cards[validation & normal]]),
             np.concatenate([times[training & normal], times[validation & normal]]) // DAY_US,
@@ -148,20 +143,6 @@ class _Rows:
             later_normals=learned.later_normals[found.kept[first:]],
         )
         return replace(self, learned=kept, contamination=record)
-
-
-def _table(features: Path, spec: FeatureSpec | TableSpec) -> pa.Table:
-    path = features / "features.parquet"
-    if not path.is_file():
-        raise DataError(f"{path} is missing.", "Run the featurize step first.")
-    wanted = ["event_time", "card_id", "amount_minor", *spec.names, "is_fraud", "label_time"]
-    missing = [name for name in wanted if name not in pq.read_schema(path).names]
-    if missing:
-        raise DataError(f"{path} lacks the columns {missing[:5]}.", "Run the featurize step again.")
-    table = pq.read_table(path, columns=wanted)
-    if not table.num_rows:
-        raise DataError(f"{path} has no rows.", "Bring more days of data.")
-    return table
 
 
 def _write(

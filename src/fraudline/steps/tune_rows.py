@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fraudline.core.clock import DAY_US
@@ -19,6 +16,7 @@ from fraudline.core.errors import DataError
 from fraudline.data.splits import Split
 from fraudline.features.spec import FeatureSpec
 from fraudline.model.kinds import TrainingRows
+from fraudline.steps.labelled import LabelledRows, matrix_of
 from fraudline.steps.params import Params
 
 
@@ -50,23 +48,18 @@ class TuneRows:
         Raises:
             DataError: there are no features, too few days, or no fraud to judge by.
         """
-        table = _table(features, spec)
-        times = pc.cast(table["event_time"], pa.int64()).to_numpy()
-        split = Split.over(times, params.split, params.label_delay_days)
-        frauds = table["is_fraud"].to_numpy(zero_copy_only=False).astype(bool)
-        reported = pc.fill_null(pc.cast(table["label_time"], pa.int64()), 0).to_numpy()
-        normal = split.known_normal(times, reported, frauds)
+        rows = LabelledRows.read(features, spec.names, params)
+        times, split, normal, known = rows.times, rows.split, rows.normal, rows.reported
         middle = split.validation.start_us + split.validation.days // 2 * DAY_US
         training, validation = split.train.mask(times), split.validation.mask(times)
         earlier, judged = validation & (times < middle), validation & (times >= middle)
-        known = frauds & (reported < split.test.start_us)
         truth = known[judged]
         if not truth.any() or truth.all():
             raise DataError(
                 f"The later validation days have {len(truth)} rows and {int(truth.sum())} reported frauds.",
                 "Widen split.validation_days: a trial is judged by their second half.",
             )
-        matrix = np.column_stack([table[name].to_numpy() for name in spec.names]).astype(np.float32, copy=False)
+        matrix = matrix_of(rows.table, spec.names)
         return cls(
             learned=TrainingRows(
                 matrix[training & normal], matrix[earlier & normal], matrix[(training | earlier) & known]
@@ -77,20 +70,6 @@ class TuneRows:
             judged_from=middle,
             digest=_digest(matrix, times, spec),
         )
-
-
-def _table(features: Path, spec: FeatureSpec) -> pa.Table:
-    path = features / "features.parquet"
-    if not path.is_file():
-        raise DataError(f"{path} is missing.", "Run the featurize step first.")
-    present = set(pq.read_schema(path).names)
-    missing = [name for name in spec.names if name not in present]
-    if missing:
-        raise DataError(f"{path} lacks the columns {missing[:5]}.", "Run the featurize step again.")
-    table = pq.read_table(path, columns=["event_time", *spec.names, "is_fraud", "label_time"])
-    if not table.num_rows:
-        raise DataError(f"{path} has no rows.", "Bring more days of data.")
-    return table
 
 
 def _digest(matrix: NDArray[np.float32], times: NDArray[np.int64], spec: FeatureSpec) -> str:

@@ -1,0 +1,42 @@
+"""How a benchmark that writes a page is run: its environment, its errors, and where its figures go."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fraudline.core.errors import FraudlineError
+from fraudline.core.files import write_json, write_text
+from fraudline.core.log import configure
+
+
+def run_command(
+    measure: Callable[[], dict[str, Any]], page: Callable[[dict[str, Any]], str], *, json: Path | None, to: Path | None
+) -> int:
+    """Measure, print the page, and write figures and page where they are wanted.
+
+    Args:
+        measure: gives the figures.
+        page: says them in Markdown.
+        json: file for the figures.
+        to: file for the page.
+
+    Returns:
+        The exit code.
+    """
+    configure(level="warning")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+    try:
+        result = measure()
+    except FraudlineError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    said = page(result)
+    if json is not None:
+        write_json(json, result)
+    if to is not None:
+        write_text(to, said)
+    print(said)
+    return 0

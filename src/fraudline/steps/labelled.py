@@ -1,0 +1,74 @@
+"""``features.parquet`` as training, search and evaluation take it: cut by time, with the labels known by then."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from fraudline.core.errors import DataError
+from fraudline.data.splits import Split
+from fraudline.steps.params import Params
+
+KEYS = ("event_time", "is_fraud", "label_time")
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """Rows in time order, and what is known of them on the morning of the first test day.
+
+    Attributes:
+        table: the columns that were read.
+        times: (n,) int64, µs since the epoch.
+        split: the ranges of days.
+        normal: (n,) bool, known to be normal.
+        reported: (n,) bool, known to be a fraud.
+    """
+
+    table: pa.Table
+    times: NDArray[np.int64]
+    split: Split
+    normal: NDArray[np.bool_]
+    reported: NDArray[np.bool_]
+
+    @classmethod
+    def read(
+        cls, features: Path, names: Sequence[str], params: Params, columns: Sequence[str] | None = ()
+    ) -> "LabelledRows":
+        """Read the folder of step featurize.
+
+        Args:
+            features: the folder.
+            names: features that there must be.
+            params: ``split`` and ``label_delay_days``.
+            columns: what to read beside ``names`` and the keys; None for all that there is.
+
+        Raises:
+            DataError: there is no such file, it lacks a column or has no rows, or has too few days.
+        """
+        path = features / "features.parquet"
+        if not path.is_file():
+            raise DataError(f"{path} is missing.", "Run the featurize step first.")
+        wanted = list(dict.fromkeys([*KEYS, *(columns or ()), *names]))
+        missing = sorted(set(wanted) - set(pq.read_schema(path).names))
+        if missing:
+            raise DataError(f"{path} lacks the columns {missing[:5]}.", "Run featurize and train with one spec.")
+        table = pq.read_table(path, columns=None if columns is None else wanted)
+        if not table.num_rows:
+            raise DataError(f"{path} has no rows.", "Bring more days of data.")
+        times = pc.cast(table["event_time"], pa.int64()).to_numpy()
+        split = Split.over(times, params.split, params.label_delay_days)
+        frauds = table["is_fraud"].to_numpy(zero_copy_only=False).astype(bool)
+        labelled = pc.fill_null(pc.cast(table["label_time"], pa.int64()), 0).to_numpy()
+        normal = split.known_normal(times, labelled, frauds)
+        return cls(table, times, split, normal, frauds & (labelled < split.test.start_us))
+
+
+def matrix_of(table: pa.Table, names: Sequence[str]) -> NDArray[np.float32]:
+    """The named features, (n, d) float32, in that order."""
+    columns = [table[name].to_numpy() for name in names]
+    return np.column_stack(columns).astype(np.float32, copy=False)
