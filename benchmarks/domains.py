@@ -12,7 +12,6 @@ rows, with the model of the first seed; figures are means over the seeds.
 """
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.command import run_command
+from benchmarks.quality.protocol import SHARED
 from fraudline.core.errors import UsageError
 from fraudline.data.splits import Split
 from fraudline.features.matrix import import_matrix
@@ -34,7 +34,6 @@ from fraudline.model.baselines import BASELINES, baseline_scores
 from fraudline.model.scorer import Scorer
 from fraudline.steps.params import Params
 
-SHARED = Path(os.environ.get("FRAUDLINE_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SPECS = Path(__file__).with_name("specs")
 SEEDS = (1, 2, 3, 4, 5)
 RESAMPLES = 200

@@ -8,20 +8,19 @@ The packaged ``spec.yaml`` is the default. The specification travels inside a mo
 computes what the model was trained on. Stable: fields are only added, and each change changes the version.
 """
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import Field, model_validator
 
-from fraudline.core.digest import sha256_bytes
-from fraudline.core.errors import ArtifactError, UsageError
+from fraudline.core.errors import UsageError
 from fraudline.core.settings import Settings
 from fraudline.features.lags import lagged, parsed
+from fraudline.features.versioned import Versioned
 
 KERNEL_FEATURES = (
     "amount",
@@ -143,8 +142,10 @@ class Parameters(Settings):
     outbreak_clean_limit: int = Field(default=2, ge=0)
 
 
-class FeatureSpec(Settings):
+class FeatureSpec(Versioned):
     """All features in order, with the rules and numbers they are computed by."""
+
+    what: ClassVar[str] = "feature specification"
 
     format: Literal[1]
     base_currency: str
@@ -170,20 +171,18 @@ class FeatureSpec(Settings):
             raise ValueError(f"the base currency {self.base_currency} has no entry under currencies")
         return self
 
-    @cached_property
-    def version(self) -> str:
-        """Twelve hex digits: SHA-256 of the canonical JSON of the content.
+    def content(self) -> dict[str, Any]:
+        """What the version is made of.
 
-        What a later release added and this specification leaves at its default is no part of the content, so that a
-        version once given stays.
+        What a later release added and this specification leaves at its default is no part of it, so that a version once
+        given stays.
         """
-        values = self.model_dump(mode="json")
+        values = super().content()
         added = {name: field.default for name, field in Parameters.model_fields.items() if not field.is_required()}
         values["parameters"] = {k: v for k, v in values["parameters"].items() if k not in added or v != added[k]}
         if not values["joints"]:
             del values["joints"]
-        content = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return sha256_bytes(content.encode())[:12]
+        return values
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -224,7 +223,7 @@ class FeatureSpec(Settings):
             raise UsageError(f"Features to leave out are unknown: {', '.join(unknown)}.", f"Choose from {self.names}.")
         kept = tuple(feature for feature in self.features if feature.name not in dropped)
         joints = tuple(joint for joint in self.joints if not dropped.intersection(joint.features))
-        return FeatureSpec.parse({**self.model_dump(), "features": kept, "joints": joints}, "feature specification")
+        return FeatureSpec.parse({**self.model_dump(), "features": kept, "joints": joints}, FeatureSpec.what)
 
     def with_history(self, names: Iterable[str], rows: int) -> "FeatureSpec":
         """The same specification with what ``names`` were in the card's last ``rows`` transactions, the latest first.
@@ -238,31 +237,7 @@ class FeatureSpec(Settings):
         if unknown:
             raise UsageError(f"Features to remember are unknown: {', '.join(unknown)}.", f"Choose from {self.names}.")
         past = [own[name].lag(lag) for lag in range(1, rows + 1) for name in wanted]
-        return FeatureSpec.parse({**self.model_dump(), "features": (*self.features, *past)}, "feature specification")
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able content with ``version``: what ``model.json`` carries."""
-        return {"version": self.version, **self.model_dump(mode="json")}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "FeatureSpec":
-        """The inverse of :meth:`to_dict`.
-
-        Raises:
-            ArtifactError: the content does not fit this release, or its version is not the digest of its content.
-        """
-        content = {key: value for key, value in values.items() if key != "version"}
-        try:
-            spec = cls.parse(content, "feature specification")
-        except UsageError as error:
-            raise ArtifactError(error.problem, "Use the release of fraudline that made the artifact.") from error
-        named = values.get("version", spec.version)
-        if named != spec.version:
-            raise ArtifactError(
-                f"The feature specification is named {named} but its content is {spec.version}.",
-                "Package the model again from its training run.",
-            )
-        return spec
+        return FeatureSpec.parse({**self.model_dump(), "features": (*self.features, *past)}, FeatureSpec.what)
 
 
 @lru_cache(maxsize=1)

@@ -16,13 +16,12 @@ Where a model of cards carries a ``FeatureSpec``, a model of a table carries thi
 the predictor take either. Every column of a file is named once, as a feature, as the label or to be ignored.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -30,12 +29,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from fraudline.core.digest import sha256_bytes
-from fraudline.core.errors import ArtifactError, SchemaError, UsageError
+from fraudline.core.errors import SchemaError, UsageError
 from fraudline.core.settings import Settings
 from fraudline.data.importers import reading
 from fraudline.data.importers.source import column
 from fraudline.features.spec import Joint
+from fraudline.features.versioned import Versioned
 
 Tail = Literal["none", "upper", "both"]
 
@@ -92,8 +91,10 @@ class TableLabel(Settings):
     normal: str
 
 
-class TableSpec(Settings):
+class TableSpec(Versioned):
     """All columns of a table, in order: a mapping in YAML, a list afterwards, because JSON objects are sorted."""
+
+    what: ClassVar[str] = "table specification"
 
     kind: Literal["table"]
     format: Literal[1] = 1
@@ -142,35 +143,6 @@ class TableSpec(Settings):
     def base_currency(self) -> str:
         """A table has no amounts."""
         return ""
-
-    @cached_property
-    def version(self) -> str:
-        """Twelve hex digits: SHA-256 of the canonical JSON of the content."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return sha256_bytes(content.encode())[:12]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able content with ``version``: what ``model.json`` carries."""
-        return {"version": self.version, **self.model_dump(mode="json")}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "TableSpec":
-        """The inverse of :meth:`to_dict`.
-
-        Raises:
-            ArtifactError: the content does not fit this release, or its version is not the digest of its content.
-        """
-        content = {key: value for key, value in values.items() if key != "version"}
-        try:
-            spec = cls.parse(content, "table specification")
-        except UsageError as error:
-            raise ArtifactError(error.problem, "Use the release of fraudline that made the artifact.") from error
-        if values.get("version", spec.version) != spec.version:
-            raise ArtifactError(
-                f"The table specification is named {values['version']} but its content is {spec.version}.",
-                "Package the model again from its training run.",
-            )
-        return spec
 
     def without(self, names: Sequence[str]) -> "TableSpec":
         """The same specification with the named columns ignored.

@@ -89,6 +89,7 @@ class FittedModel:
     def architecture(self) -> dict[str, Any]:
         """What ``model.json`` says of the networks."""
         hidden, members = self.params.hidden, 1 + max(epoch.member for epoch in self.history)
+        on_surprises = self.params.surprise_bottlenecks[: members - len(self.params.bottlenecks)]
         return {
             "kind": "autoencoder-ensemble",
             "networks": self.params.kind,
@@ -96,7 +97,7 @@ class FittedModel:
             "activation": "elu",
             "scaling": self.params.scaling,
             "clip": self.params.clip,
-            "on_surprises": [[*hidden, b, *reversed(hidden)] for b in self.params.surprise_bottlenecks],
+            "on_surprises": [[*hidden, b, *reversed(hidden)] for b in on_surprises],
             "surprises": list(self.graph.surprises.names),
             "epochs": [sum(e.member == m for e in self.history) for m in range(members)],
             "score": "tail weight * decades of the rarest surprise + autoencoder weight * decades of the residuals",
