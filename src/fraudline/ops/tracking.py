@@ -84,17 +84,11 @@ def step_run(step: str, settings: RegistryParams, *, digest: str = "") -> Iterat
         run_id, started = _find_or_start(client, step, settings, digest)
     run = MlflowRun(client, run_id, settings.tracking_uri)
     begun = time.monotonic()
-    status = "FAILED"
-    try:
-        yield run
-        status = "FINISHED"
-    finally:
-        run.metric(f"seconds/{step}", time.monotonic() - begun)
-        run.flush()
-        if started:
-            with translated(settings.tracking_uri):
-                client.set_terminated(run_id, status=status)
-        log.debug("tracking.recorded", step=step, run_id=run_id, status=status)
+    with _recording(client, run, settings, ends=started):
+        try:
+            yield run
+        finally:
+            run.metric(f"seconds/{step}", time.monotonic() - begun)
 
 
 def open_run(settings: RegistryParams, name: str) -> str:
@@ -144,14 +138,23 @@ def child_run(parent: StepRun, name: str, settings: RegistryParams) -> Iterator[
         experiment = client.get_run(parent.run_id).info.experiment_id
         created = client.create_run(experiment, run_name=name, tags={PARENT_TAG: parent.run_id})
     run = MlflowRun(client, str(created.info.run_id), settings.tracking_uri)
+    with _recording(client, run, settings, ends=True):
+        yield run
+
+
+@contextmanager
+def _recording(client: Any, run: "MlflowRun", settings: RegistryParams, *, ends: bool) -> Iterator[None]:
+    """Send what ``run`` recorded when the block ends, and end the run with it where it is ours."""
     status = "FAILED"
     try:
-        yield run
+        yield
         status = "FINISHED"
     finally:
         run.flush()
-        with translated(settings.tracking_uri):
-            client.set_terminated(run.run_id, status=status)
+        if ends:
+            with translated(settings.tracking_uri):
+                client.set_terminated(run.run_id, status=status)
+        log.debug("tracking.recorded", run_id=run.run_id, status=status)
 
 
 class NoRun:
