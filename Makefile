@@ -61,9 +61,9 @@ $(VENV)/.ready: $(LOCKS) pyproject.toml | $(filter $(BOOT)/bin/uv,$(UV))
 lock: ## resolve pyproject.toml anew into requirements/*.lock
 	@tmp=$$(mktemp -d); compile() { $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header --no-annotate "$$@"; }; \
-	compile pyproject.toml $(patsubst %,--extra %,$(filter-out base,$(EXTRAS))) --extra docs -o $$tmp/all.lock; \
+	compile pyproject.toml $(patsubst %,--extra %,$(filter-out base,$(EXTRAS))) --extra docs --extra cloud -o $$tmp/all.lock; \
 	compile pyproject.toml -c $$tmp/all.lock -o requirements/base.lock; \
-	for extra in $(filter-out base,$(EXTRAS)) docs; do compile pyproject.toml --extra $$extra -c $$tmp/all.lock -o requirements/$$extra.lock; done; \
+	for extra in $(filter-out base,$(EXTRAS)) docs cloud; do compile pyproject.toml --extra $$extra -c $$tmp/all.lock -o requirements/$$extra.lock; done; \
 	compile pyproject.toml --extra bench -o requirements/bench.lock; \
 	echo uv | compile - -o requirements/bootstrap.lock; rm -r $$tmp
 
