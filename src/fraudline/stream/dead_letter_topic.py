@@ -15,13 +15,12 @@ from typing import Any
 from fraudline.core.errors import MessageError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.stream.dead_letter import DeadLetter
+from fraudline.stream.kafka_python import MAX_REQUEST_BYTES, translated
 from fraudline.stream.params import StreamParams
-from fraudline.stream.topic_reader import open_consumer, places_of, read_partition, translated
+from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
 from fraudline.stream.transport import Record
 
 log = get_logger(__name__)
-
-_MAX_REQUEST_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +166,7 @@ def _producer(params: StreamParams) -> Iterator[Any]:
     producer = KafkaProducer(
         bootstrap_servers=params.bootstrap.split(","),
         transactional_id=replay_group(params),
-        max_request_size=_MAX_REQUEST_BYTES,
+        max_request_size=MAX_REQUEST_BYTES,
         bootstrap_timeout_ms=int(params.timeout_s * 1000),
         max_block_ms=int(params.timeout_s * 1000),
         metrics_enabled=False,

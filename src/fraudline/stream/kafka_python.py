@@ -19,10 +19,10 @@ from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Outpu
 log = get_logger(__name__)
 
 _BATCH_BYTES = 256 << 10
-_MAX_REQUEST_BYTES = 16 << 20
+MAX_REQUEST_BYTES = 16 << 20
 _CLOSE_MS = 3_000
 _made = partial(tuple.__new__, Record)
-_ACTION = "Check the broker's address and that it runs."
+ACTION = "Check the broker's address and that it runs."
 
 
 class _Epochs(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -50,7 +50,7 @@ class KafkaPythonTransport:
         self._membership: Any = None
         self._reader: Any = None
         self._lost_since: float | None = None
-        with _translated():
+        with translated():
             self._producer = self._open_producer()
             self._consumer = self._open_consumer()
 
@@ -69,7 +69,7 @@ class KafkaPythonTransport:
         The group's generation is the same before and after a fetch, or the fetch does not count: offsets are then
         committed under the generation that owned the records, and the broker refuses them when it has passed.
         """
-        with _translated():
+        with translated():
             before = self._consumer.group_metadata(), self._listener.count
             fetched = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
             after = self._consumer.group_metadata(), self._listener.count
@@ -82,7 +82,7 @@ class KafkaPythonTransport:
                 self._rewind(fetched)
                 return []
             self._membership = after[0]
-        return [record for records in fetched.values() for record in map(_record, records)]
+        return [record for records in fetched.values() for record in map(record_of, records)]
 
     def _find_coordinator(self) -> None:
         """Open the consumer anew when it has not known its group's coordinator for ``timeout_s``.
@@ -104,7 +104,7 @@ class KafkaPythonTransport:
 
     def rehearse(self) -> None:
         """See the protocol."""
-        with _translated():
+        with translated():
             self._membership = self._consumer.group_metadata()  # before the positions: a rebalance makes it outdated
             offsets = {place.partition: self._committed(place) for place in self._consumer.assignment()}
         if offsets:
@@ -112,7 +112,7 @@ class KafkaPythonTransport:
 
     def transact(self, outputs: Sequence[Output], offsets: Mapping[int, int]) -> None:
         """See the protocol. Steps: begin, append, offsets, commit; any failure leaves the rest to ``recover``."""
-        with _translated():
+        with translated():
             self._producer.begin_transaction()
             sent = self._append(outputs)
             commits = {
@@ -140,7 +140,7 @@ class KafkaPythonTransport:
 
     def recover(self) -> None:
         """See the protocol."""
-        with _translated():
+        with translated():
             self._close_producer()
             self._producer = self._open_producer()
             self._recoveries += 1
@@ -149,29 +149,29 @@ class KafkaPythonTransport:
     def read(self, partition: int, start: int, end: int) -> Iterator[list[Record]]:
         """See the protocol."""
         place = TopicPartition(self._topic, partition)
-        with _translated():
+        with translated():
             reader = self._open_reader()
             reader.assign([place])
             reader.seek(place, max(start, self.beginning(partition)))
         deadline = time.monotonic() + self._connection.timeout_s
         while True:
-            with _translated():
+            with translated():
                 position = reader.position(place, timeout_ms=_CLOSE_MS)
                 if position is not None and position >= end:
                     return
                 fetched = reader.poll(timeout_ms=200, max_records=READ_ROWS).get(place, [])
-            records = [_record(record) for record in fetched if record.offset < end]
+            records = [record_of(record) for record in fetched if record.offset < end]
             if records:
                 deadline = time.monotonic() + self._connection.timeout_s
                 yield records
             elif time.monotonic() > deadline:
                 problem = f"Partition {partition} gave no records between {position} and {end}."
-                raise UnavailableError(problem, _ACTION)
+                raise UnavailableError(problem, ACTION)
 
     def beginning(self, partition: int) -> int:
         """See the protocol."""
         place = TopicPartition(self._topic, partition)
-        with _translated():
+        with translated():
             return int(self._open_reader().beginning_offsets([place])[place])
 
     def lag(self) -> int:
@@ -219,7 +219,7 @@ class KafkaPythonTransport:
             transactional_id=f"{self._connection.group}.{self._connection.worker_id}",
             transaction_timeout_ms=int(self._connection.transaction_timeout_s * 1000),
             batch_size=_BATCH_BYTES,
-            max_request_size=_MAX_REQUEST_BYTES,
+            max_request_size=MAX_REQUEST_BYTES,
             linger_ms=1_000,  # a full batch goes at once, the rest at the commit: its thread stays out of the way
             retry_backoff_ms=5,  # a transaction that follows at once is told to wait for the last one's markers
             bootstrap_timeout_ms=int(self._connection.timeout_s * 1000),
@@ -282,11 +282,11 @@ class KafkaPythonSender:
     """See :class:`fraudline.stream.transport.Sender`."""
 
     def __init__(self, bootstrap: str) -> None:
-        with _translated():
+        with translated():
             self._producer = KafkaProducer(
                 bootstrap_servers=bootstrap.split(","),
                 batch_size=_BATCH_BYTES,
-                max_request_size=_MAX_REQUEST_BYTES,
+                max_request_size=MAX_REQUEST_BYTES,
                 linger_ms=2,
                 metrics_enabled=False,
             )
@@ -294,13 +294,13 @@ class KafkaPythonSender:
 
     def send(self, output: Output) -> None:
         """See the protocol."""
-        with _translated():
+        with translated():
             future = self._producer.send(output.topic, output.value, output.key, list(output.headers))
             future.add_errback(self._failures.append)
 
     def flush(self) -> None:
         """See the protocol."""
-        with _translated():
+        with translated():
             self._producer.flush()
             if self._failures:
                 raise self._failures.pop()
@@ -313,13 +313,20 @@ class KafkaPythonSender:
             self._producer.close(timeout=1)
 
 
-def _record(record: Any) -> Record:
+def record_of(record: Any) -> Record:
+    """The client's record as the transport's."""
     place = (record.topic, record.partition, record.offset, record.timestamp)
     return _made((*place, record.key, record.value, tuple(record.headers)))
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Turn what the client raises into an error that names the action.
+
+    Raises:
+        FencedError: another client runs under the same id.
+        UnavailableError: the broker does not answer, or refuses the call.
+    """
     try:
         yield
     except FencedInstanceIdError as error:
@@ -327,6 +334,6 @@ def _translated() -> Iterator[None]:
             "Another worker runs under this worker's id.", "Give each worker its own worker_id."
         ) from error
     except KafkaTimeoutError as error:
-        raise UnavailableError(f"The broker did not answer in time: {error}.", _ACTION) from error
+        raise UnavailableError(f"The broker did not answer in time: {error}.", ACTION) from error
     except KafkaError as error:
-        raise UnavailableError(f"Kafka refused: {type(error).__name__}: {error}.", _ACTION) from error
+        raise UnavailableError(f"Kafka refused: {type(error).__name__}: {error}.", ACTION) from error

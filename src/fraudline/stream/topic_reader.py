@@ -10,12 +10,14 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from kafka import KafkaConsumer, TopicPartition
+
 from fraudline.core.errors import UnavailableError, UsageError
+from fraudline.stream.kafka_python import ACTION, record_of, translated
 from fraudline.stream.params import StreamParams
 from fraudline.stream.transport import Record
 
 _BATCH = 500
-_ACTION = "Check the broker's address and that it runs."
 
 
 def places_of(consumer: Any, topic: str) -> list[Any]:
@@ -24,8 +26,6 @@ def places_of(consumer: Any, topic: str) -> list[Any]:
     Raises:
         UsageError: there is no such topic.
     """
-    from kafka import TopicPartition
-
     partitions = consumer.partitions_for_topic(topic)
     if not partitions:
         raise UsageError(f"There is no topic {topic}.", "Name the worker's --params, or run it with --create-topics.")
@@ -46,9 +46,9 @@ def read_partition(consumer: Any, place: Any, start: int, timeout_s: float) -> I
         found = consumer.poll(timeout_ms=200, max_records=_BATCH).get(place, [])
         if found:
             deadline = time.monotonic() + timeout_s
-            yield [Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in found]
+            yield list(map(record_of, found))
         elif time.monotonic() > deadline:
-            raise UnavailableError(f"{place.topic} {place.partition} gives no records before {end}.", _ACTION)
+            raise UnavailableError(f"{place.topic} {place.partition} gives no records before {end}.", ACTION)
 
 
 @contextlib.contextmanager
@@ -58,8 +58,6 @@ def open_consumer(params: StreamParams, group: str | None = None) -> Iterator[An
     Raises:
         UnavailableError: the broker does not answer.
     """
-    from kafka import KafkaConsumer
-
     with translated():
         consumer = KafkaConsumer(
             bootstrap_servers=params.bootstrap.split(","),
@@ -73,18 +71,3 @@ def open_consumer(params: StreamParams, group: str | None = None) -> Iterator[An
         )
         with contextlib.closing(consumer):
             yield consumer
-
-
-@contextlib.contextmanager
-def translated() -> Iterator[None]:
-    """Turn what the client raises into an error that names the action.
-
-    Raises:
-        UnavailableError: the broker does not answer or refuses the call.
-    """
-    from kafka.errors import KafkaError
-
-    try:
-        yield
-    except KafkaError as error:
-        raise UnavailableError(f"Kafka refused: {type(error).__name__}: {error}.", _ACTION) from error
