@@ -241,6 +241,8 @@ class KafkaPythonTransport:
             heartbeat_interval_ms=int(self._connection.session_timeout_s * 1000 / 5),
             **self._reading(),
         )
+        # A leader of the group that does not know the topic yet assigns nothing, and static members keep that for good.
+        consumer.partitions_for_topic(self._topic)
         consumer.subscribe([self._topic], listener=self._listener)
         return consumer
 
