@@ -104,9 +104,13 @@ VERSION := 0.1.0
 CA_BUNDLE ?=
 export FRAUDLINE_PIPELINE_IMAGE ?= $(IMAGE_PREFIX)fraudline/pipeline:$(VERSION)-python3.11
 export FRAUDLINE_SERVING_IMAGE ?= $(IMAGE_PREFIX)fraudline/predictor:$(VERSION)
-build_image = DOCKER_BUILDKIT=1 $(DOCKER) build -q -f docker/Dockerfile --target $(1) -t $(2) --build-arg VERSION=$(VERSION) \
-	--build-arg REVISION=$$(git rev-parse HEAD) $(if $(CA_BUNDLE),--secret id=ca$(comma)src=$(CA_BUNDLE)) .
+# build/images/TARGET.digest names what was built last; containers are started by that name, whatever a tag says meanwhile.
+build_image = mkdir -p build/images; DOCKER_BUILDKIT=1 $(DOCKER) build -q -f docker/Dockerfile --target $(1) -t $(2) \
+	--iidfile build/images/$(1).digest --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
+	$(if $(CA_BUNDLE),--secret id=ca$(comma)src=$(CA_BUNDLE)) .
 compose_up = $(COMPOSE) -p $(PROJECT) --profile $(PROFILE)
+compose_built = FRAUDLINE_SERVING_IMAGE=$$(cat build/images/serving.digest) \
+	$(if $(filter full,$(PROFILE)),FRAUDLINE_PIPELINE_IMAGE=$$(cat build/images/pipeline.digest)) $(compose_up)
 comma := ,
 
 .PHONY: images image-serving image-pipeline
@@ -123,7 +127,7 @@ image-pipeline:
 up: setup image-serving $(if $(filter full,$(PROFILE)),image-pipeline) $(if $(CHAMPION),,repro) ## the whole system in containers (PROFILE=core or full)
 	@python docker/stack.py prepare $(if $(CHAMPION),--champion $(CHAMPION)) $(if $(CANARY),--canary $(CANARY)) \
 		$(if $(PROFILES),--profiles $(PROFILES)) $(if $(HISTORY),--history $(HISTORY))
-	@$(compose_up) up -d
+	@$(compose_built) up -d
 
 .PHONY: smoke
 smoke: setup ## is it ready, does it split, is every transaction decided
@@ -153,10 +157,14 @@ lint: setup ## ruff, mypy strict, import-linter
 	@mypy src/fraudline
 	@lint-imports --no-cache
 
+# A file is one process's; each process has a broker of its own.
+TEST_PROCESSES ?= 2
+
 .PHONY: test-fast
 test-fast: setup
 	@coverage erase
-	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml pytest --cov --cov-report= --ignore tests/containers $(PYTEST_ARGS)
+	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml pytest --cov --cov-report= --ignore tests/containers \
+		-n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 	@coverage report --fail-under=85
 
 # FORM is long (the figures of docs/reference/reliability.md) or short (at most ten minutes).

@@ -73,6 +73,13 @@ def keep_asking(endpoint, stop, failed):
                 failed.append(error)
 
 
+def test_the_containers_run_the_image_that_was_built(stack):
+    built = (engine.ROOT / "build" / "images" / "serving.digest").read_text()
+    for name in ("champion", "canary", "worker"):
+        found = engine.docker("ps", "-q", "--filter", f"name={stack.project}[-_]{name}").strip()
+        assert json.loads(engine.docker("inspect", found))[0]["Image"] == built
+
+
 def test_nothing_listens_beyond_loopback(stack):
     lines = engine.docker("ps", "--filter", f"name={stack.project}", "--format", "{{.Names}} {{.Ports}}").splitlines()
     published = [line for line in lines if "->" in line]

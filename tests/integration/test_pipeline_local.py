@@ -34,7 +34,6 @@ SMALL = {
     "evaluate": {"baselines": ["mahalanobis"], "bootstrap": {"resamples": 20}},
     "gate": {"rules": [{"metric": "roc_auc", "min": 0.0}]},
 }
-IDLE_CPU_SECONDS = 3.0
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -144,12 +143,19 @@ def test_the_model_is_champion_of_the_empty_registry_and_its_run_holds_all_steps
     assert run.data.params["train.epochs"] == "2"
 
 
-def test_with_nothing_to_do_dvc_takes_little_time(project):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    output = run("dvc", "repro", folder=project.folder)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+def test_with_nothing_to_do_dvc_starts_no_stage_and_takes_little_more_than_to_list_them(project):
+    output, idle = cpu_seconds("dvc", "repro", folder=project.folder)
     assert "up to date" in output
-    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) <= IDLE_CPU_SECONDS
+    assert "Running stage" not in output
+    _, listing = cpu_seconds("dvc", "stage", "list", folder=project.folder)
+    assert idle <= 3 * listing
+
+
+def cpu_seconds(*command, folder):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    output = run(*command, folder=folder)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return output, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def test_a_fresh_clone_gets_the_data_only_and_runs_every_stage(project, tmp_path):

@@ -78,13 +78,21 @@ def kill_again_and_again(
     return in_the_middle
 
 
+@pytest.mark.parametrize("transport", sized(["kafka-python"], *2 * [["kafka-python", "confluent"]]))
 def test_kills_lose_nothing_double_nothing_and_change_no_feature(
-    kafka: LocalKafka, transactions: Callable[[int], pa.Table], tmp_path: Path, figure: Figure
+    kafka: LocalKafka, transactions: Callable[[int], pa.Table], tmp_path: Path, figure: Figure, transport: str
 ) -> None:
     """Two workers share the partitions; one after another is killed with SIGKILL at random moments."""
     table = transactions(RECORDS - RECORDS // BAD_EVERY)
     params = own_params(
-        tmp_path, kafka.bootstrap, partitions=4, checkpoint_s=0.5, max_batch=20, session_timeout_s=2.0, recoveries=50
+        tmp_path,
+        kafka.bootstrap,
+        transport=transport,
+        partitions=4,
+        checkpoint_s=0.5,
+        max_batch=20,
+        session_timeout_s=2.0,
+        recoveries=50,
     )
     ensure_topics(params)
     model = tiny_artifact(tmp_path / "model")
@@ -109,9 +117,9 @@ def test_kills_lose_nothing_double_nothing_and_change_no_feature(
     moves = ownership_moves(workers)
     same_states, states = states_equal_batch(params)
     figure(
-        f"{KILLS} kills ({in_the_middle} with work in hand) over {RECORDS:,} records and {moves} changes of owner in "
-        f"{seconds:.0f} s: {books.lost} lost, {books.doubled} doubled, features equal to the batch bit for bit: "
-        f"{books.same_features}, {same_states} of {states} states too; {len(everything) - len(books.records):,} "
+        f"{transport}: {KILLS} kills ({in_the_middle} with work in hand) over {RECORDS:,} records and {moves} changes "
+        f"of owner in {seconds:.0f} s: {books.lost} lost, {books.doubled} doubled, features equal to the batch bit for "
+        f"bit: {books.same_features}, {same_states} of {states} states too; {len(everything) - len(books.records):,} "
         f"decisions of open transactions never shown, "
         f"{logs.count('checkpoint.loaded')} checkpoints loaded, {logs.count('state.replayed')} silent replays",
         lost=books.lost,

@@ -70,6 +70,7 @@ class KafkaPythonTransport:
         committed under the generation that owned the records, and the broker refuses them when it has passed.
         """
         with translated():
+            self._keep_joining()
             before = self._consumer.group_metadata(), self._listener.count
             fetched = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
             after = self._consumer.group_metadata(), self._listener.count
@@ -83,6 +84,17 @@ class KafkaPythonTransport:
                 return []
             self._membership = after[0]
         return [record for records in fetched.values() for record in map(record_of, records)]
+
+    def _keep_joining(self) -> None:
+        """A join that outlasted one poll goes on in the next.
+
+        The client goes on only while it sees a reason to join. Where the reason was new metadata, the leader's own
+        assignment takes it away, and the answer that arrives is never read: the member heartbeats no more, and fetches
+        nothing of what it owns.
+        """
+        coordinator = self._consumer._coordinator  # noqa: SLF001 - nothing public says it
+        if coordinator.rejoining:
+            coordinator.request_rejoin()
 
     def _find_coordinator(self) -> None:
         """Open the consumer anew when it has not known its group's coordinator for ``timeout_s``.
@@ -241,9 +253,9 @@ class KafkaPythonTransport:
             heartbeat_interval_ms=int(self._connection.session_timeout_s * 1000 / 5),
             **self._reading(),
         )
+        consumer.subscribe([self._topic], listener=self._listener)
         # A leader of the group that does not know the topic yet assigns nothing, and static members keep that for good.
         consumer.partitions_for_topic(self._topic)
-        consumer.subscribe([self._topic], listener=self._listener)
         return consumer
 
     def _open_reader(self) -> Any:
