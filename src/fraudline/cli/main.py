@@ -17,6 +17,8 @@ _COMMANDS = {
     "explain": ("fraudline.cli.explain", "command", "why one transaction got its score"),
     "pipeline": ("fraudline.cli.pipeline", "group", "run and submit the Kubeflow pipelines"),
     "produce": ("fraudline.cli.produce", "command", "send transactions to Kafka at a given rate"),
+    "promote": ("fraudline.cli.promote", "command", "propose the blessed challenger by a pull request"),
+    "promotion": ("fraudline.cli.promotion", "group", "verify promotions, and make the keys that sign them"),
     "score": ("fraudline.cli.score", "command", "score a file of transactions offline"),
     "serve": ("fraudline.cli.serve", "command", "serve an artifact as a KServe predictor"),
     "step": ("fraudline.cli.step", "group", "run one pipeline step: files in, files out"),
@@ -71,8 +73,9 @@ def cli(log_level: str, log_json: bool) -> None:
       fraudline score FILE --model DIR -o OUT     score a file offline
 
     \b
-    Exit codes: 0 done · 2 wrong usage · 3 the data is wrong · 4 the gate refused · 5 the artifact is wrong ·
-    6 the state is wrong · 7 a malformed record · 8 a service does not answer (try again) · 130 interrupted
+    Exit codes: 0 done · 2 wrong usage · 3 the data is wrong · 4 the gate, a rule or the judge refused ·
+    5 the artifact is wrong · 6 the state is wrong · 7 a malformed record · 8 a service does not answer (try again) ·
+    9 the judge cannot say yet · 130 interrupted
     """
     from fraudline.core import log
 

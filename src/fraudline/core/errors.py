@@ -6,6 +6,7 @@
     │   ├── SchemaError                     a column, type or value is wrong (says row and column)
     │   └── ValidationFailed                a critical expectation failed
     ├── GateFailed                 exit 4   the candidate is not blessed
+    │   └── PromotionRefused                    a promotion or a step of a rollout is not what the rules allow
     ├── ArtifactError              exit 5   a model artifact is missing, changed or of another format
     │   └── DigestMismatch
     ├── StateError                 exit 6   feature state or a checkpoint cannot be used
@@ -64,6 +65,10 @@ class GateFailed(FraudlineError):
 
     http_status = 409
     exit_code = 4
+
+
+class PromotionRefused(GateFailed):
+    """A promotion or a step of a rollout is not what the rules of the target branch allow."""
 
 
 class ArtifactError(FraudlineError):

@@ -10,6 +10,7 @@ from fraudline.model.params import TrainParams
 from fraudline.model.thresholds import ThresholdParams
 from fraudline.ops.cost import CostParams
 from fraudline.ops.gate import GateParams
+from fraudline.ops.gitops.params import RolloutParams
 from fraudline.ops.params import RegistryParams
 from fraudline.stream.params import StreamParams
 
@@ -30,4 +31,5 @@ class Params(Settings):
     gate: GateParams = GateParams()
     registry: RegistryParams = RegistryParams()
     cost: CostParams = CostParams()
+    rollout: RolloutParams = RolloutParams()
     stream: StreamParams = StreamParams()

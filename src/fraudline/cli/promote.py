@@ -1,0 +1,81 @@
+"""``fraudline promote``: the blessed challenger as a pull request."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markdown import Markdown
+
+from fraudline.cli.options import json_option, load_params, params_option
+
+key_option = click.option(
+    "--key", envvar="FRAUDLINE_SIGNING_KEY", show_envvar=True, type=click.Path(path_type=Path, dir_okay=False),
+    help="Private key that signs evidence and verdicts; fraudline promotion keygen makes one.",
+)  # fmt: skip
+token_option = click.option(
+    "--token", envvar="FRAUDLINE_FORGE_TOKEN", show_envvar=True, default="",
+    help="Token that may open pull requests; better by the variable.",
+)  # fmt: skip
+repo_option = click.option(
+    "--repo", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path(), show_default=True,
+    help="A repository that knows the remote; its files are not touched.",
+)  # fmt: skip
+to_option = click.option("--to", default="production", show_default=True, help="Environment of rollout.environments.")
+
+
+@click.command()
+@to_option
+@click.option("--artifact", type=click.Path(path_type=Path, exists=True, file_okay=False),
+              help="Folder of a stored artifact, instead of the registry's challenger.")  # fmt: skip
+@click.option(
+    "--again", type=click.IntRange(0), default=0, help="How often this model was promoted and reverted before."
+)
+@key_option
+@token_option
+@repo_option
+@params_option
+@json_option
+def command(
+    to: str,
+    artifact: Path | None,
+    again: int,
+    key: Path | None,
+    token: str,
+    repo: Path,
+    params_file: Path,
+    as_json: bool,
+) -> None:
+    r"""Propose the blessed challenger: one commit on a branch, with signed evidence, and its pull request.
+
+    \b
+    Try:
+      fraudline promotion keygen                       once: commit the public key
+      fraudline promote --to production --key ~/.fraudline/promotion.key
+      FRAUDLINE_FORGE_TOKEN=... fraudline promote      on GitHub or GitLab (rollout.forge in params.yaml)
+
+    Nothing is served before the pull request is merged. Run twice, or killed anywhere, it makes one pull request.
+    """
+    from fraudline.core.errors import UsageError
+    from fraudline.steps.promote import promote
+
+    if key is None:
+        raise UsageError("A promotion is signed.", "Name the key with --key or FRAUDLINE_SIGNING_KEY.")
+    params = load_params(params_file)
+    with Console(stderr=True).status("proposing"):
+        result = promote(to=to, key=key, params=params, repo=repo, token=token, artifact=artifact, again=again)
+    told(result, as_json)
+
+
+def told(result: dict[str, Any], as_json: bool) -> None:
+    """Say what was proposed."""
+    if as_json:
+        click.echo(json.dumps(result, sort_keys=True))
+        return
+    screen = Console(highlight=False)
+    if result["body"]:
+        screen.print(Markdown(f"# {result['title']}\n\n{result['body']}"))
+    where = result["url"] or (f"branch {result['branch']}" if result["branch"] else "nothing to do")
+    done = "pushed" if result["pushed"] else result["state"]
+    Console(stderr=True, highlight=False).print(f"[bold green]{result['title']}[/]  {where}: {done}", soft_wrap=True)

@@ -1,0 +1,61 @@
+"""``fraudline promotion``: what CI runs on a pull request, and the keys."""
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from fraudline.cli.options import json_option
+from fraudline.cli.promote import repo_option
+
+
+@click.group()
+def group() -> None:
+    r"""Verify promotions, and make the keys that sign them.
+
+    \b
+    Try:
+      fraudline promotion keygen --private ~/.fraudline/promotion.key --public manifests/promotion.pub
+      fraudline promotion verify --base origin/main --head HEAD
+    """
+
+
+@group.command("verify")
+@click.option("--base", default="origin/main", show_default=True, help="The target branch: its rules and key hold.")
+@click.option("--head", default="HEAD", show_default=True, help="What is proposed.")
+@click.option("--models", type=click.Path(path_type=Path, exists=True, file_okay=False),
+              help="Folder of artifacts by digest; default: the address in the evidence.")  # fmt: skip
+@repo_option
+@json_option
+def verify_command(base: str, head: str, models: Path | None, repo: Path, as_json: bool) -> None:
+    """Check a proposed change of what is served, from its evidence.
+
+    The artifact is digested anew; the signatures are checked with the target branch's key; the change must be one that
+    the target branch's rules allow, and nothing else: exit code 4 otherwise. A change of nothing that is served passes.
+    """
+    from fraudline.ops.gitops.verify import verify
+
+    results = verify(repo, base, head, models=models)
+    if as_json:
+        click.echo(json.dumps([{"kind": result.kind, "said": result.said} for result in results]))
+        return
+    said = [result.said for result in results] or ["nothing that is served is changed"]
+    for line in said:
+        Console(highlight=False).print(f"[bold green]verified[/]  {line}", soft_wrap=True)
+
+
+@group.command("keygen")
+@click.option("--private", type=click.Path(path_type=Path, dir_okay=False),
+              default=Path.home() / ".fraudline" / "promotion.key", show_default="~/.fraudline/promotion.key",
+              help="Where the private key goes; never into Git.")  # fmt: skip
+@click.option("--public", type=click.Path(path_type=Path, dir_okay=False), default=Path("manifests/promotion.pub"),
+              show_default=True, help="Where the public key goes; commit it to the target branch.")  # fmt: skip
+def keygen_command(private: Path, public: Path) -> None:
+    """Make a pair of Ed25519 keys."""
+    from fraudline.ops.gitops.signing import make_keys
+
+    name = make_keys(private, public)
+    Console(stderr=True, highlight=False).print(
+        f"[bold green]key {name}[/]  commit {public}; keep {private} where only promotions run", soft_wrap=True
+    )

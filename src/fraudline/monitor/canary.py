@@ -1,0 +1,250 @@
+"""The judge of a canary: is it worse than the champion by more than a margin, is it not, or is it too early to say?
+
+    verdict = judge(counts, JudgeParams(), begin=3)
+
+Each check compares the share of some event (an error, an alert, a slow answer, a false alarm) between the arms,
+stratum by stratum, and carries two e-processes: ``worse`` is evidence that the canary lies beyond its margin,
+``fine`` that it does not. A rollout fails when ``worse`` of any deciding check passes checks/α; with a canary inside
+its margins that has a probability of at most α over the whole rollout, however often the judge looks. A step succeeds
+when ``fine`` of every check that it needs passes 1/β. Neither: inconclusive. The limits are those of Argo Rollouts'
+analysis.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from fraudline.core.settings import Settings
+from fraudline.monitor.sequential import Counts, Floats, least_of, mean_of, odds_process, share_process
+
+SLOW_SHARE = 0.1
+"""A slow answer takes longer than nine of ten of the champion's."""
+
+Verdict = Literal["successful", "failed", "inconclusive"]
+
+
+class CheckParams(Settings):
+    """One comparison of the arms."""
+
+    margin: float = Field(gt=1)
+    """Largest odds ratio, canary to champion, that is still as good."""
+
+    floor: float | None = Field(default=None, gt=0, lt=1)
+    """A share below it is good whatever the champion's is."""
+
+    both_sides: bool = False
+    """Whether too few events are as bad as too many."""
+
+    role: Literal["decide", "watch", "off"] = "decide"
+    """``watch`` shows its evidence and decides nothing."""
+
+    needed: bool = True
+    """Whether a step waits for evidence that the canary is as good."""
+
+
+DEFAULT_CHECKS = {
+    "errors": CheckParams(margin=2.0, floor=0.005),
+    "latency": CheckParams(margin=1.5),
+    "alerts": CheckParams(margin=1.5, both_sides=True),
+    "scores": CheckParams(margin=1.5, both_sides=True),
+    "reasons": CheckParams(margin=4.0, both_sides=True, role="watch", needed=False),
+    "false_alarms": CheckParams(margin=1.1, needed=False),
+    "missed_frauds": CheckParams(margin=1.5, needed=False),
+}
+
+
+class JudgeParams(Settings):
+    """When a canary is judged good or bad."""
+
+    checks: dict[str, CheckParams] = Field(default=DEFAULT_CHECKS, min_length=1)
+    """By name. A check without data (no labels yet) decides nothing; where it is needed, a step waits for it."""
+
+    alpha: float = Field(default=0.01, gt=0, lt=1)
+    """Largest probability that a rollout of an equally good model is ever reverted."""
+
+    beta: float = Field(default=0.05, gt=0, lt=1)
+    """Largest probability that a check beyond its margin is ever taken for good."""
+
+    stratum_s: float = Field(default=60.0, gt=0)
+    """Length of a stratum, seconds: the arms are compared within each."""
+
+    min_rows: int = Field(default=500, ge=1)
+    """Rows that the canary scores at a step, at least."""
+
+    min_minutes: float = Field(default=10.0, ge=0)
+    """Minutes at a step, at least."""
+
+    failure_limit: int = Field(default=0, ge=0)
+    """Failed looks that are tolerated."""
+
+    consecutive_success_limit: int = Field(default=1, ge=1)
+    """Successful looks in a row that a step needs."""
+
+    inconclusive_minutes: float = Field(default=1440.0, gt=0)
+    """Minutes at a step after which a person is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arms:
+    """Events and trials of canary (x of n) and champion (y of m), each (..., J, T): J kinds of the event, T strata."""
+
+    x: Counts
+    n: Counts
+    y: Counts
+    m: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Logarithms of the two e-processes of a check, each (..., T)."""
+
+    worse: Floats
+    fine: Floats
+
+
+def evidence(arms: Arms, check: CheckParams) -> Evidence:
+    """What the counts say about one check."""
+    up = odds_process(arms.x, arms.n, arms.y, arms.m, check.margin, "above")
+    under = odds_process(arms.x, arms.n, arms.y, arms.m, check.margin, "below")
+    if check.both_sides:
+        low = 1 / check.margin
+        up = mean_of(up, odds_process(arms.x, arms.n, arms.y, arms.m, low, "below"))
+        under = least_of(under, odds_process(arms.x, arms.n, arms.y, arms.m, low, "above"))
+    if check.floor is not None:
+        up = least_of(up, share_process(arms.x, arms.n, check.floor, "above"))
+        under = mean_of(under, share_process(arms.x, arms.n, check.floor, "below"))
+    kinds = range(arms.x.shape[-2])
+    return Evidence(mean_of(*(up[..., j, :] for j in kinds)), least_of(*(under[..., j, :] for j in kinds)))
+
+
+def thresholds(params: JudgeParams) -> tuple[float, float]:
+    """What the logarithms of ``worse`` and ``fine`` must pass."""
+    deciding = sum(check.role == "decide" for check in params.checks.values())
+    return float(np.log(max(deciding, 1) / params.alpha)), float(-np.log(params.beta))
+
+
+def judge(
+    counts: Mapping[str, Arms], params: JudgeParams, *, begin: int, rows: int, minutes: float, ended: int | None = None
+) -> dict[str, Any]:
+    """The verdict after the last stratum.
+
+    Args:
+        counts: by check; all of the rollout's strata.
+        params: margins and limits.
+        begin: the first stratum of the present step.
+        rows: that the canary scored at the present step.
+        minutes: that the present step lasts.
+        ended: strata to look at; default: all.
+
+    Returns:
+        ``verdict``, ``reason``, ``rows``, ``minutes``, ``overdue`` (a person should look), and ``checks``.
+    """
+    against, good = thresholds(params)
+    checks, bad, waiting, streak = [], [], [], []
+    for name, check in params.checks.items():
+        if check.role == "off":
+            continue
+        arms = counts.get(name)
+        found = None if arms is None or not arms.x.shape[-1] else evidence(arms, check)
+        failed = 0 if found is None else int((found.worse[:ended] >= against).sum())
+        looks = np.zeros(1, bool) if found is None else found.fine[begin:ended] >= good
+        result = _result(check, failed > params.failure_limit, bool(looks.size and looks[-1]), found is None)
+        checks.append(_shown(name, check, arms, found, result))
+        if result == "failed":
+            bad.append(name)
+        if check.role == "decide" and check.needed:
+            streak.append(_run(looks))
+            if _run(looks) < params.consecutive_success_limit:
+                waiting.append(name)
+    verdict, reason = _said(bad, waiting, rows, minutes, params)
+    return {
+        "verdict": verdict,
+        "reason": reason,
+        "rows": rows,
+        "minutes": round(minutes, 2),
+        "overdue": verdict == "inconclusive" and minutes >= params.inconclusive_minutes,
+        "alpha": params.alpha,
+        "checks": checks,
+    }
+
+
+def slow(canary: Counts, champion: Counts) -> Arms:
+    """Slow answers from histograms of times.
+
+    In each stratum the bound is the first edge that at most a tenth of the champion's earlier answers passed: it is
+    known before the stratum begins, as an e-process asks.
+
+    Args:
+        canary: (T, B) answers by bucket, not cumulative.
+        champion: (T, B) the same of the champion.
+    """
+    past = np.cumsum(champion, axis=0) - champion
+    total = past.sum(1)
+    over = total[:, None] - np.cumsum(past, axis=1)  # (T, B) slower than each edge
+    edge = np.argmax(over <= SLOW_SHARE * total[:, None], axis=1)
+    known = total > 0
+    later = np.arange(champion.shape[1])[None] > edge[:, None]
+    x, y = ((side * later).sum(1) * known for side in (canary, champion))
+    n, m = (side.sum(1) * known for side in (canary, champion))
+    return Arms(*(np.asarray(a, np.int64)[None] for a in (x, n, y, m)))
+
+
+def bands(canary: Counts, champion: Counts) -> Arms:
+    """Rows beyond each inner edge, from histograms by band.
+
+    Args:
+        canary: (T, B) rows by band of the score.
+        champion: (T, B) the same of the champion.
+    """
+    x, y = (np.cumsum(side[:, ::-1], axis=1)[:, ::-1][:, 1:].T for side in (canary, champion))
+    n, m = (np.broadcast_to(side.sum(1), x.shape) for side in (canary, champion))
+    return Arms(x, n.astype(np.int64), y, m.astype(np.int64))
+
+
+def _run(looks: NDArray[np.bool_]) -> int:
+    """How many of the last looks were successful in a row."""
+    wrong = np.flatnonzero(~looks)
+    return int(len(looks) - 1 - wrong[-1]) if len(wrong) else len(looks)
+
+
+def _result(check: CheckParams, failed: bool, fine: bool, missing: bool) -> str:
+    if missing:
+        return "no data"
+    word = "failed" if failed else "successful" if fine else "inconclusive"
+    return f"{word} (watched)" if check.role == "watch" else word
+
+
+def _shown(name: str, check: CheckParams, arms: Arms | None, found: Evidence | None, result: str) -> dict[str, Any]:
+    shown: dict[str, Any] = {"name": name, "margin": check.margin, "floor": check.floor, "result": result}
+    shown |= {"canary": None, "champion": None, "events": 0, "e_worse": None, "e_fine": None}
+    if arms is None or found is None:
+        return shown
+    one = tuple(int(a[0].sum()) for a in (arms.x, arms.n, arms.y, arms.m))
+    return shown | {
+        "canary": round(one[0] / one[1], 6) if one[1] else None,
+        "champion": round(one[2] / one[3], 6) if one[3] else None,
+        "events": int(arms.x.sum() + arms.y.sum()),
+        "e_worse": _e(found.worse.max()),
+        "e_fine": _e(found.fine[-1]),
+    }
+
+
+def _e(log: Any) -> float:
+    """An e-value with four digits, at most 10¹²."""
+    return float(f"{np.exp(min(float(log), np.log(1e12))):.4g}")
+
+
+def _said(bad: list[str], waiting: list[str], rows: int, minutes: float, params: JudgeParams) -> tuple[Verdict, str]:
+    if bad:
+        return "failed", f"worse than the champion by more than the margin: {', '.join(bad)}."
+    if rows < params.min_rows or minutes < params.min_minutes:
+        return "inconclusive", (
+            f"{rows:,} of {params.min_rows:,} rows and {minutes:.1f} of {params.min_minutes:g} minutes at this step."
+        )
+    if waiting:
+        return "inconclusive", f"not yet shown to be as good as the champion: {', '.join(waiting)}."
+    return "successful", "every check that is needed is within its margin."

@@ -1,0 +1,235 @@
+"""Where a branch becomes a pull request: a plain Git remote, GitHub or GitLab.
+
+    forge = open_forge(params.rollout.forge, token, clone)
+    forge.ensure("promote/production/0f3c", "title", "text")      # twice gives the same pull request
+
+GitHub's REST API of 2022-11-28, GitLab's v4. Asking first and creating then leaves a gap when two do it at once; both
+forges refuse the second pull request of a branch, and the first one's is then found.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+from urllib.parse import quote
+
+from fraudline.core.errors import UnavailableError, UsageError
+from fraudline.core.log import get_logger
+from fraudline.ops.gitops.params import ForgeParams
+from fraudline.ops.gitops.repository import Clone
+
+if TYPE_CHECKING:
+    import httpx
+
+log = get_logger(__name__)
+
+PUBLIC = {"github": "https://api.github.com", "gitlab": "https://gitlab.com/api/v4"}
+_TIMEOUT_S = 30.0
+_EXISTS = (409, 422)
+_NOT_YET = (405, 406, 409, 422)
+"""Answers to a merge that checks or reviews still hold back."""
+
+State = Literal["open", "merged", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """A request to merge a branch. ``url`` and ``number`` are empty on a plain remote."""
+
+    branch: str
+    state: State = "open"
+    url: str = ""
+    number: int = 0
+    created: bool = False
+
+
+class Forge(Protocol):
+    """What opens, merges and asks."""
+
+    def ensure(self, branch: str, title: str, body: str) -> PullRequest:
+        """The pull request of a pushed branch; made when there is none.
+
+        Raises:
+            UnavailableError: the forge does not answer or refuses.
+        """
+
+    def merge(self, request: PullRequest, revision: str) -> bool:
+        """Merge it when it is at ``revision``; False when checks or people still hold it back.
+
+        Raises:
+            UnavailableError: the forge does not answer or refuses.
+        """
+
+    def ask(self, title: str, body: str) -> str:
+        """Ask a person, once for a title, by an issue.
+
+        Returns:
+            The issue's address; empty on a plain remote.
+
+        Raises:
+            UnavailableError: the forge does not answer or refuses.
+        """
+
+
+class PlainGit:
+    """A remote without pull requests: the pushed branch is the request, and a merge is made here."""
+
+    def __init__(self, clone: Clone) -> None:
+        self._clone = clone
+
+    def ensure(self, branch: str, title: str, body: str) -> PullRequest:  # noqa: ARG002
+        """The branch itself."""
+        return PullRequest(branch)
+
+    def merge(self, request: PullRequest, revision: str) -> bool:
+        """Push a merge commit to the target branch; False when the branch has moved meanwhile."""
+        clone = self._clone
+        clone.run("fetch", "-q", "origin", clone.branch)
+        if clone.merged(revision):
+            return True
+        base = clone.base
+        title = clone.run("log", "-1", "--format=%s", revision).strip()
+        when = clone.run("log", "-1", "--format=%ct", revision).strip()
+        merged = clone.merge_commit(revision, f"Merge {request.branch}\n\n{title}", int(when))
+        return bool(merged) and clone.push(merged, clone.branch, expected=base)
+
+    def ask(self, title: str, body: str) -> str:  # noqa: ARG002
+        """Nobody can be asked here: the caller says it."""
+        log.warning("rollout.asks", title=title)
+        return ""
+
+
+class _Api:
+    """A forge's API: JSON in, JSON out, errors of ours."""
+
+    def __init__(self, base: str, headers: dict[str, str]) -> None:
+        import httpx
+
+        self._base = base
+        self._client = httpx.Client(base_url=base, headers=headers, timeout=_TIMEOUT_S)
+
+    def call(self, method: str, path: str, *, accept: tuple[int, ...] = (), **arguments: Any) -> "httpx.Response":
+        """Call it; a status among ``accept`` is the caller's matter.
+
+        Raises:
+            UnavailableError: it does not answer or refuses.
+        """
+        import httpx
+
+        try:
+            answer = self._client.request(method, path, **arguments)
+        except httpx.HTTPError as error:
+            raise UnavailableError(
+                f"{self._base} does not answer: {error}.", "Try again: nothing is done twice."
+            ) from error
+        if answer.is_success or answer.status_code in accept:
+            return answer
+        action = "Try again: nothing is done twice."
+        if answer.status_code in (401, 403, 404):
+            action = (
+                "Give a token that may open pull requests (FRAUDLINE_FORGE_TOKEN), and check rollout.forge.project."
+            )
+        raise UnavailableError(f"{method} {path} answers {answer.status_code}: {answer.text[:200]}.", action)
+
+
+class GitHub:
+    """Pull requests of a repository on GitHub."""
+
+    def __init__(self, settings: ForgeParams, token: str, base: str) -> None:
+        headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+        self._api = _Api(settings.api or PUBLIC["github"], headers | {"Authorization": f"Bearer {token}"})
+        self._repo = f"/repos/{settings.project}"
+        self._owner = settings.project.split("/")[0]
+        self._base = base
+
+    def ensure(self, branch: str, title: str, body: str) -> PullRequest:
+        """See :class:`Forge`."""
+        if (known := self._find(branch)) is not None:
+            return known
+        content = {"title": title, "head": branch, "base": self._base, "body": body}
+        answer = self._api.call("POST", f"{self._repo}/pulls", json=content, accept=_EXISTS)
+        if answer.is_success:
+            made = answer.json()
+            return PullRequest(branch, "open", made["html_url"], made["number"], created=True)
+        return _found(self._find(branch), answer)
+
+    def merge(self, request: PullRequest, revision: str) -> bool:
+        """See :class:`Forge`."""
+        content = {"sha": revision, "merge_method": "merge"}
+        path = f"{self._repo}/pulls/{request.number}/merge"
+        return self._api.call("PUT", path, json=content, accept=_NOT_YET).is_success
+
+    def ask(self, title: str, body: str) -> str:
+        """See :class:`Forge`."""
+        issues = self._api.call("GET", f"{self._repo}/issues", params={"state": "open", "per_page": 100}).json()
+        known = next((issue for issue in issues if issue["title"] == title), None)
+        issue = known or self._api.call("POST", f"{self._repo}/issues", json={"title": title, "body": body}).json()
+        return str(issue["html_url"])
+
+    def _find(self, branch: str) -> PullRequest | None:
+        query = {"state": "all", "head": f"{self._owner}:{branch}", "base": self._base}
+        for known in self._api.call("GET", f"{self._repo}/pulls", params=query).json():
+            state: State = "merged" if known.get("merged_at") else "open" if known["state"] == "open" else "closed"
+            return PullRequest(branch, state, known["html_url"], known["number"])
+        return None
+
+
+class GitLab:
+    """Merge requests of a project on GitLab."""
+
+    def __init__(self, settings: ForgeParams, token: str, base: str) -> None:
+        self._api = _Api(settings.api or PUBLIC["gitlab"], {"PRIVATE-TOKEN": token})
+        self._project = f"/projects/{quote(settings.project, safe='')}"
+        self._base = base
+
+    def ensure(self, branch: str, title: str, body: str) -> PullRequest:
+        """See :class:`Forge`."""
+        if (known := self._find(branch)) is not None:
+            return known
+        content = {"source_branch": branch, "target_branch": self._base, "title": title, "description": body}
+        answer = self._api.call("POST", f"{self._project}/merge_requests", json=content, accept=_EXISTS)
+        if answer.is_success:
+            made = answer.json()
+            return PullRequest(branch, "open", made["web_url"], made["iid"], created=True)
+        return _found(self._find(branch), answer)
+
+    def merge(self, request: PullRequest, revision: str) -> bool:
+        """See :class:`Forge`."""
+        path = f"{self._project}/merge_requests/{request.number}/merge"
+        return self._api.call("PUT", path, json={"sha": revision}, accept=_NOT_YET).is_success
+
+    def ask(self, title: str, body: str) -> str:
+        """See :class:`Forge`."""
+        query = {"state": "opened", "search": title, "in": "title"}
+        issues = self._api.call("GET", f"{self._project}/issues", params=query).json()
+        known = next((issue for issue in issues if issue["title"] == title), None)
+        content = {"title": title, "description": body}
+        issue = known or self._api.call("POST", f"{self._project}/issues", json=content).json()
+        return str(issue["web_url"])
+
+    def _find(self, branch: str) -> PullRequest | None:
+        states: dict[str, State] = {"opened": "open", "merged": "merged"}
+        query = {"state": "all", "source_branch": branch, "target_branch": self._base}
+        for known in self._api.call("GET", f"{self._project}/merge_requests", params=query).json():
+            return PullRequest(branch, states.get(known["state"], "closed"), known["web_url"], known["iid"])
+        return None
+
+
+def open_forge(settings: ForgeParams, token: str, clone: Clone) -> Forge:
+    """The forge that the parameters name.
+
+    Raises:
+        UsageError: it needs a token.
+    """
+    if settings.kind == "git":
+        return PlainGit(clone)
+    if not token:
+        raise UsageError(f"{settings.kind} needs a token.", "Set FRAUDLINE_FORGE_TOKEN.")
+    return (GitHub if settings.kind == "github" else GitLab)(settings, token, clone.branch)
+
+
+def _found(known: PullRequest | None, answer: "httpx.Response") -> PullRequest:
+    if known is None:
+        raise UnavailableError(
+            f"The pull request is refused: {answer.status_code}: {answer.text[:200]}.",
+            "Check the branch and its rules.",
+        )
+    return known

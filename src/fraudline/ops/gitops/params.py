@@ -1,0 +1,79 @@
+"""Parameters of promotion and rollout: the section ``rollout`` of ``params.yaml``.
+
+Whoever verifies a pull request reads them, and the key, from the branch that it is to be merged into.
+"""
+
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from fraudline.core.settings import Settings
+from fraudline.monitor.canary import JudgeParams
+
+
+class Environment(Settings):
+    """One place where models are served, as one folder of one branch."""
+
+    branch: str = "main"
+    """Branch that the cluster follows; pull requests are made against it."""
+
+    overlay: str = "manifests/overlays/standard"
+    """Folder that holds ``rollout.yaml`` and ``evidence.json``."""
+
+    service: str = "kserve/inferenceservice.yaml"
+    """The InferenceService that ``rollout.yaml`` patches."""
+
+
+class ForgeParams(Settings):
+    """Where pull requests are opened."""
+
+    kind: Literal["git", "github", "gitlab"] = "git"
+    """``git`` is a plain remote: the branch is pushed and the text is printed."""
+
+    remote: str = "origin"
+    """Name or address of the Git remote."""
+
+    project: str = ""
+    """``owner/name`` on the forge."""
+
+    api: str = ""
+    """Base address of the forge's API; empty means the public one of its kind."""
+
+    auto_merge: bool = False
+    """Whether a step of a rollout merges itself; a promotion never does."""
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if self.kind != "git" and not self.project:
+            raise ValueError("project is needed to open pull requests")
+        return self
+
+
+class RolloutParams(Settings):
+    """How a blessed challenger becomes champion."""
+
+    environments: dict[str, Environment] = Field(default={"production": Environment()}, min_length=1)
+    """What ``--to`` can name."""
+
+    steps: tuple[int, ...] = (10, 25, 50)
+    """Per cent of the traffic that the canary gets, one pull request each; then it is promoted."""
+
+    models_at: str = ""
+    """Address under which predictors find models by digest, for example ``pvc://fraudline-models``; empty means the
+    address that is registered."""
+
+    public_key: str = "manifests/promotion.pub"
+    """File with the key that evidence and verdicts are verified with, on the target branch."""
+
+    require_clean_code: bool = True
+    """Refuse a model that was made with uncommitted changes."""
+
+    forge: ForgeParams = ForgeParams()
+    judge: JudgeParams = JudgeParams()
+
+    @field_validator("steps")
+    @classmethod
+    def _rising(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
+        if not steps or list(steps) != sorted(set(steps)) or steps[0] < 1 or steps[-1] > 99:
+            raise ValueError("steps rise, from 1 to 99 per cent")
+        return steps

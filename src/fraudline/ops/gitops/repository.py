@@ -1,0 +1,209 @@
+"""A Git remote, worked on in a temporary clone: the user's own tree is never touched.
+
+    with Clone.of("origin", branch="main") as clone:
+        clone.read("manifests/overlays/standard/rollout.yaml")
+        revision = clone.commit({"manifests/overlays/standard/rollout.yaml": "..."}, "message", when)
+        clone.push(revision, "promote/production/0f3c")
+
+Git is run as a program, with argument lists; credentials are Git's own (a credential helper, an SSH agent).
+"""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from fraudline.core.errors import UnavailableError, UsageError
+from fraudline.core.log import get_logger
+
+log = get_logger(__name__)
+
+AUTHOR = "fraudline"
+_EMAIL = "fraudline@localhost"
+_TIMEOUT_S = 300
+
+
+def git(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+    """Run git in a folder.
+
+    Returns:
+        What it printed.
+
+    Raises:
+        UnavailableError: it failed; quotes what it said.
+    """
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=True,
+            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", **(env or {})},
+        )
+    except subprocess.CalledProcessError as error:
+        said = (error.stderr or error.stdout).strip().splitlines()
+        raise UnavailableError(
+            f"git {arguments[0]} failed: {said[-1] if said else error.returncode}.",
+            "Check the remote's address and your right to push.",
+        ) from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UnavailableError(f"git {arguments[0]} failed: {error}.", "Install git, or try again.") from error
+    return done.stdout
+
+
+def address_of(remote: str, folder: Path) -> str:
+    """The address of a remote: a name of the repository at ``folder``, or an address itself.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    try:
+        return git(folder, "remote", "get-url", remote).strip()
+    except UnavailableError as error:
+        if any(sign in remote for sign in ("/", ":")):
+            return str(Path(remote).resolve()) if Path(remote).is_dir() else remote
+        raise UsageError(
+            f"There is no Git remote named {remote}.", "Name one in rollout.forge.remote, or give its address."
+        ) from error
+
+
+def read_at(folder: Path, revision: str, path: str) -> str:
+    """The text of a file at a revision; empty when it is not there."""
+    try:
+        return git(folder, "show", f"{revision}:{path}")
+    except UnavailableError:
+        return ""
+
+
+class Clone:
+    """A temporary clone of one branch of a remote.
+
+    Args:
+        folder: where it lies; removed at the end.
+        url: the remote.
+        branch: the target branch.
+    """
+
+    def __init__(self, scratch: "tempfile.TemporaryDirectory[str]", url: str, branch: str) -> None:
+        self._scratch = scratch
+        self.folder = Path(scratch.name) / "clone"
+        self.url = url
+        self.branch = branch
+
+    @classmethod
+    def of(cls, url: str, branch: str) -> Self:
+        """Clone ``branch`` of ``url`` without its files.
+
+        Raises:
+            UnavailableError: the remote does not answer or has no such branch.
+        """
+        clone = cls(tempfile.TemporaryDirectory(prefix="fraudline-git-"), url, branch)
+        try:
+            git(Path(clone._scratch.name), "clone", "-q", "--no-checkout", "--branch", branch, url, "clone")
+        except UnavailableError:
+            clone._scratch.cleanup()
+            raise
+        return clone
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._scratch.cleanup()
+
+    @property
+    def base(self) -> str:
+        """Revision of the target branch."""
+        return self.run("rev-parse", f"origin/{self.branch}").strip()
+
+    def run(self, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+        """Run git in the clone."""
+        return git(self.folder, *arguments, env=env)
+
+    def read(self, path: str, revision: str = "") -> str:
+        """The text of a file on the target branch, or at a revision; empty when it is not there."""
+        return read_at(self.folder, revision or f"origin/{self.branch}", path)
+
+    def remote_branch(self, name: str) -> str:
+        """Revision of a branch of the remote, fetched; empty when it is not there."""
+        if not self.run("ls-remote", "origin", f"refs/heads/{name}").strip():
+            return ""
+        self.run("fetch", "-q", "origin", f"+refs/heads/{name}:refs/remotes/origin/{name}")
+        return self.run("rev-parse", f"origin/{name}").strip()
+
+    def merged(self, revision: str) -> bool:
+        """Whether the target branch holds a revision."""
+        try:
+            self.run("merge-base", "--is-ancestor", revision, f"origin/{self.branch}")
+        except UnavailableError:
+            return False
+        return True
+
+    def last_change(self, *paths: str) -> tuple[str, int]:
+        """The newest commit of the target branch's own line that changed a path: revision, and seconds since 1970.
+
+        Both are empty when there is none.
+        """
+        found = self.run(
+            "log", "-1", "--first-parent", "--format=%H %ct", f"origin/{self.branch}", "--", *paths
+        ).split()
+        return (found[0], int(found[1])) if found else ("", 0)
+
+    def commit(self, files: Mapping[str, str], message: str, when: int) -> str:
+        """Make one commit on top of the target branch: the same files, message and time give the same revision.
+
+        Args:
+            files: path to text.
+            message: of the commit.
+            when: its time, seconds since 1970.
+        """
+        env = {"GIT_INDEX_FILE": str(self.folder / ".git" / "fraudline-index")}
+        self.run("read-tree", f"origin/{self.branch}", env=env)
+        for path, text in files.items():
+            source = Path(self._scratch.name) / "blob"
+            source.write_text(text, encoding="utf-8")
+            blob = self.run("hash-object", "-w", "--no-filters", str(source)).strip()
+            self.run("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=env)
+        tree = self.run("write-tree", env=env).strip()
+        return self._commit_tree(tree, message, when, self.base)
+
+    def _commit_tree(self, tree: str, message: str, when: int, *parents: str) -> str:
+        env = {
+            "GIT_AUTHOR_NAME": AUTHOR, "GIT_AUTHOR_EMAIL": _EMAIL, "GIT_AUTHOR_DATE": f"{when} +0000",
+            "GIT_COMMITTER_NAME": AUTHOR, "GIT_COMMITTER_EMAIL": _EMAIL, "GIT_COMMITTER_DATE": f"{when} +0000",
+        }  # fmt: skip
+        sides = [part for parent in parents for part in ("-p", parent)]
+        return self.run("commit-tree", tree, *sides, "-m", message, env=env).strip()
+
+    def merge_commit(self, revision: str, message: str, when: int) -> str:
+        """Merge a commit into the target branch without files; empty when they conflict."""
+        try:
+            tree = self.run("merge-tree", "--write-tree", f"origin/{self.branch}", revision).strip()
+        except UnavailableError:
+            return ""
+        return self._commit_tree(tree, message, when, self.base, revision)
+
+    def push(self, revision: str, branch: str, *, expected: str = "") -> bool:
+        """Push a commit as a branch that is at ``expected`` until now (empty: it must not be there).
+
+        Returns:
+            False when somebody else was faster.
+
+        Raises:
+            UnavailableError: the remote refuses, and the branch is not there.
+        """
+        lease = f"--force-with-lease=refs/heads/{branch}:{expected}"
+        try:
+            self.run("push", "-q", lease, "origin", f"{revision}:refs/heads/{branch}")
+        except UnavailableError:
+            if self.remote_branch(branch) in ("", expected):
+                raise
+            return False
+        log.info("git.pushed", branch=branch, revision=revision[:12])
+        return True

@@ -1,0 +1,230 @@
+"""A proposed change of what is served, checked again by whoever is to merge it.
+
+Rules and key come from the target branch, so that a pull request cannot change what it is judged by. The new text of
+``rollout.yaml`` must be the one text of its state: nothing in it can be changed by hand.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fraudline.core.digest import sha256_file
+from fraudline.core.errors import FraudlineError, PromotionRefused, UsageError
+from fraudline.core.files import local_path
+from fraudline.model.artifact import MANIFEST, load_artifact
+from fraudline.ops.gitops import transition
+from fraudline.ops.gitops.evidence import Entry, Evidence, check_promotion, model_of
+from fraudline.ops.gitops.params import Environment, RolloutParams
+from fraudline.ops.gitops.proposal import PARAMETERS, with_champion
+from fraudline.ops.gitops.repository import git, read_at
+from fraudline.ops.gitops.state import EVIDENCE, ROLLOUT, Rollout, parse, render
+
+_BY_HAND = "Make it with `fraudline promote` or `fraudline rollout step`; edit nothing in it."
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a change is: ``none`` when it touches nothing that is served."""
+
+    kind: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A proposed change of one environment."""
+
+    repo: Path
+    base: str
+    head: str
+    environment: Environment
+    rules: RolloutParams
+    key: bytes
+    files: tuple[str, ...]
+
+    def before(self, name: str) -> str:
+        """A file of the target branch."""
+        return read_at(self.repo, self.base, name)
+
+    def after(self, name: str) -> str:
+        """A file of the proposal."""
+        return read_at(self.repo, self.head, name)
+
+
+def verify(repo: Path, base: str, head: str, *, models: Path | None = None) -> list[Verified]:
+    """Check what ``head`` would change on the target branch ``base``.
+
+    Args:
+        repo: a repository that has both revisions.
+        base: the target branch.
+        head: the proposal.
+        models: folder of artifacts by digest; None: they are fetched from where the evidence says they are.
+
+    Returns:
+        One result an environment that is touched; none when none is.
+
+    Raises:
+        PromotionRefused: the change is not what the rules of ``base`` allow.
+        ArtifactError: the artifact is not what it says.
+        UsageError: rules, key or state cannot be read.
+    """
+    common = git(repo, "merge-base", base, head).strip()
+    files = tuple(git(repo, "diff", "--name-only", "--no-renames", common, head).split("\n")[:-1])
+    rules = rules_at(repo, base)
+    results = []
+    for environment in rules.environments.values():
+        mine = {f"{environment.overlay}/{name}" for name in (ROLLOUT, EVIDENCE)}
+        if not mine & set(files):
+            continue
+        moved = git(repo, "diff", "--name-only", common, base, "--", *sorted(mine)).strip()
+        if moved:
+            raise PromotionRefused("The target branch has moved on since.", "Make the pull request again.")
+        key = read_at(repo, base, rules.public_key).encode()
+        if not key:
+            raise UsageError(
+                f"There is no {rules.public_key} on the target branch.",
+                "Make a pair of keys: fraudline promotion keygen.",
+            )
+        results.append(_check(Change(repo, base, head, environment, rules, key, files), models))
+    return results
+
+
+def rules_at(repo: Path, revision: str) -> RolloutParams:
+    """The section ``rollout`` of the parameters at a revision.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        values = yaml.safe_load(read_at(repo, revision, PARAMETERS)) or {}
+    except yaml.YAMLError as error:
+        raise UsageError(f"{PARAMETERS} is not YAML: {error}.", "Correct it on the target branch.") from error
+    return RolloutParams.parse(values.get("rollout") or {}, f"{PARAMETERS} of the target branch")
+
+
+def _check(change: Change, models: Path | None) -> Verified:
+    overlay, service = change.environment.overlay, change.before(change.environment.service)
+    text = change.before(f"{overlay}/{ROLLOUT}")
+    old, new = parse(text or service), parse(change.after(f"{overlay}/{ROLLOUT}") or service)
+    evidence = Evidence.parse(change.after(f"{overlay}/{EVIDENCE}"))
+    kind = transition.classify(old, new, change.rules.steps, _earlier(change) if old.canary is None else ())
+    before = Evidence.parse(change.before(f"{overlay}/{EVIDENCE}"))
+    _same_models(new, evidence)
+    if kind == "revert":
+        _revert(change, new, evidence)
+    else:
+        _only_allowed_files(change, old, new, evidence)
+        if change.after(f"{overlay}/{ROLLOUT}") != render(new, service, text):
+            raise PromotionRefused(f"{ROLLOUT} holds more than the change of models.", _BY_HAND)
+        entry = evidence.stable if new.canary is None else evidence.canary
+        if entry is None:
+            raise PromotionRefused("There is no evidence for the model.", _BY_HAND)
+        _forward(change, kind, old, before, entry, models)
+        if new.canary is not None and evidence.stable != before.stable:
+            raise PromotionRefused("The champion's evidence was changed.", _BY_HAND)
+    return Verified(kind, f"{kind}: {transition.shown(old)} becomes {transition.shown(new)}")
+
+
+def _only_allowed_files(change: Change, old: Rollout, new: Rollout, evidence: Evidence) -> None:
+    overlay = change.environment.overlay
+    allowed = {f"{overlay}/{ROLLOUT}", f"{overlay}/{EVIDENCE}"}
+    if new.canary is None and new.stable != old.stable and evidence.stable is not None:
+        allowed.add(PARAMETERS)
+        if change.after(PARAMETERS) != with_champion(change.before(PARAMETERS), str(evidence.stable.model["uri"])):
+            raise PromotionRefused(f"{PARAMETERS} differs in more than the champion.", _BY_HAND)
+    others = sorted(set(change.files) - allowed)
+    if others:
+        raise PromotionRefused(f"A promotion also changes {', '.join(others[:3])}.", "Make two pull requests of it.")
+
+
+def _same_models(state: Rollout, evidence: Evidence) -> None:
+    for role in ("stable", "canary"):
+        model, entry = getattr(state, role), getattr(evidence, role)
+        if (model is None) != (entry is None) and not (role == "stable" and entry is None):
+            raise PromotionRefused(f"{EVIDENCE} and {ROLLOUT} disagree on whether there is a {role}.", _BY_HAND)
+        if entry is not None and model_of(entry) != model:
+            raise PromotionRefused(f"The {role}'s evidence is of another model or address.", _BY_HAND)
+
+
+def _revert(change: Change, new: Rollout, evidence: Evidence) -> None:
+    """Taking traffic away needs no verdict; whatever is named afterwards still needs its signatures."""
+    allowed = {f"{change.environment.overlay}/{name}" for name in (ROLLOUT, EVIDENCE)} | {PARAMETERS}
+    others = sorted(set(change.files) - allowed)
+    if others:
+        raise PromotionRefused(f"A revert also changes {', '.join(others[:3])}.", "Make two pull requests of it.")
+    text, service = change.after(f"{change.environment.overlay}/{ROLLOUT}"), change.before(change.environment.service)
+    if text and text != render(new, service, change.before(f"{change.environment.overlay}/{ROLLOUT}")):
+        raise PromotionRefused(f"{ROLLOUT} holds more than the change of models.", _BY_HAND)
+    for entry in (evidence.stable, evidence.canary):
+        if entry is not None:
+            for signed in (entry.promotion, *entry.steps):
+                signed.check(change.key)
+    if PARAMETERS in change.files and evidence.stable is not None:
+        wanted = with_champion(change.before(PARAMETERS), str(evidence.stable.model["uri"]))
+        if change.after(PARAMETERS) != wanted:
+            raise PromotionRefused(f"{PARAMETERS} differs in more than the champion.", _BY_HAND)
+
+
+def _forward(change: Change, kind: str, old: Rollout, before: Evidence, entry: Entry, models: Path | None) -> None:
+    for signed in (entry.promotion, *entry.steps):
+        signed.check(change.key)
+    if kind == "promote":
+        if entry.steps:
+            raise PromotionRefused("A promotion has no steps yet.", _BY_HAND)
+        record = entry.promotion.record
+        if record["replaces"] != (old.stable.digest if old.stable else None):
+            raise PromotionRefused("The evidence is about replacing another champion.", "Promote it again.")
+        check_promotion(record, require_clean_code=change.rules.require_clean_code)
+        _artifact(record, change.rules, models)
+        return
+    known = before.canary
+    if not entry.steps or known is None or entry.steps == known.steps:
+        raise PromotionRefused("The step has no verdict.", _BY_HAND)
+    if known.promotion != entry.promotion or known.steps != entry.steps[:-1]:
+        raise PromotionRefused("A step changes earlier evidence.", _BY_HAND)
+    _step(entry.steps[-1].record, old, change.rules)
+
+
+def _step(record: Mapping[str, Any], old: Rollout, rules: RolloutParams) -> None:
+    to = transition.next_step(old, rules.steps)
+    wanted: dict[str, Any] = {"canary": old.canary and old.canary.digest, "stable": old.stable and old.stable.digest}
+    wanted |= {"from": old.percent, "to": to}
+    if {key: record.get(key) for key in wanted} != wanted:
+        raise PromotionRefused(f"The signed verdict is not about the step from {old.percent} % to {to} %.", _BY_HAND)
+    if record["verdict"].get("verdict") != "successful":
+        raise PromotionRefused(
+            f"The verdict of the step is {record['verdict'].get('verdict')!r}.", "Wait for a successful one."
+        )
+
+
+def _artifact(record: Mapping[str, Any], rules: RolloutParams, models: Path | None) -> None:
+    """Fetch the artifact and digest it anew; the manifest covers what the digest leaves out (SavedModel)."""
+    model = record["model"]
+    digest = str(model["digest"])
+    if rules.models_at and model["served_at"] != f"{rules.models_at.rstrip('/')}/{digest}":
+        raise PromotionRefused(f"{model['served_at']} is not below {rules.models_at}.", _BY_HAND)
+    try:
+        folder = models / digest if models else local_path(str(model["uri"]))
+    except UsageError as error:
+        raise UsageError(error.problem, "Fetch the artifact, and name its parent folder with --models.") from error
+    try:
+        artifact = load_artifact(folder, digest)
+    except FraudlineError as error:
+        raise PromotionRefused(f"The artifact is not what the evidence says: {error.problem}", error.action) from error
+    if sha256_file(folder / MANIFEST) != model["manifest_sha256"] or artifact.meta.data_md5 != record["data_md5"]:
+        raise PromotionRefused("The artifact's manifest or data is not what the evidence says.", _BY_HAND)
+
+
+def _earlier(change: Change) -> list[Rollout]:
+    """States that the target branch had before."""
+    path = f"{change.environment.overlay}/{ROLLOUT}"
+    found = []
+    for revision in git(change.repo, "log", "--format=%H", change.base, "--", path).split():
+        try:
+            found.append(parse(read_at(change.repo, revision, path)))
+        except UsageError:
+            continue
+    return found

@@ -1,0 +1,275 @@
+"""Verification of a promotion: the honest one passes, and each way of tampering with it is named."""
+
+import json
+from copy import copy
+from datetime import UTC, datetime
+
+import pytest
+import yaml
+
+from fraudline.core.errors import PromotionRefused, UsageError
+from fraudline.ops.gitops.evidence import Signed
+from fraudline.ops.gitops.forge import PlainGit
+from fraudline.ops.gitops.proposal import standing, step, submit
+from fraudline.ops.gitops.repository import Clone
+from fraudline.ops.gitops.signing import make_keys
+from fraudline.ops.gitops.verify import verify
+from fraudline.steps.promote import promote
+from tests.support.gitops import EVIDENCE, ROLLOUT, Forge, git
+
+GOOD = {"verdict": "successful", "reason": "all is well.", "rows": 900, "minutes": 12, "checks": [], "at": ""}
+
+
+def verdict(word="successful"):
+    return GOOD | {"verdict": word, "at": datetime(2026, 3, 1, tzinfo=UTC).isoformat()}
+
+
+class Case:
+    """A forge with a champion and an open promotion of a challenger."""
+
+    def __init__(self, folder):
+        self.forge = Forge(folder)
+        self.first = self.forge.model(1)
+        self.forge.merge(self.promote(self.first))
+        self.second = self.forge.model(2, champion=self.first.name)
+        self.branch = self.promote(self.second)
+        git(self.forge.work, "fetch", "-q", "origin")
+
+    def promote(self, entry):
+        forge = self.forge
+        result = promote(to="production", key=forge.key, params=forge.params, repo=forge.work, artifact=entry)
+        return result["branch"]
+
+    def checkout(self, branch=""):
+        git(self.forge.work, "fetch", "-q", "origin")
+        git(self.forge.work, "checkout", "-q", "-B", "proposal", f"origin/{branch or self.branch}")
+
+    def verify(self, head="proposal"):
+        return verify(self.forge.work, "origin/main", head)
+
+    def edit(self, path, change):
+        file = self.forge.work / path
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(change(file.read_text() if file.exists() else ""))
+        git(self.forge.work, "add", "-A")
+        git(self.forge.work, "commit", "-q", "-m", "by hand")
+
+    def step(self, word="successful"):
+        rules = self.forge.params.rollout
+        with Clone.of(str(self.forge.remote), "main") as clone:
+            held = standing(clone, rules.environments["production"])
+            proposal = step(held, verdict(word), "production", rules, self.forge.key)
+            return submit(clone, proposal, PlainGit(clone)).request.branch
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    return Case(tmp_path_factory.mktemp("begun"))
+
+
+@pytest.fixture
+def case(begun, tmp_path):
+    made = copy(begun)
+    made.forge = begun.forge.copied(tmp_path)
+    made.checkout()
+    return made
+
+
+@pytest.fixture
+def rolling(case):
+    """The promotion is merged: the canary has its first traffic."""
+    case.forge.merge(case.branch)
+    git(case.forge.work, "fetch", "-q", "origin")
+    git(case.forge.work, "checkout", "-q", "-B", "proposal", "origin/main")
+    return case
+
+
+def record(change):
+    def edit(text):
+        values = json.loads(text)
+        change(values)
+        return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+    return edit
+
+
+def test_an_honest_promotion_passes_and_is_described(case):
+    (result,) = case.verify()
+    assert result.kind == "promote"
+    assert result.said.endswith(f"{case.first.name[:12]} with {case.second.name[:12]} at 10 %")
+
+
+def test_a_change_that_serves_nothing_new_is_nobodys_business(case):
+    git(case.forge.work, "checkout", "-q", "-B", "proposal", "origin/main")
+    case.edit("README.md", lambda _: "hello")
+    assert case.verify() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "said"),
+    [
+        (ROLLOUT, lambda t: t.replace("trafficPercent: 10", "trafficPercent: 50"), "begins at 10 %, not at 50 %"),
+        (ROLLOUT, lambda t: t.replace("minReplicas: 1", "minReplicas: 9"), "more than the change of models"),
+        (ROLLOUT, lambda t: t.replace("runtime: fraudline", "runtime: other"), "more than the change of models"),
+        (ROLLOUT, lambda t: t + "# a comment\n", "more than the change of models"),
+        (EVIDENCE, record(lambda v: v["canary"]["promotion"]["record"]["metrics"].update(ap=0.99)), "signature"),
+        (EVIDENCE, record(lambda v: v["canary"]["promotion"]["record"]["blessing"].update(failed=0)), "signature"),
+        (EVIDENCE, record(lambda v: v.update(canary=None)), "disagree on whether there is a canary"),
+        (EVIDENCE, record(lambda v: v.update(stable=None)), "champion's evidence was changed"),
+        (EVIDENCE, lambda _: "{}", "cannot be read"),
+        ("params.yaml", lambda t: t.replace("steps:\n  - 10", "steps:\n  - 5"), "also changes params.yaml"),
+        ("manifests/promotion.pub", lambda t: t + "\n", "also changes manifests/promotion.pub"),
+        ("src/evil.py", lambda _: "import os", "also changes src/evil.py"),
+    ],
+)
+def test_a_hand_edited_promotion_is_refused_and_says_where(case, path, change, said):
+    case.edit(path, change)
+    with pytest.raises(PromotionRefused, match=said):
+        case.verify()
+
+
+def test_a_key_of_ones_own_does_not_help_even_when_the_pull_request_brings_it(case, tmp_path):
+    make_keys(tmp_path / "other.key", case.forge.work / "manifests" / "promotion.pub")
+
+    def resign(values):
+        signed = values["canary"]["promotion"]
+        signed["signature"] = Signed.make(signed["record"], tmp_path / "other.key").signature
+
+    case.edit(EVIDENCE, record(resign))
+    with pytest.raises(PromotionRefused, match="also changes manifests"):
+        case.verify()
+    git(case.forge.work, "checkout", "-q", "origin/main", "--", "manifests/promotion.pub")
+    case.edit("manifests/promotion.pub", lambda t: t)
+    with pytest.raises(PromotionRefused, match="signature"):
+        case.verify()
+
+
+def test_an_artifact_that_was_changed_in_the_store_is_found(tmp_path):
+    case = Case(tmp_path)
+    case.checkout()
+    file = case.second / "model.onnx"
+    file.chmod(0o644)
+    file.write_bytes(file.read_bytes() + b"x")
+    with pytest.raises(PromotionRefused, match=r"model\.onnx"):
+        case.verify()
+
+
+def test_another_address_for_the_same_digest_is_refused(case):
+    case.edit(ROLLOUT, lambda t: t.replace(case.second.as_uri(), f"s3://elsewhere/{case.second.name}"))
+    with pytest.raises(PromotionRefused, match="another model or address"):
+        case.verify()
+
+
+def test_the_artifact_may_lie_in_a_folder_that_ci_fetched(tmp_path):
+    case = Case(tmp_path)
+    case.checkout()
+    moved = tmp_path / "fetched"
+    case.forge.store.rename(moved)
+    with pytest.raises(PromotionRefused, match="not what the evidence says"):
+        case.verify()
+    assert verify(case.forge.work, "origin/main", "proposal", models=moved)[0].kind == "promote"
+
+
+def test_a_proposal_that_the_target_branch_has_overtaken_is_made_again(case):
+    case.forge.merge(case.branch)
+    git(case.forge.work, "fetch", "-q", "origin")
+    case.forge.pull()
+    git(case.forge.work, "checkout", "-q", "-B", "stale", "HEAD~1")
+    case.edit(ROLLOUT, lambda t: t + "# x\n")
+    with pytest.raises(PromotionRefused, match="moved on"):
+        case.verify("stale")
+
+
+def test_without_a_key_on_the_target_branch_nothing_is_verified(case):
+    git(case.forge.work, "checkout", "-q", "-B", "main", "origin/main")
+    git(case.forge.work, "rm", "-q", "manifests/promotion.pub")
+    case.forge.land("no key")
+    git(case.forge.work, "fetch", "-q", "origin")
+    with pytest.raises(UsageError, match="keygen"):
+        case.verify()
+
+
+def test_steps_follow_one_another_to_the_champion_and_each_is_verified(rolling):
+    kinds = []
+    for percent in (25, 50, 0):
+        branch = rolling.step()
+        rolling.checkout(branch)
+        kinds.append(rolling.verify()[0].kind)
+        rolling.forge.merge(branch)
+        assert rolling.forge.state().percent == percent
+    assert kinds == ["advance", "advance", "finish"]
+    assert rolling.forge.state().weights() == {rolling.second.name: 100}
+    assert f'champion: "{rolling.second.as_uri()}"' in git(rolling.forge.remote, "show", "main:params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.replace("trafficPercent: 10", "trafficPercent: 50"), "cannot become"),
+        (lambda t: t.replace("trafficPercent: 10", "trafficPercent: 11"), "cannot become"),
+        (lambda t: t.replace("trafficPercent: 10", "trafficPercent: 25"), "no verdict"),
+    ],
+)
+def test_a_weight_that_was_raised_by_hand_has_no_verdict(rolling, change, said):
+    rolling.edit(ROLLOUT, change)
+    with pytest.raises(PromotionRefused, match=said):
+        rolling.verify()
+
+
+def test_a_signed_verdict_cannot_be_used_for_another_step(rolling):
+    branch = rolling.step()
+    rolling.forge.merge(branch)
+    rolling.checkout("main")
+    rolling.edit(ROLLOUT, lambda t: t.replace("trafficPercent: 25", "trafficPercent: 50"))
+
+    def twice(values):
+        values["canary"]["steps"].append(values["canary"]["steps"][0])
+
+    rolling.edit(EVIDENCE, record(twice))
+    with pytest.raises(PromotionRefused, match="not about the step from 25 % to 50 %"):
+        rolling.verify()
+
+
+def test_a_verdict_of_failed_reverts_and_the_revert_is_free(rolling):
+    branch = rolling.step("failed")
+    rolling.checkout(branch)
+    assert rolling.verify()[0].kind == "revert"
+    rolling.forge.merge(branch)
+    assert rolling.forge.state().weights() == {rolling.first.name: 100}
+    assert "all is well" in git(rolling.forge.remote, "log", "-1", "--format=%b", f"{branch}")
+
+
+def test_a_persons_revert_of_any_merge_is_a_rollback(rolling):
+    merged = [git(rolling.forge.work, "rev-parse", "origin/main")]
+    for _ in range(3):
+        merged.append(rolling.forge.merge(rolling.step()))
+    for revision in reversed(merged):
+        rolling.forge.pull()
+        git(rolling.forge.work, "checkout", "-q", "-B", "proposal")
+        git(rolling.forge.work, "revert", "-m", "1", "--no-edit", revision)
+        assert rolling.verify()[0].kind == "revert"
+        git(rolling.forge.work, "push", "-q", "origin", "HEAD:main")
+    assert rolling.forge.state().weights() == {rolling.first.name: 100}
+
+
+def test_a_revert_that_smuggles_another_file_is_refused(rolling):
+    branch = rolling.step("failed")
+    rolling.checkout(branch)
+    rolling.edit("src/evil.py", lambda _: "import os")
+    with pytest.raises(PromotionRefused, match="also changes src/evil.py"):
+        rolling.verify()
+
+
+def test_a_model_that_was_never_served_cannot_come_back_by_a_revert(rolling):
+    rolling.forge.merge(rolling.step("failed"))
+    rolling.checkout("main")
+    third = rolling.forge.model(3, champion=rolling.first.name)
+
+    def swap(text):
+        document = yaml.safe_load(text)
+        assert document
+        return text.replace(rolling.first.name, third.name).replace(f"m{rolling.first.name[:9]}", f"m{third.name[:9]}")
+
+    rolling.edit(ROLLOUT, swap)
+    with pytest.raises(PromotionRefused):
+        rolling.verify()

@@ -1,0 +1,213 @@
+"""Promotion against a real bare Git remote: one branch, one commit, the evidence in it."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from fraudline.core.errors import DigestMismatch, PromotionRefused, UsageError
+from fraudline.core.files import read_json, write_json
+from fraudline.ops import store as stores
+from fraudline.ops.params import RegistryParams
+from fraudline.ops.registry import Registry, give_alias
+from fraudline.steps.promote import promote
+from tests.support.gitops import EVIDENCE, ROLLOUT, Forge, git
+
+
+@pytest.fixture
+def forge(begun, tmp_path):
+    return begun[0].copied(tmp_path)
+
+
+def run(forge, artifact, **changes):
+    given = {"to": "production", "key": forge.key, "params": forge.params, "repo": forge.work, "artifact": artifact}
+    return promote(**given | changes)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A forge whose first model is champion, and that model."""
+    made = Forge(tmp_path_factory.mktemp("begun"))
+    first = made.model(1)
+    made.merge(run(made, first)["branch"])
+    return made, first
+
+
+@pytest.fixture
+def served(begun):
+    """The champion of ``forge``."""
+    return begun[1]
+
+
+@pytest.fixture
+def empty(tmp_path):
+    """A forge that has promoted nothing yet."""
+    return Forge(tmp_path)
+
+
+def test_the_first_model_is_proposed_as_champion_at_once_because_there_is_nothing_to_compare_with(empty):
+    entry = empty.model(1)
+    result = run(empty, entry)
+    assert (result["percent"], result["pushed"], result["state"]) == (100, True, "open")
+    state = empty.state(result["branch"])
+    assert (state.stable.digest, state.canary) == (entry.name, None)
+    assert empty.branches() == {f"promote/production/{entry.name[:12]}"}
+
+
+def test_a_challenger_begins_as_canary_at_the_first_step_beside_the_champion(forge, served):
+    entry = forge.model(2, champion=served.name)
+    result = run(forge, entry)
+    forge.merge(result["branch"])
+    state = forge.state()
+    assert state.weights() == {served.name: 90, entry.name: 10}
+    document = yaml.safe_load(git(forge.remote, "show", f"main:{ROLLOUT}"))
+    (canary,) = document["spec"]["canary"]
+    assert canary["predictor"]["model"]["storageUri"] == entry.as_uri()
+    assert canary["predictor"]["model"]["runtime"] == "fraudline"
+    assert document["metadata"]["annotations"]["fraudline/artifact-digest"] == served.name
+
+
+def test_the_commit_changes_what_is_served_and_its_evidence_and_nothing_else(forge, served):
+    result = run(forge, forge.model(2, champion=served.name))
+    changed = git(forge.remote, "diff", "--name-only", "main", result["branch"]).split()
+    assert changed == [EVIDENCE, ROLLOUT]
+    assert git(forge.remote, "rev-list", "--count", f"main..{result['branch']}") == "1"
+
+
+def test_the_first_champion_also_becomes_what_challengers_are_compared_with(forge, served):
+    text = git(forge.remote, "show", "main:params.yaml")
+    assert f'champion: "{served.as_uri()}"   # the deployed one' in text
+    assert "seed: 1   # a comment" in text
+
+
+def test_evidence_and_text_say_what_a_reviewer_asks(forge, served):
+    entry = forge.model(2, champion=served.name)
+    result = run(forge, entry)
+    canary = forge.evidence(result["branch"])["canary"]["promotion"]["record"]
+    assert canary["blessing"]["blessed"] is True
+    assert canary["infra"]["ok"] is True
+    assert canary["data_md5"] == "0" * 32
+    assert canary["replaces"] == served.name
+    for shown in (entry.name, "ab" * 20, "0" * 32, "| `ap` | 0.61 |", served.name[:12]):
+        assert shown in result["body"]
+
+
+def test_promoting_twice_makes_one_branch_and_says_the_same(forge, served):
+    entry = forge.model(2, champion=served.name)
+    first, second = run(forge, entry), run(forge, entry)
+    assert second == first | {"pushed": False}
+    assert len(forge.branches()) == 2
+
+
+def test_two_promotions_with_one_start_give_the_same_commit(forge, served, tmp_path):
+    entry = forge.model(2, champion=served.name)
+    first = run(forge, entry)
+    git(forge.remote, "branch", "-D", first["branch"])
+    assert run(forge, entry)["revision"] == first["revision"]
+
+
+def test_a_model_that_is_served_is_not_promoted_again(forge, served):
+    result = run(forge, served)
+    assert (result["state"], result["pushed"], result["branch"]) == ("merged", False, "")
+
+
+def test_the_users_tree_is_untouched(forge, served):
+    (forge.work / "draft.txt").write_text("mine")
+    before = git(forge.work, "status", "--porcelain"), git(forge.work, "rev-parse", "HEAD")
+    run(forge, forge.model(2, champion=served.name))
+    assert (git(forge.work, "status", "--porcelain"), git(forge.work, "rev-parse", "HEAD")) == before
+
+
+def test_a_second_rollout_waits_for_the_first(forge, served):
+    forge.merge(run(forge, forge.model(2, champion=served.name))["branch"])
+    with pytest.raises(PromotionRefused, match="10 %"):
+        run(forge, forge.model(3, champion=served.name))
+
+
+def test_a_blessing_against_another_champion_is_refused_by_name(forge, served):
+    with pytest.raises(PromotionRefused, match=f"nothing, but {served.name[:12]} is served"):
+        run(forge, forge.model(2))
+
+
+def test_a_model_of_uncommitted_code_is_refused_where_the_rules_say_so(tmp_path):
+    forge = Forge(tmp_path, rules={"require_clean_code": True})
+    entry = forge.model(1)
+    run(forge, entry)
+    provenance = stores.provenance_file(entry)
+    write_json(provenance, read_json(provenance) | {"git": {"revision": "ab" * 20, "dirty": True}})
+    with pytest.raises(PromotionRefused, match="no commit holds"):
+        run(forge, entry)
+
+
+def test_a_changed_artifact_is_not_promoted(empty):
+    entry = empty.model(1)
+    (entry / "card.md").chmod(0o644)
+    (entry / "card.md").write_text("changed")
+    with pytest.raises(DigestMismatch):
+        run(empty, entry)
+    assert empty.branches() == set()
+
+
+def test_a_model_that_was_taken_back_needs_a_word(forge, served):
+    entry = forge.model(2, champion=served.name)
+    merged = forge.merge(run(forge, entry)["branch"])
+    git(forge.work, "revert", "-m", "1", "--no-edit", merged)
+    git(forge.work, "push", "-q", "origin", "HEAD:main")
+    with pytest.raises(PromotionRefused, match="taken back"):
+        run(forge, entry)
+    again = run(forge, entry, again=1)
+    assert again["branch"].endswith("-2")
+    forge.merge(again["branch"])
+    assert forge.state().percent == 10
+
+
+def test_a_branch_that_holds_something_else_is_not_overwritten(forge, served):
+    entry = forge.model(2, champion=served.name)
+    git(forge.work, "push", "-q", "origin", f"HEAD:refs/heads/promote/production/{entry.name[:12]}")
+    with pytest.raises(PromotionRefused, match="holds another change"):
+        run(forge, entry)
+
+
+def test_an_unknown_environment_names_the_known_ones(empty):
+    with pytest.raises(UsageError, match="production"):
+        run(empty, empty.model(1), to="staging")
+
+
+def test_the_challenger_of_the_registry_is_promoted(empty, tmp_path):
+    entry = empty.model(1)
+    settings = RegistryParams(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", model_name="m")
+    registry = Registry(settings)
+    give_alias(registry, registry.register(entry.name, entry.as_uri(), tags={}))
+    params = empty.params.model_copy(update={"registry": settings})
+    assert run(empty, None, params=params)["digest"] == entry.name
+    empty.merge(f"promote/production/{entry.name[:12]}")
+    second = empty.model(2, champion=entry.name)
+    give_alias(registry, registry.register(second.name, second.as_uri(), tags={}))
+    assert run(empty, None, params=params)["digest"] == second.name
+
+
+@pytest.mark.parametrize(("command", "moment"), [("clone", "after"), ("push", "before"), ("push", "after")])
+def test_killed_anywhere_and_run_again_it_makes_one_branch(forge, served, command, moment):
+    """The process ends without warning before or after one command of git."""
+    entry = forge.model(2, champion=served.name)
+    code = (
+        "import os, sys\nfrom pathlib import Path\n"
+        "from fraudline.ops.gitops import repository\nfrom fraudline.steps.params import Params\n"
+        "from fraudline.steps.promote import promote\n"
+        "real = repository.git\n"
+        "def dying(folder, *arguments, **k):\n"
+        "    if arguments[0] != sys.argv[1]:\n        return real(folder, *arguments, **k)\n"
+        "    if sys.argv[2] == 'after':\n        real(folder, *arguments, **k)\n"
+        "    os._exit(9)\n"
+        "repository.git = dying\n"
+        "params = Params.load(Path(sys.argv[3]) / 'params.yaml')\n"
+        "promote(to='production', key=Path(sys.argv[4]), params=params, repo=Path(sys.argv[3]),"
+        " artifact=Path(sys.argv[5]))\n"
+    )
+    arguments = [command, moment, str(forge.work), str(forge.key), str(entry)]
+    ended = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, check=False)
+    assert ended.returncode == 9, ended.stderr.decode()
+    run(forge, entry)
+    assert forge.branches() == {f"promote/production/{e.name[:12]}" for e in (served, entry)}
+    assert git(forge.remote, "rev-list", "--count", f"main..promote/production/{entry.name[:12]}") == "1"
