@@ -13,6 +13,7 @@ from fraudline.core.errors import FraudlineError
 _COMMANDS = {
     "data": ("fraudline.cli.data", "group", "generate and import transactions"),
     "demo": ("fraudline.cli.demo", "command", "the main job on embedded defaults"),
+    "drift": ("fraudline.cli.drift", "command", "compare decisions with the traffic of the training"),
     "dlq": ("fraudline.cli.dlq", "group", "look at dead letters and send them again"),
     "explain": ("fraudline.cli.explain", "command", "why one transaction got its score"),
     "pipeline": ("fraudline.cli.pipeline", "group", "run and submit the Kubeflow pipelines"),
@@ -75,7 +76,7 @@ def cli(log_level: str, log_json: bool) -> None:
     \b
     Exit codes: 0 done · 2 wrong usage · 3 the data is wrong · 4 the gate, a rule or the judge refused ·
     5 the artifact is wrong · 6 the state is wrong · 7 a malformed record · 8 a service does not answer (try again) ·
-    9 the judge cannot say yet · 130 interrupted
+    9 too early to say · 10 production is not what training saw (drift, skew) · 130 interrupted
     """
     from fraudline.core import log
 

@@ -11,7 +11,10 @@
     │   └── DigestMismatch
     ├── StateError                 exit 6   feature state or a checkpoint cannot be used
     ├── MessageError               exit 7   one record or request is malformed (a dead letter, a 4xx)
-    └── UnavailableError           exit 8   a broker, registry or endpoint does not answer (retryable)
+    ├── UnavailableError           exit 8   a broker, registry or endpoint does not answer (retryable)
+    └── WatchFailed                exit 10  what production does is not what training saw
+        ├── DriftFound                      the traffic moved
+        └── SkewFound                       the stream's features are not those of the same rows offline
 
 Each error says the problem and the corrective action, and carries what a server and a command line need:
 ``http_status``, ``exit_code`` and ``retryable``.
@@ -100,3 +103,18 @@ class UnavailableError(FraudlineError):
     http_status = 503
     exit_code = 8
     retryable = True
+
+
+class WatchFailed(FraudlineError):
+    """What production does is not what training saw."""
+
+    http_status = 409
+    exit_code = 10
+
+
+class DriftFound(WatchFailed):
+    """The traffic moved."""
+
+
+class SkewFound(WatchFailed):
+    """The stream's features are not those of the same rows offline."""

@@ -8,6 +8,7 @@ from fraudline.features.params import FeatureParams
 from fraudline.model.evaluation_params import EvaluateParams
 from fraudline.model.params import TrainParams
 from fraudline.model.thresholds import ThresholdParams
+from fraudline.monitor.params import MonitorParams
 from fraudline.ops.cost import CostParams
 from fraudline.ops.gate import GateParams
 from fraudline.ops.gitops.params import RolloutParams
@@ -33,3 +34,4 @@ class Params(Settings):
     cost: CostParams = CostParams()
     rollout: RolloutParams = RolloutParams()
     stream: StreamParams = StreamParams()
+    monitor: MonitorParams = MonitorParams()

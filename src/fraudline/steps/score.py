@@ -42,6 +42,7 @@ log = get_logger(__name__)
 _CHUNK = 65_536
 _SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv"}
 _REQUIRED = ("event_time", "card_id", "merchant_id", "amount_minor", "currency", "channel")
+_KEYS = ("transaction_id", "card_id", "event_time")
 _CHECKPOINTS = "*.checkpoint"
 
 
@@ -69,7 +70,7 @@ def score(
             file, it ends before the first of them.
         checkpoint: a worker's checkpoint folder.
         profiles: the daily merchant tables; without them every merchant is unknown.
-        with_features: add the feature columns.
+        with_features: add the features, and where they are known card_id and event_time: what `fraudline drift` reads.
 
     Returns:
         ``rows``, ``reviews``, ``blocks`` and ``model_version``.
@@ -91,10 +92,12 @@ def score(
         held = ThresholdLog.read(Path(params.stream.thresholds), artifact.digest).newest.thresholds
     try:
         source = read_source(file)
-        ids, features = _rows(file, source, artifact.card_spec, history, checkpoint, profiles, params)
+        keys, features = _rows(file, source, artifact.card_spec, history, checkpoint, profiles, params)
     except SchemaError as error:
         raise SchemaError(error.problem, "Correct the file; nothing was written.") from error
-    table, decisions = _decide(artifact, held, ids, features, params.stream.reasons, with_features)
+    if not with_features:
+        keys = keys.select(["transaction_id"])
+    table, decisions = _decide(artifact, held, keys, features, params.stream.reasons, with_features)
     with atomic_file(out) as temporary:
         if kind == "csv":
             pa_csv.write_csv(table, temporary)
@@ -114,13 +117,15 @@ def _rows(
     checkpoint: Path | None,
     profiles: Path | None,
     params: Params,
-) -> tuple[pa.Array, NDArray[np.float32]]:
-    """Ids and (n, d) float32 features of the file's rows."""
+) -> tuple[pa.Table, NDArray[np.float32]]:
+    """Keys (``transaction_id``; ``card_id`` and ``event_time`` where they are known), and (n, d) float32 features."""
     present = set(source.column_names)
     if present >= set(spec.names):
         if history is not None or checkpoint is not None or profiles is not None:
             raise UsageError(f"{file} has feature rows already.", "Leave out history, checkpoint and profiles.")
-        return _ids(file, source), feature_rows(file, source, spec)
+        keys = {"transaction_id": _ids(file, source)}
+        keys |= {name: source[name] for name in _KEYS[1:] if name in present}
+        return pa.table(keys), feature_rows(file, source, spec)
     lacking = [name for name in _REQUIRED if name not in present]
     if lacking and present & set(spec.names):
         lacking = [name for name in spec.names if name not in present]
@@ -138,7 +143,7 @@ def _rows(
             own = transactions["transaction_id"] if "transaction_id" in present else pa.chunked_array([], pa.string())
             engine.advance(columns_from_table(_past(history, own.combine_chunks())))
         features = engine.advance(columns_from_table(transactions))
-    return transactions["transaction_id"].combine_chunks(), features
+    return transactions.select(_KEYS), features
 
 
 def feature_rows(file: Path, source: pa.Table, spec: FeatureSpec) -> NDArray[np.float32]:
@@ -261,7 +266,7 @@ def _from_checkpoint(
 def _decide(
     artifact: Artifact,
     thresholds: Thresholds,
-    ids: pa.Array,
+    keys: pa.Table,
     features: NDArray[np.float32],
     reasons: int,
     with_features: bool,
@@ -281,7 +286,7 @@ def _decide(
         log.debug("score.progress", rows=min(start + _CHUNK, len(features)), of=len(features))
     limits = [threshold_of(index, thresholds) for index in range(len(DECISIONS))]
     columns: dict[str, Any] = {
-        "transaction_id": ids,
+        **{name: keys[name] for name in keys.column_names},
         "score": scores,
         "decision": np.array(DECISIONS, dtype=object)[decisions],
         "threshold": np.array(limits)[decisions],

@@ -27,11 +27,11 @@ from fraudline.model.card import card
 from fraudline.model.kinds import HYBRID, Fitted, TrainingRows, fit_kind
 from fraudline.model.params import AUTOENCODERS
 from fraudline.model.runtime import load_tensorflow
-from fraudline.model.scorer import open_graph
+from fraudline.model.scorer import GraphScorer, open_graph
 from fraudline.model.thresholds import Thresholds, choose
 from fraudline.model.trimming import suspicious
 from fraudline.monitor.poisoning import SHARE, contamination
-from fraudline.monitor.reference import feature_reference, score_reference
+from fraudline.monitor.reference import day_reference, feature_reference, row_reference, score_reference
 from fraudline.ops.tracking import DATA_TAG, DIGEST_TAG, StepRun, step_run
 from fraudline.steps.labelled import LabelledRows, matrix_of
 from fraudline.steps.params import Params
@@ -97,6 +97,7 @@ class _Rows:
     validation_fraud: NDArray[np.bool_]
     validation_amounts: NDArray[np.int64]
     period: NDArray[np.float32]
+    period_times: NDArray[np.int64]
     cards: NDArray[np.object_]
     days: NDArray[np.int64]
     contamination: dict[str, Any] | None = None
@@ -119,6 +120,7 @@ class _Rows:
             reported[validation],
             known.table["amount_minor"].to_numpy()[validation],
             matrix[training | validation],
+            times[training | validation],
             np.concatenate([cards[training & normal], cards[validation & normal]]),
             np.concatenate([times[training & normal], times[validation & normal]]) // DAY_US,
         )
@@ -161,8 +163,7 @@ def _write(
     )
     chosen = rows.validation[golden.choose_golden(rows.validation_fraud)]
     _parquet(golden.golden_table(spec.names, chosen, scorer.score(chosen)), folder / "golden.parquet")
-    _parquet(feature_reference(spec.names, rows.period), folder / "reference" / "features.parquet")
-    _parquet(score_reference(scores), folder / "reference" / "score.parquet")
+    _reference(folder / "reference", rows, scorer, scores)
     span = rows.split.train.to_dict()
     meta = ModelMeta(
         format=FORMAT,
@@ -180,6 +181,17 @@ def _write(
     write_json(folder / "model.json", meta.model_dump(mode="json"))
     write_text(folder / "card.md", card(meta, spec))
     return thresholds, write_manifest(folder)
+
+
+def _reference(folder: Path, rows: _Rows, scorer: GraphScorer, validation_scores: NDArray[np.float32]) -> None:
+    """What traffic looked like, labelled or not: for drift and skew to be measured against."""
+    names = scorer.names
+    features, score = feature_reference(names, rows.period), score_reference(validation_scores)
+    scores = scorer.only_scores(rows.period)
+    _parquet(features, folder / "features.parquet")
+    _parquet(score, folder / "score.parquet")
+    _parquet(day_reference(features, score, rows.period_times, [*rows.period.T, scores]), folder / "days.parquet")
+    _parquet(row_reference(names, rows.period_times, rows.period, scores), folder / "rows.parquet")
 
 
 def _figures(fitted: Fitted) -> dict[str, float]:

@@ -1,0 +1,65 @@
+"""``fraudline drift``: production against training."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.cli.serve import newest_artifact
+from fraudline.core.errors import DriftFound
+
+EARLY = 9
+"""Exit code: too early to say."""
+folder = click.Path(path_type=Path, exists=True, file_okay=False)
+
+
+@click.command()
+@click.argument("decisions", type=click.Path(path_type=Path, exists=True))
+@click.option("--model", type=folder, help="Folder of the artifact; default: the newest packaged one.")
+@click.option("--days", default=0, show_default=True, type=click.IntRange(0), help="The newest days only; 0 for all.")
+@click.option("--report", default="build/drift", show_default=True, type=click.Path(path_type=Path, file_okay=False),
+              help="Folder to write: drift.json and index.html.")  # fmt: skip
+@params_option
+@json_option
+def command(decisions: Path, model: Path | None, days: int, report: Path, params_file: Path, as_json: bool) -> None:
+    r"""Compare a window of DECISIONS with the traffic that the model learned from.
+
+    DECISIONS is a file or a folder: parquet or JSON lines with event_time and the features, as the topic `decisions`
+    holds them or `fraudline score --with-features` writes them. Hours and weekdays are compared like with like.
+
+    \b
+    Exit codes: 0 no drift · 10 drift · 9 too few transactions to tell.
+    Try:
+      fraudline score week.parquet --model DIR --history data --with-features -o decisions.parquet
+      fraudline drift decisions.parquet --model DIR --report build/drift
+    """
+    from fraudline.steps.drift import drift
+
+    console = Console(stderr=True, highlight=False)
+    with console.status(f"comparing {decisions}"):
+        result = drift(
+            decisions=decisions,
+            model=model or newest_artifact(),
+            report=report,
+            params=load_params(params_file),
+            days=days,
+        )
+    if as_json:
+        click.echo(json.dumps(result, sort_keys=True))
+    else:
+        _say(console, result, report)
+    page = f"Read {report / 'index.html'}."
+    if result["verdict"] == "drift":
+        raise DriftFound(f"The traffic drifted: {', '.join(result['drifted'][:5])}.", page)
+    if result["verdict"] == "inconclusive":
+        click.get_current_context().exit(EARLY)
+
+
+def _say(console: Console, result: Mapping[str, Any], report: Path) -> None:
+    console.print(
+        f"[bold]{result['verdict']}[/]  {result['rows']:,} transactions  {report / 'index.html'}", soft_wrap=True
+    )

@@ -1,0 +1,188 @@
+"""A window of traffic against the reference: what moved, by how much, and whether chance could have done it.
+
+    result = compare(reference, window, MonitorParams())
+    result.verdict, [figure.name for figure in result.figures if figure.drifted]
+
+The reference is weighed to the window's hours and weekdays, so that a night or a weekend alone is not drift. How much
+ordinary days differ is learned from the reference itself (:mod:`fraudline.monitor.calibration`). A figure whose level
+follows the calendar already in the reference (the age of a merchant) can only move on: it is shown and not judged.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraudline.core.errors import DataError
+from fraudline.monitor.calibration import LEAST_DAYS, Calibration
+from fraudline.monitor.divergence import deviance, jensen_shannon, psi, wasserstein
+from fraudline.monitor.histograms import SCORE, Bins, Histograms
+from fraudline.monitor.params import MonitorParams
+
+Floats = NDArray[np.float64]
+Verdict = Literal["stable", "drift", "inconclusive"]
+TREND = 0.9
+"""Rank correlation of a feature's daily mean with the date from which its level follows the calendar."""
+_PRIOR = 0.5  # rows that each bin of the reference is given
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One feature, or the score, in the window and in the reference at the same hours.
+
+    Attributes:
+        name: of the feature; ``score``.
+        psi: population stability index.
+        jensen_shannon: bits.
+        wasserstein: standard deviations of the reference.
+        deviations: standard deviations between the window's divergence and that of the reference's own days.
+        p_value: of the divergence, adjusted for the number of figures.
+        mean: in the window; ``reference_mean`` in the reference at the same hours.
+        missing: share of the window's values that are no finite number.
+        judged: False for a figure that follows the calendar.
+        drifted: sure and large enough.
+        shares: of the window, by bin; ``expected`` those of the reference.
+    """
+
+    name: str
+    psi: float
+    jensen_shannon: float
+    wasserstein: float
+    deviations: float
+    p_value: float
+    mean: float
+    reference_mean: float
+    missing: float
+    judged: bool
+    drifted: bool
+    shares: tuple[float, ...]
+    expected: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A window against the reference: its ``verdict`` and its figures, most unusual first."""
+
+    verdict: Verdict
+    why: str
+    rows: int
+    days: int
+    figures: tuple[Figure, ...]
+
+    @property
+    def drifted(self) -> tuple[Figure, ...]:
+        """The figures that drifted."""
+        return tuple(figure for figure in self.figures if figure.drifted)
+
+
+class Reference:
+    """The days that an artifact learned from, calibrated once for many windows.
+
+    Args:
+        days: their histograms.
+
+    Raises:
+        DataError: there are too few days.
+    """
+
+    def __init__(self, days: Histograms) -> None:
+        if len(days.days) < LEAST_DAYS:
+            raise DataError(
+                f"The reference has {len(days.days)} days; {LEAST_DAYS} are the least that ordinary days are known by.",
+                "Train on more days.",
+            )
+        self.days = days
+        self.bins: Bins = days.bins
+        self._total = days.counts.sum(axis=0)
+        self._cap = float(np.median(days.rows.sum(axis=1)))
+        self.judged = ~_follows_the_calendar(days)
+        left_out = [self._divergence(day, self._total - day)[0] for day in days.counts]
+        self.calibration = Calibration.of(np.array(left_out)[:, self.judged])
+
+    def compare(self, window: Histograms, params: MonitorParams) -> Comparison:
+        """Judge a window with the same bins."""
+        n = len(window)
+        if n < params.min_rows:
+            why = f"{n:,} transactions are fewer than monitor.min_rows, {params.min_rows:,}"
+            return Comparison("inconclusive", why, n, len(window.days), ())
+        counts = window.counts.sum(axis=0)
+        divergence, observed, expected = self._divergence(counts, self._total)
+        deviations = np.zeros(len(divergence))
+        p_values = np.ones(len(divergence))
+        deviations[self.judged] = self.calibration.standardised(divergence[self.judged])
+        p_values[self.judged] = self.calibration.p_values(divergence[self.judged])
+        made = [
+            self._figure(index, counts, window.sums, observed, expected, deviations[index], p_values[index], params)
+            for index in range(len(self.bins.names))
+        ]
+        figures = tuple(sorted(made, key=lambda figure: (-figure.drifted, -figure.deviations)))
+        moved = [figure.name for figure in figures if figure.drifted]
+        if moved:
+            return Comparison("drift", ", ".join(moved[:5]), n, len(window.days), figures)
+        return Comparison("stable", "no figure moved by more than ordinary days", n, len(window.days), figures)
+
+    def _divergence(self, counts: NDArray[np.int64], reference: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+        """Of (STRATA, width) counts: the figures' divergence, the observed and the expected shares.
+
+        A cube root brings the deviance near a normal variable (Wilson and Hilferty, PNAS 17, 1931). Rows beyond those
+        of an ordinary day make it no surer, because what differs from day to day does not average out within one.
+        """
+        rows = counts[:, self.bins.places[0]].sum(axis=1)
+        n = float(rows.sum())
+        observed = counts.sum(axis=0) / n
+        known = reference[:, self.bins.places[0]].sum(axis=1)
+        pooled = (reference.sum(axis=0) + _PRIOR) / float(known.sum())
+        by_stratum = (reference + _PRIOR * pooled) / (known + _PRIOR)[:, None]
+        expected = (rows / n) @ by_stratum
+        scale = min(n, self._cap)
+        parts = [scale * deviance(observed[at], expected[at]) for at in self.bins.places]
+        return np.cbrt(np.maximum(parts, 0.0)), observed, expected
+
+    def _figure(
+        self,
+        index: int,
+        counts: NDArray[np.int64],
+        sums: Floats,
+        observed: Floats,
+        expected: Floats,
+        deviations: float,
+        p_value: float,
+        params: MonitorParams,
+    ) -> Figure:
+        name, at = self.bins.names[index], self.bins.places[index]
+        o, e, total = observed[at], expected[at], counts[:, at].sum(axis=0)
+        centres = self.bins.centres[index]
+        own = np.where(total[:-1] > 0, sums[at][:-1] / np.maximum(total[:-1], 1), centres)
+        size = psi(o, e)
+        least = params.score_psi_min if name == SCORE else params.psi_min
+        finite, known = max(o[:-1].sum(), 1e-12), max(e[:-1].sum(), 1e-12)
+        judged = bool(self.judged[index])
+        return Figure(
+            name=name,
+            psi=size,
+            jensen_shannon=jensen_shannon(o, e),
+            wasserstein=wasserstein(o[:-1] / finite, own, e[:-1] / known, centres, self.bins.sds[index]),
+            deviations=float(deviations),
+            p_value=float(p_value),
+            mean=float(o[:-1] @ own / finite),
+            reference_mean=float(e[:-1] @ centres / known),
+            missing=float(o[-1]),
+            judged=judged,
+            drifted=judged and bool(p_value <= params.false_alarms) and size >= least,
+            shares=tuple(o.tolist()),
+            expected=tuple(e.tolist()),
+        )
+
+
+def _follows_the_calendar(days: Histograms) -> NDArray[np.bool_]:
+    """(d,) whether the daily mean of a figure rises or falls with the date (Spearman's rank correlation)."""
+    order = np.arange(len(days.days))
+    rows = days.rows.sum(axis=1)
+    found = []
+    for at, centres in zip(days.bins.places, days.bins.centres, strict=True):
+        means = days.counts[:, :, at].sum(axis=1)[:, :-1] @ centres / rows
+        ranks = np.argsort(np.argsort(means, kind="stable"), kind="stable")
+        constant = np.ptp(means) == 0
+        found.append(not constant and abs(float(np.corrcoef(order, ranks)[0, 1])) >= TREND)
+    return np.array(found)

@@ -1,0 +1,146 @@
+"""A window of decisions in pieces: what drift and skew are measured on, never more than a piece in memory.
+
+    for piece in pieces(Path("decisions.parquet"), spec.names, model_version="3f2a..."):
+        piece.times_us, piece.features, piece.score
+
+A window is a file or a folder of files, parquet or JSON lines (as the topic ``decisions`` holds them), with
+``event_time``, and the features either as ``features`` (the list in the order of the specification, as in the topic) or
+as one column each (`fraudline score --with-features`, step featurize).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pa_json
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from fraudline.core.errors import DataError, SchemaError
+
+PIECE_ROWS = 65_536
+_PARQUET = {".parquet", ".pq"}
+_LINES = {".jsonl", ".json", ".ndjson"}
+_OPTIONAL = ("transaction_id", "score", "decision", "model_version", "is_fraud")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows of a window.
+
+    Attributes:
+        times_us: (n,) int64, event time in µs since the epoch.
+        features: (n, d) float32; what is missing is not a number.
+        score: (n,) float32, or None where the window has none.
+        ids: (n,) strings, or None.
+        decision: (n,) strings, or None.
+    """
+
+    times_us: NDArray[np.int64]
+    features: NDArray[np.float32]
+    score: NDArray[np.float32] | None
+    ids: pa.Array | None
+    decision: pa.Array | None
+
+    def __len__(self) -> int:
+        return len(self.times_us)
+
+
+def pieces(source: Path, names: Sequence[str], model_version: str = "") -> Iterator[Piece]:
+    """The rows of a window, file by file in the order of their names.
+
+    Args:
+        source: a file or a folder.
+        names: d feature names.
+        model_version: rows of another model are left out where the window says whose they are; "" for every row.
+
+    Raises:
+        DataError: there is no file.
+        SchemaError: a file cannot be read, lacks a column, or holds another number of features.
+    """
+    files = (
+        sorted(p for p in source.rglob("*") if p.suffix.lower() in _PARQUET | _LINES) if source.is_dir() else [source]
+    )
+    if not files:
+        raise DataError(
+            f"{source} holds no parquet or JSON lines.", "Name the file or folder of the window's decisions."
+        )
+    return chain.from_iterable(_of_file(file, names, model_version) for file in files)
+
+
+def piece_of(table: pa.Table, names: Sequence[str], source: str, model_version: str = "") -> Piece:
+    """A table of decisions as a piece.
+
+    Raises:
+        SchemaError: a column is missing, or the features are of another number.
+    """
+    present = set(table.column_names)
+    if model_version and "model_version" in present:
+        table = table.filter(pc.equal(table["model_version"], model_version))
+    if "event_time" not in present:
+        raise SchemaError(f"{source} has no column event_time.", "Add it: hours are compared like with like.")
+    return Piece(
+        times_us=_times(table["event_time"]),
+        features=_features(table, names, source),
+        score=table["score"].cast(pa.float32()).to_numpy() if "score" in present else None,
+        ids=table["transaction_id"].cast(pa.string()).combine_chunks() if "transaction_id" in present else None,
+        decision=table["decision"].cast(pa.string()).combine_chunks() if "decision" in present else None,
+    )
+
+
+def _of_file(file: Path, names: Sequence[str], model_version: str) -> Iterator[Piece]:
+    try:
+        for table in _tables(file, names):
+            piece = piece_of(table, names, str(file), model_version)
+            if len(piece):
+                yield piece
+    except (OSError, pa.ArrowInvalid) as error:
+        raise SchemaError(f"{file} cannot be read: {error}.", "Give parquet, or one JSON object a line.") from error
+
+
+def _tables(file: Path, names: Sequence[str]) -> Iterable[pa.Table]:
+    suffix = file.suffix.lower()
+    if suffix in _PARQUET:
+        with pq.ParquetFile(file) as opened:
+            wanted = {"event_time", "features", *_OPTIONAL, *names}
+            columns = [name for name in opened.schema_arrow.names if name in wanted]
+            for batch in opened.iter_batches(PIECE_ROWS, columns=columns):
+                yield pa.Table.from_batches([batch])
+    elif suffix in _LINES:
+        with pa_json.open_json(file, pa_json.ReadOptions(use_threads=False, block_size=16 << 20)) as reader:
+            for batch in reader:
+                yield pa.Table.from_batches([batch])
+    else:
+        raise SchemaError(f"{file} is neither parquet nor JSON lines.", "Write the decisions as one of them.")
+
+
+def _times(values: pa.ChunkedArray) -> NDArray[np.int64]:
+    if pa.types.is_string(values.type):
+        values = values.cast(pa.timestamp("us", tz="UTC"))
+    if pa.types.is_timestamp(values.type):
+        values = values.cast(pa.timestamp("us", tz="UTC"))
+    return np.asarray(values.cast(pa.int64()).to_numpy(), np.int64)
+
+
+def _features(table: pa.Table, names: Sequence[str], source: str) -> NDArray[np.float32]:
+    present = set(table.column_names)
+    if "features" in present:
+        lists = table["features"].combine_chunks()
+        flat = lists.flatten().cast(pa.float32()).to_numpy(zero_copy_only=False)
+        if len(flat) != len(table) * len(names):
+            raise SchemaError(
+                f"{source} has rows without the {len(names)} features of the model.", "Name the model that decided."
+            )
+        return np.asarray(flat.reshape(len(table), len(names)), np.float32)
+    lacking = [name for name in names if name not in present]
+    if lacking:
+        raise SchemaError(
+            f"{source} has no feature {lacking[0]} and no column features.",
+            "Score with --with-features, or name the model.",
+        )
+    columns = [pc.fill_null(table[name].cast(pa.float32()), np.nan).to_numpy() for name in names]
+    return np.column_stack(columns)

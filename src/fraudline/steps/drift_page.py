@@ -1,0 +1,82 @@
+"""The comparison of a window with the reference as one HTML page that opens offline."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from fraudline.model.evaluation_charts import histogram
+from fraudline.model.page import figure, page, sheet, tile_row
+
+_DRAWN = 6
+_TITLES = {"stable": "No drift", "drift": "Drift", "inconclusive": "Too little to tell"}
+
+
+def drift_page(document: Mapping[str, Any]) -> str:
+    """The page of a ``drift.json``."""
+    figures = document["figures"]
+    window, model = document["window"], document["model"]
+    title = f"{_TITLES[document['verdict']]}: {window['first']} to {window['last']}"
+    sections = [
+        f"<h1>{escape(title)}</h1>",
+        f'<p class="soft">{window["rows"]:,} decisions of the model <code>{model["version"]}</code>, against the '
+        f"traffic of its training, {document['reference']['start']} to {document['reference']['end']}, at the same "
+        f"hours and weekdays. {escape(document['why'])}.</p>",
+    ]
+    if figures:
+        sections += [tile_row(_tiles(document)), "<h2>Figures, most unusual first</h2>", _table(figures)]
+        sections += ['<h2>How they lie</h2><div class="plots">', *map(_plot, figures[:_DRAWN]), "</div>"]
+    sections.append(_notes(document))
+    return page(title, sections)
+
+
+def _tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    figures = document["figures"]
+    moved = [each for each in figures if each["drifted"]]
+    largest = max((each for each in figures if each["judged"]), key=lambda each: each["psi"])
+    tiles = [
+        (
+            str(len(moved)),
+            f"of {len(figures)} figures drifted",
+            f"at most {document['params']['false_alarms']:g} by chance",
+        ),
+        (f"{largest['psi']:.3f}", "largest stability index", largest["name"]),
+    ]
+    score = next((each for each in figures if each["name"] == "score"), None)
+    if score is not None:
+        change = score["mean"] / score["reference_mean"] - 1 if score["reference_mean"] else 0.0
+        tiles.append((f"{change:+.1%}", "mean score", f"stability index {score['psi']:.3f}"))
+    return tiles
+
+
+def _table(figures: Sequence[Mapping[str, Any]]) -> str:
+    rows = []
+    for each in figures:
+        said = "drift" if each["drifted"] else "" if each["judged"] else "follows the calendar"
+        missing = f"{each['missing']:.2%}" if each["missing"] else ""
+        rows.append(
+            f"<tr{' class=main' if each['drifted'] else ''}><td>{escape(each['name'])}</td><td>{said}</td>"
+            f"<td>{each['psi']:.3f}</td><td>{each['wasserstein']:.3f}</td><td>{each['jensen_shannon']:.4f}</td>"
+            f"<td>{each['p_value']:.2g}</td><td>{each['reference_mean']:.4g}</td><td>{each['mean']:.4g}</td>"
+            f"<td>{missing}</td></tr>"
+        )
+    titles = ["", "", "PSI", "Wasserstein, sd", "Jensen-Shannon, bits", "p", "mean before", "mean now", "missing"]
+    return sheet(titles, rows)
+
+
+def _plot(each: Mapping[str, Any]) -> str:
+    edges = each["edges"]
+    shares = {"window": (each["shares"], "c2"), "reference": (each["expected"], "c1")}
+    ends = f"first bin below {edges[0]:.4g}, last from {edges[-1]:.4g}" if edges else "one bin"
+    return figure(
+        f"{each['name']}: {ends}", histogram(range(len(each["shares"])), shares, x_label="bin of the reference")
+    )
+
+
+def _notes(document: Mapping[str, Any]) -> str:
+    params = document["params"]
+    return (
+        f'<p class="soft"><br>A figure drifted when chance does as much in fewer than {params["false_alarms"]:g} of '
+        f"windows, over all figures together, by the reference's own days, and its stability index is at least "
+        f"{params['psi_min']:g} (the score's {params['score_psi_min']:g}). The last bin of each plot counts what is "
+        "missing. A figure that follows the calendar already in the reference is shown and not judged.</p>"
+    )

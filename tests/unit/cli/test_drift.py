@@ -1,0 +1,113 @@
+"""``fraudline drift``: exit codes, a page that opens offline, the same from every form of a window."""
+
+import json
+import re
+from datetime import timedelta
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from fraudline.cli.main import cli
+from fraudline.core.errors import ArtifactError, DataError, DriftFound, SchemaError
+from tests.support.artifacts import tiny_artifact
+from tests.support.traffic import AMOUNT, FIRST, NAMES, decisions, traffic, watched_artifact
+
+LATER = FIRST + timedelta(days=70)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return watched_artifact(tmp_path_factory.mktemp("model") / "model")
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, ["drift", *map(str, arguments)], standalone_mode=False)
+
+
+def window(model, folder, *, times=1.0, seed=1, days=2):
+    when, features = traffic(days, first=LATER, seed=seed)
+    features[:, AMOUNT] *= np.float32(times)
+    path = folder / "window.parquet"
+    pq.write_table(decisions(model, when, features), path)
+    return path
+
+
+def test_traffic_as_before_ends_with_0(model, tmp_path):
+    result = run(window(model, tmp_path), "--model", model, "--report", tmp_path / "r", "--json")
+    assert result.exception is None
+    assert json.loads(result.stdout) | {"score_psi": 0} == {
+        "verdict": "stable", "rows": 2_400, "drifted": [], "score_psi": 0,
+    }  # fmt: skip
+
+
+def test_drift_ends_with_10_after_the_report_is_written(model, tmp_path):
+    result = run(window(model, tmp_path, times=3), "--model", model, "--report", tmp_path / "r")
+    assert isinstance(result.exception, DriftFound)
+    assert result.exception.exit_code == 10
+    assert "amount" in result.exception.problem
+    document = json.loads((tmp_path / "r" / "drift.json").read_text())
+    assert document["figures"][0]["name"] == "amount"
+    assert {figure["name"] for figure in document["figures"]} == {*NAMES, "score"}
+    page = (tmp_path / "r" / "index.html").read_text()
+    assert "amount" in page
+    assert not re.search(r'(src|href)="|url\(|<script|@import', page), "the page asks for something outside"
+
+
+def test_json_lines_as_the_topic_holds_them_and_columns_say_the_same(model, tmp_path):
+    path = window(model, tmp_path, times=3)
+    table = pq.read_table(path)
+    lines = tmp_path / "topic" / "decisions.jsonl"
+    lines.parent.mkdir()
+    lines.write_text("\n".join(json.dumps(row) for row in table.to_pylist()) + "\n")
+    matrix = np.array(table["features"].to_pylist(), np.float32)
+    wide = table.drop_columns(["features"])
+    for index, name in enumerate(NAMES):
+        wide = wide.append_column(name, [matrix[:, index]])
+    pq.write_table(wide, tmp_path / "wide.parquet")
+    for source in (path, lines.parent, tmp_path / "wide.parquet"):
+        run(source, "--model", model, "--report", tmp_path / "r")
+        document = json.loads((tmp_path / "r" / "drift.json").read_text())
+        assert document["window"]["rows"] == table.num_rows
+        figures = {figure["name"]: figure["psi"] for figure in document["figures"]}
+        assert figures["amount"] == pytest.approx(_psi_of(path, model, tmp_path), rel=1e-6)
+
+
+def _psi_of(path, model, folder):
+    run(path, "--model", model, "--report", folder / "first")
+    return json.loads((folder / "first" / "drift.json").read_text())["figures"][0]["psi"]
+
+
+def test_a_window_too_small_ends_with_9(model, tmp_path):
+    path = window(model, tmp_path)
+    pq.write_table(pq.read_table(path).slice(0, 100), path)
+    result = run(path, "--model", model, "--report", tmp_path / "r")
+    assert result.return_value == 9
+    assert json.loads((tmp_path / "r" / "drift.json").read_text())["verdict"] == "inconclusive"
+
+
+def test_only_the_newest_days_are_taken(model, tmp_path):
+    old, new = traffic(3, first=LATER, seed=1), traffic(1, first=LATER + timedelta(days=3), seed=2)
+    old[1][:, AMOUNT] *= 3
+    table = decisions(model, np.concatenate([old[0], new[0]]), np.concatenate([old[1], new[1]]))
+    pq.write_table(table, tmp_path / "w.parquet")
+    assert run(tmp_path / "w.parquet", "--model", model, "--report", tmp_path / "r", "--days", 1).exception is None
+    assert isinstance(run(tmp_path / "w.parquet", "--model", model, "--report", tmp_path / "r").exception, DriftFound)
+
+
+def test_decisions_of_another_model_are_left_out(model, tmp_path):
+    path = window(model, tmp_path)
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("model_version")
+    pq.write_table(table.set_column(place, "model_version", [["another"] * table.num_rows]), path)
+    assert isinstance(run(path, "--model", model, "--report", tmp_path / "r").exception, DataError)
+
+
+def test_an_artifact_without_a_reference_of_days_and_a_file_without_times_say_what_to_do(model, tmp_path):
+    path = window(model, tmp_path)
+    old = tiny_artifact(tmp_path / "old")
+    pq.write_table(pq.read_table(path).drop_columns(["model_version"]), path)
+    assert isinstance(run(path, "--model", old, "--report", tmp_path / "r").exception, ArtifactError)
+    pq.write_table(pq.read_table(path).drop_columns(["event_time"]), path)
+    assert isinstance(run(path, "--model", model, "--report", tmp_path / "r").exception, SchemaError)

@@ -1,0 +1,107 @@
+"""A window against the reference: chance, hours and weekdays are not drift; what moved is named."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from fraudline.core.clock import DAY_US, HOUR_US
+from fraudline.core.errors import DataError
+from fraudline.monitor.drift import Reference
+from fraudline.monitor.histograms import Bins, Count
+from fraudline.monitor.params import MonitorParams
+from fraudline.monitor.reference import feature_reference
+from tests.support.traffic import A_DAY, AMOUNT, FIRST, NAMES, traffic
+
+PARAMS = MonitorParams()
+LATER = FIRST + timedelta(days=70)
+
+
+@pytest.fixture(scope="module")
+def bins():
+    return Bins.of(feature_reference(NAMES, traffic(42)[1]), None)
+
+
+@pytest.fixture(scope="module")
+def reference(bins):
+    return Reference(counted(bins, *traffic(42)))
+
+
+def counted(bins, times, features):
+    count = Count(bins)
+    count.add(times, list(features.T))
+    return count.done()
+
+
+def test_ninety_days_that_are_like_those_before_alarm_at_most_once(bins, reference):
+    days = counted(bins, *traffic(90, first=LATER, seed=1))
+    each = [days.only(days.days == day) for day in days.days]
+    verdicts = [reference.compare(day, PARAMS).verdict for day in each]
+    assert verdicts.count("drift") <= 1
+    assert set(verdicts) <= {"stable", "drift"}
+
+
+def test_what_moved_is_named_and_nothing_else(bins, reference):
+    times, features = traffic(1, first=LATER, seed=2)
+    features[:, AMOUNT] *= 1.6
+    result = reference.compare(counted(bins, times, features), PARAMS)
+    assert result.verdict == "drift"
+    assert [figure.name for figure in result.drifted] == ["amount"]
+    (amount,) = result.drifted
+    assert amount.p_value <= PARAMS.false_alarms
+    assert 1.3 < amount.mean / amount.reference_mean < 1.9
+    assert amount.wasserstein > 0.2
+
+
+def test_a_night_alone_is_compared_with_nights(bins, reference):
+    times, features = traffic(4, first=LATER, seed=3, a_day=10 * A_DAY)
+    night = times % DAY_US < 4 * HOUR_US
+    result = reference.compare(counted(bins, times[night], features[night]), PARAMS)
+    assert result.verdict == "stable"
+    amount = next(figure for figure in result.figures if figure.name == "amount")
+    by_day = traffic(42)[1][:, AMOUNT].mean()
+    assert amount.reference_mean > 1.5 * by_day, "nights are dearer, so this would have been drift"
+
+
+def test_a_weekend_alone_is_compared_with_weekends(bins, reference):
+    saturday = LATER + timedelta(days=(5 - LATER.weekday()) % 7)
+    result = reference.compare(counted(bins, *traffic(2, first=saturday, seed=4)), PARAMS)
+    assert result.verdict == "stable"
+
+
+def test_a_feed_that_leaves_a_field_out_is_drift_and_the_share_is_told(bins, reference):
+    times, features = traffic(1, first=LATER, seed=5)
+    features[::4, AMOUNT] = np.nan
+    result = reference.compare(counted(bins, times, features), PARAMS)
+    assert [figure.name for figure in result.drifted] == ["amount"]
+    assert result.drifted[0].missing == pytest.approx(0.25)
+
+
+def test_a_sure_but_small_difference_is_not_drift(bins, reference):
+    times, features = traffic(1, first=LATER, seed=6, a_day=20_000)
+    features[:, AMOUNT] *= 1.05
+    assert reference.compare(counted(bins, times, features), PARAMS).verdict == "stable"
+
+
+def test_too_few_transactions_say_nothing(bins, reference):
+    times, features = traffic(1, first=LATER, seed=7, a_day=500)
+    features[:, AMOUNT] *= 10
+    assert reference.compare(counted(bins, times, features), PARAMS).verdict == "inconclusive"
+
+
+def test_a_feature_that_follows_the_calendar_is_shown_and_not_judged():
+    times, features = traffic(42)
+    features[:, AMOUNT] += (times - times[0]) / DAY_US
+    own = Bins.of(feature_reference(NAMES, features), None)
+    later, moved = traffic(1, first=LATER, seed=8)
+    moved[:, AMOUNT] += (later - times[0]) / DAY_US
+    result = Reference(counted(own, times, features)).compare(counted(own, later, moved), PARAMS)
+    amount = next(figure for figure in result.figures if figure.name == "amount")
+    assert not amount.judged
+    assert amount.psi > 1
+    assert result.verdict == "stable"
+
+
+def test_a_reference_of_a_week_is_refused(bins):
+    with pytest.raises(DataError, match="7 days"):
+        Reference(counted(bins, *traffic(7)))
