@@ -20,6 +20,7 @@ _COMMANDS = {
     "produce": ("fraudline.cli.produce", "command", "send transactions to Kafka at a given rate"),
     "promote": ("fraudline.cli.promote", "command", "propose the blessed challenger by a pull request"),
     "promotion": ("fraudline.cli.promotion", "group", "verify promotions, and make the keys that sign them"),
+    "rollout": ("fraudline.cli.rollout", "group", "judge a canary, and move it on or back by a pull request"),
     "score": ("fraudline.cli.score", "command", "score a file of transactions offline"),
     "serve": ("fraudline.cli.serve", "command", "serve an artifact as a KServe predictor"),
     "step": ("fraudline.cli.step", "group", "run one pipeline step: files in, files out"),

@@ -41,6 +41,7 @@ class Decisions:
         amounts: (n,) int64, minor units of the base currency; zeros when no amount is known.
         fraud: (n,) bool, reported as a fraud.
         known_us: (n,) int64, when the label came or its delay had passed, µs since the epoch; else ``NEVER_US``.
+        rows: (n,) int64, place in the file.
     """
 
     score: NDArray[np.float32]
@@ -49,6 +50,7 @@ class Decisions:
     amounts: NDArray[np.int64]
     fraud: NDArray[np.bool_]
     known_us: NDArray[np.int64]
+    rows: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.score)
@@ -86,7 +88,7 @@ def read_decisions(file: Path, *, dataset: Path | None = None, label_delay_days:
         SchemaError: a column or value is wrong, or a transaction is not in the data set.
         DataError: there is no row.
     """
-    table = _read(file)
+    table = read_columns(file)
     if not table.num_rows:
         raise DataError(f"{file} has no row.", "Give a file with scored transactions.")
     score = reading.decimals(column(file, table, "score")).astype(np.float32)
@@ -102,12 +104,18 @@ def read_decisions(file: Path, *, dataset: Path | None = None, label_delay_days:
         amounts=_amounts(table) if "amount_minor" in present else np.zeros(n, np.int64),
         fraud=fraud,
         known_us=known_us,
+        rows=np.arange(n),
     )
     order = np.argsort(times, kind="stable")
     return Decisions(*(getattr(decisions, field.name)[order] for field in fields(decisions)))
 
 
-def _read(file: Path) -> pa.Table:
+def read_columns(file: Path) -> pa.Table:
+    """All columns of a file of decisions, as they stand.
+
+    Raises:
+        SchemaError: it cannot be read.
+    """
     if file.suffix.lower() not in _LINES:
         return read_source(file)
     try:

@@ -20,12 +20,12 @@ from fraudline.core.log import get_logger
 from fraudline.decide.policy import DECISIONS, decide, threshold_of
 from fraudline.decide.threshold_log import ThresholdLog
 from fraudline.features.table import TableSpec
-from fraudline.model.artifact import load_artifact
+from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.model.reasons import top_reasons
 from fraudline.model.scorer import Scorer, Scores
 from fraudline.model.wording import Wording
 from fraudline.serve.errors import RequestError
-from fraudline.serve.metrics import PredictorMetrics
+from fraudline.serve.metrics import PredictorMetrics, band_edges
 from fraudline.serve.payload import INPUT, MAX_ROWS, Batch, check_datatype, kind, parse_instances, parse_tensor
 from fraudline.serve.table import encoded
 
@@ -99,7 +99,7 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         self._thresholds = artifact.thresholds
         if self._thresholds_file is not None:
             self._thresholds = ThresholdLog.read(self._thresholds_file, artifact.digest).newest.thresholds
-        self._metrics = PredictorMetrics(self.name, self.version)
+        self._metrics = PredictorMetrics(self.name, self.version, features=self._names, edges=_edges(artifact))
         self.ready = True
         log.info("serve.loaded", model=self.name, digest=self.digest, seconds=round(time.perf_counter() - started, 3))
         return self.ready
@@ -144,7 +144,7 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
             except MessageError as error:
                 raise RequestError(INPUT, error.problem, error.action) from error
             decisions = decide(scores.score, self._thresholds)
-        self._metrics.decided(decisions)
+        self._metrics.decided(decisions, scores.score, scores.contributions)
         return Result(payload, scores, decisions)
 
     def postprocess(self, result: Result, headers: Mapping[str, str] | None = None) -> dict[str, Any] | InferResponse:
@@ -214,6 +214,14 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
             use_binary_outputs=request.use_binary_outputs,
             requested_outputs=None if request.from_grpc else request.request_outputs,
         )
+
+
+def _edges(artifact: Artifact) -> NDArray[np.float64] | None:
+    """Edges of the score's bands; None where the artifact keeps no training scores."""
+    if "reference/score.parquet" not in artifact.content:
+        return None
+    table = artifact.table("reference/score.parquet")
+    return band_edges(*(table[name].to_numpy().astype(np.float64) for name in ("lower", "share")))
 
 
 def _data(request: InferRequest) -> Any:

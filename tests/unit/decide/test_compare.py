@@ -30,6 +30,7 @@ def decisions(score, fraud, *, amount=10_000, unknown=()) -> Decisions:  # type:
         amounts=np.full(n, amount, np.int64),
         fraud=np.array(fraud, bool),
         known_us=known_us,
+        rows=np.arange(n),
     )
 
 

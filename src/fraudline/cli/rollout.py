@@ -1,0 +1,153 @@
+"""``fraudline rollout``: judge a canary, and move it on or back."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.cli.promote import key_option, repo_option, to_option, token_option, told
+from fraudline.core.clock import now
+
+EXIT = {"successful": 0, "failed": 4, "inconclusive": 9}
+
+prometheus_option = click.option(
+    "--prometheus", envvar="FRAUDLINE_PROMETHEUS", show_envvar=True, required=True,
+    help="Address of the Prometheus that scrapes the predictors.",
+)  # fmt: skip
+decisions_option = click.option(
+    "--decisions", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Scored transactions (parquet, CSV, JSON lines): adds precision and recall where labels are known.",
+)  # fmt: skip
+data_option = click.option(
+    "--data", "dataset", type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Data set with the labels of these transactions.",
+)  # fmt: skip
+
+
+@click.group()
+def group() -> None:
+    r"""Judge a canary against the champion, and move it on or back by a pull request.
+
+    \b
+    Try:
+      fraudline rollout judge --prometheus http://prometheus:9090
+      fraudline rollout step --prometheus http://prometheus:9090 --key ~/.fraudline/promotion.key
+
+    `step` is made to be run every few minutes: it judges, and proposes one step at most.
+    """
+
+
+@group.command("judge")
+@to_option
+@prometheus_option
+@decisions_option
+@data_option
+@repo_option
+@params_option
+@json_option
+def judge_command(
+    to: str,
+    prometheus: str,
+    decisions: Path | None,
+    dataset: Path | None,
+    repo: Path,
+    params_file: Path,
+    as_json: bool,
+) -> None:
+    r"""Say whether the canary is as good as the champion: successful, failed, or too early to say.
+
+    \b
+    Exit codes: 0 successful · 4 failed · 9 inconclusive
+
+    Look as often as you like: the evidence stays valid. Margins and limits are in rollout.judge of params.yaml.
+    """
+    from fraudline.steps.rollout import Sources, judge_rollout
+
+    verdict = judge_rollout(
+        to=to,
+        params=load_params(params_file),
+        repo=repo,
+        sources=Sources(prometheus, decisions, dataset),
+        now=now(),
+    )
+    if as_json:
+        click.echo(json.dumps(verdict, sort_keys=True))
+    else:
+        _show(verdict)
+    click.get_current_context().exit(EXIT[verdict["verdict"]])
+
+
+@group.command("step")
+@to_option
+@prometheus_option
+@decisions_option
+@data_option
+@click.option("--dry-run", is_flag=True, help="Say what would be proposed; push nothing.")
+@key_option
+@token_option
+@repo_option
+@params_option
+@json_option
+def step_command(
+    to: str,
+    prometheus: str,
+    decisions: Path | None,
+    dataset: Path | None,
+    dry_run: bool,
+    key: Path | None,
+    token: str,
+    repo: Path,
+    params_file: Path,
+    as_json: bool,
+) -> None:
+    r"""Judge, and propose what follows: the next share of the traffic, the end of the rollout, or its revert.
+
+    \b
+    successful     a pull request for the next step; after the last one the canary is champion
+    failed         a pull request that takes the canary back, with the verdict in its text
+    inconclusive   nothing; after rollout.judge.inconclusive_minutes a person is asked (exit code 9)
+    no rollout     the registry's champion is made to follow what is served
+
+    With rollout.forge.auto_merge a step merges itself once the forge's checks allow it.
+    """
+    from fraudline.steps.rollout import Sources, step_rollout
+
+    result = step_rollout(
+        to=to,
+        key=key,
+        params=load_params(params_file),
+        repo=repo,
+        sources=Sources(prometheus, decisions, dataset),
+        now=now(),
+        token=token,
+        dry_run=dry_run,
+    )
+    if as_json:
+        click.echo(json.dumps(result, sort_keys=True))
+    elif result["action"] in ("propose", "merged"):
+        told(result, as_json=False)
+    else:
+        if "verdict" in result:
+            _show(result["verdict"])
+        said = {"none": "no rollout", "wait": "waiting", "ask": f"{result.get('title')} {result.get('url', '')}"}
+        Console(stderr=True, highlight=False).print(f"[bold]{said[result['action']]}[/]", soft_wrap=True)
+    if result["action"] == "ask":
+        click.get_current_context().exit(EXIT["inconclusive"])
+
+
+def _show(verdict: dict[str, Any]) -> None:
+    colour = {"successful": "green", "failed": "red", "inconclusive": "yellow"}[verdict["verdict"]]
+    screen = Console(highlight=False)
+    screen.print(f"[bold {colour}]{verdict['verdict']}[/]  {verdict['reason']}", soft_wrap=True)
+    table = Table("check", "canary", "champion", "events", "against it", "for it", "result", box=None, pad_edge=False)
+    for column in table.columns[1:6]:
+        column.justify = "right"
+    for check in verdict["checks"]:
+        shares = ["–" if check[side] is None else f"{check[side]:.3%}" for side in ("canary", "champion")]
+        values = ["–" if check[e] is None else f"{check[e]:.3g}" for e in ("e_worse", "e_fine")]
+        table.add_row(check["name"], *shares, f"{check['events']:,}", *values, check["result"])
+    screen.print(table)

@@ -1,0 +1,150 @@
+"""What canary and champion did, from Prometheus: counters by stratum, as the judge compares them.
+
+    observed = observe(Prometheus("http://prometheus:9090"), canary, champion, begin, end, seconds=60)
+
+Counters are read as they stand at the ends of strata, and their differences are taken here: whole numbers, without the
+extrapolation of ``increase()``. A counter that falls was restarted; one that appears began at nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fraudline.core.errors import UnavailableError
+from fraudline.monitor.canary import Arms, bands, slow
+from fraudline.monitor.sequential import Counts
+
+_PREFIX = "fraudline_predictor_"
+_POINTS = 10_000
+"""Points a query: Prometheus refuses more than 11,000."""
+
+_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the strata say.
+
+    Attributes:
+        arms: by check.
+        rows: (T,) rows that the canary scored.
+        ends: (T,) ends of the strata, seconds since 1970.
+    """
+
+    arms: Mapping[str, Arms]
+    rows: Counts
+    ends: np.ndarray[Any, np.dtype[np.float64]]
+
+
+class Prometheus:
+    """The HTTP API of a Prometheus, or of anything that answers its range queries."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+
+    def series(
+        self, query: str, begin: float, end: float, step: float
+    ) -> list[tuple[dict[str, str], dict[int, float]]]:
+        """The series of a range query.
+
+        Returns:
+            Labels, and value by the number of the step, of each series.
+
+        Raises:
+            UnavailableError: it does not answer or refuses the query.
+        """
+        import httpx
+
+        values = {"query": query, "start": f"{begin:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
+        action = "Check the address (--prometheus), then try again."
+        try:
+            answer = httpx.post(f"{self._url}/api/v1/query_range", data=values, timeout=_TIMEOUT_S)
+            content = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise UnavailableError(f"Prometheus at {self._url} does not answer: {error}.", action) from error
+        if content.get("status") != "success":
+            raise UnavailableError(f"Prometheus refuses {query}: {content.get('error', answer.status_code)}.", action)
+        return [
+            (found["metric"], {round((float(at) - begin) / step): float(value) for at, value in found["values"]})
+            for found in content["data"]["result"]
+        ]
+
+
+def observe(source: Prometheus, canary: str, champion: str, begin: float, end: float, *, seconds: float) -> Observed:
+    """Count events and trials of both arms.
+
+    Args:
+        source: where the predictors' metrics are.
+        canary: model version, the first 12 digits of a digest.
+        champion: of the other arm.
+        begin: start of the rollout, seconds since 1970.
+        end: the present.
+        seconds: length of a stratum; longer where the rollout is so long that Prometheus would refuse.
+
+    Raises:
+        UnavailableError: Prometheus does not answer.
+    """
+    step = max(seconds, (end - begin) / _POINTS)
+    count = int((end - begin) // step)
+    grid = (begin, begin + count * step, step)
+
+    def read(name: str, label: str = "", keys: Sequence[str] = ()) -> tuple[list[str], Counts, Counts]:
+        found = [
+            _by_label(source.series(f'{_PREFIX}{name}{{version="{version}"}}', *grid), label, count)
+            for version in (canary, champion)
+        ]
+        names = list(keys) or sorted(set(found[0]) | set(found[1]), key=_bucket)
+        nothing = np.zeros(count, np.int64)
+        one, other = (
+            np.array([side.get(key, nothing) for key in names], np.int64).reshape(-1, count) for side in found
+        )
+        return names, one, other
+
+    _, rows, champion_rows = read("rows_total", keys=[""])
+    _, requests, champion_requests = read("score_seconds_count", keys=[""])
+    _, failed, champion_failed = read("failed_total", keys=[""])
+    alerts = [read(f"{kind}_total", keys=[""])[1:] for kind in ("reviews", "blocks")]
+    arms = {
+        "errors": Arms(failed, requests, champion_failed, champion_requests),
+        "alerts": Arms(sum(a[0] for a in alerts), rows, sum(a[1] for a in alerts), champion_rows),  # type: ignore[arg-type]
+    }
+    edges, one, other = read("score_seconds_bucket", "le")
+    if edges:
+        arms["latency"] = slow(_apart(one), _apart(other))
+    names, one, other = read("score_band_total", "band")
+    if len(names) > 1:
+        arms["scores"] = bands(one.T, other.T)
+    names, one, other = read("reasons_total", "feature")
+    if names:
+        of, champion_of = (np.broadcast_to(side.sum(0), side.shape).copy() for side in (one, other))
+        arms["reasons"] = Arms(one, of, other, champion_of)
+    ends = np.asarray(begin + step * np.arange(1, count + 1), np.float64)
+    return Observed(arms, rows[0], ends)
+
+
+def _by_label(series: Sequence[tuple[dict[str, str], dict[int, float]]], label: str, count: int) -> dict[str, Counts]:
+    """Increases in each of ``count`` strata, summed over the series of a label's value."""
+    found: dict[str, Counts] = {}
+    for labels, values in series:
+        sums = found.setdefault(labels.get(label, ""), np.zeros(count, np.int64))
+        last = values.get(0, 0.0)
+        for place in range(1, count + 1):
+            value = values.get(place)
+            if value is not None:
+                sums[place - 1] += round(value - last if value >= last else value)
+                last = value
+    return found
+
+
+def _apart(cumulative: Counts) -> Counts:
+    """(T, B) counts a bucket of (B, T) cumulative ones."""
+    return np.diff(cumulative, axis=0, prepend=0).T.clip(0)
+
+
+def _bucket(name: str) -> tuple[float, str]:
+    try:
+        return float(name), name
+    except ValueError:
+        return float("inf"), name

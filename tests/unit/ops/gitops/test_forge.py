@@ -1,0 +1,113 @@
+"""Pull requests: one a branch, whatever happens between the calls."""
+
+import pytest
+
+from fraudline.core.errors import PromotionRefused, UnavailableError, UsageError
+from fraudline.ops.gitops.forge import open_forge
+from fraudline.ops.gitops.params import ForgeParams
+from fraudline.steps.promote import promote
+from tests.support.forges import GitHubServer, GitLabServer
+from tests.support.gitops import Forge
+
+TOKEN = "secret"  # noqa: S105 - of a server of ours
+KINDS = {"github": GitHubServer, "gitlab": GitLabServer}
+
+
+@pytest.fixture(params=sorted(KINDS))
+def server(request):
+    with KINDS[request.param]("bank/fraud", token=TOKEN) as running:
+        running.kind = request.param
+        yield running
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    made = Forge(tmp_path_factory.mktemp("begun"))
+    return made, made.model(1)
+
+
+@pytest.fixture
+def run(begun, server, tmp_path):
+    forge, entry = begun[0].copied(tmp_path), begun[1]
+    settings = ForgeParams(kind=server.kind, project="bank/fraud", api=server.url)
+    rules = forge.params.rollout.model_copy(update={"forge": settings})
+    params = forge.params.model_copy(update={"rollout": rules})
+
+    def call(token=TOKEN):
+        return promote(to="production", key=forge.key, params=params, repo=forge.work, artifact=entry, token=token)
+
+    call.forge = forge
+    return call
+
+
+def test_a_promotion_opens_one_pull_request_with_the_evidence_as_tables(server, run):
+    result = run()
+    (request,) = server.requests
+    assert result["url"] == request.get("html_url", request.get("web_url"))
+    text = request.get("body") or request["description"]
+    assert "| gate's rule | this model | champion, same rows | bound | result |" in text
+    assert request["title"] == result["title"]
+
+
+def test_run_twice_it_finds_the_first(server, run):
+    first = run()
+    assert run() == first | {"pushed": False}
+    assert len(server.requests) == 1
+
+
+def test_a_failure_between_the_push_and_the_request_is_made_good_by_the_next_run(server, run):
+    server.broken = [503]
+    with pytest.raises(UnavailableError, match="503"):
+        run()
+    assert len(run.forge.branches()) == 1
+    assert not server.requests
+    result = run()
+    assert (result["pushed"], len(server.requests)) == (False, 1)
+
+
+def test_a_request_that_another_process_made_meanwhile_is_the_one(server, run):
+    run()
+    server.blind = True  # the search does not see it yet, the forge refuses a second one
+    assert run()["url"]
+    assert len(server.requests) == 1
+
+
+def test_a_request_that_a_person_closed_is_not_opened_again(server, run):
+    run()
+    server.requests[0]["state"] = "closed"
+    with pytest.raises(PromotionRefused, match="closed without a merge"):
+        run()
+    assert len(server.requests) == 1
+
+
+def test_a_wrong_token_says_what_it_must_be_able_to_do(run):
+    with pytest.raises(UnavailableError, match="FRAUDLINE_FORGE_TOKEN"):
+        run(token="x")  # noqa: S106
+    with pytest.raises(UsageError, match="FRAUDLINE_FORGE_TOKEN"):
+        run(token="")
+
+
+class Target:
+    branch = "main"
+
+
+def opened(server):
+    return open_forge(ForgeParams(kind=server.kind, project="bank/fraud", api=server.url), TOKEN, Target())
+
+
+def test_a_merge_waits_for_checks_and_is_bound_to_the_revision(server):
+    forge = opened(server)
+    request = forge.ensure("rollout/production/x-25", "title", "text")
+    server.mergeable = False
+    assert forge.merge(request, "ab" * 20) is False
+    server.mergeable = True
+    assert forge.merge(request, "ab" * 20) is True
+    assert server.requests[0]["sha"] == "ab" * 20
+    assert forge.ensure("rollout/production/x-25", "title", "text").state == "merged"
+
+
+def test_a_person_is_asked_once(server):
+    forge = opened(server)
+    first = forge.ask("Rollout waits", "why")
+    assert forge.ask("Rollout waits", "why, again") == first
+    assert len(server.issues) == 1
