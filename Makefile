@@ -145,6 +145,15 @@ down: ## stop the containers and remove what they kept
 test-containers: setup ## build both images with a real engine, run compose and every step in its image
 	@pytest -q -p no:randomly tests/containers $(PYTEST_ARGS)
 
+# ---- a cluster's brain ---------------------------------------------------------------------------------------------
+
+# A real API server and KServe's controller, built by Go from their modules (cached by version under FRAUDLINE_CACHE);
+# its kubectl renders the overlays too.
+.PHONY: test-cluster
+test-cluster: setup ## apply every overlay to a real API server with KServe's controller and webhooks
+	@python -m tests.cluster.binaries
+	@PATH="$$(python -m tests.cluster.binaries --folder kubectl):$$PATH" pytest -q tests/cluster tests/contract/test_manifests.py $(PYTEST_ARGS)
+
 # ---- checks ----------------------------------------------------------------------------------------------------------
 
 .PHONY: test
@@ -163,7 +172,7 @@ TEST_PROCESSES ?= 2
 .PHONY: test-fast
 test-fast: setup
 	@coverage erase
-	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml pytest --cov --cov-report= --ignore tests/containers \
+	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml pytest --cov --cov-report= --ignore tests/containers --ignore tests/cluster \
 		-n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 	@coverage report --fail-under=85
 

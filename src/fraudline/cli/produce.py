@@ -62,6 +62,7 @@ def command(
             bootstrap=bootstrap or params.stream.bootstrap,
             topic=params.stream.topics.transactions,
             transport=transport or params.stream.transport,
+            tls=params.stream.tls,
             rate=rate,
             limit=limit,
             on_progress=lambda sent: progress.update(task, completed=sent),

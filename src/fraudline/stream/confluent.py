@@ -9,6 +9,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from fraudline.core.errors import UnavailableError
+from fraudline.stream.tls import Tls
 from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record
 
 _TIMEOUT_S = 30.0
@@ -233,7 +234,7 @@ class ConfluentTransport:
 class ConfluentSender:
     """See :class:`fraudline.stream.transport.Sender`."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, tls: Tls) -> None:
         with _translated():
             self._producer = Producer(
                 {
@@ -244,6 +245,7 @@ class ConfluentSender:
                     "on_delivery": self._delivered,
                     **_PARTITIONER,
                     **_QUIET,
+                    **tls.librdkafka(),
                 }
             )
         self._failures: list[Any] = []

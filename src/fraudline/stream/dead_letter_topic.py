@@ -170,6 +170,7 @@ def _producer(params: StreamParams) -> Iterator[Any]:
         bootstrap_timeout_ms=int(params.timeout_s * 1000),
         max_block_ms=int(params.timeout_s * 1000),
         metrics_enabled=False,
+        **params.tls.kafka_python(),
     )
     try:
         with translated():

@@ -14,6 +14,7 @@ from kafka.structs import OffsetAndMetadata
 from fraudline.core.errors import UnavailableError
 from fraudline.core.log import get_logger
 from fraudline.stream.partitioning import partitions_of
+from fraudline.stream.tls import Tls
 from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record
 
 log = get_logger(__name__)
@@ -295,7 +296,7 @@ class KafkaPythonTransport:
 class KafkaPythonSender:
     """See :class:`fraudline.stream.transport.Sender`."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, tls: Tls) -> None:
         with translated():
             self._producer = KafkaProducer(
                 bootstrap_servers=bootstrap.split(","),
@@ -303,6 +304,7 @@ class KafkaPythonSender:
                 max_request_size=MAX_REQUEST_BYTES,
                 linger_ms=2,
                 metrics_enabled=False,
+                **tls.kafka_python(),
             )
         self._failures: list[BaseException] = []
 

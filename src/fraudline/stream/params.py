@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from fraudline.core.settings import Settings
+from fraudline.stream.tls import Tls
 
 
 class Topics(Settings):
@@ -30,6 +31,7 @@ class StreamParams(Settings):
     Attributes:
         transport: the Kafka client; ``confluent`` on the mock broker.
         bootstrap: ``host:port`` pairs, comma-separated.
+        tls: certificates, where the brokers ask for them.
         group: consumer group; workers of one group share the partitions.
         worker_id: one per running worker, the same after its restart (a StatefulSet's pod name). It fences a second
             worker of the same name and ends a killed predecessor's open transaction at once.
@@ -64,6 +66,7 @@ class StreamParams(Settings):
 
     transport: Literal["kafka-python", "confluent"] = "kafka-python"
     bootstrap: str = "127.0.0.1:9092"
+    tls: Tls = Tls()
     group: str = "fraudline"
     worker_id: str = "worker-0"
     topics: Topics = Topics()

@@ -15,6 +15,7 @@ import pyarrow as pa
 from fraudline.core.clock import to_us
 from fraudline.data.schema import TRANSACTIONS
 from fraudline.stream.messages import Transaction, encode
+from fraudline.stream.tls import PLAIN, Tls
 from fraudline.stream.transport import Output, open_sender
 
 _ROWS = 1_000
@@ -48,6 +49,7 @@ def produce(
     bootstrap: str,
     topic: str = "transactions",
     transport: str = "kafka-python",
+    tls: Tls = PLAIN,
     rate: float = 0.0,
     limit: int | None = None,
     stop: threading.Event | None = None,
@@ -60,6 +62,7 @@ def produce(
         bootstrap: ``host:port`` pairs, comma-separated.
         topic: where to.
         transport: ``kafka-python`` or ``confluent``.
+        tls: certificates, where the brokers ask for them.
         rate: transactions a second; 0 for as fast as it goes.
         limit: transactions at most.
         stop: ends it early.
@@ -72,7 +75,7 @@ def produce(
     messages = islice((message for table in tables for message in messages_of(table)), limit)
     begun = time.monotonic()
     sent = 0
-    with closing(open_sender(transport, bootstrap)) as sender:
+    with closing(open_sender(transport, bootstrap, tls)) as sender:
         while not stop.is_set():
             due = _ROWS if rate <= 0 else max(0, int((time.monotonic() - begun) * rate) - sent)
             part = list(islice(messages, due)) if due else []

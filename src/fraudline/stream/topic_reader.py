@@ -68,6 +68,7 @@ def open_consumer(params: StreamParams, group: str | None = None) -> Iterator[An
             allow_auto_create_topics=False,
             bootstrap_timeout_ms=int(params.timeout_s * 1000),
             metrics_enabled=False,
+            **params.tls.kafka_python(),
         )
         with contextlib.closing(consumer):
             yield consumer

@@ -50,7 +50,7 @@ def _kafka_python(params: StreamParams, wanted: dict[str, dict[str, str]]) -> di
     from kafka.errors import KafkaError, TopicAlreadyExistsError
 
     try:
-        admin = KafkaAdminClient(bootstrap_servers=params.bootstrap.split(","))
+        admin = KafkaAdminClient(bootstrap_servers=params.bootstrap.split(","), **params.tls.kafka_python())
         try:
             missing = set(wanted) - set(admin.list_topics())
             for name in sorted(missing):
@@ -75,7 +75,7 @@ def _confluent(params: StreamParams, wanted: dict[str, dict[str, str]]) -> dict[
     from confluent_kafka import KafkaException, Producer
     from confluent_kafka.admin import AdminClient
 
-    settings = {"bootstrap.servers": params.bootstrap, "log_level": 2}
+    settings = {"bootstrap.servers": params.bootstrap, "log_level": 2, **params.tls.librdkafka()}
     try:
         admin = AdminClient(settings)
         cluster = admin.list_topics(timeout=_TIMEOUT_S)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from fraudline.core.errors import UnavailableError, UsageError
+from fraudline.stream.tls import PLAIN, Tls
 
 TRANSPORTS = ("kafka-python", "confluent")
 READ_ROWS = 2_000
@@ -184,7 +185,7 @@ def open_transport(name: str, connection: Connection) -> Transport:
     return ConfluentTransport(connection)
 
 
-def open_sender(name: str, bootstrap: str) -> Sender:
+def open_sender(name: str, bootstrap: str, tls: Tls = PLAIN) -> Sender:
     """A producer without transactions.
 
     Raises:
@@ -194,11 +195,11 @@ def open_sender(name: str, bootstrap: str) -> Sender:
     if name == "kafka-python":
         from fraudline.stream.kafka_python import KafkaPythonSender
 
-        return KafkaPythonSender(bootstrap)
+        return KafkaPythonSender(bootstrap, tls)
     _check(name)
     from fraudline.stream.confluent import ConfluentSender
 
-    return ConfluentSender(bootstrap)
+    return ConfluentSender(bootstrap, tls)
 
 
 def _check(name: str) -> None:

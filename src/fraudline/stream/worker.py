@@ -336,6 +336,7 @@ def _store(params: StreamParams) -> CheckpointStore | None:
 def _connection(params: StreamParams) -> Connection:
     return Connection(
         bootstrap=params.bootstrap,
+        extra=params.tls.client(params.transport),
         topic=params.topics.transactions,
         group=params.group,
         worker_id=params.worker_id,

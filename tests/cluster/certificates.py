@@ -1,0 +1,68 @@
+"""A certificate authority of the tests' own, and certificates of servers on this machine."""
+
+import datetime
+import ipaddress
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+_DAY = datetime.timedelta(days=1)
+
+
+class Authority:
+    """Signs for 127.0.0.1 and localhost; its own key never leaves the process."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fraudline-tests")])
+        limits = x509.BasicConstraints(ca=True, path_length=None)
+        builder = _builder(self._name, self._name, self._key.public_key()).add_extension(limits, critical=True)
+        self.certificate = builder.sign(self._key, hashes.SHA256())
+
+    @property
+    def pem(self) -> bytes:
+        """The authority's certificate."""
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    def write_server(self, folder: Path) -> tuple[Path, Path]:
+        """Write ``tls.crt`` and ``tls.key`` of a server on loopback; their paths."""
+        folder.mkdir(parents=True, exist_ok=True)
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = x509.SubjectAlternativeName(
+            [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        )
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+        builder = _builder(subject, self._name, key.public_key()).add_extension(names, critical=False)
+        certificate = builder.sign(self._key, hashes.SHA256())
+        (folder / "tls.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        (folder / "tls.key").write_bytes(pem_of(key))
+        return folder / "tls.crt", folder / "tls.key"
+
+
+def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A private key as it is read from a file."""
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+
+
+def write_signing_key(path: Path) -> Path:
+    """A key that the API server signs tokens of service accounts with."""
+    path.write_bytes(pem_of(ec.generate_private_key(ec.SECP256R1())))
+    return path
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _DAY)
+        .not_valid_after(now + _DAY)
+    )

@@ -1,0 +1,28 @@
+"""A real API server with KServe's controller, once a session; a namespace of its own for each test that wants one."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.binaries import available
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.definitions import definitions
+from tests.cluster.kserve_controller import KServe
+from tests.support.broker import IN_CI
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """The API server with all definitions that can be had, and KServe."""
+    if not available():
+        if IN_CI:
+            pytest.fail("CI must have Go: .ci/cluster sees to it.")
+        pytest.skip("no Go on this machine, and nothing cached")
+    with ControlPlane(tmp_path_factory.mktemp("cluster")) as control_plane:
+        made = definitions()
+        control_plane.apply(made)
+        names = [f"crd/{document['metadata']['name']}" for document in made]
+        control_plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+        with KServe(control_plane) as kserve:
+            yield control_plane
+            print(kserve.log_tail())  # noqa: T201 - shown with a failure

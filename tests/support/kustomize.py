@@ -1,0 +1,52 @@
+"""Renders a folder of the manifests as ``kubectl apply -k`` would."""
+
+import functools
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.broker import IN_CI
+
+ROOT = Path(__file__).parents[2]
+MANIFESTS = ROOT / "manifests"
+OVERLAYS = sorted(path.parent.name for path in MANIFESTS.glob("overlays/*/kustomization.yaml"))
+_AT_LEAST = (1, 27)  # kubectl's kustomize 5: components, labels without selectors
+
+
+@functools.cache
+def renderer() -> list[str]:
+    """The command that renders a folder; skips where there is none new enough, which in CI is a failure."""
+    if shutil.which("kustomize"):
+        return ["kustomize", "build"]
+    if shutil.which("kubectl"):
+        answer = subprocess.run(
+            ["kubectl", "version", "--client", "-o", "json"], capture_output=True, text=True, check=False, timeout=60
+        )
+        version = json.loads(answer.stdout)["clientVersion"] if answer.returncode == 0 else {"major": 0, "minor": 0}
+        if (int(version["major"]), int(str(version["minor"]).rstrip("+"))) >= _AT_LEAST:
+            return ["kubectl", "kustomize"]
+    if IN_CI:
+        pytest.fail("CI must have kubectl 1.27 or newer: `make test-cluster` builds one.")
+    pytest.skip("no kubectl 1.27 or newer on this machine")
+
+
+def build(folder: Path) -> str:
+    """The YAML of a folder; a failure quotes what was said."""
+    done = subprocess.run([*renderer(), str(folder)], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@functools.cache
+def _overlay(name: str) -> str:
+    return build(MANIFESTS / "overlays" / name)
+
+
+def overlay(name: str) -> list[dict[str, Any]]:
+    """The documents of an overlay; each call gives its own, to change."""
+    return list(yaml.load_all(_overlay(name), Loader=yaml.CSafeLoader))
