@@ -74,7 +74,7 @@ def run(file: Path, cache: Path, shares: Sequence[float], seeds: Sequence[int]) 
             "week": WEEK.isoformat(),
             "normals": NORMALS,
             "later_normals": LATER,
-            "known_frauds": int(week.frauds.sum()),
+            "known_frauds": len(week.frauds),
             "seeds": list(seeds),
         },
         "cells": cells,
@@ -112,7 +112,7 @@ def _cell(week: Week, truth: np.ndarray, spec: Any, params: TrainParams, share: 
 def _mixed(week: Week, share: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Normals, later normals, which of both are hidden frauds, and the frauds whose label is left."""
     rng = np.random.default_rng(seed)
-    frauds = rng.permutation(np.asarray(week.labelled[week.frauds]))
+    frauds = rng.permutation(week.frauds)
     first, second = (round(count * share / (1 - share)) for count in (NORMALS, LATER))
     if first + second > len(frauds):
         raise DataError(f"There are {len(frauds)} frauds, {first + second} are needed.", "Lower the largest share.")
