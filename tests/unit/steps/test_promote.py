@@ -65,7 +65,8 @@ def test_a_challenger_begins_as_canary_at_the_first_step_beside_the_champion(for
     (canary,) = document["spec"]["canary"]
     assert canary["predictor"]["model"]["storageUri"] == entry.as_uri()
     assert canary["predictor"]["model"]["runtime"] == "fraudline"
-    assert document["metadata"]["annotations"]["fraudline/artifact-digest"] == served.name
+    of_each = [predictor["annotations"] for predictor in (document["spec"]["predictor"], canary["predictor"])]
+    assert of_each == [{"fraudline/artifact-digest": name} for name in (served.name, entry.name)]
 
 
 def test_the_commit_changes_what_is_served_and_its_evidence_and_nothing_else(forge, served):

@@ -4,7 +4,8 @@
     render(state, service_text, text)      # the only text of that state: a file with another text was edited by hand
 
 The file is a patch of the InferenceService: kustomize lays it over ``kserve/inferenceservice.yaml``. What else stands
-below its ``spec.predictor`` (replicas, resources) is kept, and the canary gets the same.
+below its ``spec.predictor`` (resources, identity) is kept, and the canary gets the same. The digest is an annotation of
+each predictor, not of the service: KServe puts a service's annotations on the pods of all, and would restart them.
 """
 
 from copy import deepcopy
@@ -70,9 +71,6 @@ def parse(text: str) -> Rollout:
         document = yaml.safe_load(text)
         spec = document["spec"]
         stable = _model(spec["predictor"])
-        annotated = (document["metadata"].get("annotations") or {}).get(DIGEST_ANNOTATION)
-        if annotated not in (None, stable.digest):
-            raise ValueError(f"{DIGEST_ANNOTATION} names another model than the predictor")
         rollout = Rollout(None if stable.digest == NOBODY else stable)
         entries = spec.get("canary") or []
         if len(entries) > 1:
@@ -105,7 +103,7 @@ def render(rollout: Rollout, service: str, previous: str = "") -> str:
     document: dict[str, Any] = {
         "apiVersion": base["apiVersion"],
         "kind": base["kind"],
-        "metadata": {"name": base["metadata"]["name"], "annotations": {DIGEST_ANNOTATION: stable.digest}},
+        "metadata": {"name": base["metadata"]["name"]},
         "spec": {"predictor": _predictor({**kept, "model": model}, stable)},
     }
     if rollout.canary is not None:
@@ -121,7 +119,8 @@ def _predictor(values: dict[str, Any], model: Model) -> dict[str, Any]:
     args = [a for a in settings.get("args", []) if not a.startswith(_FLAG)]
     settings |= {"storageUri": model.uri, "args": [*args, f"{_FLAG}{model.digest}"]}
     values.pop("name", None)
-    return {"name": model.predictor, **values, "model": settings}
+    annotations = {**values.pop("annotations", {}), DIGEST_ANNOTATION: model.digest}
+    return {"name": model.predictor, "annotations": annotations, **values, "model": settings}
 
 
 def _model(predictor: dict[str, Any]) -> Model:
@@ -134,6 +133,8 @@ def _model(predictor: dict[str, Any]) -> Model:
         raise ValueError("storageUri does not end in the digest")
     if found.digest != NOBODY and predictor.get("name", found.predictor) != found.predictor:
         raise ValueError(f"the predictor is named {predictor['name']}, not {found.predictor}")
+    if (predictor.get("annotations") or {}).get(DIGEST_ANNOTATION, found.digest) != found.digest:
+        raise ValueError(f"{DIGEST_ANNOTATION} names another model than the predictor")
     return found
 
 
