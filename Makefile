@@ -73,6 +73,10 @@ lock: ## resolve pyproject.toml anew into requirements/*.lock
 demo: setup ## the main job: data, training, gate, two predictors behind Envoy, a scored stream
 	@fraudline demo
 
+.PHONY: demo-rollout
+demo-rollout: repro ## a canary from 10 % to champion and a bad one back, each step a commit, on this machine
+	@fraudline rollout demo
+
 .PHONY: data
 data: setup ## fetch the versioned data from the in-repository remote
 	@dvc pull -q data.dvc
@@ -232,6 +236,10 @@ bench-domains: setup ## network intrusion and predictive maintenance through the
 .PHONY: bench-contamination
 bench-contamination: setup ## AP against 0-10 % of unreported frauds among the normals, with and without the defence
 	@python -m benchmarks.contamination --json build/bench/contamination.json --page docs/reference/contamination.md
+
+.PHONY: bench-rollout
+bench-rollout: setup ## a thousand rollouts of equal and of bad canaries, under the judge and under plain rules
+	@python -m benchmarks.rollout --json build/bench/rollout.json --page docs/reference/rollout.md
 
 .PHONY: docs
 docs: setup ## build the documentation site into site/

@@ -139,6 +139,36 @@ def step_command(
         click.get_current_context().exit(EXIT["inconclusive"])
 
 
+@group.command("demo")
+@click.option("--model", type=click.Path(path_type=Path, exists=True, file_okay=False),
+              help="Folder of the artifact; default: the newest packaged one.")  # fmt: skip
+def demo_command(model: Path | None) -> None:
+    r"""A rollout on this machine: a good canary to champion, a bad one back, each step a commit of a bare repository.
+
+    \b
+    Three predictors behind Envoy, whose weights are those of the newest commit; Prometheus scrapes them (a small
+    scraper where it is not installed); the judge's clock is compressed. About two minutes. Run it in the repository's
+    folder. What it leaves is in build/demo-rollout.
+    """
+    from fraudline.cli.demo.rollout import staged, tell
+    from fraudline.cli.serve import newest_artifact
+    from fraudline.core import log
+
+    log.configure(level="warning")
+    screen = Console(stderr=True, highlight=False)
+    begun = now()
+    screen.print("starting three predictors, Envoy and Prometheus")
+    service = Path("kserve/inferenceservice.yaml")
+    with staged(model or newest_artifact(), Path("build/demo-rollout"), service) as stage:
+        screen.print(f"metrics by {stage.prometheus.title}")
+        tell(stage, lambda line: screen.print(line, soft_wrap=True))
+        screen.print("\n[bold]the commits[/]")
+        for line in stage.history():
+            screen.print(f"  {line.strip()}")
+    took = (now() - begun).total_seconds()
+    screen.print(f"\n[bold green]done[/] in {took:.0f} s: git -C build/demo-rollout/remote.git log --first-parent main")
+
+
 def _show(verdict: dict[str, Any]) -> None:
     colour = {"successful": "green", "failed": "red", "inconclusive": "yellow"}[verdict["verdict"]]
     screen = Console(highlight=False)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from fraudline.core.settings import Settings
-from fraudline.monitor.sequential import Counts, Floats, least_of, mean_of, odds_process, share_process
+from fraudline.monitor.sequential import Counts, Floats, least_of, mean_of, odds_steps, share_steps
 
 SLOW_SHARE = 0.1
 """A slow answer takes longer than nine of ten of the champion's."""
@@ -52,7 +52,7 @@ DEFAULT_CHECKS = {
     "alerts": CheckParams(margin=1.5, both_sides=True),
     "scores": CheckParams(margin=1.5, both_sides=True),
     "reasons": CheckParams(margin=4.0, both_sides=True, role="watch", needed=False),
-    "false_alarms": CheckParams(margin=1.1, needed=False),
+    "false_alarms": CheckParams(margin=1.2, needed=False),
     "missed_frauds": CheckParams(margin=1.5, needed=False),
 }
 
@@ -108,17 +108,35 @@ class Evidence:
 
 def evidence(arms: Arms, check: CheckParams) -> Evidence:
     """What the counts say about one check."""
-    up = odds_process(arms.x, arms.n, arms.y, arms.m, check.margin, "above")
-    under = odds_process(arms.x, arms.n, arms.y, arms.m, check.margin, "below")
+    return composed({name: np.cumsum(steps, axis=-1) for name, steps in gathered(arms, check).items()}, check)
+
+
+def gathered(arms: Arms, check: CheckParams) -> dict[str, Floats]:
+    """What each stratum adds to a check's evidence: (A, ..., J, T) logarithms, by the null that they speak against."""
+    counts = (arms.x, arms.n, arms.y, arms.m)
+    found = {
+        "not worse": odds_steps(*counts, check.margin, "above"),
+        "worse": odds_steps(*counts, check.margin, "below"),
+    }
     if check.both_sides:
-        low = 1 / check.margin
-        up = mean_of(up, odds_process(arms.x, arms.n, arms.y, arms.m, low, "below"))
-        under = least_of(under, odds_process(arms.x, arms.n, arms.y, arms.m, low, "above"))
+        found["not too few"] = odds_steps(*counts, 1 / check.margin, "below")
+        found["too few"] = odds_steps(*counts, 1 / check.margin, "above")
     if check.floor is not None:
-        up = least_of(up, share_process(arms.x, arms.n, check.floor, "above"))
-        under = mean_of(under, share_process(arms.x, arms.n, check.floor, "below"))
-    kinds = range(arms.x.shape[-2])
-    return Evidence(mean_of(*(up[..., j, :] for j in kinds)), least_of(*(under[..., j, :] for j in kinds)))
+        found["below the floor"] = share_steps(arms.x, arms.n, check.floor, "above")
+        found["above the floor"] = share_steps(arms.x, arms.n, check.floor, "below")
+    return found
+
+
+def composed(sums: Mapping[str, Floats], check: CheckParams) -> Evidence:
+    """The two e-processes of a check, from the sums of :func:`gathered` so far."""
+    against = {name: mean_of(*alternatives) for name, alternatives in sums.items()}
+    worse, fine = against["not worse"], against["worse"]
+    if check.both_sides:
+        worse, fine = mean_of(worse, against["not too few"]), least_of(fine, against["too few"])
+    if check.floor is not None:
+        worse, fine = least_of(worse, against["below the floor"]), mean_of(fine, against["above the floor"])
+    kinds = range(worse.shape[-2])
+    return Evidence(mean_of(*(worse[..., j, :] for j in kinds)), least_of(*(fine[..., j, :] for j in kinds)))
 
 
 def thresholds(params: JudgeParams) -> tuple[float, float]:

@@ -39,7 +39,16 @@ _BLOCK = 4_000_000
 
 
 def odds_process(x: Counts, n: Counts, y: Counts, m: Counts, margin: float, side: Side) -> Floats:
-    """Evidence on the odds ratio of two arms, after each stratum.
+    """Evidence on the odds ratio of two arms, after each stratum: see :func:`odds_steps`.
+
+    Returns:
+        (..., T) float64: the logarithm of the e-process.
+    """
+    return mean_of(*np.cumsum(odds_steps(x, n, y, m, margin, side), axis=-1))
+
+
+def odds_steps(x: Counts, n: Counts, y: Counts, m: Counts, margin: float, side: Side) -> Floats:
+    """What each stratum adds to the evidence on the odds ratio of two arms.
 
     Args:
         x: (..., T) events of the first arm.
@@ -50,23 +59,32 @@ def odds_process(x: Counts, n: Counts, y: Counts, m: Counts, margin: float, side
         side: ``above`` gathers evidence against ω ≤ ω₀, ``below`` against ω ≥ ω₀.
 
     Returns:
-        (..., T) float64: the logarithm of the e-process.
+        (A, ..., T) float64: logarithms of likelihood ratios, one row an alternative.
     """
     ratios = np.array(ABOVE if side == "above" else BELOW)
     shape = x.shape
     flat = [np.asarray(a, np.int64).ravel() for a in (x, n, y, m)]
     steps = np.empty((len(ratios), flat[0].size))
-    order = np.argsort(flat[0] + flat[2], kind="stable")  # strata with as many events share a block
-    for rows in _blocks(order, flat[0] + flat[2]):
+    size = np.minimum(flat[0] + flat[2], flat[1])  # of the law's support
+    for rows in _blocks(np.argsort(size, kind="stable"), size):  # strata of a size share a block
         block = [a[rows] for a in flat]
         logs = np.log(margin) + np.concatenate([[0.0], np.log(ratios)])
         z = _log_z(block[1], block[3], block[0] + block[2], logs)
         steps[:, rows] = block[0] * np.log(ratios)[:, None] - z[1:] + z[0]
-    return _mixed(steps.reshape(len(ratios), *shape))
+    return steps.reshape(len(ratios), *shape)
 
 
 def share_process(x: Counts, n: Counts, bound: float, side: Side) -> Floats:
-    """Evidence on one arm's share of events, after each stratum.
+    """Evidence on one arm's share of events, after each stratum: see :func:`share_steps`.
+
+    Returns:
+        (..., T) float64: the logarithm of the e-process.
+    """
+    return mean_of(*np.cumsum(share_steps(x, n, bound, side), axis=-1))
+
+
+def share_steps(x: Counts, n: Counts, bound: float, side: Side) -> Floats:
+    """What each stratum adds to the evidence on one arm's share of events.
 
     Args:
         x: (..., T) events.
@@ -75,12 +93,12 @@ def share_process(x: Counts, n: Counts, bound: float, side: Side) -> Floats:
         side: ``above`` gathers evidence against p ≤ p₀, ``below`` against p ≥ p₀.
 
     Returns:
-        (..., T) float64: the logarithm of the e-process.
+        (A, ..., T) float64: logarithms of likelihood ratios, one row an alternative.
     """
     odds = bound / (1 - bound) * np.array(ABOVE if side == "above" else BELOW)
     shares = (odds / (1 + odds)).reshape(-1, *[1] * x.ndim)
     gain, loss = np.log(shares / bound), np.log((1 - shares) / (1 - bound))
-    return _mixed(x[None] * gain + (n - x)[None] * loss)
+    return np.asarray(x[None] * gain + (n - x)[None] * loss)
 
 
 def mean_of(*processes: Floats) -> Floats:
@@ -95,14 +113,9 @@ def least_of(*processes: Floats) -> Floats:
     return np.asarray(np.stack(processes).min(0))
 
 
-def _mixed(steps: Floats) -> Floats:
-    """Mean over the first axis of products along the last one, in logarithms."""
-    return mean_of(*np.cumsum(steps, axis=-1))
-
-
 def _log_z(n: Counts, m: Counts, k: Counts, log_odds: Floats) -> Floats:
     """Log Z(ω) = log Σ_u C(n, u) C(m, K - u) ω^u: one row an odds ratio, one column a stratum."""
-    u = np.arange(int(k.max(initial=0)) + 1)
+    u = np.arange(int(np.minimum(n, k).max(initial=0)) + 1)
     ways = _log_choose(n[:, None], u) + _log_choose(m[:, None], k[:, None] - u)
     found = np.empty((len(log_odds), len(n)))
     for row, log_ratio in zip(found, log_odds, strict=True):
@@ -126,11 +139,11 @@ def _log_factorials(bits: int) -> Floats:
     return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, 1 << bits)))])
 
 
-def _blocks(order: Counts, events: Counts) -> list[Counts]:
+def _blocks(order: Counts, size: Counts) -> list[Counts]:
     blocks, start = [], 0
     while start < len(order):
         end = len(order)
-        while end - start > 1 and (end - start) * (int(events[order[end - 1]]) + 1) > _BLOCK:
+        while end - start > 1 and (end - start) * (int(size[order[start:end]].max()) + 1) > _BLOCK:
             end = start + (end - start) // 2
         blocks.append(order[start:end])
         start = end

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import quote
 
+from fraudline.core.clock import now
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.ops.gitops.params import ForgeParams
@@ -87,8 +88,7 @@ class PlainGit:
             return True
         base = clone.base
         title = clone.run("log", "-1", "--format=%s", revision).strip()
-        when = clone.run("log", "-1", "--format=%ct", revision).strip()
-        merged = clone.merge_commit(revision, f"Merge {request.branch}\n\n{title}", int(when))
+        merged = clone.merge_commit(revision, f"Merge {request.branch}\n\n{title}", int(now().timestamp()))
         return bool(merged) and clone.push(merged, clone.branch, expected=base)
 
     def ask(self, title: str, body: str) -> str:  # noqa: ARG002

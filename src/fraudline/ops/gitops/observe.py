@@ -98,7 +98,7 @@ def observe(source: Prometheus, canary: str, champion: str, begin: float, end: f
         names = list(keys) or sorted(set(found[0]) | set(found[1]), key=_bucket)
         nothing = np.zeros(count, np.int64)
         one, other = (
-            np.array([side.get(key, nothing) for key in names], np.int64).reshape(-1, count) for side in found
+            np.array([side.get(key, nothing) for key in names], np.int64).reshape(len(names), count) for side in found
         )
         return names, one, other
 
