@@ -4,26 +4,33 @@
     store.save(Checkpoint(partition=0, next_offset=1200, ...))
     store.load(0)
 
-A file is a magic line, the length of a JSON header (8 bytes, little-endian), the header, the feature state, the event
-ids seen, and the SHA-256 of everything before (32 bytes). A checkpoint saves time and never decides anything: whatever
-is missing, damaged or of another model is left aside, and the state is built again from the log.
+A file is a magic line, the length of a JSON header (8 bytes, little-endian), the header, then blocks in LZ4, each
+behind its own two lengths, raw and stored, of 8 bytes: those of the feature state and, last, the event ids seen; at its
+end the SHA-256 of everything before (32 bytes). A disk is slower than LZ4, which halves a state or better.
+
+A checkpoint saves time and never decides anything: whatever is missing, damaged or of another model is left aside, and
+the state is built again from the log.
 """
 
 import hashlib
 import re
 import struct
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
 
 from fraudline.core.errors import StateError, UsageError
 from fraudline.core.files import atomic_file
 from fraudline.features.frozen import Frozen
 
-FORMAT = 2
+FORMAT = 3
 _MAGIC = b"FRAUDLINE-CHECKPOINT\n"
 _LENGTH = struct.Struct("<Q")
+_BLOCK = struct.Struct("<QQ")
+_CODEC = "lz4"
 _DIGEST_BYTES = 32
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _ACTION = "Nothing to do: the state is built again from the log."
@@ -42,7 +49,6 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         written_at: microseconds since the epoch.
         state: what :meth:`fraudline.features.engine.FeatureEngine.snapshot` gave.
         seen: what :meth:`fraudline.stream.dedupe.SeenIds.snapshot` gave.
-        state_bytes: the length of ``state`` in the file; set by the store.
     """
 
     partition: int
@@ -54,7 +60,6 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     written_at: int
     state: bytes = b""
     seen: bytes = b""
-    state_bytes: int = 0
     format: int = FORMAT
 
 
@@ -90,14 +95,13 @@ class CheckpointStore:
             checkpoint: what to write.
             frozen: its state, to be read in pieces while the stream goes on, instead of ``checkpoint.state``.
         """
-        size = len(checkpoint.state) if frozen is None else frozen.nbytes
-        bare = msgspec.structs.replace(checkpoint, state=b"", seen=b"", state_bytes=size)
+        bare = msgspec.structs.replace(checkpoint, state=b"", seen=b"")
         header = msgspec.json.encode(bare)
         head = (_MAGIC, _LENGTH.pack(len(header)), header)
         pieces = (checkpoint.state,) if frozen is None else frozen.pieces()
         digest = hashlib.sha256()
         with atomic_file(self.path(checkpoint.partition)) as temporary, temporary.open("wb") as file:
-            for part in chain(head, pieces, (checkpoint.seen,)):
+            for part in chain(head, _packed(chain(pieces, (checkpoint.seen,)))):
                 file.write(part)
                 digest.update(part)
             file.write(digest.digest())
@@ -134,5 +138,24 @@ def _parse(content: bytes, path: Path) -> Checkpoint:
         raise StateError(f"{path} has a header that cannot be read: {error}.", _ACTION) from error
     if header.format != FORMAT:
         raise StateError(f"{path} is of format {header.format}, not {FORMAT}.", _ACTION)
-    middle = end + header.state_bytes
-    return msgspec.structs.replace(header, state=bytes(body[end:middle]), seen=bytes(body[middle:]), state_bytes=0)
+    try:
+        *state, seen = _unpacked(body[end:])
+    except (struct.error, OSError, ValueError, pa.ArrowException) as error:
+        raise StateError(f"{path} has a block that cannot be read: {error}.", _ACTION) from error
+    return msgspec.structs.replace(header, state=b"".join(state), seen=seen)
+
+
+def _packed(parts: Iterable[bytes]) -> Iterator[bytes]:
+    for part in parts:
+        stored = pa.compress(part, codec=_CODEC, asbytes=True)
+        yield _BLOCK.pack(len(part), len(stored))
+        yield stored
+
+
+def _unpacked(content: memoryview) -> Iterator[bytes]:
+    at = 0
+    while at < len(content):
+        raw, stored = _BLOCK.unpack_from(content, at)
+        at += _BLOCK.size
+        yield pa.decompress(content[at : at + stored], raw, codec=_CODEC, asbytes=True)
+        at += stored

@@ -68,8 +68,8 @@ def test_a_checkpoint_of_another_partition_is_refused(store: CheckpointStore) ->
 
 
 def test_a_checkpoint_of_a_later_format_is_refused(store: CheckpointStore) -> None:
-    store.save(checkpoint(format=3))
-    with pytest.raises(StateError, match="format 3"):
+    store.save(checkpoint(format=4))
+    with pytest.raises(StateError, match="format 4"):
         store.load(2)
 
 
