@@ -16,6 +16,7 @@ from components.gate.component import gate
 from components.image import VERSION
 from components.infra_validate.component import infra_validate
 from components.package.component import package
+from components.promote.component import promote
 from components.register.component import register
 from components.report_cost.component import report_cost
 from components.report_status.component import report_status
@@ -36,6 +37,10 @@ a remote inside the repository needs none."""
 
 STORE_CLAIM, STORE = "fraudline-models", "/mnt/store"
 """The volume that keeps artifacts, the one that InferenceServices load from."""
+
+
+PROMOTION_SECRET, PROMOTION = "fraudline-promotion", "/etc/fraudline"  # noqa: S105 - a name
+"""What a promotion needs: ``promotion.key`` as a file, and ``token`` of the forge as a variable."""
 
 
 class Size(NamedTuple):
@@ -65,9 +70,17 @@ def side_effect(task: dsl.PipelineTask) -> dsl.PipelineTask:
     return task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="300s")
 
 
+def forge_access(task: dsl.PipelineTask) -> dsl.PipelineTask:
+    """Give a task the key that signs and the token that opens pull requests."""
+    kubernetes.use_secret_as_volume(task, secret_name=PROMOTION_SECRET, mount_path=PROMOTION, optional=True)
+    keys = {"token": "FRAUDLINE_FORGE_TOKEN"}
+    kubernetes.use_secret_as_env(task, secret_name=PROMOTION_SECRET, secret_key_to_env=keys, optional=True)
+    return task
+
+
 @dsl.pipeline(
     name="fraudline-training",
-    description="Fetch, validate, featurize, train, evaluate, gate, infra-validate, package and register one model.",
+    description="Fetch, validate, featurize, train, evaluate, gate, infra-validate, package, register and promote.",
 )
 def training(
     params: dict = {},  # noqa: B006 - kfp reads the default at compile time
@@ -76,8 +89,9 @@ def training(
     revision: str = "",
     md5: str = "",
     store: str = "artifacts",
+    promote_to: str = "",
 ) -> None:
-    """Train, judge and register.
+    """Train, judge, register, and where that is asked for promote.
 
     Args:
         params: the content of ``params.yaml``, which ``fraudline pipeline`` passes; what is absent has its default.
@@ -87,6 +101,7 @@ def training(
         revision: Git revision of the data; empty means the workspace.
         md5: the md5 that the data must have; empty means what the .dvc file says.
         store: folder of the artifact store; on a cluster, below the volume mounted at ``/mnt/store``.
+        promote_to: environment that the model is proposed for by a pull request; empty for none.
     """
     ended = report_status(params=params)
     ended.set_caching_options(enable_caching=False)
@@ -122,6 +137,17 @@ def training(
         kubernetes.mount_pvc(packed, pvc_name=STORE_CLAIM, mount_path=STORE)
         registered = register(package=packed.outputs["package"], evaluation=evaluation, **common)
         sized(side_effect(registered), SMALL)
+        with dsl.If(promote_to != "", name="promotion"):
+            proposed = promote(
+                package=packed.outputs["package"],
+                registration=registered.outputs["registration"],
+                params=params,
+                to=promote_to,
+                key=f"{PROMOTION}/promotion.key",
+            )
+            sized(side_effect(proposed), SMALL)
+            forge_access(proposed)
+            kubernetes.mount_pvc(proposed, pvc_name=STORE_CLAIM, mount_path=STORE)
         summed = report_cost(
             model=model,
             fetch=fetched.outputs["cost"],

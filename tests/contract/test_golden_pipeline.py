@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from pipelines import rollout
 from pipelines.training import GOLDEN, MANIFEST, compile_to, manifest_to
 
 
@@ -17,7 +18,7 @@ def executors(spec):
 
 def tasks(spec):
     inner = next(c for name, c in spec["components"].items() if name.startswith("comp-exit-handler"))
-    return inner["dag"]["tasks"]
+    return {name: task for name, task in inner["dag"]["tasks"].items() if not name.startswith("condition")}
 
 
 def test_the_compiled_file_is_not_stale(tmp_path):
@@ -64,7 +65,8 @@ def test_the_first_step_takes_the_remotes_credentials_from_an_optional_secret(sp
     (secret,) = platform()["exec-fetch"]["secretAsEnv"]
     assert secret["optional"] is True
     assert {entry["envVar"] for entry in secret["keyToEnv"]} >= {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-    assert not any("secretAsEnv" in config for label, config in platform().items() if label != "exec-fetch")
+    others = {label for label, config in platform().items() if "secretAsEnv" in config}
+    assert others == {"exec-fetch", "exec-promote"}
 
 
 def test_the_cost_of_every_step_is_summed_at_the_end(spec):
@@ -101,6 +103,27 @@ def test_nothing_after_the_gate_starts_before_it(spec):
     assert {"gate", "infra-validate"} <= needs["package"]
     assert "package" in needs["register"]
     assert "validate" in needs["featurize"]
+
+
+def test_a_promotion_is_proposed_after_the_registration_and_only_where_it_is_asked_for(spec):
+    inner = next(c for name, c in spec["components"].items() if name.startswith("comp-exit-handler"))
+    (condition,) = (task for name, task in inner["dag"]["tasks"].items() if name.startswith("condition"))
+    assert condition["triggerPolicy"]["condition"].endswith("promote_to'] != ''")
+    assert spec["root"]["inputDefinitions"]["parameters"]["promote_to"]["defaultValue"] == ""
+    assert "register" in condition["dependentTasks"]
+    promotion = next(c for name, c in spec["components"].items() if name.startswith("comp-condition"))
+    (task,) = promotion["dag"]["tasks"].values()
+    assert not task.get("cachingOptions", {}).get("enableCache", False)
+    (secret,) = platform()["exec-promote"]["secretAsEnv"]
+    assert [entry["envVar"] for entry in secret["keyToEnv"]] == ["FRAUDLINE_FORGE_TOKEN"]
+
+
+def test_the_rollout_pipeline_is_not_stale_and_takes_one_uncached_look(tmp_path):
+    rollout.compile_to(tmp_path / "rollout.yaml")
+    assert (tmp_path / "rollout.yaml").read_text() == rollout.GOLDEN.read_text(), "python -m pipelines.rollout"
+    compiled = next(yaml.safe_load_all(rollout.GOLDEN.read_text()))
+    (task,) = compiled["root"]["dag"]["tasks"].values()
+    assert not task.get("cachingOptions", {}).get("enableCache", False)
 
 
 def test_the_end_of_a_run_is_reported_whatever_happened(spec):

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from fraudline.core import log as logs
+from fraudline.core.clock import now
 from fraudline.core.errors import FraudlineError
-from fraudline.core.files import read_json, write_json, write_text
+from fraudline.core.files import local_path, read_json, write_json, write_text
 from fraudline.ops import cost as costs
 from fraudline.ops.pipeline import ERROR_FILE
 from fraudline.ops.tracking import end_run, step_run
@@ -23,6 +24,9 @@ INJECTED = {"tracking_uri": "MLFLOW_TRACKING_URI", "run_id": "MLFLOW_RUN_ID"}
 """Fields of ``registry`` that a launcher sets through the environment."""
 
 CURVE_POINTS = 200
+
+FORGE_TOKEN = "FRAUDLINE_FORGE_TOKEN"  # noqa: S105 - a name
+"""Variable with the token that opens pull requests."""
 
 
 def parameters(values: Mapping[str, Any], environment: Mapping[str, str]) -> Params:
@@ -92,6 +96,71 @@ def report_cost(by_step: Mapping[str, Mapping[str, float]], params: Params, page
             run.metrics({f"cost/{step}/{name}": value for name, value in figures.items()})
         run.tag("fraudline.currency", params.cost.currency)
     return sums
+
+
+def promote(params: Params, environment: Mapping[str, str], package: Path, *, to: str, key: str, page: str) -> str:
+    """Propose a packaged model by a pull request, and write its text as a page.
+
+    Args:
+        params: ``rollout`` names the forge.
+        environment: has the forge's token.
+        package: folder of step package.
+        to: environment of ``rollout.environments``.
+        key: file of the key that signs the evidence.
+        page: file of the text (Markdown).
+
+    Returns:
+        The pull request's address; on a plain remote its branch.
+
+    Raises:
+        PromotionRefused: the model may not be promoted now.
+        UnavailableError: remote or forge does not answer.
+    """
+    from fraudline.steps.promote import promote as step
+
+    stored = local_path(read_json(package / "package.json")["uri"])
+    token = environment.get(FORGE_TOKEN, "")
+    result = step(to=to, key=Path(key), params=params, repo=Path(), token=token, artifact=stored)
+    write_text(Path(page), f"# {result['title']}\n\n{result['body']}")
+    return str(result["url"] or result["branch"])
+
+
+def rollout(params: Params, environment: Mapping[str, str], *, to: str, prometheus: str, key: str, page: str) -> str:
+    """Judge a canary and propose what follows, and write the verdict as a page.
+
+    Args:
+        params: ``rollout`` names the forge and has the judge's margins.
+        environment: has the forge's token.
+        to: environment of ``rollout.environments``.
+        prometheus: its address.
+        key: file of the key that signs verdicts.
+        page: file of the verdict (Markdown).
+
+    Returns:
+        What was done: none, wait, ask, propose or merged.
+
+    Raises:
+        PromotionRefused: a branch is in the way.
+        UnavailableError: remote, forge, registry or Prometheus does not answer.
+    """
+    from fraudline.ops.gitops.text import verdict_table
+    from fraudline.steps.rollout import Sources, step_rollout
+
+    result = step_rollout(
+        to=to,
+        key=Path(key),
+        params=params,
+        repo=Path(),
+        sources=Sources(prometheus),
+        now=now(),
+        token=environment.get(FORGE_TOKEN, ""),
+    )
+    verdict = result.get("verdict")
+    said = [f"# {result['action']}", ""]
+    said += [f"**{verdict['verdict']}**: {verdict['reason']}", "", *verdict_table(verdict)] if verdict else []
+    write_text(Path(page), "\n".join(said) + "\n")
+    action: str = result["action"]
+    return action
 
 
 def ended(state: str, code: int | None, message: str | None, params: Params) -> None:

@@ -97,7 +97,7 @@ def step_rollout(
     """
     rules = params.rollout
     environment = environment_of(rules, to)
-    with Clone.of(address_of(rules.forge.remote, repo), environment.branch) as clone:
+    with Clone.of(address_of(rules.forge.remote, repo), environment.branch, token) as clone:
         held = standing(clone, environment)
         if held.rollout.canary is None:
             return {"action": "none", "alias": "" if dry_run else follow(held, params)}

@@ -11,6 +11,7 @@ from fraudline.core.files import read_json, write_json
 from fraudline.ops import store as stores
 from fraudline.ops.params import RegistryParams
 from fraudline.ops.registry import Registry, give_alias
+from fraudline.steps import component
 from fraudline.steps.promote import promote
 from tests.support.gitops import EVIDENCE, ROLLOUT, Forge, git
 
@@ -212,3 +213,27 @@ def test_killed_anywhere_and_run_again_it_makes_one_branch(forge, served, comman
     run(forge, entry)
     assert forge.branches() == {f"promote/production/{e.name[:12]}" for e in (served, entry)}
     assert git(forge.remote, "rev-list", "--count", f"main..promote/production/{entry.name[:12]}") == "1"
+
+
+def test_the_component_proposes_what_was_packaged_and_shows_the_text(forge, served, tmp_path):
+    entry = forge.model(2, champion=served.name)
+    rules = forge.params.rollout
+    rules = rules.model_copy(update={"forge": rules.forge.model_copy(update={"remote": str(forge.remote)})})
+    params = forge.params.model_copy(update={"rollout": rules})
+    write_json(tmp_path / "package" / "package.json", {"digest": entry.name, "uri": entry.as_uri()})
+    page = tmp_path / "page.md"
+    given = {"to": "production", "key": str(forge.key), "page": str(page)}
+    branch = component.promote(params, {}, tmp_path / "package", **given)
+    assert branch in forge.branches()
+    assert f"# Promote model {entry.name[:12]} to production at 10 %" in page.read_text()
+
+
+def test_a_token_reaches_git_over_http_and_no_list_of_arguments():
+    from base64 import b64decode
+
+    from fraudline.ops.gitops.repository import access
+
+    settings = access("https://forge.invalid/bank/fraud.git", "secret")
+    assert settings["GIT_CONFIG_KEY_0"] == "http.https://forge.invalid/bank/fraud.git.extraHeader"
+    assert b64decode(settings["GIT_CONFIG_VALUE_0"].split()[-1]) == b"x-access-token:secret"
+    assert access("/srv/remote.git", "secret") == access("https://forge.invalid/x.git", "") == {}

@@ -1,0 +1,1 @@
+"""Component that promotes."""

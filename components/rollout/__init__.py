@@ -1,0 +1,1 @@
+"""Component of a look at a rollout."""
