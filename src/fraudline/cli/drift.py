@@ -8,9 +8,10 @@ from typing import Any
 import click
 from rich.console import Console
 
-from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.cli.options import json_option, load_params, metrics_options, params_option, publish
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import DriftFound
+from fraudline.core.files import read_json
 
 EARLY = 9
 """Exit code: too early to say."""
@@ -23,9 +24,19 @@ folder = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option("--days", default=0, show_default=True, type=click.IntRange(0), help="The newest days only; 0 for all.")
 @click.option("--report", default="build/drift", show_default=True, type=click.Path(path_type=Path, file_okay=False),
               help="Folder to write: drift.json and index.html.")  # fmt: skip
+@metrics_options
 @params_option
 @json_option
-def command(decisions: Path, model: Path | None, days: int, report: Path, params_file: Path, as_json: bool) -> None:
+def command(
+    decisions: Path,
+    model: Path | None,
+    days: int,
+    report: Path,
+    textfiles: Path | None,
+    pushgateway: str,
+    params_file: Path,
+    as_json: bool,
+) -> None:
     r"""Compare a window of DECISIONS with the traffic that the model learned from.
 
     DECISIONS is a file or a folder: parquet or JSON lines with event_time and the features, as the topic `decisions`
@@ -48,6 +59,8 @@ def command(decisions: Path, model: Path | None, days: int, report: Path, params
             params=load_params(params_file),
             days=days,
         )
+    document = read_json(report / "drift.json")
+    publish("drift", lambda metrics: metrics.drift(document), textfiles=textfiles, pushgateway=pushgateway)
     if as_json:
         click.echo(json.dumps(result, sort_keys=True))
     else:

@@ -1,12 +1,16 @@
 """Options that several commands share."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fraudline.steps.params import Params
+
+if TYPE_CHECKING:
+    from fraudline.ops.ended import EndedMetrics
 
 params_option = click.option(
     "--params",
@@ -39,3 +43,30 @@ def load_params(path: Path, **sections: Any) -> Params:
         }
     )
     return params.model_copy(update={"registry": registry, **sections})
+
+
+def metrics_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where a command that ends leaves its metrics."""
+    textfiles = click.option(
+        "--textfiles", envvar="FRAUDLINE_TEXTFILES", type=click.Path(path_type=Path, file_okay=False),
+        help="Folder for metrics that node_exporter's textfile collector reads.",
+    )  # fmt: skip
+    gateway = click.option(
+        "--pushgateway", envvar="FRAUDLINE_PUSHGATEWAY", default="", help="host:port of a Pushgateway for metrics."
+    )
+    return textfiles(gateway(command))
+
+
+def publish(job: str, say: "Callable[[EndedMetrics], object]", *, textfiles: Path | None, pushgateway: str) -> None:
+    """Publish what ``say`` says, where somebody asked for it.
+
+    Raises:
+        UnavailableError: the Pushgateway does not answer.
+    """
+    if textfiles is None and not pushgateway:
+        return
+    from fraudline.ops.ended import EndedMetrics
+
+    metrics = EndedMetrics()
+    say(metrics)
+    metrics.publish(job, textfiles=textfiles, pushgateway=pushgateway)

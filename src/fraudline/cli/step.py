@@ -12,7 +12,7 @@ from typing import Any, get_args, get_type_hints
 import click
 from rich.console import Console
 
-from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.cli.options import json_option, load_params, metrics_options, params_option, publish
 from fraudline.cli.progress import epochs
 from fraudline.steps import STEPS
 
@@ -59,16 +59,26 @@ def command_of(name: str) -> click.Command:
     parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "params"]
     options = [_option(p, hints[p.name], meanings.get(p.name, "")) for p in parameters]
 
-    def run(params_file: Path, as_json: bool, **values: Any) -> None:
+    def run(params_file: Path, as_json: bool, textfiles: Path | None, pushgateway: str, **values: Any) -> None:
+        from fraudline.ops.cost import Meter
+
         console = Console(stderr=True, highlight=False)
-        with epochs(console) if name == "train" else nullcontext():
-            result = function(params=load_params(params_file), **values)
+        params = load_params(params_file)
+        with Meter() as meter, epochs(console) if name == "train" else nullcontext():
+            result = function(params=params, **values)
+        price, currency = meter.usage.price(params.cost), params.cost.currency
+        publish(
+            name,
+            lambda metrics: metrics.step(name, meter.usage, price=price, currency=currency),
+            textfiles=textfiles,
+            pushgateway=pushgateway,
+        )
         if as_json:
             click.echo(json.dumps(result, sort_keys=True, default=str))
         else:
             _summary(console, name, result)
 
-    command = click.command(name, help=summary)(params_option(json_option(run)))
+    command = click.command(name, help=summary)(metrics_options(params_option(json_option(run))))
     command.params[:0] = options
     return command
 

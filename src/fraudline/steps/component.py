@@ -16,6 +16,7 @@ from fraudline.core.clock import now
 from fraudline.core.errors import FraudlineError
 from fraudline.core.files import local_path, read_json, write_json, write_text
 from fraudline.ops import cost as costs
+from fraudline.ops.ended import EndedMetrics
 from fraudline.ops.pipeline import ERROR_FILE
 from fraudline.ops.tracking import end_run, step_run
 from fraudline.steps.params import Params
@@ -23,6 +24,7 @@ from fraudline.steps.params import Params
 INJECTED = {"tracking_uri": "MLFLOW_TRACKING_URI", "run_id": "MLFLOW_RUN_ID"}
 """Fields of ``registry`` that a launcher sets through the environment."""
 
+PUSHGATEWAY = "FRAUDLINE_PUSHGATEWAY"
 CURVE_POINTS = 200
 
 FORGE_TOKEN = "FRAUDLINE_FORGE_TOKEN"  # noqa: S105 - a name
@@ -48,7 +50,8 @@ def parameters(values: Mapping[str, Any], environment: Mapping[str, str]) -> Par
 def running(step: str, environment: Mapping[str, str]) -> Iterator[costs.Meter]:
     """Log a step's events; end the process with the exit code of an error of ours, after naming problem and action.
 
-    A local run names a file in ``FRAUDLINE_ERROR_FILE``, where the error is left for it.
+    A local run names a file in ``FRAUDLINE_ERROR_FILE``, where the error is left for it. With ``FRAUDLINE_PUSHGATEWAY``
+    (``host:port``) Prometheus hears what a step that ended well used.
 
     Yields:
         A meter of what the step uses, read after the block.
@@ -66,6 +69,14 @@ def running(step: str, environment: Mapping[str, str]) -> Iterator[costs.Meter]:
             write_json(Path(environment[ERROR_FILE]), record)
         sys.exit(error.exit_code)
     log.info("step.done", step=step)
+    gateway = environment.get(PUSHGATEWAY, "")
+    if gateway:
+        metrics = EndedMetrics()
+        metrics.step(step, meter.usage)
+        try:
+            metrics.publish(step, pushgateway=gateway)
+        except FraudlineError as error:  # a step that did its work does not fail for a figure
+            log.warning("step.not_published", step=step, problem=error.problem)
 
 
 def spent(meter: costs.Meter, params: Params) -> dict[str, float]:

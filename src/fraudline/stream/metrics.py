@@ -1,17 +1,25 @@
-"""What the worker tells Prometheus: one prefix, base units, the labels ``model`` and ``version`` and no others."""
+"""What the worker tells Prometheus: one prefix, base units, and labels whose values are few and known.
+
+Everything is counted once a batch or once a second, never once a record.
+"""
 
 from collections.abc import Sequence
-from itertools import compress
+from datetime import UTC, datetime
+from itertools import compress, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from fraudline.model.artifact import Artifact
 from fraudline.stream.health import HealthServer, Readiness
 from fraudline.stream.histogram import BulkHistogram
+from fraudline.stream.traffic import Traffic
 
 _LABELS = ("model", "version")
+STAGES = ("advance", "score", "commit")
+"""Parts of a batch: decode and advance the features, score and decide, append and commit."""
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _SCORE = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0)
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -50,6 +58,24 @@ class StreamMetrics:
         self.batch = Histogram(
             "fraudline_batch_records", "Records a Kafka transaction.", buckets=_BATCH, registry=registry
         )
+        self.checkpoint_failures = Counter(
+            "fraudline_checkpoint_failures", "Checkpoints that could not be written.", registry=registry
+        )
+        self.state_cards = Gauge("fraudline_state_cards", "Cards of the owned partitions.", registry=registry)
+        self.state_bytes = Gauge("fraudline_state_bytes", "Memory of their feature state.", registry=registry)
+        self.traffic = Traffic(registry)
+        stage = Counter("fraudline_stage_seconds", "Time spent by stage of a batch.", ("stage",), registry=registry)
+        self._stages = [stage.labels(name) for name in STAGES]
+        self._info = Gauge("fraudline_model_info", "1 for the model that decides.", _LABELS, registry=registry)
+        self._trained = Gauge(
+            "fraudline_model_trained_timestamp_seconds", "End of the days it learned from.", _LABELS, registry=registry
+        )
+        self._threshold = Gauge(
+            "fraudline_threshold", "Score from which a decision is taken.", ("decision",), registry=registry
+        )
+        self._amounts = Counter(
+            "fraudline_decided_amount", "Amounts in the base currency.", ("decision",), registry=registry
+        )
         self._decisions = Counter("fraudline_decisions", "Decisions committed.", _LABELS, registry=registry)
         self._alerts = Counter("fraudline_alerts", "Decisions other than allow.", _LABELS, registry=registry)
         self._latency = BulkHistogram(
@@ -61,6 +87,28 @@ class StreamMetrics:
         self._score = BulkHistogram("fraudline_score", "Scores, high = anomalous.", _LABELS, _SCORE)
         registry.register(self._latency)
         registry.register(self._score)
+
+    def model_is(self, artifact: Artifact) -> None:
+        """Say which model decides from now on."""
+        labels = (self._model, artifact.version)
+        for gauge in (self._info, self._trained):
+            gauge.clear()
+        self._info.labels(*labels).set(1)
+        end = datetime.fromisoformat(artifact.meta.trained_on.end).replace(tzinfo=UTC)
+        self._trained.labels(*labels).set(end.timestamp())
+        self._threshold.labels("review").set(artifact.thresholds.review)
+        self._threshold.labels("block").set(artifact.thresholds.block)
+
+    def staged(self, *moments: float) -> None:
+        """Count a batch's time by stage: its begin, and the end of each of :data:`STAGES`, in monotonic seconds."""
+        for stage, (begun, ended) in zip(self._stages, pairwise(moments), strict=True):
+            stage.inc(max(ended - begun, 0.0))
+
+    def amounts(self, decisions: Sequence[str], amounts: NDArray[np.floating]) -> None:
+        """Count (n,) amounts, in the base currency, by decision."""
+        taken = np.array(decisions)
+        for decision in dict.fromkeys(decisions):
+            self._amounts.labels(decision).inc(float(amounts[taken == decision].sum(dtype=np.float64)))
 
     def decided(
         self,

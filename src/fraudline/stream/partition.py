@@ -87,6 +87,16 @@ class PartitionState:
         self._last_value: bytes | None = None
         self._writing: Thread | None = None
 
+    @property
+    def cards(self) -> int:
+        """Cards that it has state of."""
+        return 0 if self._engine is None else self._engine.cards
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of their state."""
+        return 0 if self._engine is None else self._engine.cards * self._engine.card_bytes
+
     def align(self, offset: int) -> None:
         """Bring the state to ``offset``, the first record about to be processed, producing nothing.
 

@@ -136,6 +136,8 @@ class Worker:
         self._store = _store(params)
         self._states: dict[int, PartitionState] = {}
         self._aligned: set[int] = set()
+        names = tuple(artifact.spec.names)
+        self._amount = names.index("amount") if "amount" in names else None
         self._epoch = -1
         self._failures = 0
         self._saved = self._ticked = time.monotonic()
@@ -148,6 +150,7 @@ class Worker:
     ) -> int:
         """See :func:`run_worker`."""
         total, ready = 0, False
+        self._metrics.model_is(self._artifact)
         log.info("worker.started", worker_id=self._params.worker_id, model_version=self._artifact.version)
         while not stop.is_set():
             try:
@@ -197,13 +200,21 @@ class Worker:
                 state.align(part[0].offset)
             self._aligned.add(partition)
             advanced.append(state.advance(part))
+        moments = [begun, time.monotonic()]
         judged = self._judge.judge(advanced)
+        moments.append(time.monotonic())
         offsets = {partition: part[-1].offset + 1 for partition, part in parts}
         self._transport.transact(judged.outputs, offsets)
-        self._pace.took(len(records), time.monotonic() - begun)
+        moments.append(time.monotonic())
+        self._pace.took(len(records), moments[-1] - begun)
         self._failures = 0
         report = judged.report(len(records), time.time() * 1000)
         self._metrics.duplicates.inc(sum(part.duplicates for part in advanced))
+        self._metrics.staged(*moments)
+        self._metrics.traffic.add([each for part in advanced for each in part.transactions])
+        if judged.scored is not None and self._amount is not None:
+            amounts = np.concatenate([part.features[:, self._amount] for part in advanced])
+            self._metrics.amounts(judged.scored.decision, amounts)
         self._count(report)
         return report
 
@@ -251,6 +262,8 @@ class Worker:
             self._metrics.checkpoint_age.set(max(0.0, time.time() - oldest / 1e6))
             self._metrics.seen_ids.set(sum(len(state.seen) for state in owned))
             self._metrics.seen_bytes.set(sum(state.seen.nbytes for state in owned))
+            self._metrics.state_cards.set(sum(state.cards for state in owned))
+            self._metrics.state_bytes.set(sum(state.nbytes for state in owned))
 
     def _swap(self) -> None:
         """Take the next champion, when one is proven: between two batches, so each decision is of one model."""
@@ -262,6 +275,7 @@ class Worker:
             self._metrics.champion_swaps.inc()
             log.info("champion.swapped", before=self._artifact.version, now=scorer.artifact.version)
             self._artifact = scorer.artifact
+            self._metrics.model_is(self._artifact)
         self._metrics.champion_refused.set(bool(self._champions.problem))
 
     def _save(self, *, wait: bool = True) -> None:
@@ -276,6 +290,7 @@ class Worker:
             try:
                 self._states[partition].save(wait=wait)
             except OSError as error:
+                self._metrics.checkpoint_failures.inc()
                 log.warning("checkpoint.not_written", partition=partition, problem=str(error))
 
     def _count(self, report: BatchReport) -> None:

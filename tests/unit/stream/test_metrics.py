@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from fraudline.core.errors import UsageError
+from fraudline.model.artifact import load_artifact
 from fraudline.ops.local.process import free_port
-from fraudline.stream.metrics import StreamMetrics
+from fraudline.stream.metrics import STAGES, StreamMetrics
+from tests.support.artifacts import tiny_artifact
 
 
 def test_metrics_answer_on_loopback_until_they_are_closed() -> None:
@@ -33,3 +35,33 @@ def test_port_zero_serves_nothing() -> None:
     metrics = StreamMetrics("fraud")
     metrics.serve("127.0.0.1", 0)
     metrics.close()
+
+
+def test_the_time_of_a_batch_is_told_by_stage() -> None:
+    metrics = StreamMetrics("fraud")
+    metrics.staged(10.0, 10.5, 12.0, 12.25)
+    metrics.staged(20.0, 20.5, 22.0, 22.25)
+    found = {
+        stage: metrics.registry.get_sample_value("fraudline_stage_seconds_total", {"stage": stage}) for stage in STAGES
+    }
+    assert found == {"advance": 1.0, "score": 3.0, "commit": 0.5}
+
+
+def test_the_model_that_decides_is_the_only_one_that_is_told(tmp_path) -> None:
+    metrics = StreamMetrics("fraud")
+    models = [load_artifact(tiny_artifact(tmp_path / str(seed), seed=seed)) for seed in (1, 2)]
+    for model in models:
+        metrics.model_is(model)
+    told = [family for family in metrics.registry.collect() if family.name == "fraudline_model_info"]
+    assert [sample.labels["version"] for sample in told[0].samples] == [models[1].version]
+    assert metrics.registry.get_sample_value("fraudline_threshold", {"decision": "review"}) == pytest.approx(0.6)
+
+
+def test_amounts_are_added_by_decision() -> None:
+    metrics = StreamMetrics("fraud")
+    metrics.amounts(["allow", "block", "allow"], np.array([1.0, 10.0, 2.0], np.float32))
+    by = {
+        d: metrics.registry.get_sample_value("fraudline_decided_amount_total", {"decision": d})
+        for d in ("allow", "block")
+    }
+    assert by == {"allow": 3.0, "block": 10.0}

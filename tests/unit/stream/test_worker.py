@@ -246,10 +246,10 @@ def test_metrics_count_what_was_committed(artifact: Artifact) -> None:
     assert value("fraudline_batch_records_sum") == 60
 
 
-def test_every_metric_has_the_prefix_and_no_label_but_model_and_version() -> None:
+def test_every_metric_has_the_prefix_and_labels_with_few_values() -> None:
     metrics = StreamMetrics("fraud")
     metrics.decided(["v1", "v2"], np.array([0.1, 0.9]), ["allow", "block"], np.array([0.01, 0.02]))
     for family in metrics.registry.collect():
         assert family.name.startswith("fraudline_")
         for sample in family.samples:
-            assert set(sample.labels) <= {"model", "version", "le"}
+            assert set(sample.labels) <= {"model", "version", "le", "stage", "decision", "field", "problem"}

@@ -1,0 +1,415 @@
+"""The alerts, by whom they concern."""
+
+from docs.monitoring.alert import Alert
+
+DAY = 1_560
+"""Minutes of a case that looks back over a day, an hour ago."""
+RECORDED = {
+    "fraudline:alert_share:rate30m": "sum by (model) (rate(fraudline_alerts_total[30m]))"
+    " / sum by (model) (rate(fraudline_decisions_total[30m]))",
+    "fraudline:alert_share:rate1d": "sum by (model) (rate(fraudline_alerts_total[1d] offset 1h))"
+    " / sum by (model) (rate(fraudline_decisions_total[1d] offset 1h))",
+    "fraudline:high_score_share:rate30m": '1 - sum by (model) (rate(fraudline_score_bucket{le="5.0"}[30m]))'
+    " / sum by (model) (rate(fraudline_score_count[30m]))",
+    "fraudline:high_score_share:rate1d": '1 - sum by (model) (rate(fraudline_score_bucket{le="5.0"}[1d] offset 1h))'
+    " / sum by (model) (rate(fraudline_score_count[1d] offset 1h))",
+    **{
+        f"fraudline:late_share:rate{window}": "1 - sum by (model) "
+        f'(rate(fraudline_decision_latency_seconds_bucket{{le="1.0"}}[{window}]))'
+        f" / sum by (model) (rate(fraudline_decision_latency_seconds_count[{window}]))"
+        for window in ("5m", "30m", "1h", "6h")
+    },
+    "fraudline:field_problem_share:rate30m": "sum by (job, field, problem) (rate(fraudline_field_problems_total[30m]))"
+    " / on (job) group_left sum by (job) (rate(fraudline_transactions_total[30m]))",
+    "fraudline:field_problem_share:rate1d": "sum by (job, field, problem)"
+    " (rate(fraudline_field_problems_total[1d] offset 1h))"
+    " / on (job) group_left sum by (job) (rate(fraudline_transactions_total[1d] offset 1h))",
+}
+"""Recording rules: shares over a window, each asked for once. The latency objective is 99 % within a second."""
+
+
+def _counter(before: int, after: int, minutes: int = 60) -> str:
+    """A counter that grows by ``before`` a minute for a day, then by ``after``."""
+    return f"0+{before}x{DAY - minutes} {before * (DAY - minutes)}+{after}x{minutes}"
+
+
+def _traffic(alerts: tuple[int, int], decisions: tuple[int, int] = (600, 600)) -> dict[str, str]:
+    return {
+        "fraudline_alerts_total{model}": _counter(*alerts),
+        "fraudline_decisions_total{model}": _counter(*decisions),
+    }
+
+
+def _scores(low: tuple[int, int]) -> dict[str, str]:
+    return {
+        'fraudline_score_bucket{model,le="5.0"}': _counter(*low),
+        "fraudline_score_count{model}": _counter(1_000, 1_000),
+    }
+
+
+def _latency(good: int, minutes: int = 400) -> dict[str, str]:
+    return {
+        'fraudline_decision_latency_seconds_bucket{model,le="1.0"}': f"0+{good}x{minutes}",
+        "fraudline_decision_latency_seconds_count{model}": f"0+1000x{minutes}",
+    }
+
+
+def _problem(field: str, problem: str, before: int, after: int) -> dict[str, str]:
+    return {
+        f'fraudline_field_problems_total{{job,field="{field}",problem="{problem}"}}': _counter(before, after),
+        "fraudline_transactions_total{job}": _counter(1_000, 1_000),
+    }
+
+
+STREAM = (
+    Alert(
+        name="TargetDown",
+        expr='up{job=~"worker|predictor|.*fraudline.*"} == 0',
+        hold="1m",
+        severity="page",
+        role="oncall",
+        summary="{{ $labels.job }} at {{ $labels.instance }} does not answer",
+        means="A worker or predictor is gone or does not answer its scrape: nothing it owns is decided.",
+        look=("The pod's state, its last log lines and its exit code.", "Whether others of its kind answer."),
+        act=(
+            "Restart it: the worker goes on at the committed offsets, nothing is lost or doubled.",
+            "When it does not come up, revert the last rollout or change of configuration.",
+        ),
+        fires={'up{job="worker",instance="TargetDown"}': "1x20 0x40"},
+        quiet={'up{job="worker",instance="TargetDown"}': "1x60"},
+    ),
+    Alert(
+        name="WorkerNotReady",
+        expr="fraudline_ready == 0",
+        hold="2m",
+        severity="page",
+        role="oncall",
+        summary="the worker at {{ $labels.instance }} cannot decide",
+        means="The worker waits for its group, the broker or the endpoint: its partitions pile up.",
+        look=("`/readyz` of the worker names the part that waits, and why.", "The broker; the endpoint's pods."),
+        act=("Bring the part back that it waits for; the worker goes on by itself.",),
+        fires={"fraudline_ready{job}": "1x20 0x40"},
+        quiet={"fraudline_ready{job}": "0x1 1x59"},
+    ),
+    Alert(
+        name="WorkerLags",
+        expr="sum by (job) (fraudline_lag_records) > 5000",
+        hold="5m",
+        severity="page",
+        role="oncall",
+        summary="{{ $value }} transactions wait to be decided",
+        means="Transactions come faster than they are decided: decisions come late, then very late.",
+        look=("Decisions a second and time by stage: what grew?", "Whether all workers of the group have partitions."),
+        act=("Add workers, up to the number of partitions.", "A slow endpoint: score in process, or `hold`."),
+        fires={"fraudline_lag_records{job}": "0+200x60"},
+        quiet={"fraudline_lag_records{job}": "4000x60"},
+    ),
+    Alert(
+        name="Recovering",
+        expr="sum by (job) (increase(fraudline_recoveries_total[15m])) > 3",
+        hold="0m",
+        severity="ticket",
+        role="oncall",
+        summary="{{ $value }} batches were given up and read again within 15 minutes",
+        means="The broker or the endpoint fails again and again; latency suffers, decisions do not.",
+        look=("`worker.recovering` in the log names the problem.",),
+        act=("Look after the broker or endpoint; at `stream.recoveries` in a row the worker ends.",),
+        fires={"fraudline_recoveries_total{job}": "0+1x60"},
+        quiet={"fraudline_recoveries_total{job}": "0x30 1x30"},
+    ),
+    Alert(
+        name="LatencyBudgetFast",
+        expr="fraudline:late_share:rate1h > 0.144 and fraudline:late_share:rate5m > 0.144",
+        hold="2m",
+        severity="page",
+        role="oncall",
+        summary="{{ $value | humanizePercentage }} of decisions take over a second",
+        means="99 % within a second is the objective; at this pace a month's budget is gone in two days.",
+        look=("Lag, time by stage, the endpoint's latency.",),
+        act=("As for WorkerLags; a canary that is slow goes back to weight 0.",),
+        fires=_latency(700),
+        quiet=_latency(995),
+    ),
+    Alert(
+        name="LatencyBudgetSlow",
+        expr="fraudline:late_share:rate6h > 0.06 and fraudline:late_share:rate30m > 0.06",
+        hold="15m",
+        severity="ticket",
+        role="oncall",
+        summary="{{ $value | humanizePercentage }} of decisions take over a second, for hours",
+        means="The month's budget of late decisions is gone within five days.",
+        look=("What changed in the hours before: traffic, model, endpoint.",),
+        act=("Lower `stream.max_latency_ms` or add workers.",),
+        fires=_latency(900),
+        quiet=_latency(990),
+    ),
+    Alert(
+        name="CheckpointStale",
+        expr="fraudline_checkpoint_age_seconds > 600",
+        hold="5m",
+        severity="ticket",
+        role="oncall",
+        summary="the oldest checkpoint is {{ $value | humanizeDuration }} old",
+        means="A restart replays everything since the checkpoint before it decides.",
+        look=("The volume of `stream.checkpoint_dir`: full, read-only, gone?",),
+        act=("Make room or mount it again; the next checkpoint comes by itself.",),
+        fires={"fraudline_checkpoint_age_seconds{job}": "0+60x60"},
+        quiet={"fraudline_checkpoint_age_seconds{job}": "30x60"},
+    ),
+    Alert(
+        name="CheckpointFailing",
+        expr="increase(fraudline_checkpoint_failures_total[15m]) > 0",
+        hold="0m",
+        severity="ticket",
+        role="oncall",
+        summary="checkpoints cannot be written",
+        means="State stays safe in the log, but every restart takes longer.",
+        look=("`checkpoint.not_written` in the log names the problem.",),
+        act=("As for CheckpointStale.",),
+        fires={"fraudline_checkpoint_failures_total{job}": "0x20 1+1x39"},
+        quiet={"fraudline_checkpoint_failures_total{job}": "1x60"},
+    ),
+    Alert(
+        name="ChampionRefused",
+        expr="fraudline_champion_refused == 1",
+        hold="5m",
+        severity="ticket",
+        role="model",
+        summary="the champion's pointer names a model that is not in use",
+        means="The worker keeps deciding with the model before, because the new one failed its check.",
+        look=("`champion.refused` in the log: digest, signature or golden scores.",),
+        act=("Correct the pointer, or store the artifact again.",),
+        fires={"fraudline_champion_refused{job}": "0x20 1x40"},
+        quiet={"fraudline_champion_refused{job}": "0x60"},
+    ),
+    Alert(
+        name="PredictorRefuses",
+        expr="sum by (model) (rate(fraudline_predictor_refused_total[10m])) > 0.05 *"
+        " sum by (model) (rate(fraudline_predictor_rows_total[10m]))",
+        hold="5m",
+        severity="ticket",
+        role="oncall",
+        summary="the predictor of {{ $labels.model }} refuses requests",
+        means="A client sends what is no input of the model: after a change of the feature specification, mostly.",
+        look=("The answers' text names row and feature.", "Which client changed."),
+        act=("Correct the client, or revert it.",),
+        fires={
+            "fraudline_predictor_refused_total{model}": "0+20x60",
+            "fraudline_predictor_rows_total{model}": "0+100x60",
+        },
+        quiet={
+            "fraudline_predictor_refused_total{model}": "0+1x60",
+            "fraudline_predictor_rows_total{model}": "0+100x60",
+        },
+    ),
+)
+
+DATA = (
+    Alert(
+        name="DeadLetters",
+        expr="sum by (job) (rate(fraudline_dead_letters_total[10m])) > 0.001 *"
+        " sum by (job) (rate(fraudline_transactions_total[10m]))",
+        hold="5m",
+        severity="ticket",
+        role="data",
+        summary="more than one record in a thousand holds no transaction",
+        means="A producer sends what cannot be decided; those payments have no decision.",
+        look=("`fraudline dlq list`: the reason, by producer.",),
+        act=("Correct the producer, then `fraudline dlq replay`.",),
+        fires={"fraudline_dead_letters_total{job}": "0+10x60", "fraudline_transactions_total{job}": "0+1000x60"},
+        quiet={"fraudline_dead_letters_total{job}": "5x60", "fraudline_transactions_total{job}": "0+1000x60"},
+    ),
+    Alert(
+        name="VolumeLow",
+        expr="sum by (job) (rate(fraudline_transactions_total[30m])) < 0.2 *"
+        " sum by (job) (rate(fraudline_transactions_total[1d] offset 1h))",
+        hold="15m",
+        severity="page",
+        role="data",
+        summary="a fifth of yesterday's transactions come, or fewer",
+        means="A feed is cut off, wholly or in part.",
+        look=("Which channel or country is missing among the newest decisions.", "The producers."),
+        act=("Bring the feed back; what it kept is decided when it comes, in order of its offsets.",),
+        fires={"fraudline_transactions_total{job}": _counter(1_000, 50)},
+        quiet={"fraudline_transactions_total{job}": _counter(1_000, 500)},
+    ),
+    Alert(
+        name="DataStale",
+        expr="time() - max by (job) (fraudline_newest_event_timestamp_seconds) > 3600",
+        hold="10m",
+        severity="page",
+        role="data",
+        summary="the newest transaction is {{ $value | humanizeDuration }} old",
+        means="Nothing new comes, or what comes happened long ago: decisions are too late to stop a payment.",
+        look=("VolumeLow and WorkerLags, which say whether the feed or the worker stands still.",),
+        act=("Bring the feed back.",),
+        fires={"fraudline_newest_event_timestamp_seconds{job}": "-7000x60"},
+        quiet={"fraudline_newest_event_timestamp_seconds{job}": "{now}x60"},
+    ),
+    Alert(
+        name="FieldMissing",
+        expr='fraudline:field_problem_share:rate30m{problem="missing"} > 0.05 + 2 *'
+        ' fraudline:field_problem_share:rate1d{problem="missing"}',
+        hold="10m",
+        severity="ticket",
+        role="data",
+        summary="{{ $labels.field }} is missing in {{ $value | humanizePercentage }} of transactions",
+        means="A feed leaves out a field. Features fall back to neutral values, and frauds that it shows are missed.",
+        look=("Which producer, channel or country.", "`fraudline drift` on the newest decisions."),
+        act=("Correct the feed. While it lasts, expect fewer alerts for new devices, places and countries.",),
+        fires=_problem("device_id", "missing", 10, 400),
+        quiet=_problem("device_id", "missing", 100, 120),
+    ),
+    Alert(
+        name="ValuesOutOfRange",
+        expr='fraudline:field_problem_share:rate30m{problem=~"out_of_range|zero"} > 0.01 + 3 *'
+        ' fraudline:field_problem_share:rate1d{problem=~"out_of_range|zero"}',
+        hold="10m",
+        severity="ticket",
+        role="data",
+        summary="{{ $labels.field }} is {{ $labels.problem }} in {{ $value | humanizePercentage }} of transactions",
+        means="Amounts are in another unit, or empty.",
+        look=("A few transactions of the topic; currency and minor units.",),
+        act=("Correct the feed; scores of these transactions are wrong.",),
+        fires=_problem("amount_minor", "out_of_range", 1, 100),
+        quiet=_problem("amount_minor", "out_of_range", 1, 5),
+    ),
+    Alert(
+        name="UnseenCategories",
+        expr='fraudline:field_problem_share:rate30m{problem="unseen"} > 0.01',
+        hold="10m",
+        severity="ticket",
+        role="data",
+        summary="{{ $value | humanizePercentage }} of transactions are of a category never seen before",
+        means="Codes are assigned anew, or a new acquirer came: rarity of a category means nothing there.",
+        look=("The new codes among the newest decisions.",),
+        act=("Map them in the feed, or train again when they stay.",),
+        fires=_problem("category", "unseen", 0, 30),
+        quiet=_problem("category", "unseen", 0, 1),
+    ),
+    Alert(
+        name="EventsLate",
+        expr='fraudline:field_problem_share:rate30m{problem="late"} > 0.05',
+        hold="10m",
+        severity="ticket",
+        role="data",
+        summary="{{ $value | humanizePercentage }} of transactions come over an hour late",
+        means="Windows of the last hour are emptier than they should be, and decisions come too late.",
+        look=("Which producer; a backlog that is being sent.",),
+        act=("None while a backlog is sent; else correct the producer's clock or queue.",),
+        fires=_problem("event_time", "late", 0, 100),
+        quiet=_problem("event_time", "late", 0, 10),
+    ),
+)
+
+MODEL = (
+    Alert(
+        name="HighScores",
+        expr="fraudline:high_score_share:rate30m > 0.01 + 3 * fraudline:high_score_share:rate1d",
+        hold="10m",
+        severity="page",
+        role="model",
+        summary="{{ $value | humanizePercentage }} of transactions have a score above 5",
+        means="The autoencoder reconstructs much of the traffic badly: an attack, or traffic it never learned.",
+        look=("The reasons of the newest alerts: one feature, or many?", "FieldMissing and ValuesOutOfRange."),
+        act=("An attack: tell the fraud desk. A feed: correct it. Neither: `fraudline drift`, then train again.",),
+        fires=_scores((990, 800)),
+        quiet=_scores((990, 980)),
+    ),
+    Alert(
+        name="AlertRateHigh",
+        expr="fraudline:alert_share:rate30m > 3 * fraudline:alert_share:rate1d"
+        " and sum by (model) (increase(fraudline_decisions_total[30m])) > 1000",
+        hold="10m",
+        severity="page",
+        role="fraud",
+        summary="{{ $value | humanizePercentage }} of transactions have an alert",
+        means="Reviewers get more than three times their work: an attack, a broken feed, or a wrong threshold.",
+        look=("The alerts' reasons.", "Whether model or thresholds changed (`fraudline threshold log`)."),
+        act=("`fraudline threshold set` within its bounds while the cause is looked for; revert a rollout.",),
+        fires=_traffic((3, 30)),
+        quiet=_traffic((3, 5)),
+    ),
+    Alert(
+        name="AlertRateLow",
+        expr="fraudline:alert_share:rate30m < fraudline:alert_share:rate1d / 3"
+        " and fraudline:alert_share:rate1d * on (model) sum by (model) (increase(fraudline_decisions_total[30m])) > 20",
+        hold="15m",
+        severity="page",
+        role="fraud",
+        summary="only {{ $value | humanizePercentage }} of transactions have an alert",
+        means="Frauds pass: a field that shows them is gone, or thresholds are too high.",
+        look=("FieldMissing.", "Whether model or thresholds changed."),
+        act=("Revert the change; correct the feed.",),
+        fires=_traffic((6, 1)),
+        quiet=_traffic((6, 4)),
+    ),
+    Alert(
+        name="Drift",
+        expr="fraudline_drift_figures > 0",
+        hold="0m",
+        severity="ticket",
+        role="model",
+        summary="{{ $value }} features drifted",
+        means="Traffic is not what the model learned from; its scores mean less every day.",
+        look=("The report (`index.html`): which features, since when, by how much.",),
+        act=("A feed: correct it. New behaviour: `dvc repro` on newer data, gate, promote.",),
+        fires={"fraudline_drift_figures{job}": "0x20 3x40"},
+        quiet={"fraudline_drift_figures{job}": "0x60"},
+    ),
+    Alert(
+        name="DriftNotMeasured",
+        expr="time() - max by (job) (fraudline_drift_timestamp_seconds) > 2 * 86400",
+        hold="0m",
+        severity="ticket",
+        role="model",
+        summary="drift was last measured {{ $value | humanizeDuration }} ago",
+        means="Nobody would notice that traffic moved.",
+        look=("The recurring run, or cron's mail.",),
+        act=("Run it by hand: `fraudline drift`.",),
+        fires={"fraudline_drift_timestamp_seconds{job}": "-200000x60"},
+        quiet={"fraudline_drift_timestamp_seconds{job}": "{now}x60"},
+    ),
+    Alert(
+        name="Skew",
+        expr="fraudline_skew_rows > 0",
+        hold="0m",
+        severity="page",
+        role="model",
+        summary="{{ $value }} decisions were made on other features than training computes",
+        means="The stream's features are not those of the same rows offline: scores are wrong without a sign.",
+        look=("`skew.json`: which feature, from which transaction on, by how much.",),
+        act=("Revert the change of the feature code, specification or profiles that it begins with.",),
+        fires={"fraudline_skew_rows{job}": "0x20 12x40"},
+        quiet={"fraudline_skew_rows{job}": "0x60"},
+    ),
+    Alert(
+        name="PerformanceWorse",
+        expr="fraudline_performance_worse > 0",
+        hold="0m",
+        severity="ticket",
+        role="model",
+        summary="matured labels say that {{ $labels.figure }} is worse than it was in evaluation",
+        means="Fraud changed: the model misses more of it, or alerts more for nothing.",
+        look=("Which kind of fraud is missed, in the labels.",),
+        act=("Train again on newer data, or lower the threshold (`fraudline threshold compare`).",),
+        fires={'fraudline_performance_worse{job,figure="recall"}': "0x20 1x40"},
+        quiet={'fraudline_performance_worse{job,figure="recall"}': "0x60"},
+    ),
+    Alert(
+        name="ModelStale",
+        expr="time() - max by (model) (fraudline_model_trained_timestamp_seconds) > 60 * 86400",
+        hold="1h",
+        severity="ticket",
+        role="model",
+        summary="the model has learned nothing of the last {{ $value | humanizeDuration }}",
+        means="Two months without training: new merchants, devices and frauds are unknown to it.",
+        look=("The last training runs: refused by the gate, or not run?",),
+        act=("Run the training pipeline; promote what the gate blesses.",),
+        fires={"fraudline_model_trained_timestamp_seconds{model}": "-6000000x120"},
+        quiet={"fraudline_model_trained_timestamp_seconds{model}": "{now}x120"},
+    ),
+)
+
+GROUPS = {"fraudline-stream": STREAM, "fraudline-data": DATA, "fraudline-model": MODEL}
+ALERTS = (*STREAM, *DATA, *MODEL)

@@ -1,0 +1,84 @@
+"""Alerts, runbooks, dashboards and the page of metrics come from one source and ask for what is exported."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from docs.monitoring.alert import ROLES
+from docs.monitoring.alerts import ALERTS, RECORDED
+from docs.monitoring.dashboards import DASHBOARDS
+from docs.monitoring.files import FOLDER, files
+from docs.monitoring.metrics import exported, names
+
+from tests.support.prometheus import binary
+
+ROOT = Path(__file__).parents[2]
+METRIC = re.compile(r"\bfraudline_\w+")
+
+
+def test_no_file_is_stale_and_none_is_left_over():
+    for name, content in files().items():
+        assert (ROOT / name).read_text(encoding="utf-8") == content, f"{name} is stale: python -m docs.monitoring"
+    runbooks = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "how-to" / "runbooks").iterdir()}
+    assert runbooks == {name for name in files() if "/runbooks/" in name}
+
+
+def test_alerts_and_panels_ask_for_metrics_that_are_exported():
+    known = set().union(*(names(registry) for registry, _ in exported().values()))
+    asked = METRIC.findall(" ".join([*RECORDED.values(), *(alert.expr for alert in ALERTS)]))
+    panels = [
+        target["expr"] for board in DASHBOARDS.values() for panel in board["panels"] for target in panel["targets"]
+    ]
+    asked += METRIC.findall(" ".join(panels))
+    assert set(asked) <= known
+
+
+def test_every_alert_says_how_grave_it_is_whom_it_concerns_and_what_to_do():
+    rules = yaml.safe_load((ROOT / FOLDER / "rules.yaml").read_text())
+    alerts = [rule for group in rules["groups"] for rule in group["rules"] if "alert" in rule]
+    assert len(alerts) == len(ALERTS) == len({rule["alert"] for rule in alerts})
+    for rule in alerts:
+        assert rule["labels"]["severity"] in ("page", "ticket")
+        assert rule["labels"]["role"] in ROLES
+        page = (ROOT / rule["annotations"]["runbook"]).read_text()
+        assert rule["expr"] in page
+        assert "## Look" in page
+        assert "## Do" in page
+
+
+def test_the_operators_resource_has_the_rules_of_the_plain_file():
+    rules = yaml.safe_load((ROOT / FOLDER / "rules.yaml").read_text())
+    resource = yaml.safe_load((ROOT / FOLDER / "prometheusrule.yaml").read_text())
+    assert resource["spec"]["groups"] == rules["groups"]
+
+
+def test_no_metric_has_a_label_whose_values_are_not_bounded():
+    allowed = {"model", "version", "stage", "decision", "field", "problem", "figure", "verdict", "step", "currency"}
+    page = files()["docs/reference/metrics.md"]
+    labels = {label for row in re.findall(r"^\| `fraudline_\w+` \| \w+ \| (.*?) \|", page, re.M) for label in
+              re.findall(r"`(\w+)`", row)}  # fmt: skip
+    assert labels
+    assert labels <= allowed
+
+
+def test_promtool_fires_each_alert_by_one_case_and_keeps_it_quiet_by_another():
+    cases = yaml.safe_load((ROOT / FOLDER / "rules.test.yaml").read_text())["tests"]
+    assert [case["name"] for case in cases] == [f"{a.name} {how}" for a in ALERTS for how in ("fires", "is quiet")]
+    done = subprocess.run(
+        [binary("promtool"), "test", "rules", "rules.test.yaml"],
+        cwd=ROOT / FOLDER,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["prometheus", "alertmanager"])
+def test_the_profile_full_of_compose_mounts_what_is_here(name):
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    mounted = " ".join(services[name]["volumes"])
+    assert f"./{FOLDER}/{ {'prometheus': 'rules.yaml', 'alertmanager': 'alertmanager.yaml'}[name] }" in mounted
+    assert f"./{FOLDER}/dashboards" in " ".join(services["grafana"]["volumes"])

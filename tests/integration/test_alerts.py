@@ -1,0 +1,96 @@
+"""Real Prometheus on a day of bad samples, real Alertmanager, and a webhook that every alert reaches by its role."""
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from docs.monitoring.alerts import ALERTS
+from docs.monitoring.files import FOLDER, own_series, samples
+
+from tests.support.prometheus import alertmanager, ask, binary, prometheus, webhook
+
+ROOT = Path(__file__).parents[2]
+WAIT_S = 90
+MINUTE = 60
+
+
+def backfilled(folder: Path, *, fires: bool) -> Path:
+    """Prometheus's blocks of the cases of every alert, their last sample now."""
+    now = int(time.time())
+    lines: dict[str, list[str]] = {}
+    for alert in ALERTS:
+        for name, values in own_series(alert, fires=fires).items():
+            found = samples(values, now)
+            metric = name.partition("{")[0]
+            lines.setdefault(metric, []).extend(
+                f"{name} {value} {now - MINUTE * (len(found) - 1 - place)}" for place, value in enumerate(found)
+            )
+    text = "".join(f"# TYPE {metric} unknown\n" + "\n".join(rows) + "\n" for metric, rows in lines.items())
+    (folder / "samples.txt").write_text(text + "# EOF\n")
+    (folder / "data").mkdir()
+    subprocess.run(
+        [binary("promtool"), "tsdb", "create-blocks-from", "openmetrics", folder / "samples.txt", folder / "data"],
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+def at_once(folder: Path) -> Path:
+    """The rules with a clock that is 600 times as fast: what must hold for minutes must hold for a moment."""
+    rules = yaml.safe_load((ROOT / FOLDER / "rules.yaml").read_text())
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            if "for" in rule:
+                rule["for"] = "0s" if rule["for"].startswith("0") else "1s"
+    path = folder / "rules.yaml"
+    path.write_text(yaml.safe_dump(rules))
+    return path
+
+
+def config(rules: Path, *managers: str) -> dict:
+    targets = [{"static_configs": [{"targets": [address.removeprefix("http://") for address in managers]}]}]
+    return {
+        "global": {"evaluation_interval": "1s", "scrape_interval": "1s"},
+        "rule_files": [str(rules)],
+        "alerting": {"alertmanagers": targets if managers else []},
+    }
+
+
+@pytest.fixture(autouse=True)
+def installed():
+    for name in ("prometheus", "promtool", "alertmanager"):
+        binary(name)
+
+
+def test_every_alert_fires_and_arrives_at_whom_it_concerns(tmp_path):
+    routes = yaml.safe_load((ROOT / FOLDER / "alertmanager.yaml").read_text())
+    wanted = {(alert.role, alert.name) for alert in ALERTS}
+    with webhook() as (address, received):
+        for receiver in routes["receivers"]:
+            receiver["webhook_configs"] = [{"url": f"{address}/{receiver['name']}"}]
+        routes["route"] |= {"group_wait": "1s", "group_interval": "1s"}
+        backfilled(tmp_path, fires=True)
+        with (
+            alertmanager(tmp_path, routes) as manager,
+            prometheus(tmp_path, config(at_once(tmp_path), manager)),
+        ):
+            deadline = time.monotonic() + WAIT_S
+            while not wanted <= set(received) and time.monotonic() < deadline:
+                time.sleep(0.5)
+    assert wanted - set(received) == set(), "these alerts did not arrive"
+    roles = {alert.name: alert.role for alert in ALERTS}
+    assert all(role == roles[name] for role, name in received), "an alert went to somebody else"
+
+
+def test_a_healthy_day_fires_nothing(tmp_path):
+    backfilled(tmp_path, fires=False)
+    with prometheus(tmp_path, config(at_once(tmp_path))) as address:
+        deadline = time.monotonic() + WAIT_S
+        while not ask(address, "fraudline:alert_share:rate30m") and time.monotonic() < deadline:
+            time.sleep(0.5)
+        time.sleep(3)
+        assert ask(address, "fraudline:alert_share:rate30m"), "no rule was evaluated"
+        assert ask(address, 'ALERTS{alertstate="firing"}') == []

@@ -1,0 +1,103 @@
+"""Real Prometheus and Alertmanager on loopback, and a webhook that keeps what it is sent."""
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from fraudline.ops.local.process import ChildProcess, free_port
+
+NAMES = {"prometheus": ("prometheus",), "promtool": ("promtool",),
+         "alertmanager": ("prometheus-alertmanager", "alertmanager")}  # fmt: skip
+
+
+def binary(name: str) -> str:
+    """Path of a program of Debian's packages prometheus and prometheus-alertmanager; a machine without them skips."""
+    for candidate in NAMES[name]:
+        if found := shutil.which(candidate):
+            return found
+    pytest.skip(f"{name} is not installed")
+
+
+@contextmanager
+def prometheus(folder: Path, config: dict[str, Any]) -> Iterator[str]:
+    """Run it on ``folder/data``; gives its address."""
+    (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
+    port = free_port()
+    command = [
+        binary("prometheus"),
+        f"--config.file={folder / 'prometheus.yaml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--query.lookback-delta=15m",
+    ]
+    with _running("prometheus", command, folder, f"http://127.0.0.1:{port}") as address:
+        yield address
+
+
+@contextmanager
+def alertmanager(folder: Path, config: dict[str, Any]) -> Iterator[str]:
+    """Run it; gives its address."""
+    (folder / "alertmanager.yaml").write_text(yaml.safe_dump(config))
+    port = free_port()
+    command = [
+        binary("alertmanager"),
+        f"--config.file={folder / 'alertmanager.yaml'}",
+        f"--storage.path={folder / 'alertmanager'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=",
+    ]
+    with _running("alertmanager", command, folder, f"http://127.0.0.1:{port}") as address:
+        yield address
+
+
+def ask(address: str, query: str) -> list[dict[str, Any]]:
+    """The samples of an instant query."""
+    answer = httpx.get(f"{address}/api/v1/query", params={"query": query}, timeout=30).json()
+    assert answer["status"] == "success", f"{query}: {answer.get('error')}"
+    return list(answer["data"]["result"])
+
+
+@contextmanager
+def webhook() -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """An address, and the pairs of path and alert name that were posted to it."""
+    received: list[tuple[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            received.extend((self.path.strip("/"), alert["labels"]["alertname"]) for alert in body["alerts"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", received
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def _running(name: str, command: list[str], folder: Path, address: str) -> Iterator[str]:
+    def ready() -> bool:
+        try:
+            return httpx.get(f"{address}/-/ready", timeout=2).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+    with ChildProcess(name, command, log_path=folder / f"{name}.log") as child:
+        child.wait_ready(ready, timeout=60)
+        yield address

@@ -1,0 +1,57 @@
+"""Metrics of what ends: in a folder, at a gateway, and never a zero that nobody measured."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from fraudline.core.errors import UnavailableError
+from fraudline.ops.cost import Usage
+from fraudline.ops.ended import EndedMetrics
+from fraudline.ops.local.process import free_port
+
+DRIFT = {
+    "verdict": "drift",
+    "window": {"rows": 2_000},
+    "figures": [{"name": "amount", "psi": 0.4, "drifted": True}, {"name": "score", "psi": 0.01, "drifted": False}],
+}
+
+
+def test_a_folder_gets_one_file_a_job_with_only_what_was_said(tmp_path):
+    metrics = EndedMetrics()
+    metrics.drift(DRIFT)
+    metrics.publish("drift", textfiles=tmp_path)
+    text = (tmp_path / "fraudline_drift.prom").read_text()
+    assert 'fraudline_drift_psi{figure="amount"} 0.4' in text
+    assert "fraudline_drift_figures 1.0" in text
+    assert 'fraudline_drift_verdict{verdict="drift"} 1.0' in text
+    assert 'fraudline_drift_verdict{verdict="stable"} 0.0' in text
+    assert "fraudline_skew" not in text
+    assert [path.name for path in tmp_path.iterdir()] == ["fraudline_drift.prom"]
+
+
+def test_a_gateway_gets_the_same_under_the_jobs_name():
+    seen = {}
+
+    class Gateway(BaseHTTPRequestHandler):
+        def do_PUT(self):
+            seen[self.path] = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Gateway)
+    threading.Thread(target=server.handle_request, daemon=True).start()
+    metrics = EndedMetrics()
+    metrics.step("train", Usage(10.0, 8.0, 4.0), price=0.5, currency="EUR")
+    metrics.publish("train", pushgateway=f"127.0.0.1:{server.server_port}")
+    server.server_close()
+    assert 'fraudline_step_cost{currency="EUR",step="train"} 0.5' in seen["/metrics/job/fraudline_train"]
+
+
+def test_a_gateway_that_is_away_is_named():
+    port = free_port()
+    with pytest.raises(UnavailableError, match=str(port)):
+        EndedMetrics().publish("drift", pushgateway=f"127.0.0.1:{port}")
