@@ -23,6 +23,7 @@ _COMMANDS = {
     "rollout": ("fraudline.cli.rollout", "group", "judge a canary, and move it on or back by a pull request"),
     "score": ("fraudline.cli.score", "command", "score a file of transactions offline"),
     "serve": ("fraudline.cli.serve", "command", "serve an artifact as a KServe predictor"),
+    "skew": ("fraudline.cli.skew", "command", "compare the stream's features with the offline ones"),
     "step": ("fraudline.cli.step", "group", "run one pipeline step: files in, files out"),
     "stream": ("fraudline.cli.stream", "command", "score a Kafka topic exactly once"),
     "threshold": ("fraudline.cli.threshold", "group", "compare thresholds, and change them with a trail"),

@@ -25,7 +25,7 @@ from fraudline.core.errors import DataError, SchemaError
 PIECE_ROWS = 65_536
 _PARQUET = {".parquet", ".pq"}
 _LINES = {".jsonl", ".json", ".ndjson"}
-_OPTIONAL = ("transaction_id", "score", "decision", "model_version", "is_fraud")
+_OPTIONAL = ("transaction_id", "score", "decision", "model_version", "offset")
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Piece:
         score: (n,) float32, or None where the window has none.
         ids: (n,) strings, or None.
         decision: (n,) strings, or None.
+        offsets: (n,) int64, place of the transaction in its partition, or None.
     """
 
     times_us: NDArray[np.int64]
@@ -45,6 +46,7 @@ class Piece:
     score: NDArray[np.float32] | None
     ids: pa.Array | None
     decision: pa.Array | None
+    offsets: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.times_us)
@@ -89,6 +91,7 @@ def piece_of(table: pa.Table, names: Sequence[str], source: str, model_version: 
         score=table["score"].cast(pa.float32()).to_numpy() if "score" in present else None,
         ids=table["transaction_id"].cast(pa.string()).combine_chunks() if "transaction_id" in present else None,
         decision=table["decision"].cast(pa.string()).combine_chunks() if "decision" in present else None,
+        offsets=table["offset"].cast(pa.int64()).to_numpy() if "offset" in present else None,
     )
 
 

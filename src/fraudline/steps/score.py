@@ -141,7 +141,7 @@ def _rows(
         engine = FeatureEngine(spec, tables)
         if history is not None:
             own = transactions["transaction_id"] if "transaction_id" in present else pa.chunked_array([], pa.string())
-            engine.advance(columns_from_table(_past(history, own.combine_chunks())))
+            engine.advance(columns_from_table(past_of(history, own.combine_chunks())))
         features = engine.advance(columns_from_table(transactions))
     return transactions.select(_KEYS), features
 
@@ -224,7 +224,7 @@ def _categories(given: Column) -> NDArray[np.int16]:
     return code.astype(np.int16)
 
 
-def _past(history: Path, own: pa.Array) -> pa.Table:
+def past_of(history: Path, own: pa.Array) -> pa.Table:
     """The history, up to the first row that is the file's own: a day of a data set comes after the days before it."""
     past = read_transactions(history) if history.is_dir() else transaction_rows(history, read_source(history))
     first = pc.index(pc.is_in(past["transaction_id"], value_set=own), True).as_py()
