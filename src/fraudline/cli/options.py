@@ -32,6 +32,11 @@ def load_params(path: Path, **sections: Any) -> Params:
         sections: top-level values that replace those of the file.
     """
     params = Params.load(path) if path.exists() or path != Path("params.yaml") else Params()
+    return with_environment(params).model_copy(update=sections)
+
+
+def with_environment(params: Params) -> Params:
+    """Parameters with what the environment says of the registry."""
     registry = params.registry.model_copy(
         update={
             name: value
@@ -42,7 +47,7 @@ def load_params(path: Path, **sections: Any) -> Params:
             if value
         }
     )
-    return params.model_copy(update={"registry": registry, **sections})
+    return params.model_copy(update={"registry": registry})
 
 
 def metrics_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,7 +8,8 @@ import click
 from rich.console import Console
 from rich.markdown import Markdown
 
-from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.cli.options import json_option, load_params, params_option, with_environment
+from fraudline.steps.params import Params
 
 key_option = click.option(
     "--key", envvar="FRAUDLINE_SIGNING_KEY", show_envvar=True, type=click.Path(path_type=Path, dir_okay=False),
@@ -22,6 +23,10 @@ repo_option = click.option(
     "--repo", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path(), show_default=True,
     help="A repository that knows the remote; its files are not touched.",
 )  # fmt: skip
+remote_option = click.option(
+    "--remote", envvar="FRAUDLINE_REMOTE", show_envvar=True, default="",
+    help="Address of the repository, where there is none here: the params.yaml of its branch main holds.",
+)  # fmt: skip
 to_option = click.option("--to", default="production", show_default=True, help="Environment of rollout.environments.")
 
 
@@ -34,6 +39,7 @@ to_option = click.option("--to", default="production", show_default=True, help="
 )
 @key_option
 @token_option
+@remote_option
 @repo_option
 @params_option
 @json_option
@@ -43,6 +49,7 @@ def command(
     again: int,
     key: Path | None,
     token: str,
+    remote: str,
     repo: Path,
     params_file: Path,
     as_json: bool,
@@ -62,10 +69,19 @@ def command(
 
     if key is None:
         raise UsageError("A promotion is signed.", "Name the key with --key or FRAUDLINE_SIGNING_KEY.")
-    params = load_params(params_file)
+    params = params_at(remote, token, params_file)
     with Console(stderr=True).status("proposing"):
         result = promote(to=to, key=key, params=params, repo=repo, token=token, artifact=artifact, again=again)
     told(result, as_json)
+
+
+def params_at(remote: str, token: str, params_file: Path) -> Params:
+    """The parameters of a remote's branch main, or those of the file where no remote is named."""
+    if not remote:
+        return load_params(params_file)
+    from fraudline.steps.promote import remote_params
+
+    return with_environment(remote_params(remote, token))
 
 
 def told(result: dict[str, Any], as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""``fraudline promotion``: what CI runs on a pull request, and the keys."""
+"""``fraudline promotion``: what CI runs on a pull request, what a cluster gets, and the keys."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from fraudline.cli.options import json_option
-from fraudline.cli.promote import repo_option
+from fraudline.cli.options import json_option, params_option
+from fraudline.cli.promote import params_at, remote_option, repo_option, to_option, token_option
 
 
 @click.group()
@@ -43,6 +43,35 @@ def verify_command(base: str, head: str, models: Path | None, repo: Path, as_jso
     said = [result.said for result in results] or ["nothing that is served is changed"]
     for line in said:
         Console(highlight=False).print(f"[bold green]verified[/]  {line}", soft_wrap=True)
+
+
+@group.command("apply")
+@to_option
+@click.option("--context", default="", help="Context of kubectl's configuration; default: the present one.")
+@click.option("--dry-run", is_flag=True, help="Let the server check it; change nothing.")
+@token_option
+@remote_option
+@repo_option
+@params_option
+@json_option
+def apply_command(
+    to: str, context: str, dry_run: bool, token: str, remote: str, repo: Path, params_file: Path, as_json: bool
+) -> None:
+    """Make a cluster without a GitOps controller serve what the target branch says, by kubectl's server-side apply.
+
+    The same evidence is asked for: a model without a signed promotion is not applied (exit code 4).
+    """
+    from fraudline.steps.promote import apply_served
+
+    params = params_at(remote, token, params_file)
+    result = apply_served(to=to, params=params, repo=repo, token=token, context=context, dry_run=dry_run)
+    if as_json:
+        click.echo(json.dumps(result, sort_keys=True))
+        return
+    for line in result["applied"]:
+        click.echo(line)
+    shares = ", ".join(f"{digest[:12]} {share} %" for digest, share in result["weights"].items())
+    Console(stderr=True, highlight=False).print(f"[bold green]{result['revision'][:12]}[/]  {shares}", soft_wrap=True)
 
 
 @group.command("keygen")

@@ -8,8 +8,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fraudline.cli.options import json_option, load_params, params_option
-from fraudline.cli.promote import key_option, repo_option, to_option, token_option, told
+from fraudline.cli.options import json_option, params_option
+from fraudline.cli.promote import key_option, params_at, remote_option, repo_option, to_option, token_option, told
 from fraudline.core.clock import now
 
 EXIT = {"successful": 0, "failed": 4, "inconclusive": 9}
@@ -46,6 +46,8 @@ def group() -> None:
 @prometheus_option
 @decisions_option
 @data_option
+@token_option
+@remote_option
 @repo_option
 @params_option
 @json_option
@@ -54,6 +56,8 @@ def judge_command(
     prometheus: str,
     decisions: Path | None,
     dataset: Path | None,
+    token: str,
+    remote: str,
     repo: Path,
     params_file: Path,
     as_json: bool,
@@ -69,10 +73,11 @@ def judge_command(
 
     verdict = judge_rollout(
         to=to,
-        params=load_params(params_file),
+        params=params_at(remote, token, params_file),
         repo=repo,
         sources=Sources(prometheus, decisions, dataset),
         now=now(),
+        token=token,
     )
     if as_json:
         click.echo(json.dumps(verdict, sort_keys=True))
@@ -89,6 +94,7 @@ def judge_command(
 @click.option("--dry-run", is_flag=True, help="Say what would be proposed; push nothing.")
 @key_option
 @token_option
+@remote_option
 @repo_option
 @params_option
 @json_option
@@ -100,6 +106,7 @@ def step_command(
     dry_run: bool,
     key: Path | None,
     token: str,
+    remote: str,
     repo: Path,
     params_file: Path,
     as_json: bool,
@@ -119,7 +126,7 @@ def step_command(
     result = step_rollout(
         to=to,
         key=key,
-        params=load_params(params_file),
+        params=params_at(remote, token, params_file),
         repo=repo,
         sources=Sources(prometheus, decisions, dataset),
         now=now(),

@@ -34,8 +34,8 @@ ABOVE = (1.1, 1.25, 1.5, 2.0, 3.0, 6.0, 20.0, 100.0)
 BELOW = (0.9, 0.8, 0.7, 0.55, 0.4, 0.2)
 """Alternatives as multiples of the margin, mixed with equal weights."""
 
-_BLOCK = 4_000_000
-"""Terms of Z at once: 32 MB."""
+_BLOCK = 200_000
+"""Terms of Z at once: what a processor keeps near it."""
 
 
 def odds_process(x: Counts, n: Counts, y: Counts, m: Counts, margin: float, side: Side) -> Floats:

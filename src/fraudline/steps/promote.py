@@ -3,16 +3,20 @@
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from fraudline.core.errors import PromotionRefused, UsageError
 from fraudline.core.files import local_path
 from fraudline.core.log import get_logger
 from fraudline.model.artifact import load_artifact
+from fraudline.ops.gitops.cluster import apply
 from fraudline.ops.gitops.evidence import Entry, Signed, check_promotion, promotion_record
 from fraudline.ops.gitops.forge import open_forge
 from fraudline.ops.gitops.params import Environment, RolloutParams
-from fraudline.ops.gitops.proposal import Standing, promotion, standing, submit
+from fraudline.ops.gitops.proposal import PARAMETERS, Standing, promotion, standing, submit
 from fraudline.ops.gitops.repository import Clone, address_of
 from fraudline.ops.gitops.state import Model
+from fraudline.ops.gitops.verify import check_standing, rules_at
 from fraudline.ops.registry import CHALLENGER, CHAMPION, Registry
 from fraudline.steps.params import Params
 
@@ -73,6 +77,51 @@ def promote(
         "percent": 100 if first else rules.steps[0],
         "pushed": done.pushed,
     }
+
+
+def remote_params(remote: str, token: str = "", branch: str = "main") -> Params:
+    """The parameters that a branch of a remote holds, with that remote as the place where proposals go.
+
+    Raises:
+        UsageError: they are not valid.
+        UnavailableError: the remote does not answer.
+    """
+    with Clone.of(remote, branch, token) as clone:
+        try:
+            values = yaml.safe_load(clone.read(PARAMETERS)) or {}
+        except yaml.YAMLError as error:
+            raise UsageError(f"{PARAMETERS} of {branch} is not YAML: {error}.", "Correct it there.") from error
+    params = Params.parse(values, f"{PARAMETERS} of {branch}")
+    forge = params.rollout.forge.model_copy(update={"remote": remote})
+    return params.model_copy(update={"rollout": params.rollout.model_copy(update={"forge": forge})})
+
+
+def apply_served(
+    *, to: str, params: Params, repo: Path, token: str = "", context: str = "", dry_run: bool = False
+) -> dict[str, Any]:
+    """Make a cluster serve what the target branch says, for one that no GitOps controller looks after.
+
+    Args:
+        to: name of the environment.
+        params: ``rollout`` names the remote.
+        repo: a repository that knows the remote.
+        token: of the forge.
+        context: of kubectl's configuration.
+        dry_run: let the server check it and change nothing.
+
+    Returns:
+        ``revision``, ``weights`` by digest, and ``applied``: kubectl's lines.
+
+    Raises:
+        PromotionRefused: a model is served without evidence of its own.
+        UnavailableError: remote or cluster does not answer or refuses.
+    """
+    environment = environment_of(params.rollout, to)
+    with Clone.of(address_of(params.rollout.forge.remote, repo), environment.branch, token) as clone:
+        state = check_standing(clone.folder, clone.base, environment, rules_at(clone.folder, clone.base))
+        clone.run("checkout", "-q", "--detach", clone.base)
+        said = apply(clone.folder / environment.overlay, context=context, dry_run=dry_run)
+        return {"revision": clone.base, "weights": state.weights(), "applied": said.splitlines()}
 
 
 def environment_of(rules: RolloutParams, name: str) -> Environment:

@@ -39,7 +39,9 @@ class Sources:
     dataset: Path | None = None
 
 
-def judge_rollout(*, to: str, params: Params, repo: Path, sources: Sources, now: datetime) -> dict[str, Any]:
+def judge_rollout(
+    *, to: str, params: Params, repo: Path, sources: Sources, now: datetime, token: str = ""
+) -> dict[str, Any]:
     """Judge the canary of an environment.
 
     Args:
@@ -48,6 +50,7 @@ def judge_rollout(*, to: str, params: Params, repo: Path, sources: Sources, now:
         repo: a repository that knows the remote.
         sources: where to look.
         now: the present.
+        token: of the forge, for a remote over HTTP.
 
     Returns:
         The verdict of :func:`fraudline.monitor.canary.judge`, with ``canary``, ``champion``, ``percent`` and ``at``.
@@ -57,7 +60,7 @@ def judge_rollout(*, to: str, params: Params, repo: Path, sources: Sources, now:
         UnavailableError: remote or Prometheus does not answer.
     """
     environment = environment_of(params.rollout, to)
-    with Clone.of(address_of(params.rollout.forge.remote, repo), environment.branch) as clone:
+    with Clone.of(address_of(params.rollout.forge.remote, repo), environment.branch, token) as clone:
         held = standing(clone, environment)
         return _judged(clone, held, params, sources, now)
 

@@ -12,7 +12,7 @@ from fraudline.ops import store as stores
 from fraudline.ops.params import RegistryParams
 from fraudline.ops.registry import Registry, give_alias
 from fraudline.steps import component
-from fraudline.steps.promote import promote
+from fraudline.steps.promote import promote, remote_params
 from tests.support.gitops import EVIDENCE, ROLLOUT, Forge, git
 
 
@@ -237,3 +237,14 @@ def test_a_token_reaches_git_over_http_and_no_list_of_arguments():
     assert settings["GIT_CONFIG_KEY_0"] == "http.https://forge.invalid/bank/fraud.git.extraHeader"
     assert b64decode(settings["GIT_CONFIG_VALUE_0"].split()[-1]) == b"x-access-token:secret"
     assert access("/srv/remote.git", "secret") == access("https://forge.invalid/x.git", "") == {}
+
+
+def test_where_there_is_no_repository_the_parameters_are_the_remotes(forge):
+    params = remote_params(str(forge.remote))
+    assert params.seed == 1
+    assert params.rollout.forge.remote == str(forge.remote)
+    git(forge.work, "checkout", "-q", "main")
+    (forge.work / "params.yaml").write_text("rollout: {steps: [0]}")
+    forge.land("wrong")
+    with pytest.raises(UsageError, match=r"params\.yaml of main"):
+        remote_params(str(forge.remote))

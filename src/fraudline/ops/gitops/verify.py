@@ -92,6 +92,36 @@ def verify(repo: Path, base: str, head: str, *, models: Path | None = None) -> l
     return results
 
 
+def check_standing(repo: Path, revision: str, environment: Environment, rules: RolloutParams) -> Rollout:
+    """Check what a revision serves by itself, without a change: every model has signed evidence.
+
+    Args:
+        repo: a repository that has the revision.
+        revision: of the target branch.
+        environment: whose state.
+        rules: of the target branch.
+
+    Returns:
+        The state.
+
+    Raises:
+        PromotionRefused: a model is served without evidence, or with that of another.
+        UsageError: the state or the key cannot be read.
+    """
+    text = read_at(repo, revision, f"{environment.overlay}/{ROLLOUT}") or read_at(repo, revision, environment.service)
+    state, key = parse(text), read_at(repo, revision, rules.public_key).encode()
+    evidence = Evidence.parse(read_at(repo, revision, f"{environment.overlay}/{EVIDENCE}"))
+    if state.stable is None or evidence.stable is None:
+        raise PromotionRefused("No model is served with evidence.", "Promote one first.")
+    if not key:
+        raise UsageError(f"There is no {rules.public_key}.", "Make a pair of keys: fraudline promotion keygen.")
+    _same_models(state, evidence)
+    for entry in (evidence.stable, evidence.canary):
+        for signed in (entry.promotion, *entry.steps) if entry else ():
+            signed.check(key)
+    return state
+
+
 def rules_at(repo: Path, revision: str) -> RolloutParams:
     """The section ``rollout`` of the parameters at a revision.
 

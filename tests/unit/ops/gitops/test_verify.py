@@ -1,6 +1,7 @@
 """Verification of a promotion: the honest one passes, and each way of tampering with it is named."""
 
 import json
+import os
 from copy import copy
 from datetime import UTC, datetime
 
@@ -14,7 +15,7 @@ from fraudline.ops.gitops.proposal import standing, step, submit
 from fraudline.ops.gitops.repository import Clone
 from fraudline.ops.gitops.signing import make_keys
 from fraudline.ops.gitops.verify import verify
-from fraudline.steps.promote import promote
+from fraudline.steps.promote import apply_served, promote
 from tests.support.gitops import EVIDENCE, ROLLOUT, Forge, git
 
 GOOD = {"verdict": "successful", "reason": "all is well.", "rows": 900, "minutes": 12, "checks": [], "at": ""}
@@ -109,7 +110,7 @@ def test_a_change_that_serves_nothing_new_is_nobodys_business(case):
     ("path", "change", "said"),
     [
         (ROLLOUT, lambda t: t.replace("trafficPercent: 10", "trafficPercent: 50"), "begins at 10 %, not at 50 %"),
-        (ROLLOUT, lambda t: t.replace("minReplicas: 1", "minReplicas: 9"), "more than the change of models"),
+        (ROLLOUT, lambda t: t.replace("protocolVersion: v2", "protocolVersion: v1"), "more than the change of models"),
         (ROLLOUT, lambda t: t.replace("runtime: fraudline", "runtime: other"), "more than the change of models"),
         (ROLLOUT, lambda t: t + "# a comment\n", "more than the change of models"),
         (EVIDENCE, record(lambda v: v["canary"]["promotion"]["record"]["metrics"].update(ap=0.99)), "signature"),
@@ -273,3 +274,30 @@ def test_a_model_that_was_never_served_cannot_come_back_by_a_revert(rolling):
     rolling.edit(ROLLOUT, swap)
     with pytest.raises(PromotionRefused):
         rolling.verify()
+
+
+def applied(case, monkeypatch, tmp_path, **changes):
+    """Apply with a kubectl that writes down what it is asked and which state it is given."""
+    tools = tmp_path / "tools"
+    tools.mkdir(exist_ok=True)
+    program = tools / "kubectl"
+    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\nfor last; do :; done\ncat "$last/rollout.yaml"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    return apply_served(to="production", params=case.forge.params, repo=case.forge.work, **changes)
+
+
+def test_a_cluster_without_a_controller_gets_what_the_branch_serves(rolling, monkeypatch, tmp_path):
+    result = applied(rolling, monkeypatch, tmp_path, dry_run=True, context="bank")
+    assert result["weights"] == {rolling.first.name: 90, rolling.second.name: 10}
+    asked = (tmp_path / "asked").read_text()
+    assert asked.startswith("--context bank apply --server-side --field-manager=fraudline --dry-run=server -k ")
+    assert any("trafficPercent: 10" in line for line in result["applied"])
+
+
+def test_a_model_that_nobody_signed_is_not_applied(rolling, monkeypatch, tmp_path):
+    rolling.edit(EVIDENCE, record(lambda v: v["canary"]["promotion"]["record"]["git"].update(revision="cd" * 20)))
+    git(rolling.forge.work, "push", "-q", "origin", "HEAD:main")
+    with pytest.raises(PromotionRefused, match="signature"):
+        applied(rolling, monkeypatch, tmp_path)
+    assert not (tmp_path / "asked").exists()
