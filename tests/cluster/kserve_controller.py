@@ -33,7 +33,9 @@ class KServe(Service):
     def start(self) -> Self:
         """Install what it reads at its start, and start it; ready when its webhooks answer."""
         config = module_folder(*KSERVE) / "config"
-        self._cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kserve"}}])
+        self._cluster.apply([_object("Namespace", "kserve"), _object("Namespace", "knative-serving")])
+        # Knative's own settings, all at their defaults: KServe reads them and asks for no more of it
+        self._cluster.apply([_object("ConfigMap", "config-autoscaler", namespace="knative-serving")])
         self._cluster.apply([_configuration(config), *_read(config / "storagecontainers" / "default.yaml")])
         certificates = self._folder / "tmp" / "k8s-webhook-server" / "serving-certs"  # below TMPDIR: its default
         self._cluster.authority.write_server(certificates)
@@ -82,6 +84,10 @@ def _configuration(config: Path) -> dict[str, Any]:
     document["data"].pop("_example", None)
     document["data"]["ingress"] = json.dumps({**json.loads(document["data"]["ingress"]), **_INGRESS})
     return document
+
+
+def _object(kind: str, name: str, **metadata: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, **metadata}}
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

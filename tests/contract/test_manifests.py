@@ -1,10 +1,197 @@
-"""The manifests as an installation would apply them."""
+"""The manifests as an installation would apply them: they render, they keep the policies, they fit the code."""
 
+from collections.abc import Callable
+from typing import Any
+
+import click
 import pytest
+import yaml
 
-from tests.support.kustomize import OVERLAYS, overlay
+from fraudline.cli.main import cli
+from fraudline.steps.params import Params
+from fraudline.stream.feature_events import EVENT_TYPE
+from fraudline.stream.params import StreamParams
+from fraudline.stream.topics import _wanted
+from tests.support import policies
+from tests.support.kustomize import MANIFESTS, OVERLAYS, ROOT, overlay
+
+Documents = list[dict[str, Any]]
+
+
+def find(documents: Documents, kind: str, name: str) -> dict[str, Any]:
+    (found,) = [d for d in documents if d["kind"] == kind and d["metadata"]["name"].startswith(name)]
+    return found
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_every_overlay_renders(name: str) -> None:
     assert {document["kind"] for document in overlay(name)} >= {"InferenceService", "ServingRuntime"}
+
+
+@pytest.mark.parametrize("policy", policies.POLICIES, ids=lambda policy: policy.__name__)
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_every_overlay_keeps_every_policy(name: str, policy: policies.Policy) -> None:
+    assert list(policy(overlay(name))) == []
+
+
+def command_of(arguments: list[str]) -> tuple[click.Command, set[str]]:
+    """The command that arguments name, and the options that they give it."""
+    command: click.Command = cli
+    rest = list(arguments)
+    while isinstance(command, click.Group):
+        found = command.get_command(click.Context(command), rest.pop(0))
+        assert found is not None, arguments
+        command = found
+    return command, {argument.partition("=")[0] for argument in rest}
+
+
+def _service(documents: Documents) -> dict[str, Any]:
+    return find(documents, "InferenceService", "fraud")
+
+
+def _worker(documents: Documents) -> dict[str, Any]:
+    (container,) = find(documents, "StatefulSet", "fraudline-worker")["spec"]["template"]["spec"]["containers"]
+    return container
+
+
+def _pod(documents: Documents) -> dict[str, Any]:
+    spec: dict[str, Any] = find(documents, "StatefulSet", "fraudline-worker")["spec"]["template"]["spec"]
+    return spec
+
+
+def _decisions(documents: Documents) -> dict[str, Any]:
+    config: dict[str, Any] = find(documents, "KafkaTopic", "decisions")["spec"]["config"]
+    return config
+
+
+_AUTOMOUNT = "automountServiceAccountToken"
+FAULTS: list[tuple[policies.Policy, Callable[[Documents], Any]]] = [
+    (policies.one_canary_mode, lambda d: _service(d)["spec"]["predictor"].update(canaryTrafficPercent=10)),
+    (policies.one_canary_mode, lambda d: _service(d)["metadata"].update(annotations={})),
+    (
+        policies.one_canary_mode,
+        lambda d: (
+            _service(d)["metadata"]["annotations"].update({"serving.kserve.io/deploymentMode": "Knative"}),
+            _service(d)["spec"].update(canary=[]),
+        ),
+    ),
+    (policies.pinned_images, lambda d: _worker(d).update(image="fraudline/predictor:latest")),
+    (policies.pinned_images, lambda d: _worker(d).update(image="fraudline/predictor")),
+    (policies.pinned_images, lambda d: _worker(d).update(image="registry:5000/fraudline/predictor")),
+    (policies.pinned_models, lambda d: _service(d)["spec"]["predictor"]["model"].update(storageUri="s3://models/new")),
+    (policies.pinned_models, lambda d: _service(d)["spec"]["predictor"]["model"].update(args=[])),
+    (policies.bounded, lambda d: _worker(d)["resources"]["limits"].pop("memory")),
+    (policies.bounded, lambda d: _worker(d).pop("resources")),
+    (policies.probed, lambda d: _worker(d).pop("livenessProbe")),
+    (policies.restricted, lambda d: _worker(d)["securityContext"].pop("allowPrivilegeEscalation")),
+    (policies.restricted, lambda d: _worker(d)["securityContext"].update(capabilities={"drop": []})),
+    (policies.restricted, lambda d: _worker(d)["securityContext"].update(runAsUser=0)),
+    (policies.restricted, lambda d: _pod(d)["securityContext"].pop("seccompProfile")),
+    (policies.restricted, lambda d: _pod(d)["volumes"].append({"name": "host", "hostPath": {"path": "/"}})),
+    (policies.restricted, lambda d: _pod(d).update(hostNetwork=True)),
+    (policies.restricted_kafka, lambda d: find(d, "KafkaNodePool", "brokers")["spec"]["template"].pop("pod")),
+    (policies.restricted_kafka, lambda d: find(d, "Kafka", "fraudline")["spec"]["entityOperator"].pop("template")),
+    (policies.without_tokens, lambda d: _pod(d).pop("automountServiceAccountToken")),
+    (policies.without_tokens, lambda d: find(d, "ServiceAccount", "fraudline-worker").pop(_AUTOMOUNT)),
+    (policies.kept_decisions, lambda d: _decisions(d).update({"retention.ms": 30 * 86_400_000})),
+    (policies.kept_decisions, lambda d: _decisions(d).update({"retention.bytes": 1})),
+    (policies.kept_decisions, lambda d: _decisions(d).update({"cleanup.policy": "compact"})),
+    (policies.no_secrets, lambda d: d.append({"kind": "Secret", "metadata": {"name": "token"}})),
+    (policies.no_secrets, lambda d: _worker(d)["env"].append({"name": "API_TOKEN", "value": "abc"})),
+    (policies.denied_by_default, lambda d: d.remove(find(d, "NetworkPolicy", "default-deny"))),
+    (policies.denied_by_default, lambda d: find(d, "NetworkPolicy", "worker")["spec"]["egress"].append({})),
+    (policies.denied_by_default, lambda d: find(d, "NetworkPolicy", "worker")["spec"]["ingress"].append({})),
+]
+
+
+@pytest.mark.parametrize("number", range(len(FAULTS)), ids=lambda n: f"{FAULTS[n][0].__name__}-{n}")
+def test_a_policy_sees_a_planted_fault(number: int) -> None:
+    policy, plant = FAULTS[number]
+    documents = overlay("standard")
+    plant(documents)
+    assert list(policy(documents))
+
+
+def test_every_policy_has_a_planted_fault() -> None:
+    assert {policy for policy, _ in FAULTS} == set(policies.POLICIES)
+
+
+@pytest.mark.parametrize("name", [name for name in OVERLAYS if name != "tensorflow-serving"])
+def test_the_worker_is_started_with_options_and_parameters_that_it_knows(name: str) -> None:
+    documents = overlay(name)
+    worker = _worker(documents)
+    command, given = command_of(worker["args"])
+    assert given <= {option for parameter in command.params for option in parameter.opts}
+    text = find(documents, "ConfigMap", "fraudline-worker")["data"]["params.yaml"]
+    stream = Params.parse(yaml.safe_load(text), "fraudline-worker").stream
+    if "--stage=features" in worker["args"]:
+        stream = stream.model_copy(update={"stage": "features"})
+    (port,) = worker["ports"]
+    assert port["containerPort"] == stream.metrics_port
+    mounts = [mount["mountPath"] for mount in worker["volumeMounts"]]
+    for path in (stream.tls.ca, stream.tls.certificate, stream.tls.key, stream.checkpoint_dir):
+        assert any(path.startswith(mount) for mount in mounts), path
+    topics = {d["metadata"]["name"]: d["spec"] for d in documents if d["kind"] == "KafkaTopic"}
+    for topic, wanted in _wanted(stream).items():
+        config = {key: str(value) for key, value in topics[topic]["config"].items()}
+        assert config.items() >= wanted.items(), topic
+        assert topics[topic]["partitions"] == stream.topics.partitions
+
+
+def test_the_worker_may_write_and_read_what_it_does_and_no_more() -> None:
+    documents = overlay("standard")
+    stream = Params.parse(
+        yaml.safe_load(find(documents, "ConfigMap", "fraudline-worker")["data"]["params.yaml"]), "worker"
+    ).stream
+    rules = find(documents, "KafkaUser", "fraudline-worker")["spec"]["authorization"]["acls"]
+    found = {(r["resource"]["type"], r["resource"]["name"]): set(r["operations"]) for r in rules}
+    write, read = {"Write", "Describe"}, {"Read", "Describe"}
+    assert found == {
+        ("topic", stream.topics.transactions): read,
+        ("topic", stream.topics.decisions): write,
+        ("topic", stream.topics.alerts): write,
+        ("topic", stream.topics.dead_letters): write,
+        ("group", stream.group): read,
+        ("transactionalId", f"{stream.group}."): write,
+    }
+
+
+def test_only_features_are_scored_so_that_an_answer_never_is() -> None:
+    documents = overlay("knative")
+    types = {
+        d["metadata"]["name"]: d["spec"]["filter"]["attributes"]["type"] for d in documents if d["kind"] == "Trigger"
+    }
+    assert types == {"fraud-score": EVENT_TYPE, "fraud-answers": "io.kserve.inference.response"}
+    source = find(documents, "KafkaSource", "fraud-features")["spec"]
+    assert source["topics"] == [StreamParams().topics.features]
+    assert source["consumerGroup"]
+    assert source["initialOffset"] == "earliest"
+    sinks = {d["metadata"]["name"]: d["spec"]["topic"] for d in documents if d["kind"] == "KafkaSink"}
+    topics = {d["metadata"]["name"] for d in documents if d["kind"] == "KafkaTopic"}
+    assert set(sinks.values()) <= topics
+    for owner in (source, find(documents, "Broker", "fraud")["spec"]):
+        assert owner["delivery"]["deadLetterSink"]["ref"]["name"] in sinks
+
+
+def test_a_dead_workers_successor_is_found_by_the_pods_name() -> None:
+    names = {entry["name"]: entry for entry in _worker(overlay("standard"))["env"]}
+    assert names["FRAUDLINE_WORKER_ID"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
+
+
+def test_the_job_of_a_rollout_is_a_command_that_is_there() -> None:
+    job = find(overlay("standard"), "CronJob", "fraudline-rollout")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = job["containers"]
+    command, given = command_of(container["args"])
+    assert given <= {option for parameter in command.params for option in parameter.opts}
+    variables = {parameter.envvar for parameter in command.params if isinstance(parameter.envvar, str)}
+    assert variables <= {entry["name"] for entry in container["env"]}
+    text = find(overlay("standard"), "ConfigMap", "fraudline-rollout")["data"]["params.yaml"]
+    assert Params.parse(yaml.safe_load(text), "fraudline-rollout").rollout.forge.remote.startswith("https://")
+
+
+def test_every_component_and_overlay_is_named_in_the_reference_page() -> None:
+    page = (ROOT / "docs" / "reference" / "manifests.md").read_text()
+    folders = [p.parent.relative_to(MANIFESTS) for p in MANIFESTS.glob("**/kustomization.yaml")]
+    assert folders
+    for folder in folders:
+        assert f"`{folder}`" in page, folder

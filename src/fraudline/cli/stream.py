@@ -18,6 +18,9 @@ folder = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option("--history", type=folder, help="Data set of the time before the log's first record.")
 @click.option("--bootstrap", envvar="FRAUDLINE_BOOTSTRAP", help="Kafka's host:port pairs.")
 @click.option("--transport", type=click.Choice(["kafka-python", "confluent"]), help="The Kafka client.")
+@click.option(
+    "--stage", type=click.Choice(["decide", "features"]), help="Decide, or write features for others to score."
+)
 @click.option("--group", help="Consumer group.")
 @click.option("--worker-id", envvar="FRAUDLINE_WORKER_ID", help="One a running worker, the same after its restart.")
 @click.option("--endpoint", help="Score at this InferenceService (V2) instead of in process.")

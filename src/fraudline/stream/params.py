@@ -9,9 +9,10 @@ from fraudline.stream.tls import Tls
 
 
 class Topics(Settings):
-    """The four topics. ``transactions`` is keyed by card, and so are ``decisions`` and ``alerts``.
+    """The topics. ``transactions`` is keyed by card, and so are ``decisions`` and ``alerts``.
 
     Attributes:
+        features: written instead of ``decisions`` and ``alerts`` in the stage ``features``; keyed by card.
         record_bytes: the largest record that ``transactions`` takes when it is created here (Kafka's own default); the
             dead letter topic takes what is needed to keep one whole.
     """
@@ -20,6 +21,7 @@ class Topics(Settings):
     decisions: str = "decisions"
     alerts: str = "alerts"
     dead_letters: str = "transactions.dlq"
+    features: str = "features"
     partitions: int = Field(default=4, ge=1)
     replication: int = Field(default=1, ge=1)
     record_bytes: int = Field(default=1_048_588, ge=1_024, le=15 << 20)
@@ -29,6 +31,8 @@ class StreamParams(Settings):
     """How the worker reads, scores and survives.
 
     Attributes:
+        stage: ``decide``, or ``features`` to write features as CloudEvents for somebody else to score; nothing is then
+            scored or decided here, and what says how is not used.
         transport: the Kafka client; ``confluent`` on the mock broker.
         bootstrap: ``host:port`` pairs, comma-separated.
         tls: certificates, where the brokers ask for them.
@@ -64,6 +68,7 @@ class StreamParams(Settings):
         metrics_port: their port; 0 for none of them.
     """
 
+    stage: Literal["decide", "features"] = "decide"
     transport: Literal["kafka-python", "confluent"] = "kafka-python"
     bootstrap: str = "127.0.0.1:9092"
     tls: Tls = Tls()

@@ -29,18 +29,21 @@ def ensure_topics(params: StreamParams) -> dict[str, int]:
     Raises:
         UnavailableError: the broker does not answer, or refuses.
     """
-    wanted = _wanted(params.topics)
+    wanted = _wanted(params)
     found = _confluent(params, wanted) if params.transport == "confluent" else _kafka_python(params, wanted)
     log.debug("topics.ready", **{name.replace(".", "_"): count for name, count in found.items()})
     return found
 
 
-def _wanted(topics: Topics) -> dict[str, dict[str, str]]:
+def _wanted(params: StreamParams) -> dict[str, dict[str, str]]:
+    topics = params.topics
     append_time = {"message.timestamp.type": "LogAppendTime"}
+    outputs: dict[str, dict[str, str]] = {topics.decisions: append_time, topics.alerts: {}}
+    if params.stage == "features":
+        outputs = {topics.features: append_time}
     return {
         topics.transactions: {**append_time, "max.message.bytes": str(topics.record_bytes)},
-        topics.decisions: append_time,
-        topics.alerts: {},
+        **outputs,
         topics.dead_letters: {"max.message.bytes": str(max(_DEAD_LETTER_BYTES, topics.record_bytes + _HEADERS_BYTES))},
     }
 

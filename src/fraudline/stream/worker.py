@@ -28,6 +28,7 @@ from fraudline.stream.champion import ChampionWatch, first_champion
 from fraudline.stream.checkpoint import CheckpointStore
 from fraudline.stream.dedupe import SeenIds, hash_ids
 from fraudline.stream.endpoint import HeldError
+from fraudline.stream.feature_events import FeatureWriter
 from fraudline.stream.history import History
 from fraudline.stream.messages import Decoder
 from fraudline.stream.metrics import StreamMetrics
@@ -93,8 +94,13 @@ def run_worker(
     metrics.serve(params.metrics_host, params.metrics_port)
     metrics.readiness.waits("group", "the worker has not joined its group")
     patience: dict[str, Any] = {"readiness": metrics.readiness, "stop": stop}
-    with closing(metrics), closing(open_scoring(params, artifact, **patience)) as scoring, ExitStack() as stack:
-        judge = Judge(artifact, scoring, params, profiles.version if profiles is not None else "")
+    with closing(metrics), ExitStack() as stack:
+        judge: Judge | FeatureWriter
+        if params.stage == "features":
+            judge = FeatureWriter(artifact, params)
+        else:
+            scoring = stack.enter_context(closing(open_scoring(params, artifact, **patience)))
+            judge = Judge(artifact, scoring, params, profiles.version if profiles is not None else "")
         _warm(artifact, profiles)
         engines = _engines(artifact, profiles, history_dir, params)
         with closing(open_transport(params.transport, _connection(params))) as transport:
@@ -119,7 +125,7 @@ class Worker:
         params: StreamParams,
         artifact: Artifact,
         engines: Callable[[int], FeatureEngine],
-        judge: Judge,
+        judge: Judge | FeatureWriter,
         transport: Transport,
         metrics: StreamMetrics,
         champions: ChampionWatch | None = None,
@@ -349,6 +355,8 @@ def _store(params: StreamParams) -> CheckpointStore | None:
 
 
 def _connection(params: StreamParams) -> Connection:
+    topics = params.topics
+    written = (topics.features,) if params.stage == "features" else (topics.decisions, topics.alerts)
     return Connection(
         bootstrap=params.bootstrap,
         extra=params.tls.client(params.transport),
@@ -358,5 +366,5 @@ def _connection(params: StreamParams) -> Connection:
         session_timeout_s=params.session_timeout_s,
         transaction_timeout_s=params.transaction_timeout_s,
         timeout_s=params.timeout_s,
-        outputs=(params.topics.decisions, params.topics.alerts, params.topics.dead_letters),
+        outputs=(*written, topics.dead_letters),
     )

@@ -1,0 +1,194 @@
+"""What every manifest of ours keeps: each policy is a function from documents to what is wrong, a line a fault."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Document = dict[str, Any]
+Policy = Callable[[list[Document]], Iterator[str]]
+
+YEAR_MS = 365 * 86_400_000
+_VERSION = re.compile(r":v?\d+\.\d+(\.\d+)?([-.][\w.]+)?$")
+_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+_SECRETS = re.compile(r"password|token|secret|(?<!CONFIG_)key", re.IGNORECASE)
+
+
+def pod_specs(documents: list[Document]) -> Iterator[tuple[str, Document]]:
+    """Each pod that the documents describe, with where it stands."""
+    for document in documents:
+        where = f"{document['kind']} {document['metadata']['name']}"
+        spec = document.get("spec") or {}
+        if document["kind"] == "CronJob":
+            yield where, spec["jobTemplate"]["spec"]["template"]["spec"]
+        elif document["kind"] in {"Deployment", "StatefulSet", "Job", "DaemonSet"}:
+            yield where, spec["template"]["spec"]
+        elif document["kind"] in {"ServingRuntime", "ClusterServingRuntime"}:
+            yield where, spec
+
+
+def containers(documents: list[Document]) -> Iterator[tuple[str, Document]]:
+    """Each container, with where it stands."""
+    for where, pod in pod_specs(documents):
+        for container in [*pod.get("initContainers", []), *pod["containers"]]:
+            yield f"{where}, container {container['name']}", container
+
+
+def one_canary_mode(documents: list[Document]) -> Iterator[str]:
+    """``spec.canary`` in the mode Standard or ``canaryTrafficPercent`` in the mode Knative, and never both."""
+    for service in _kind(documents, "InferenceService"):
+        mode = service["metadata"].get("annotations", {}).get("serving.kserve.io/deploymentMode")
+        by_list = "canary" in service["spec"]
+        by_percent = "canaryTrafficPercent" in service["spec"]["predictor"]
+        if mode not in {"Standard", "Knative"}:
+            yield f"the mode is not named: {mode}"
+        if by_percent and mode != "Knative":
+            yield f"canaryTrafficPercent is ignored in the mode {mode}"
+        if by_list and mode != "Standard":
+            yield f"spec.canary is refused in the mode {mode}"
+
+
+def pinned_images(documents: list[Document]) -> Iterator[str]:
+    """An image has a digest or an exact version."""
+    for where, container in containers(documents):
+        image = container["image"]
+        if not _DIGEST.search(image) and not _VERSION.search(image):
+            yield f"{where}: {image} is not pinned"
+
+
+def pinned_models(documents: list[Document]) -> Iterator[str]:
+    """A model's address holds its digest, and our server is told which one to find there."""
+    for service in _kind(documents, "InferenceService"):
+        predictors = [service["spec"]["predictor"], *(e["predictor"] for e in service["spec"].get("canary", []))]
+        for predictor in predictors:
+            model = predictor["model"]
+            found = re.search(r"[0-9a-f]{64}", model["storageUri"])
+            if found is None:
+                yield f"{model['storageUri']} holds no digest"
+            elif model["runtime"] == "fraudline" and f"--expected_digest={found[0]}" not in model.get("args", []):
+                yield f"{model['storageUri']}: the server is not told its digest"
+
+
+def bounded(documents: list[Document]) -> Iterator[str]:
+    """A container asks for processor and memory, and has a limit of each."""
+    for where, container in containers(documents):
+        for part in ("requests", "limits"):
+            missing = {"cpu", "memory"} - set(container.get("resources", {}).get(part, {}))
+            if missing:
+                yield f"{where}: no {part} of {', '.join(sorted(missing))}"
+
+
+def probed(documents: list[Document]) -> Iterator[str]:
+    """What serves says when it has begun, when it can serve, and that it lives. A job only ends."""
+    for where, container in containers([d for d in documents if d["kind"] != "CronJob"]):
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            if probe not in container:
+                yield f"{where}: no {probe}"
+
+
+def restricted(documents: list[Document]) -> Iterator[str]:
+    """The restricted profile of Pod Security, and a root file system that nobody writes to."""
+    rules: dict[str, Callable[[Document], bool]] = {
+        "allowPrivilegeEscalation": lambda c: c.get("allowPrivilegeEscalation") is False,
+        "readOnlyRootFilesystem": lambda c: c.get("readOnlyRootFilesystem") is True,
+        "capabilities": lambda c: (
+            c.get("capabilities", {}).get("drop") == ["ALL"]
+            and set(c.get("capabilities", {}).get("add", [])) <= {"NET_BIND_SERVICE"}
+        ),
+        "privileged": lambda c: not c.get("privileged", False),
+    }
+    for where, pod in pod_specs(documents):
+        shared = pod.get("securityContext", {})
+        for name in ("hostNetwork", "hostPID", "hostIPC"):
+            if pod.get(name):
+                yield f"{where}: {name}"
+        if any("hostPath" in volume for volume in pod.get("volumes", [])):
+            yield f"{where}: hostPath"
+        for container in [*pod.get("initContainers", []), *pod["containers"]]:
+            own = container.get("securityContext", {})
+            both = {**shared, **own}
+            faults = [name for name, holds in rules.items() if not holds(own)]
+            faults += [] if both.get("runAsNonRoot") is True and both.get("runAsUser") != 0 else ["runAsNonRoot"]
+            faults += [] if both.get("seccompProfile", {}).get("type") == "RuntimeDefault" else ["seccompProfile"]
+            for fault in faults:
+                yield f"{where}, container {container['name']}: {fault}"
+
+
+def restricted_kafka(documents: list[Document]) -> Iterator[str]:
+    """The same for the pods that Strimzi makes."""
+    parts = {
+        "KafkaNodePool": ("template", ["kafkaContainer"]),
+        "Kafka": ("entityOperator.template", ["topicOperatorContainer", "userOperatorContainer"]),
+    }
+    for document in documents:
+        if document["kind"] not in parts:
+            continue
+        path, names = parts[document["kind"]]
+        template = document["spec"]
+        for step in path.split("."):
+            template = template.get(step, {})
+        if template.get("pod", {}).get("securityContext", {}).get("runAsNonRoot") is not True:
+            yield f"{document['kind']}: pod"
+        for name in names:
+            context = template.get(name, {}).get("securityContext", {})
+            if context.get("allowPrivilegeEscalation") is not False or context.get("capabilities") != {"drop": ["ALL"]}:
+                yield f"{document['kind']}: {name}"
+
+
+def without_tokens(documents: list[Document]) -> Iterator[str]:
+    """No pod gets a token for the API server: nothing of ours talks to it."""
+    for account in _kind(documents, "ServiceAccount"):
+        if account.get("automountServiceAccountToken") is not False:
+            yield f"ServiceAccount {account['metadata']['name']}"
+    specs = [(w, s) for w, s in pod_specs(documents) if not w.startswith("ServingRuntime")]
+    specs += [("InferenceService", s["spec"]["predictor"]) for s in _kind(documents, "InferenceService")]
+    for where, spec in specs:
+        if spec.get("automountServiceAccountToken") is not False or not spec.get("serviceAccountName"):
+            yield where
+    for document in documents:
+        if document["kind"] in {"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"}:
+            yield f"{document['kind']} {document['metadata']['name']}: rights that nothing here needs"
+
+
+def kept_decisions(documents: list[Document]) -> Iterator[str]:
+    """The audit trail is kept a year at least, and deleted by time alone."""
+    for topic in _kind(documents, "KafkaTopic"):
+        config = topic["spec"]["config"]
+        if topic["metadata"]["name"] in {"decisions", "features.scored"}:
+            if not config.get("retention.ms", 0) >= YEAR_MS:
+                yield f"{topic['metadata']['name']}: kept {config.get('retention.ms', 0) // 86_400_000} days"
+            if "retention.bytes" in config or config.get("cleanup.policy", "delete") != "delete":
+                yield f"{topic['metadata']['name']}: deleted by more than time"
+
+
+def no_secrets(documents: list[Document]) -> Iterator[str]:
+    """No secret lies in Git: neither as a Secret nor as a value of the environment."""
+    for secret in _kind(documents, "Secret"):
+        yield f"Secret {secret['metadata']['name']}"
+    for where, container in containers(documents):
+        for entry in container.get("env", []):
+            if _SECRETS.search(entry["name"]) and "value" in entry and not entry["value"].startswith("/"):
+                yield f"{where}: {entry['name']}"
+
+
+def denied_by_default(documents: list[Document]) -> Iterator[str]:
+    """Where there are network policies, one denies everything both ways, and each names its ports."""
+    policies = {p["metadata"]["name"]: p["spec"] for p in _kind(documents, "NetworkPolicy")}
+    if policies and policies.get("default-deny") != {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}:
+        yield "no default-deny"
+    for name, spec in policies.items():
+        for rule in spec.get("egress", []):
+            if not rule:
+                yield f"{name}: everything is open outwards"
+        for rule in spec.get("ingress", []):
+            if not rule.get("from"):
+                yield f"{name}: everybody may come in"
+
+
+POLICIES: tuple[Policy, ...] = (
+    one_canary_mode, pinned_images, pinned_models, bounded, probed, restricted, restricted_kafka, without_tokens,
+    kept_decisions, no_secrets, denied_by_default,
+)  # fmt: skip
+
+
+def _kind(documents: list[Document], kind: str) -> list[Document]:
+    return [document for document in documents if document["kind"] == kind]
