@@ -28,7 +28,7 @@ from fraudline.model.params import TrainParams
 from fraudline.model.trimming import suspicious
 
 WEEK = date(2018, 7, 25)
-SHARES = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.10)
+SHARES = (0.0, 0.01, 0.02, 0.05, 0.10)
 SHORT = (0.0, 0.02)
 SEEDS = (1, 2, 3, 4, 5)
 NORMALS, LATER = 12_000, 3_000
