@@ -78,7 +78,7 @@ def go(*arguments: str, cwd: Path) -> str:
     if shutil.which("go") is None:
         raise UnavailableError("The cluster's programs are not cached and there is no go.", "Install Go 1.26.")
     flags = f"{os.environ.get('GOFLAGS', '')} -buildvcs=false".strip()
-    environment = {**os.environ, "GOFLAGS": flags, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
+    environment = {**os.environ, "GOFLAGS": flags, "GOTOOLCHAIN": "local"}
     done = subprocess.run(
         ["go", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=_BUILD_S
     )

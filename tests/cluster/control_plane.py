@@ -17,7 +17,7 @@ import yaml
 
 from fraudline.ops.local.process import ChildProcess, Service, free_port
 from tests.cluster.binaries import program
-from tests.cluster.certificates import Authority, write_signing_key
+from tests.support.certificates import Authority, write_signing_key
 
 _TOKEN = "tests"  # noqa: S105 - it opens a server of this test, on loopback
 _READY_S = 120.0

@@ -29,23 +29,31 @@ class Authority:
 
     def write_server(self, folder: Path) -> tuple[Path, Path]:
         """Write ``tls.crt`` and ``tls.key`` of a server on loopback; their paths."""
-        folder.mkdir(parents=True, exist_ok=True)
+        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        return self._write("localhost", folder / "tls", x509.SubjectAlternativeName(names))
+
+    def write_client(self, name: str, folder: Path) -> tuple[Path, Path]:
+        """Write ``user.crt`` and ``user.key`` of a client, as Strimzi names them in its secret; their paths."""
+        return self._write(name, folder / "user")
+
+    def _write(self, name: str, stem: Path, *extensions: x509.ExtensionType) -> tuple[Path, Path]:
+        stem.parent.mkdir(parents=True, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName(
-            [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        )
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-        builder = _builder(subject, self._name, key.public_key()).add_extension(names, critical=False)
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        builder = _builder(subject, self._name, key.public_key())
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
-        (folder / "tls.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        (folder / "tls.key").write_bytes(pem_of(key))
-        return folder / "tls.crt", folder / "tls.key"
+        paths = stem.with_suffix(".crt"), stem.with_suffix(".key")
+        paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        paths[1].write_bytes(pem_of(key))
+        return paths
 
 
 def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
     """A private key as it is read from a file."""
     return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 
 

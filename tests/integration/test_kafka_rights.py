@@ -1,0 +1,191 @@
+"""The worker of the overlay ``standard`` on a broker that asks for certificates: its rights suffice, others get none.
+
+Users, rules and parameters are those of the manifests; Strimzi would put the same rules into the broker.
+"""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
+from kafka.errors import KafkaError, TopicAuthorizationFailedError
+
+from fraudline.core.errors import UnavailableError
+from fraudline.data.generate import generate
+from fraudline.data.params import GenerateParams
+from fraudline.ops.local.kafka import LocalKafka
+from fraudline.ops.local.process import free_port
+from fraudline.steps.params import Params
+from fraudline.stream.batch import BatchReport
+from fraudline.stream.params import StreamParams
+from fraudline.stream.produce import produce
+from fraudline.stream.tls import Tls
+from fraudline.stream.topics import ensure_topics
+from fraudline.stream.transport import TRANSPORTS
+from fraudline.stream.worker import run_worker
+from tests.support.artifacts import tiny_artifact
+from tests.support.broker import CACHE, need_java, read_all
+from tests.support.certificates import Authority
+from tests.support.kustomize import overlay
+
+pytestmark = pytest.mark.integration
+ROWS = 300
+_KINDS = {"topic": ResourceType.TOPIC, "group": ResourceType.GROUP, "transactionalId": ResourceType.TRANSACTIONAL_ID}
+_PATTERNS = {"literal": ACLResourcePatternType.LITERAL, "prefix": ACLResourcePatternType.PREFIXED}
+
+
+class GuardedKafka(LocalKafka):
+    """A broker with a second listener, where clients come in with certificates and may do what rules say.
+
+    The plain listener is the administrator's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, cache=CACHE)
+        self.authority = Authority()
+        self._tls_port = free_port()
+
+    @property
+    def guarded(self) -> str:
+        return f"127.0.0.1:{self._tls_port}"
+
+    def user(self, name: str) -> Tls:
+        """The certificate of a user."""
+        certificate, key = self.authority.write_client(name, self.folder / "users" / name)
+        return Tls(ca=str(self.folder / "ca.pem"), certificate=str(certificate), key=str(key))
+
+    def _write_properties(self) -> Path:
+        path = super()._write_properties()
+        certificate, key = self.authority.write_server(self.folder)
+        (self.folder / "server.pem").write_bytes(key.read_bytes() + certificate.read_bytes())
+        (self.folder / "ca.pem").write_bytes(self.authority.pem)
+        lines = dict(line.partition("=")[::2] for line in path.read_text().splitlines())
+        tls = f"TLS://{self.guarded}"
+        lines |= {
+            "listeners": f"{lines['listeners']},{tls}",
+            "advertised.listeners": f"{lines['advertised.listeners']},{tls}",
+            "listener.security.protocol.map": f"{lines['listener.security.protocol.map']},TLS:SSL",
+            "listener.name.tls.ssl.client.auth": "required",
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": str(self.folder / "server.pem"),
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": str(self.folder / "ca.pem"),
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS",
+        }
+        path.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
+        return path
+
+
+def rules(user: dict[str, Any]) -> Iterator[ACL]:
+    """The rules that Strimzi makes of a KafkaUser: its name is the common name of its certificate."""
+    for rule in user["spec"]["authorization"]["acls"]:
+        at = rule["resource"]
+        pattern = ResourcePattern(_KINDS[at["type"]], at["name"], _PATTERNS[at["patternType"]])
+        for operation in rule["operations"]:
+            yield ACL(
+                principal=f"User:CN={user['metadata']['name']}",
+                host="*",
+                operation=ACLOperation[operation.upper()],
+                permission_type=ACLPermissionType.ALLOW,
+                resource_pattern=pattern,
+            )
+
+
+@pytest.fixture(scope="module")
+def stream() -> StreamParams:
+    """The worker's own parameters, without the endpoint, on one broker."""
+    (config,) = [
+        d for d in overlay("standard")
+        if d["kind"] == "ConfigMap" and d["metadata"]["name"].startswith("fraudline-worker")
+    ]  # fmt: skip
+    params = Params.parse(yaml.safe_load(config["data"]["params.yaml"]), "fraudline-worker").stream
+    topics = params.topics.model_copy(update={"replication": 1, "partitions": 3})
+    changes = {"endpoint": "", "topics": topics, "metrics_port": 0, "worker_id": "fraudline-worker-0"}
+    return params.model_copy(update={**changes, "timeout_s": 20.0})
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory, stream: StreamParams) -> Iterator[GuardedKafka]:
+    need_java()
+    with GuardedKafka(tmp_path_factory.mktemp("guarded")) as kafka:
+        ensure_topics(stream.model_copy(update={"bootstrap": kafka.bootstrap, "tls": Tls()}))
+        admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        users = [document for document in overlay("standard") if document["kind"] == "KafkaUser"]
+        admin.create_acls([rule for user in users for rule in rules(user)])
+        admin.close()
+        yield kafka
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_the_worker_decides_every_transaction_with_the_rights_of_its_user(
+    broker: GuardedKafka, stream: StreamParams, tmp_path: Path, transport: str
+) -> None:
+    table = generate(GenerateParams(days=3, cards=100, merchants=150, seed=3))[0].slice(0, ROWS)
+    before = len(read_all(broker.bootstrap, stream.topics.decisions))
+    produce(
+        [table],
+        bootstrap=broker.guarded,
+        topic=stream.topics.transactions,
+        transport=transport,
+        tls=broker.user("fraudline-payments"),
+    )
+    params = stream.model_copy(
+        update={
+            "bootstrap": broker.guarded,
+            "tls": broker.user("fraudline-worker"),
+            "checkpoint_dir": str(tmp_path),
+            "transport": transport,
+            "dedupe_hours": 0,
+        }
+    )
+    stop, seen = threading.Event(), [0]
+    timer = threading.Timer(90, stop.set)
+    timer.start()
+
+    def on_batch(report: BatchReport) -> None:
+        seen[0] += report.records
+        if seen[0] >= ROWS:
+            stop.set()
+
+    model = tiny_artifact(tmp_path / "model")
+    assert run_worker(params, model_dir=model, stop=stop, on_batch=on_batch) == ROWS
+    timer.cancel()
+    assert len(read_all(broker.bootstrap, stream.topics.decisions)) == before + ROWS
+
+
+def test_nobody_but_the_worker_writes_decisions(broker: GuardedKafka, stream: StreamParams) -> None:
+    tls = broker.user("fraudline-payments").kafka_python()
+    producer = KafkaProducer(bootstrap_servers=broker.guarded, **tls)
+    try:
+        with pytest.raises(TopicAuthorizationFailedError):
+            producer.send(stream.topics.decisions, b"mine").get(timeout=30)
+    finally:
+        producer.close(timeout=1)
+
+
+def test_the_worker_cannot_read_what_it_writes(broker: GuardedKafka, stream: StreamParams) -> None:
+    tls = broker.user("fraudline-worker").kafka_python()
+    consumer = KafkaConsumer(bootstrap_servers=broker.guarded, group_id=None, consumer_timeout_ms=10_000, **tls)
+    try:
+        place = TopicPartition(stream.topics.decisions, 0)
+        consumer.assign([place])
+        consumer.seek(place, 0)
+        with pytest.raises(TopicAuthorizationFailedError):
+            list(consumer)
+    finally:
+        consumer.close()
+
+
+def test_a_client_without_a_certificate_or_of_another_authority_stays_outside(
+    broker: GuardedKafka, tmp_path: Path
+) -> None:
+    certificate, key = Authority().write_client("fraudline-payments", tmp_path)
+    stranger = Tls(ca=str(broker.folder / "ca.pem"), certificate=str(certificate), key=str(key))
+    for tls in (stranger, Tls(ca=str(broker.folder / "ca.pem"))):
+        with pytest.raises((KafkaError, UnavailableError)):
+            KafkaConsumer(bootstrap_servers=broker.guarded, bootstrap_timeout_ms=3_000, **tls.kafka_python())
