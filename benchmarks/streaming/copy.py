@@ -28,7 +28,8 @@ def kafka_python(bootstrap: str, source: str, sink: str, batch: int, stop: Any) 
         metrics_enabled=False,
     )  # fmt: skip
     producer.init_transactions()
-    consumer.partitions_for_topic(source)  # metadata that come after the first join make the client join again, and hang
+    # metadata that come after the first join make the client join again, and hang
+    consumer.partitions_for_topic(source)
     done = 0
     while not stop(done):
         fetched = consumer.poll(timeout_ms=100, max_records=batch)
