@@ -4,7 +4,8 @@
 
 Sections: ``peers`` (bare copies, the worker on both transports, Quix Streams, Spark), ``latency`` (append to committed
 decision at half of the worker's greatest rate, beside the bare copy's), ``growth`` (transactions and cards),
-``checkpoint`` (a million cards, and how long the stream stands still), ``workers`` (1, 2 and 4 on four partitions).
+``checkpoint`` (a million cards, and how long the stream stands still), ``workers`` (1, 2 and 4 on four partitions),
+``stages`` (where the worker's own time goes).
 Without a section all of them run. ``--write`` puts the tables into docs/reference/performance.md.
 """
 
@@ -15,11 +16,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.streaming import growth, latency, page, peers, workers
+from benchmarks.streaming import growth, latency, page, peers, stages, workers
 from benchmarks.streaming.setting import Setting, open_setting
 
 SECTIONS = {
     "peers": peers.measure,
+    "stages": stages.measure,
     "latency": latency.measure,
     "workers": workers.measure,
     "growth": growth.measure,
