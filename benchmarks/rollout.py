@@ -300,7 +300,9 @@ def page(result: dict[str, Any]) -> str:
         "",
         "An equal canary should be promoted and every other one reverted. A rule on shares reverts good models, "
         "because at a few hundred rows an alert rate of half a per cent is one alert or six; one that waits long "
-        "enough to be trusted lets a failing model wait as long. The judge waits only where the evidence is thin.",
+        "enough to be trusted lets a failing model wait as long. The judge reverts what fails, is slow or scores "
+        "constants within minutes; of a rate as low as that of alerts it needs more rows than a rule that is wrong "
+        "about equal models, and it is the slowest to promote.",
         "",
         "## Precision",
         "",

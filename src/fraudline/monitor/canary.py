@@ -3,11 +3,11 @@
     verdict = judge(counts, JudgeParams(), begin=3)
 
 Each check compares the share of some event (an error, an alert, a slow answer, a false alarm) between the arms,
-stratum by stratum, and carries two e-processes: ``worse`` is evidence that the canary lies beyond its margin,
-``fine`` that it does not. A rollout fails when ``worse`` of any deciding check passes checks/α; with a canary inside
-its margins that has a probability of at most α over the whole rollout, however often the judge looks. A step succeeds
-when ``fine`` of every check that it needs passes 1/β. Neither: inconclusive. The limits are those of Argo Rollouts'
-analysis.
+stratum by stratum, and carries two e-processes: ``worse`` is evidence that the canary lies beyond ``worse_than``,
+``fine`` that it lies within its margin. A rollout fails when ``worse`` of any deciding check passes checks/α; with a
+canary that is not beyond it that has a probability of at most α over the whole rollout, however often the judge
+looks. A step succeeds when ``fine`` of every check that it needs passes 1/β. Neither: inconclusive. The limits are
+those of Argo Rollouts' analysis.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,11 @@ class CheckParams(Settings):
     """One comparison of the arms."""
 
     margin: float = Field(gt=1)
-    """Largest odds ratio, canary to champion, that is still as good."""
+    """Odds ratio, canary to champion, below which the canary is as good."""
+
+    worse_than: float | None = Field(default=None, gt=1)
+    """Odds ratio beyond which it is worse; the margin where nothing is said. Nearer to 1 than the margin, both bad and
+    good are told sooner, and a canary between the two that proves to be beyond it is taken back."""
 
     floor: float | None = Field(default=None, gt=0, lt=1)
     """A share below it is good whatever the champion's is."""
@@ -49,10 +53,10 @@ class CheckParams(Settings):
 DEFAULT_CHECKS = {
     "errors": CheckParams(margin=2.0, floor=0.005),
     "latency": CheckParams(margin=1.5),
-    "alerts": CheckParams(margin=1.5, both_sides=True),
+    "alerts": CheckParams(margin=1.5, worse_than=1.2, both_sides=True),
     "scores": CheckParams(margin=1.5, both_sides=True),
     "reasons": CheckParams(margin=4.0, both_sides=True, role="watch", needed=False),
-    "false_alarms": CheckParams(margin=1.2, needed=False),
+    "false_alarms": CheckParams(margin=1.25, worse_than=1.1, needed=False),
     "missed_frauds": CheckParams(margin=1.5, needed=False),
 }
 
@@ -113,13 +117,13 @@ def evidence(arms: Arms, check: CheckParams) -> Evidence:
 
 def gathered(arms: Arms, check: CheckParams) -> dict[str, Floats]:
     """What each stratum adds to a check's evidence: (A, ..., J, T) logarithms, by the null that they speak against."""
-    counts = (arms.x, arms.n, arms.y, arms.m)
+    counts, beyond = (arms.x, arms.n, arms.y, arms.m), check.worse_than or check.margin
     found = {
-        "not worse": odds_steps(*counts, check.margin, "above"),
+        "not worse": odds_steps(*counts, beyond, "above"),
         "worse": odds_steps(*counts, check.margin, "below"),
     }
     if check.both_sides:
-        found["not too few"] = odds_steps(*counts, 1 / check.margin, "below")
+        found["not too few"] = odds_steps(*counts, 1 / beyond, "below")
         found["too few"] = odds_steps(*counts, 1 / check.margin, "above")
     if check.floor is not None:
         found["below the floor"] = share_steps(arms.x, arms.n, check.floor, "above")

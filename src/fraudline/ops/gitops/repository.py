@@ -118,6 +118,8 @@ class Clone:
         Raises:
             UnavailableError: the remote does not answer or has no such branch.
         """
+        if Path(url).is_dir():
+            url = str(Path(url).resolve())  # git runs in another folder
         clone = cls(tempfile.TemporaryDirectory(prefix="fraudline-git-"), url, branch, access(url, token))
         arguments = ("clone", "-q", "--no-checkout", "--branch", branch, url, "clone")
         try:
