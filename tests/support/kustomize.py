@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.cluster import binaries
 from tests.support.broker import IN_CI
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +21,10 @@ _AT_LEAST = (1, 27)  # kubectl's kustomize 5: components, labels without selecto
 
 @functools.cache
 def renderer() -> list[str]:
-    """The command that renders a folder; skips where there is none new enough, which in CI is a failure."""
+    """The command that renders a folder: kustomize, a kubectl that is new enough, or the one of the cluster's tests.
+
+    Skips where there is none of them, which in CI is a failure.
+    """
     if shutil.which("kustomize"):
         return ["kustomize", "build"]
     if shutil.which("kubectl"):
@@ -30,8 +34,10 @@ def renderer() -> list[str]:
         version = json.loads(answer.stdout)["clientVersion"] if answer.returncode == 0 else {"major": 0, "minor": 0}
         if (int(version["major"]), int(str(version["minor"]).rstrip("+"))) >= _AT_LEAST:
             return ["kubectl", "kustomize"]
+    if binaries.available():
+        return [str(binaries.program("kubectl")), "kustomize"]
     if IN_CI:
-        pytest.fail("CI must have kubectl 1.27 or newer: `make test-cluster` builds one.")
+        pytest.fail("CI must have kubectl 1.27 or newer, or Go to build one.")
     pytest.skip("no kubectl 1.27 or newer on this machine")
 
 

@@ -1,27 +1,17 @@
 """The YAML of the predictor: what it renders to, and that it fits the server it starts."""
 
-import shutil
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from fraudline.serve.main import _parser
-
-ROOT = Path(__file__).parents[3]
+from tests.support.kustomize import MANIFESTS, build
 
 
 @pytest.fixture(scope="module")
 def rendered() -> dict[str, Any]:
-    if shutil.which("kubectl"):
-        command = ["kubectl", "kustomize", str(ROOT / "manifests" / "base")]
-        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        documents = list(yaml.safe_load_all(text))
-    else:
-        listed = yaml.safe_load((ROOT / "kserve" / "kustomization.yaml").read_text())["resources"]
-        documents = [yaml.safe_load((ROOT / "kserve" / name).read_text()) for name in listed]
+    documents = yaml.safe_load_all(build(MANIFESTS / "base"))
     return {document["kind"]: document for document in documents}
 
 
