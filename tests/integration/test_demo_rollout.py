@@ -17,7 +17,7 @@ def test_a_good_canary_becomes_champion_and_a_bad_one_goes_back_and_the_commits_
     said = []
     with staged(tiny_artifact(tmp_path / "model"), tmp_path / "demo", SERVICE) as stage:
         tell(stage, said.append)
-        history, weights, counts = stage.history(), stage.weights, stage.envoy.counts()
+        lines, weights, counts = stage.history(), stage.weights, stage.envoy.counts()
         good, bad = (stage.models[role].name[:12] for role in ("good", "bad"))
         state = stage.follow()
     assert state.weights() == {stage.models["good"].name: 100}
@@ -26,7 +26,6 @@ def test_a_good_canary_becomes_champion_and_a_bad_one_goes_back_and_the_commits_
     assert shares[5] == (0, 90, 10)
     assert shares[-1] == (0, 100, 0)
     assert 0 < counts["bad"] < counts["good"]
-    lines = [line for line in history if line.strip()]
     assert f"Make model {good} the champion of production" in lines[-3]
     assert f"Revert the rollout of model {bad} in production" in lines[-1]
     log = git(stage.remote, "log", "--format=%b", "main")

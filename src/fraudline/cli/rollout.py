@@ -171,7 +171,7 @@ def demo_command(model: Path | None) -> None:
         tell(stage, lambda line: screen.print(line, soft_wrap=True))
         screen.print("\n[bold]the commits[/]")
         for line in stage.history():
-            screen.print(f"  {line.strip()}")
+            screen.print(f"  {line}")
     took = (now() - begun).total_seconds()
     screen.print(f"\n[bold green]done[/] in {took:.0f} s: git -C build/demo-rollout/remote.git log --first-parent main")
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.rollout import MODELS, Judge, page, run, simulate, simulate_precision, traffic
+from benchmarks.rollout import page, run, simulate, simulate_precision
+from benchmarks.rollout_rules import MODELS, Judge, traffic
 from fraudline.monitor.canary import DEFAULT_CHECKS, Arms, evidence
 
 

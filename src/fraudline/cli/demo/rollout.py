@@ -51,7 +51,7 @@ RULES: dict[str, Any] = {
         "min_minutes": 0.1,
         "checks": {
             "errors": {"margin": 2.0, "floor": 0.02},
-            "latency": {"margin": 3.0},
+            "latency": {"margin": 6.0},
             "alerts": {"margin": 2.0, "both_sides": True},
         },
     },
@@ -106,7 +106,8 @@ class Stage:
 
     def history(self) -> list[str]:
         """The story so far: the first line of every change of main, newest last."""
-        return git(self.remote, "log", "--reverse", "--first-parent", "--format=%b", "main").split("\n\n")
+        said = git(self.remote, "log", "--reverse", "--first-parent", "--format=%b", "main")
+        return [line for line in said.splitlines() if line]
 
 
 def tell(stage: Stage, say: Say) -> None:
