@@ -151,12 +151,11 @@ test-containers: setup ## build both images with a real engine, run compose and 
 
 # ---- a cluster's brain ---------------------------------------------------------------------------------------------
 
-# A real API server and KServe's controller, built by Go from their modules (cached by version under FRAUDLINE_CACHE);
-# its kubectl renders the overlays too.
+# A real API server and KServe's controller, built by Go from their modules (cached by version under FRAUDLINE_CACHE).
 .PHONY: test-cluster
 test-cluster: setup ## apply every overlay to a real API server with KServe's controller and webhooks
 	@python -m tests.cluster.binaries
-	@PATH="$$(python -m tests.cluster.binaries --folder kubectl):$$PATH" pytest -q tests/cluster tests/contract/test_manifests.py $(PYTEST_ARGS)
+	@pytest -q tests/cluster tests/contract/test_manifests.py $(PYTEST_ARGS)
 
 # ---- checks ----------------------------------------------------------------------------------------------------------
 

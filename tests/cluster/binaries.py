@@ -9,7 +9,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import time
 from functools import cache
 from pathlib import Path
@@ -95,10 +94,7 @@ def _folder(name: str) -> Path:
     return CACHE.resolve() / "cluster" / f"{name}-{hashlib.sha256(pinned).hexdigest()[:16]}"
 
 
-def _main(arguments: list[str]) -> None:
-    if arguments[:1] == ["--folder"]:
-        print(program(arguments[1]).parent)  # noqa: T201
-        return
+def _main() -> None:
     for name in PROGRAMS:
         begun = time.monotonic()
         path = program(name)
@@ -106,4 +102,4 @@ def _main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1:])
+    _main()

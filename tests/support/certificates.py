@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+_PKCS8 = serialization.PrivateFormat.PKCS8
 _DAY = datetime.timedelta(days=1)
 
 
@@ -50,16 +51,15 @@ class Authority:
         return paths
 
 
-def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
+def pem_of(key: ec.EllipticCurvePrivateKey, form: serialization.PrivateFormat = _PKCS8) -> bytes:
     """A private key as it is read from a file."""
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
 
 
 def write_signing_key(path: Path) -> Path:
-    """A key that the API server signs tokens of service accounts with."""
-    path.write_bytes(pem_of(ec.generate_private_key(ec.SECP256R1())))
+    """A key that the API server signs tokens of service accounts with; of PKCS 8 it takes public ones only."""
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    path.write_bytes(pem_of(ec.generate_private_key(ec.SECP256R1()), form))
     return path
 
 

@@ -31,8 +31,9 @@ def renderer() -> list[str]:
         answer = subprocess.run(
             ["kubectl", "version", "--client", "-o", "json"], capture_output=True, text=True, check=False, timeout=60
         )
-        version = json.loads(answer.stdout)["clientVersion"] if answer.returncode == 0 else {"major": 0, "minor": 0}
-        if (int(version["major"]), int(str(version["minor"]).rstrip("+"))) >= _AT_LEAST:
+        version = json.loads(answer.stdout)["clientVersion"] if answer.returncode == 0 else {}
+        numbers = [version.get(part, "").rstrip("+") for part in ("major", "minor")]
+        if all(numbers) and tuple(map(int, numbers)) >= _AT_LEAST:
             return ["kubectl", "kustomize"]
     if binaries.available():
         return [str(binaries.program("kubectl")), "kustomize"]
