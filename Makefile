@@ -236,6 +236,10 @@ bench-domains: setup ## network intrusion and predictive maintenance through the
 bench-contamination: setup ## AP against 0-10 % of unreported frauds among the normals, with and without the defence
 	@python -m benchmarks.contamination --json build/bench/contamination.json --page docs/reference/contamination.md
 
+.PHONY: bench-drift
+bench-drift: repro ## false alarms on unchanged traffic, delay of injected drifts; writes docs/reference/drift.md
+	@python -m benchmarks.drift --json build/bench/drift.json --page docs/reference/drift.md
+
 .PHONY: bench-rollout
 bench-rollout: setup ## a thousand rollouts of equal and of bad canaries, under the judge and under plain rules
 	@python -m benchmarks.rollout --json build/bench/rollout.json --page docs/reference/rollout.md

@@ -64,7 +64,7 @@ def outs(step):
 def test_every_step_has_a_stage_and_a_component_folder_in_order():
     assert list(dvc()["stages"]) == PIPELINE_STEPS
     folders = {path.parent.name for path in (ROOT / "components").glob("*/component.py")}
-    assert folders == {*PIPELINE_STEPS, "promote", "report_cost", "report_status", "rollout"}
+    assert folders == {*PIPELINE_STEPS, "promote", "drift", "skew", "report_cost", "report_status", "rollout"}
 
 
 @pytest.mark.parametrize("step", PIPELINE_STEPS)

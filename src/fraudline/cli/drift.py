@@ -24,6 +24,9 @@ folder = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option("--days", default=0, show_default=True, type=click.IntRange(0), help="The newest days only; 0 for all.")
 @click.option("--report", default="build/drift", show_default=True, type=click.Path(path_type=Path, file_okay=False),
               help="Folder to write: drift.json and index.html.")  # fmt: skip
+@click.option("--labels", type=folder, help="Data set with the labels that arrived: measures precision and recall.")
+@click.option("--evaluation", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="metrics.json of step evaluate, to compare them with.")  # fmt: skip
 @metrics_options
 @params_option
 @json_option
@@ -32,6 +35,8 @@ def command(
     model: Path | None,
     days: int,
     report: Path,
+    labels: Path | None,
+    evaluation: Path | None,
     textfiles: Path | None,
     pushgateway: str,
     params_file: Path,
@@ -58,6 +63,8 @@ def command(
             report=report,
             params=load_params(params_file),
             days=days,
+            labels=labels,
+            evaluation=evaluation,
         )
     document = read_json(report / "drift.json")
     publish("drift", lambda metrics: metrics.drift(document), textfiles=textfiles, pushgateway=pushgateway)
@@ -66,6 +73,9 @@ def command(
     else:
         _say(console, result, report)
     page = f"Read {report / 'index.html'}."
+    if result["worse"]:
+        problem = f"Matured labels say that {' and '.join(result['worse'])} fell"
+        raise DriftFound(f"{problem} below what the evaluation measured.", page)
     if result["verdict"] == "drift":
         raise DriftFound(f"The traffic drifted: {', '.join(result['drifted'][:5])}.", page)
     if result["verdict"] == "inconclusive":

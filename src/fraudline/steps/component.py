@@ -79,6 +79,19 @@ def running(step: str, environment: Mapping[str, str]) -> Iterator[costs.Meter]:
             log.warning("step.not_published", step=step, problem=error.problem)
 
 
+def publish(step: str, document: Path, environment: Mapping[str, str]) -> None:
+    """Push the metrics of ``drift.json`` or ``skew.json`` where ``FRAUDLINE_PUSHGATEWAY`` names a gateway.
+
+    Raises:
+        UnavailableError: it does not answer.
+    """
+    gateway = environment.get(PUSHGATEWAY, "")
+    if gateway:
+        metrics = EndedMetrics()
+        {"drift": metrics.drift, "skew": metrics.skew}[step](read_json(document))
+        metrics.publish(f"{step}_report", pushgateway=gateway)
+
+
 def spent(meter: costs.Meter, params: Params) -> dict[str, float]:
     """What a step used and what that costs, as figures of its artifact ``cost``."""
     usage = meter.usage

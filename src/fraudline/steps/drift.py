@@ -12,19 +12,34 @@ from fraudline.core.errors import ArtifactError, DataError
 from fraudline.core.files import atomic_folder, write_json, write_text
 from fraudline.core.log import get_logger
 from fraudline.model.artifact import Artifact, load_artifact
+from fraudline.monitor.domain import Sample, separation, thinned
 from fraudline.monitor.drift import Comparison, Reference
 from fraudline.monitor.histograms import SCORE, Bins, Count, Histograms
 from fraudline.monitor.window import Piece, pieces
 from fraudline.steps.drift_page import drift_page
+from fraudline.steps.labelled import matrix_of
 from fraudline.steps.params import Params
+from fraudline.steps.performance import performance
 
 log = get_logger(__name__)
 
 FORMAT = 1
-_DAYS = "reference/days.parquet"
+TOGETHER = "several features together"
+_DAYS, _ROWS = "reference/days.parquet", "reference/rows.parquet"
+_SAMPLED = 2_000
+"""Rows kept of each piece."""
 
 
-def drift(*, decisions: Path, model: Path, report: Path, params: Params, days: int = 0) -> dict[str, Any]:
+def drift(
+    *,
+    decisions: Path,
+    model: Path,
+    report: Path,
+    params: Params,
+    days: int = 0,
+    labels: Path | None = None,
+    evaluation: Path | None = None,
+) -> dict[str, Any]:
     """Compare a window of decisions with the reference of the model that made them.
 
     Args:
@@ -33,9 +48,12 @@ def drift(*, decisions: Path, model: Path, report: Path, params: Params, days: i
         report: folder to write: ``drift.json`` and ``index.html``.
         params: ``monitor``.
         days: the newest days of the file to take; 0 for all.
+        labels: the data set with the decisions' transactions and the labels that arrived, for precision and recall.
+        evaluation: ``metrics.json`` of step evaluate, to compare them with.
 
     Returns:
-        ``verdict`` (stable, drift or inconclusive), ``rows``, ``drifted`` (names) and the ``score_psi``.
+        ``verdict`` (stable, drift or inconclusive), ``rows``, ``drifted`` (names; ``several features together`` for
+        the classifier), ``worse`` (figures of matured labels) and the ``score_psi``.
 
     Raises:
         ArtifactError: the artifact has no reference of days.
@@ -45,22 +63,30 @@ def drift(*, decisions: Path, model: Path, report: Path, params: Params, days: i
     artifact = load_artifact(model)
     names = artifact.spec.names
     found = pieces(decisions, names, artifact.version)
-    window, scored = _counted(found, artifact)
+    window, sample, scored = _counted(found, artifact, params)
     if days:
-        window = window.only(window.days > window.days[-1] - days)
+        first = window.days[-1] - days
+        window = window.only(window.days > first)
+        sample = sample.only(sample.times_us // DAY_US > first)
     comparison = _reference(artifact, scored=scored).compare(window, params.monitor)
     document = _document(comparison, window, artifact, params)
+    if comparison.verdict != "inconclusive":
+        _together(document, artifact, sample, params)
+    if labels is not None:
+        document["performance"] = performance(decisions, labels, artifact.thresholds, params, evaluation)
     with atomic_folder(report) as folder:
         write_json(folder / "drift.json", document)
         write_text(folder / "index.html", drift_page(document))
     figure = next((f for f in comparison.figures if f.name == SCORE), None)
     result = {
-        "verdict": comparison.verdict,
+        "verdict": document["verdict"],
         "rows": comparison.rows,
-        "drifted": [each.name for each in comparison.drifted],
+        "drifted": [each.name for each in comparison.drifted]
+        + ([TOGETHER] if document["classifier"].get("drifted") else []),
+        "worse": [name for name, each in document["performance"].get("figures", {}).items() if each["worse"]],
         "score_psi": None if figure is None else figure.psi,
     }
-    log.info("drift.measured", model=artifact.version, why=comparison.why, **result)
+    log.info("drift.measured", model=artifact.version, why=document["why"], **result)
     return result
 
 
@@ -84,20 +110,41 @@ def _reference(artifact: Artifact, *, scored: bool) -> Reference:
     return Reference(every if scored else every.without_last())
 
 
-def _counted(found: Iterable[Piece], artifact: Artifact) -> tuple[Histograms, bool]:
-    """The window's histograms, and whether it has scores."""
+def _counted(found: Iterable[Piece], artifact: Artifact, params: Params) -> tuple[Histograms, Sample, bool]:
+    """The window's histograms, a sample of its rows, and whether it has scores."""
     feed: Iterator[Piece] = iter(found)
     first = next(feed, None)
     if first is None:
         raise DataError(f"No decision of the model {artifact.version}.", "Name the model that decided.")
     scored = first.score is not None
     count = Count(bins_of(artifact, scored=scored))
+    rng, samples = np.random.default_rng(params.seed), []
     piece: Piece | None = first
     while piece is not None:
         score = () if piece.score is None else (piece.score,)
         count.add(piece.times_us, [*np.ascontiguousarray(piece.features.T), *score])
+        samples.append(thinned(Sample(piece.times_us, piece.features), _SAMPLED, rng))
         piece = next(feed, None)
-    return count.done(), scored
+    times = np.concatenate([each.times_us for each in samples])
+    sample = Sample(times, np.concatenate([each.values for each in samples]))
+    return count.done(), sample, scored
+
+
+def _together(document: dict[str, Any], artifact: Artifact, sample: Sample, params: Params) -> None:
+    """What several features show together; a window that they tell apart has drifted."""
+    wanted, monitor = params.monitor.classifier_rows, params.monitor
+    if not wanted or _ROWS not in artifact.content:
+        return
+    kept = artifact.table(_ROWS)
+    reference = Sample(kept["event_time"].to_numpy(), matrix_of(kept, artifact.spec.names))
+    rng = np.random.default_rng(params.seed)
+    found = separation(reference, thinned(sample, wanted, rng), seed=params.seed)
+    if found is None:
+        return
+    drifted = found.p_value <= monitor.false_alarms and found.auc >= monitor.auc_min
+    document["classifier"] = asdict(found) | {"drifted": drifted}
+    if drifted and document["verdict"] == "stable":
+        document |= {"verdict": "drift", "why": f"{TOGETHER} (area under the curve {found.auc:.2f})"}
 
 
 def _document(comparison: Comparison, window: Histograms, artifact: Artifact, params: Params) -> dict[str, Any]:
@@ -123,4 +170,6 @@ def _document(comparison: Comparison, window: Histograms, artifact: Artifact, pa
         "reference": artifact.meta.trained_on.model_dump(),
         "params": params.monitor.model_dump(),
         "figures": figures,
+        "classifier": {},
+        "performance": {},
     }

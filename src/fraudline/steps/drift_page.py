@@ -25,7 +25,7 @@ def drift_page(document: Mapping[str, Any]) -> str:
     if figures:
         sections += [tile_row(_tiles(document)), "<h2>Figures, most unusual first</h2>", _table(figures)]
         sections += ['<h2>How they lie</h2><div class="plots">', *map(_plot, figures[:_DRAWN]), "</div>"]
-    sections.append(_notes(document))
+    sections += [_together(document["classifier"]), _performance(document["performance"]), _notes(document)]
     return page(title, sections)
 
 
@@ -61,6 +61,34 @@ def _table(figures: Sequence[Mapping[str, Any]]) -> str:
         )
     titles = ["", "", "PSI", "Wasserstein, sd", "Jensen-Shannon, bits", "p", "mean before", "mean now", "missing"]
     return sheet(titles, rows)
+
+
+def _together(found: Mapping[str, Any]) -> str:
+    if not found:
+        return ""
+    who = "Drift: a classifier" if found["drifted"] else "A classifier"
+    return (
+        f"<h2>Several features together</h2><p>{who} tells the window from the reference with an area under the curve "
+        f"of <b>{found['auc']:.3f}</b>; ordinary days with {found['ordinary']:.3f} (p {found['p_value']:.2g}).</p>"
+    )
+
+
+def _performance(found: Mapping[str, Any]) -> str:
+    if not found:
+        return ""
+    head = f"<h2>Matured labels</h2><p>{found['known']:,} labels are known, {found['frauds']:,} frauds among them.</p>"
+    rows = []
+    for name, each in found["figures"].items():
+        now, before = (_interval(each["interval"]), _interval(each["expected"]))
+        worse = "worse" if each["worse"] else ""
+        rows.append(
+            f"<tr><td>{name}</td><td>{each['value']:.3f}</td><td>{now}</td><td>{before}</td><td>{worse}</td></tr>"
+        )
+    return head + (sheet(["", "now", "interval", "in evaluation", ""], rows) if rows else "")
+
+
+def _interval(ends: Sequence[float] | None) -> str:
+    return "–" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
 
 
 def _plot(each: Mapping[str, Any]) -> str:

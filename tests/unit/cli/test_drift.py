@@ -5,13 +5,16 @@ import re
 from datetime import timedelta
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
 from fraudline.cli.main import cli
 from fraudline.core.errors import ArtifactError, DataError, DriftFound, SchemaError
+from fraudline.data.store import read_labels, read_transactions
 from tests.support.artifacts import tiny_artifact
+from tests.support.datasets import small_dataset
 from tests.support.traffic import AMOUNT, FIRST, NAMES, decisions, traffic, watched_artifact
 
 LATER = FIRST + timedelta(days=70)
@@ -22,8 +25,10 @@ def model(tmp_path_factory):
     return watched_artifact(tmp_path_factory.mktemp("model") / "model")
 
 
-def run(*arguments):
-    return CliRunner().invoke(cli, ["drift", *map(str, arguments)], standalone_mode=False)
+def run(*arguments, classifier=0):
+    params = arguments[0].parent / "params.yaml"
+    params.write_text(f"monitor: {{classifier_rows: {classifier}}}\n")
+    return CliRunner().invoke(cli, ["drift", *map(str, arguments), "--params", str(params)], standalone_mode=False)
 
 
 def window(model, folder, *, times=1.0, seed=1, days=2):
@@ -38,7 +43,7 @@ def test_traffic_as_before_ends_with_0(model, tmp_path):
     result = run(window(model, tmp_path), "--model", model, "--report", tmp_path / "r", "--json")
     assert result.exception is None
     assert json.loads(result.stdout) | {"score_psi": 0} == {
-        "verdict": "stable", "rows": 2_400, "drifted": [], "score_psi": 0,
+        "verdict": "stable", "rows": 2_400, "drifted": [], "worse": [], "score_psi": 0,
     }  # fmt: skip
 
 
@@ -111,3 +116,54 @@ def test_an_artifact_without_a_reference_of_days_and_a_file_without_times_say_wh
     assert isinstance(run(path, "--model", old, "--report", tmp_path / "r").exception, ArtifactError)
     pq.write_table(pq.read_table(path).drop_columns(["event_time"]), path)
     assert isinstance(run(path, "--model", model, "--report", tmp_path / "r").exception, SchemaError)
+
+
+def labelled(folder, *, caught, missed):
+    """Decisions on old transactions of a data set, most of whose frauds are caught, or most of them missed."""
+    dataset = small_dataset(folder)
+    frauds = set(read_labels(dataset).filter(read_labels(dataset)["is_fraud"])["transaction_id"].to_pylist())
+    table = read_transactions(dataset).select(["transaction_id", "event_time"])
+    ids = table["transaction_id"].to_pylist()
+    number = 0
+    score = np.full(len(ids), 0.1)
+    for row, name in enumerate(ids):
+        if name in frauds:
+            number += 1
+            score[row] = 0.9 if number % (caught + missed) < caught else 0.1
+    features = traffic(1, a_day=len(ids))[1]
+    path = folder / "old.parquet"
+    pq.write_table(
+        pa.table({
+            "transaction_id": ids, "event_time": table["event_time"], "score": score,
+            **{name: features[:, index] for index, name in enumerate(NAMES)},
+        }), path,
+    )  # fmt: skip
+    evaluation = folder / "metrics.json"
+    evaluation.write_text(json.dumps({"intervals": {"precision": [0.9, 1.0], "recall": [0.7, 0.8]}}))
+    return path, dataset, evaluation
+
+
+@pytest.mark.parametrize(("caught", "missed", "worse"), [(3, 1, []), (1, 3, ["recall"])])
+def test_matured_labels_tell_when_fewer_frauds_are_caught_than_in_evaluation(model, tmp_path, caught, missed, worse):
+    path, dataset, evaluation = labelled(tmp_path, caught=caught, missed=missed)
+    result = run(path, "--model", model, "--report", tmp_path / "r", "--labels", dataset, "--evaluation", evaluation)
+    found = json.loads((tmp_path / "r" / "drift.json").read_text())["performance"]
+    assert [name for name, each in found["figures"].items() if each["worse"]] == worse
+    assert found["figures"]["recall"]["value"] == pytest.approx(caught / (caught + missed), abs=0.05)
+    if worse:
+        assert isinstance(result.exception, DriftFound)
+        assert "recall" in result.exception.problem
+
+
+def test_features_that_move_together_are_drift_though_each_alone_is_as_before(model, tmp_path):
+    when, features = traffic(2, first=LATER, seed=1)
+    for column in range(10, 18):
+        order = features[:, 10].argsort().argsort()
+        features[:, column] = np.sort(features[:, column])[order]
+    path = tmp_path / "window.parquet"
+    pq.write_table(decisions(model, when, features), path)
+    result = run(path, "--model", model, "--report", tmp_path / "r", classifier=200)
+    assert isinstance(result.exception, DriftFound)
+    document = json.loads((tmp_path / "r" / "drift.json").read_text())
+    assert document["classifier"]["drifted"]
+    assert [figure["name"] for figure in document["figures"] if figure["drifted"]] in ([], ["score"])
