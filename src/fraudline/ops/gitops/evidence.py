@@ -153,8 +153,11 @@ def check_promotion(record: Mapping[str, Any], *, require_clean_code: bool) -> N
         )
 
 
-def step_record(rollout: Rollout, to: int, verdict: Mapping[str, Any]) -> dict[str, Any]:
-    """One step of a rollout, as it will be signed; ``to`` is 100 for the last."""
+def step_record(rollout: Rollout, to: int, verdict: Mapping[str, Any], follows: str) -> dict[str, Any]:
+    """One step of a rollout, as it will be signed; ``to`` is 100 for the last.
+
+    ``follows`` is the commit of the state that was judged: in another rollout of the same models it is of no use.
+    """
     if rollout.canary is None or rollout.stable is None:
         raise PromotionRefused("There is no rollout to move on.", "Promote a model first.")
     return {
@@ -162,6 +165,7 @@ def step_record(rollout: Rollout, to: int, verdict: Mapping[str, Any]) -> dict[s
         "stable": rollout.stable.digest,
         "from": rollout.percent,
         "to": to,
+        "follows": follows,
         "verdict": dict(verdict),
     }
 

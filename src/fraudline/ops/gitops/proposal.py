@@ -150,7 +150,7 @@ def step(held: Standing, verdict: Mapping[str, Any], name: str, rules: RolloutPa
         if entry is None:
             raise PromotionRefused("The canary has no evidence.", "Revert it, and promote it with fraudline promote.")
         to, new = next_step(state, rules.steps), advanced(state, rules.steps)
-        entry = entry.with_step(Signed.make(step_record(state, to, verdict), key))
+        entry = entry.with_step(Signed.make(step_record(state, to, verdict, held.revision), key))
         evidence = Evidence(entry) if to == WHOLE else Evidence(held.evidence.stable, entry)
     files = held.files(new, evidence)
     if to == WHOLE and entry is not None:

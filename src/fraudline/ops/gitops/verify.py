@@ -215,13 +215,15 @@ def _forward(change: Change, kind: str, old: Rollout, before: Evidence, entry: E
         raise PromotionRefused("The step has no verdict.", _BY_HAND)
     if known.promotion != entry.promotion or known.steps != entry.steps[:-1]:
         raise PromotionRefused("A step changes earlier evidence.", _BY_HAND)
-    _step(entry.steps[-1].record, old, change.rules)
+    path = f"{change.environment.overlay}/{ROLLOUT}"
+    follows = git(change.repo, "log", "-1", "--first-parent", "--format=%H", change.base, "--", path).strip()
+    _step(entry.steps[-1].record, old, change.rules, follows)
 
 
-def _step(record: Mapping[str, Any], old: Rollout, rules: RolloutParams) -> None:
+def _step(record: Mapping[str, Any], old: Rollout, rules: RolloutParams, follows: str) -> None:
     to = transition.next_step(old, rules.steps)
     wanted: dict[str, Any] = {"canary": old.canary and old.canary.digest, "stable": old.stable and old.stable.digest}
-    wanted |= {"from": old.percent, "to": to}
+    wanted |= {"from": old.percent, "to": to, "follows": follows}
     if {key: record.get(key) for key in wanted} != wanted:
         raise PromotionRefused(f"The signed verdict is not about the step from {old.percent} % to {to} %.", _BY_HAND)
     if record["verdict"].get("verdict") != "successful":

@@ -301,3 +301,17 @@ def test_a_model_that_nobody_signed_is_not_applied(rolling, monkeypatch, tmp_pat
     with pytest.raises(PromotionRefused, match="signature"):
         applied(rolling, monkeypatch, tmp_path)
     assert not (tmp_path / "asked").exists()
+
+
+def test_a_verdict_of_an_earlier_rollout_of_the_same_models_is_of_no_use(rolling):
+    rolling.forge.merge(rolling.step())
+    old = rolling.forge.evidence()["canary"]["steps"]
+    rolling.forge.merge(rolling.step("failed"))
+    forge = rolling.forge
+    given = {"to": "production", "key": forge.key, "params": forge.params, "repo": forge.work}
+    forge.merge(promote(**given, artifact=rolling.second, again=1)["branch"])
+    rolling.checkout("main")
+    rolling.edit(ROLLOUT, lambda t: t.replace("trafficPercent: 10", "trafficPercent: 25"))
+    rolling.edit(EVIDENCE, record(lambda v: v["canary"].update(steps=old)))
+    with pytest.raises(PromotionRefused, match="not about the step from 10 % to 25 %"):
+        rolling.verify()
