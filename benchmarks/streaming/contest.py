@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-_TIMEOUT_S = 900
+_TIMEOUT_S = 3_600
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
