@@ -17,7 +17,7 @@ from fraudline.stream.__main__ import main
 from fraudline.stream.kafka_python import KafkaPythonTransport
 from fraudline.stream.transport import Connection, Output
 
-PAUSE_S = 0.1
+PAUSE_S = 0.4
 
 
 class ControlTransport(KafkaPythonTransport):
