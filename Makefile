@@ -177,7 +177,7 @@ test-fast: setup
 	@coverage erase
 	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml pytest --cov --cov-report= --ignore tests/containers --ignore tests/cluster \
 		-n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
-	@coverage report --fail-under=85
+	@coverage report --fail-under=90
 
 # FORM is long (the figures of docs/reference/reliability.md) or short (at most ten minutes).
 RELIABILITY = FRAUDLINE_RELIABILITY=$(FORM) FRAUDLINE_FIGURES=$(CURDIR)/build/reliability \
