@@ -75,7 +75,7 @@ def test_every_alert_fires_and_arrives_at_whom_it_concerns(tmp_path):
         backfilled(tmp_path, fires=True)
         with (
             alertmanager(tmp_path, routes) as manager,
-            prometheus(tmp_path, config(at_once(tmp_path), manager)),
+            prometheus(tmp_path, config(at_once(tmp_path), manager.url)),
         ):
             deadline = time.monotonic() + WAIT_S
             while not wanted <= set(received) and time.monotonic() < deadline:
@@ -87,10 +87,10 @@ def test_every_alert_fires_and_arrives_at_whom_it_concerns(tmp_path):
 
 def test_a_healthy_day_fires_nothing(tmp_path):
     backfilled(tmp_path, fires=False)
-    with prometheus(tmp_path, config(at_once(tmp_path))) as address:
+    with prometheus(tmp_path, config(at_once(tmp_path))) as running:
         deadline = time.monotonic() + WAIT_S
-        while not ask(address, "fraudline:alert_share:rate30m") and time.monotonic() < deadline:
+        while not ask(running.url, "fraudline:alert_share:rate30m") and time.monotonic() < deadline:
             time.sleep(0.5)
         time.sleep(3)
-        assert ask(address, "fraudline:alert_share:rate30m"), "no rule was evaluated"
-        assert ask(address, 'ALERTS{alertstate="firing"}') == []
+        assert ask(running.url, "fraudline:alert_share:rate30m"), "no rule was evaluated"
+        assert ask(running.url, 'ALERTS{alertstate="firing"}') == []

@@ -60,12 +60,12 @@ def address(tmp_path_factory):
     worker.start()
     jobs = [{"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]} for job, port in ports.items()]
     try:
-        with prometheus(folder, {"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}) as found:
+        with prometheus(folder, {"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}) as running:
             deadline = time.monotonic() + 60
-            while len(ask(found, "fraudline_decisions_total > 500")) == 0 and time.monotonic() < deadline:
+            while len(ask(running.url, "fraudline_decisions_total > 500")) == 0 and time.monotonic() < deadline:
                 time.sleep(0.5)
             time.sleep(SCRAPES_S)
-            yield found
+            yield running.url
     finally:
         stop.set()
         worker.join()

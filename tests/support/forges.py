@@ -7,16 +7,12 @@ server.requests
 GitHub: REST API 2022-11-28, "Pulls" and "Issues". GitLab: REST API v4, "Merge requests" and "Issues".
 """
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
 
-Answer = tuple[int, Any]
+from tests.support.json_server import Answer, JsonServer
 
 
-class ForgeServer:
+class ForgeServer(JsonServer):
     """What both have in common: pull requests by number, issues, a token; ``broken`` answers in their place."""
 
     def __init__(self, project: str, *, token: str) -> None:
@@ -26,16 +22,14 @@ class ForgeServer:
         self.broken: list[int] = []
         self.mergeable = True
         self.blind = False
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+        super().__init__()
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
+    def reply(self, method: str, path: str, query: dict[str, str], headers: Any, body: dict[str, Any]) -> Answer:
+        if self.broken:
+            return self.broken.pop(0), {"message": "not today"}
+        if not self.allowed(headers):
+            return 401, {"message": "Bad credentials"}
+        return self.answer(method, path, query, body)
 
     def allowed(self, headers: Any) -> bool:
         """Whether the token is the right one."""
@@ -116,38 +110,3 @@ class GitLabServer(ForgeServer):
             self.issues.append({**body, "web_url": f"{self.url}/{self.project}/-/issues/{len(self.issues) + 1}"})
             return 201, self.issues[-1]
         return 404, {"message": "404 Project Not Found"}
-
-
-def _handler(server: ForgeServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._reply("GET")
-
-        def do_POST(self) -> None:
-            self._reply("POST")
-
-        def do_PUT(self) -> None:
-            self._reply("PUT")
-
-        def _reply(self, method: str) -> None:
-            parts = urlsplit(self.path)
-            length = int(self.headers.get("content-length") or 0)
-            body = json.loads(self.rfile.read(length) or b"{}")
-            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            if server.broken:
-                status, said = server.broken.pop(0), {"message": "not today"}
-            elif not server.allowed(self.headers):
-                status, said = 401, {"message": "Bad credentials"}
-            else:
-                status, said = server.answer(method, parts.path, query, body)
-            content = json.dumps(said).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    return Handler

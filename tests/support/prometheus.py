@@ -11,9 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
-import yaml
 
-from fraudline.ops.local.process import ChildProcess, free_port
+from fraudline.ops.local.prometheus import ConfiguredServer
 
 NAMES = {"prometheus": ("prometheus",), "promtool": ("promtool",),
          "alertmanager": ("prometheus-alertmanager", "alertmanager")}  # fmt: skip
@@ -27,36 +26,16 @@ def binary(name: str) -> str:
     pytest.skip(f"{name} is not installed")
 
 
-@contextmanager
-def prometheus(folder: Path, config: dict[str, Any]) -> Iterator[str]:
-    """Run it on ``folder/data``; gives its address."""
-    (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
-    port = free_port()
-    command = [
-        binary("prometheus"),
-        f"--config.file={folder / 'prometheus.yaml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--query.lookback-delta=15m",
-    ]
-    with _running("prometheus", command, folder, f"http://127.0.0.1:{port}") as address:
-        yield address
+def prometheus(folder: Path, config: dict[str, Any]) -> ConfiguredServer:
+    """It, on ``folder/data``."""
+    options = (f"--storage.tsdb.path={folder / 'data'}", "--query.lookback-delta=15m")
+    return ConfiguredServer(binary("prometheus"), "prometheus", config, folder, *options, ready_s=60)
 
 
-@contextmanager
-def alertmanager(folder: Path, config: dict[str, Any]) -> Iterator[str]:
-    """Run it; gives its address."""
-    (folder / "alertmanager.yaml").write_text(yaml.safe_dump(config))
-    port = free_port()
-    command = [
-        binary("alertmanager"),
-        f"--config.file={folder / 'alertmanager.yaml'}",
-        f"--storage.path={folder / 'alertmanager'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--cluster.listen-address=",
-    ]
-    with _running("alertmanager", command, folder, f"http://127.0.0.1:{port}") as address:
-        yield address
+def alertmanager(folder: Path, config: dict[str, Any]) -> ConfiguredServer:
+    """It, alone."""
+    options = (f"--storage.path={folder / 'alertmanager'}", "--cluster.listen-address=")
+    return ConfiguredServer(binary("alertmanager"), "alertmanager", config, folder, *options, ready_s=60)
 
 
 def ask(address: str, query: str) -> list[dict[str, Any]]:
@@ -88,16 +67,3 @@ def webhook() -> Iterator[tuple[str, list[tuple[str, str]]]]:
     finally:
         server.shutdown()
         server.server_close()
-
-
-@contextmanager
-def _running(name: str, command: list[str], folder: Path, address: str) -> Iterator[str]:
-    def ready() -> bool:
-        try:
-            return httpx.get(f"{address}/-/ready", timeout=2).status_code == httpx.codes.OK
-        except httpx.TransportError:
-            return False
-
-    with ChildProcess(name, command, log_path=folder / f"{name}.log") as child:
-        child.wait_ready(ready, timeout=60)
-        yield address

@@ -8,13 +8,11 @@ from typing import Any
 import click
 from rich.console import Console
 
-from fraudline.cli.options import json_option, load_params, metrics_options, params_option, publish
+from fraudline.cli.options import INCONCLUSIVE, json_option, load_params, metrics_options, params_option, publish
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import DriftFound
 from fraudline.core.files import read_json
 
-EARLY = 9
-"""Exit code: too early to say."""
 folder = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
@@ -79,7 +77,7 @@ def command(
     if result["verdict"] == "drift":
         raise DriftFound(f"The traffic drifted: {', '.join(result['drifted'][:5])}.", page)
     if result["verdict"] == "inconclusive":
-        click.get_current_context().exit(EARLY)
+        click.get_current_context().exit(INCONCLUSIVE)
 
 
 def _say(console: Console, result: Mapping[str, Any], report: Path) -> None:

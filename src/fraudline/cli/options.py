@@ -50,6 +50,10 @@ def with_environment(params: Params) -> Params:
     return params.model_copy(update={"registry": registry})
 
 
+INCONCLUSIVE = 9
+"""Exit code: too early to say."""
+
+
 def metrics_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where a command that ends leaves its metrics."""
     textfiles = click.option(

@@ -1,6 +1,7 @@
 """``fraudline promote``: the blessed challenger as a pull request."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,24 @@ key_option = click.option(
     "--key", envvar="FRAUDLINE_SIGNING_KEY", show_envvar=True, type=click.Path(path_type=Path, dir_okay=False),
     help="Private key that signs evidence and verdicts; fraudline promotion keygen makes one.",
 )  # fmt: skip
-token_option = click.option(
-    "--token", envvar="FRAUDLINE_FORGE_TOKEN", show_envvar=True, default="",
-    help="Token that may open pull requests; better by the variable.",
-)  # fmt: skip
 repo_option = click.option(
     "--repo", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path(), show_default=True,
     help="A repository that knows the remote; its files are not touched.",
 )  # fmt: skip
-remote_option = click.option(
-    "--remote", envvar="FRAUDLINE_REMOTE", show_envvar=True, default="",
-    help="Address of the repository, where there is none here: the params.yaml of its branch main holds.",
-)  # fmt: skip
 to_option = click.option("--to", default="production", show_default=True, help="Environment of rollout.environments.")
+
+
+def remote_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The repository that a command works on, and the parameters that hold there."""
+    token = click.option(
+        "--token", envvar="FRAUDLINE_FORGE_TOKEN", show_envvar=True, default="",
+        help="Token that may open pull requests; better by the variable.",
+    )  # fmt: skip
+    remote = click.option(
+        "--remote", envvar="FRAUDLINE_REMOTE", show_envvar=True, default="",
+        help="Address of the repository, where there is none here: the params.yaml of its branch main holds.",
+    )  # fmt: skip
+    return token(remote(repo_option(params_option(command))))
 
 
 @click.command()
@@ -38,10 +44,7 @@ to_option = click.option("--to", default="production", show_default=True, help="
     "--again", type=click.IntRange(0), default=0, help="How often this model was promoted and reverted before."
 )
 @key_option
-@token_option
-@remote_option
-@repo_option
-@params_option
+@remote_options
 @json_option
 def command(
     to: str,

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from fraudline.cli.options import json_option, params_option
-from fraudline.cli.promote import params_at, remote_option, repo_option, to_option, token_option
+from fraudline.cli.options import json_option
+from fraudline.cli.promote import params_at, remote_options, repo_option, to_option
 
 
 @click.group()
@@ -49,10 +49,7 @@ def verify_command(base: str, head: str, models: Path | None, repo: Path, as_jso
 @to_option
 @click.option("--context", default="", help="Context of kubectl's configuration; default: the present one.")
 @click.option("--dry-run", is_flag=True, help="Let the server check it; change nothing.")
-@token_option
-@remote_option
-@repo_option
-@params_option
+@remote_options
 @json_option
 def apply_command(
     to: str, context: str, dry_run: bool, token: str, remote: str, repo: Path, params_file: Path, as_json: bool

@@ -8,11 +8,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fraudline.cli.options import json_option, params_option
-from fraudline.cli.promote import key_option, params_at, remote_option, repo_option, to_option, token_option, told
+from fraudline.cli.options import INCONCLUSIVE, json_option
+from fraudline.cli.promote import key_option, params_at, remote_options, to_option, told
 from fraudline.core.clock import now
 
-EXIT = {"successful": 0, "failed": 4, "inconclusive": 9}
+EXIT = {"successful": 0, "failed": 4, "inconclusive": INCONCLUSIVE}
 
 prometheus_option = click.option(
     "--prometheus", envvar="FRAUDLINE_PROMETHEUS", show_envvar=True, required=True,
@@ -46,10 +46,7 @@ def group() -> None:
 @prometheus_option
 @decisions_option
 @data_option
-@token_option
-@remote_option
-@repo_option
-@params_option
+@remote_options
 @json_option
 def judge_command(
     to: str,
@@ -93,10 +90,7 @@ def judge_command(
 @data_option
 @click.option("--dry-run", is_flag=True, help="Say what would be proposed; push nothing.")
 @key_option
-@token_option
-@remote_option
-@repo_option
-@params_option
+@remote_options
 @json_option
 def step_command(
     to: str,

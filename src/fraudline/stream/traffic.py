@@ -78,7 +78,7 @@ class Traffic:
         for pair, count in found.items():
             if count:
                 self._problems[pair].inc(count)
-        self._newest_us = max(self._newest_us, *times) if len(times) > 1 else max(self._newest_us, times[0])
+        self._newest_us = max(self._newest_us, *times)
         self._newest.set(self._newest_us / 1e6)
 
     def _unseen(self, categories: Sequence[int]) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import yaml
 
@@ -29,28 +29,28 @@ class Scraping:
     title: str
 
 
-class LocalPrometheus(Service):
-    """Prometheus as a child process.
+class ConfiguredServer(Service):
+    """A server of the Prometheus family as a child process: settings in a file, ``/-/ready`` when it answers.
 
     Args:
         binary: the program.
-        targets: port of ``/metrics`` by job.
-        folder: everything that it leaves: configuration, data, log.
-        seconds: between two scrapes.
+        name: of its settings and its log.
+        config: what is written as its settings.
+        folder: everything that it leaves.
+        options: of its command line, beside the settings and the address.
+        ready_s: seconds that it may take to answer.
     """
 
-    def __init__(self, binary: str, targets: Mapping[str, int], folder: Path, *, seconds: int = 1) -> None:
+    def __init__(
+        self, binary: str, name: str, config: Mapping[str, Any], folder: Path, *options: str, ready_s: float = 30.0
+    ) -> None:
         self._port = free_port(_HOST)
-        self._folder = folder
-        self._config = {
-            "global": {"scrape_interval": f"{seconds}s", "scrape_timeout": f"{seconds}s"},
-            "scrape_configs": [
-                {"job_name": job, "static_configs": [{"targets": [f"{_HOST}:{port}"]}]} for job, port in targets.items()
-            ],
-        }
-        command = [binary, f"--config.file={folder / 'prometheus.yaml'}", f"--storage.tsdb.path={folder / 'tsdb'}"]
-        command += [f"--web.listen-address={_HOST}:{self._port}", "--log.level=warn"]
-        self._child = ChildProcess("prometheus", command, log_path=folder / "prometheus.log")
+        self._file = folder / f"{name}.yaml"
+        self._config = dict(config)
+        self._ready_s = ready_s
+        address = f"--web.listen-address={_HOST}:{self._port}"
+        command = [binary, f"--config.file={self._file}", address, *options]
+        self._child = ChildProcess(name, command, log_path=folder / f"{name}.log")
 
     @property
     def url(self) -> str:
@@ -63,9 +63,9 @@ class LocalPrometheus(Service):
         Raises:
             UnavailableError: it ended or was not ready in time; quotes its log.
         """
-        write_text(self._folder / "prometheus.yaml", yaml.safe_dump(self._config))
+        write_text(self._file, yaml.safe_dump(self._config))
         self._child.start()
-        self._child.wait_ready(self._ready)
+        self._child.wait_ready(self._ready, timeout=self._ready_s)
         return self
 
     def stop(self) -> None:
@@ -94,9 +94,19 @@ def local_prometheus(targets: Mapping[str, int], folder: Path, *, seconds: int =
     """
     binary = shutil.which("prometheus")
     if binary is not None:
-        with LocalPrometheus(binary, targets, folder, seconds=seconds) as running:
+        options = (f"--storage.tsdb.path={folder / 'tsdb'}", "--log.level=warn")
+        with ConfiguredServer(binary, "prometheus", _scraping(targets, seconds), folder, *options) as running:
             yield Scraping(running.url, "Prometheus")
         return
     addresses = {job: f"http://{_HOST}:{port}/metrics" for job, port in targets.items()}
     with LocalScraper(addresses, seconds=seconds) as scraper:
         yield Scraping(scraper.url, "a small scraper in this process (the program prometheus is not installed)")
+
+
+def _scraping(targets: Mapping[str, int], seconds: int) -> dict[str, Any]:
+    return {
+        "global": {"scrape_interval": f"{seconds}s", "scrape_timeout": f"{seconds}s"},
+        "scrape_configs": [
+            {"job_name": job, "static_configs": [{"targets": [f"{_HOST}:{port}"]}]} for job, port in targets.items()
+        ],
+    }

@@ -1,0 +1,58 @@
+"""A stand-in for a server with a JSON API, on a free loopback port: a subclass says how it answers."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+Answer = tuple[int, Any]
+
+
+class JsonServer:
+    """Runs for the length of a ``with`` block."""
+
+    def __init__(self) -> None:
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def reply(self, method: str, path: str, query: dict[str, str], headers: Any, body: dict[str, Any]) -> Answer:
+        """Status and body for a request; of a name that comes twice in the query, the first value."""
+        raise NotImplementedError
+
+
+def _handler(server: JsonServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._reply("GET")
+
+        def do_POST(self) -> None:
+            self._reply("POST")
+
+        def do_PUT(self) -> None:
+            self._reply("PUT")
+
+        def _reply(self, method: str) -> None:
+            parts = urlsplit(self.path)
+            body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or b"{}")
+            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            status, said = server.reply(method, parts.path, query, self.headers, body)
+            content = json.dumps(said).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Handler
