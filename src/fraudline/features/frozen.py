@@ -75,7 +75,7 @@ class Frozen:
             self._place[old] = places
             self._count = end
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> Iterator[bytes | memoryview]:
         """Header, identifiers, rows a few thousand at a time, and the SHA-256 of it all; once."""
         digest = hashlib.sha256()
         for piece in self._body():
@@ -83,14 +83,14 @@ class Frozen:
             yield piece
         yield digest.hexdigest().encode()
 
-    def _body(self) -> Iterator[bytes]:
+    def _body(self) -> Iterator[bytes | memoryview]:
         yield self._head
         yield little(self._ends).tobytes()
         yield self._held.tobytes()
         for begin in range(0, self._n, ROWS):
             yield from self._rows(begin, min(begin + ROWS, self._n))
 
-    def _rows(self, begin: int, end: int) -> list[bytes]:
+    def _rows(self, begin: int, end: int) -> list[memoryview]:
         with self._lock:
             place = self._place[begin:end]
             changed = np.flatnonzero(place >= 0)
@@ -99,7 +99,7 @@ class Frozen:
                 for copy, kept in zip(copies, self._blocks[block], strict=True):
                     copy[changed[chosen]] = kept[within]
             self._read = end
-        return [little(copy).tobytes() for copy in copies]
+        return [little(copy).data.cast("B") for copy in copies]
 
 
 def little(array: NDArray[np.generic]) -> NDArray[np.generic]:

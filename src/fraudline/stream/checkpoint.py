@@ -98,7 +98,7 @@ class CheckpointStore:
         bare = msgspec.structs.replace(checkpoint, state=b"", seen=b"")
         header = msgspec.json.encode(bare)
         head = (_MAGIC, _LENGTH.pack(len(header)), header)
-        pieces = (checkpoint.state,) if frozen is None else frozen.pieces()
+        pieces: Iterable[bytes | memoryview] = (checkpoint.state,) if frozen is None else frozen.pieces()
         digest = hashlib.sha256()
         with atomic_file(self.path(checkpoint.partition)) as temporary, temporary.open("wb") as file:
             for part in chain(head, _packed(chain(pieces, (checkpoint.seen,)))):
@@ -145,7 +145,7 @@ def _parse(content: bytes, path: Path) -> Checkpoint:
     return msgspec.structs.replace(header, state=b"".join(state), seen=seen)
 
 
-def _packed(parts: Iterable[bytes]) -> Iterator[bytes]:
+def _packed(parts: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     for part in parts:
         stored = pa.compress(part, codec=_CODEC, asbytes=True)
         yield _BLOCK.pack(len(part), len(stored))

@@ -22,6 +22,8 @@ log = get_logger(__name__)
 _BATCH_BYTES = 256 << 10
 MAX_REQUEST_BYTES = 16 << 20
 _CLOSE_MS = 3_000
+_AT_ONCE_S = 0.002
+_SINCE_MS = 5
 _made = partial(tuple.__new__, Record)
 ACTION = "Check the broker's address and that it runs."
 
@@ -73,7 +75,7 @@ class KafkaPythonTransport:
         with translated():
             self._keep_joining()
             before = self._consumer.group_metadata(), self._listener.count
-            fetched = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+            fetched = self._fetch(max_records, timeout_s)
             after = self._consumer.group_metadata(), self._listener.count
             self._polled_epoch = after[1]
             if not fetched:
@@ -85,6 +87,20 @@ class KafkaPythonTransport:
                 return []
             self._membership = after[0]
         return [record for records in fetched.values() for record in map(record_of, records)]
+
+    def _fetch(self, max_records: int, timeout_s: float) -> dict[Any, list[Any]]:
+        """What a poll gives; and where it gave at once less than was asked for, what has come since, too.
+
+        The client asks for the next records when it hands out the last ones: what it gives at once lay there while a
+        batch was worked on, and what came meanwhile would wait for another batch.
+        """
+        begun = time.monotonic()
+        fetched: dict[Any, list[Any]] = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+        room = max_records - sum(map(len, fetched.values()))
+        if fetched and room and time.monotonic() - begun < _AT_ONCE_S:
+            for place, records in self._consumer.poll(timeout_ms=_SINCE_MS, max_records=room).items():
+                fetched[place] = fetched.get(place, []) + records
+        return fetched
 
     def _keep_joining(self) -> None:
         """A join that outlasted one poll goes on in the next.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fraudline.core.clock import now_us
 from fraudline.core.errors import StateError
 from fraudline.core.log import get_logger
+from fraudline.core.turns import short_turns
 from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.frozen import Frozen
@@ -198,7 +199,8 @@ class PartitionState:
 
     def _try_write(self, store: CheckpointStore, checkpoint: Checkpoint, frozen: Frozen) -> None:
         try:
-            self._write(store, checkpoint, frozen)
+            with short_turns():
+                self._write(store, checkpoint, frozen)
         except OSError as error:
             log.warning("checkpoint.not_written", partition=self.partition, problem=str(error))
 
