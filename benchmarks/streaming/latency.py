@@ -16,7 +16,7 @@ FASTEST_COUNT = 60_000
 
 
 def measure(setting: Setting) -> dict[str, Any]:
-    """For each client: the worker's greatest rate, then copy and worker by turns at half of it; medians of the turns."""
+    """For each client: the worker's greatest rate, then copy and worker by turns at half of it, and their medians."""
     figures: dict[str, Any] = {}
     seconds = SECONDS / 4 if setting.short else SECONDS
     rounds = 1 if setting.short else ROUNDS

@@ -90,6 +90,26 @@ def test_a_join_that_outlasts_a_poll_is_finished_by_a_later_one(params: StreamPa
 
 
 @only_kafka_python
+def test_a_poll_gives_what_came_while_the_last_batch_was_worked_on(params: StreamParams, join: OPEN) -> None:
+    transport, sizes = join(), []
+    with closing(open_sender(params.transport, params.bootstrap)) as sender:
+
+        def send_one() -> None:
+            sender.send(Output(params.topics.transactions, b"card", b"value", ()))
+            sender.flush()
+
+        for _ in range(6):
+            send_one()
+            take(transport, 1)
+            send_one()  # answers the fetch that the poll left behind
+            send_one()  # came after that answer
+            sizes.append(len(transport.poll(100, 0.5)))
+            while transport.poll(100, 0.3):
+                pass
+    assert sizes.count(2) > len(sizes) / 2
+
+
+@only_kafka_python
 def test_a_client_that_never_finds_its_coordinator_is_opened_anew(
     params: StreamParams, join: OPEN, monkeypatch: pytest.MonkeyPatch
 ) -> None:
