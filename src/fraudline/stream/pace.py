@@ -3,11 +3,12 @@
     pace = Pace(most=2_000, max_latency_s=0.2)
     records = transport.poll(pace.size, 0.1)
     ...
-    pace.took(len(records), seconds)
+    pace.took(len(records), seconds, waited_s)
 
 A record that comes just after a poll waits for that batch and then for its own: each may take half of the greatest
 latency. A worker that is idle gets small batches, because few records wait; one that is behind gets full ones, whose
-size doubles while there is time left and shrinks when there is not.
+size doubles while there is time left and shrinks when there is not. One that is so far behind that its records are
+late before it takes them gets them as large as they may be: it serves most by catching up.
 """
 
 _FIRST = 256
@@ -27,12 +28,21 @@ class Pace:
 
     def __init__(self, most: int, max_latency_s: float) -> None:
         self._most = most
+        self._late_s = max_latency_s
         self._budget = max_latency_s / 2
         self.size = min(_FIRST, most)
 
-    def took(self, records: int, seconds: float) -> None:
-        """Learn from a batch: its records, and the seconds from its poll to its commit."""
-        if seconds > self._budget:
+    def took(self, records: int, seconds: float, waited_s: float = 0.0) -> None:
+        """Learn from a batch.
+
+        Args:
+            records: how many it had.
+            seconds: from its poll to its commit.
+            waited_s: seconds from the append of its oldest record to its poll.
+        """
+        if waited_s > self._late_s:
+            self.size = min(2 * self.size, self._most)
+        elif seconds > self._budget:
             shrunk = int(min(records, self.size) * self._budget / seconds * _SAFETY)
             self.size = min(max(shrunk, _LEAST), self._most)
         elif records >= self.size and seconds < self._budget * _ROOM:

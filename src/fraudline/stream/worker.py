@@ -196,6 +196,7 @@ class Worker:
         begun = time.monotonic()
         if not records:
             return None
+        waited_s = time.time() - min(record.timestamp_ms for record in records) / 1000
         if self._transport.epoch != self._epoch:
             self._epoch = self._transport.epoch
             self._aligned.clear()
@@ -212,7 +213,7 @@ class Worker:
         offsets = {partition: part[-1].offset + 1 for partition, part in parts}
         self._transport.transact(judged.outputs, offsets)
         moments.append(time.monotonic())
-        self._pace.took(len(records), moments[-1] - begun)
+        self._pace.took(len(records), moments[-1] - begun, waited_s)
         self._failures = 0
         report = judged.report(len(records), time.time() * 1000)
         self._metrics.duplicates.inc(sum(part.duplicates for part in advanced))

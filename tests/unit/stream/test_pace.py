@@ -45,3 +45,12 @@ def test_a_batch_is_never_larger_than_the_most() -> None:
     pace = Pace(most=8, max_latency_s=0.2)
     settled(pace, 10**9, 1.0, 1.0)
     assert pace.size == 8
+
+
+def test_a_worker_whose_records_are_late_already_catches_up_in_batches_as_large_as_they_may_be() -> None:
+    pace = Pace(most=5_000, max_latency_s=0.2)
+    for _ in range(10):
+        pace.took(pace.size, 0.3, waited_s=0.5)
+    assert pace.size == 5_000
+    pace.took(pace.size, 0.3, waited_s=0.1)
+    assert pace.size < 5_000
