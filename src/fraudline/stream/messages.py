@@ -109,9 +109,9 @@ class Alert(Verdict, frozen=True, kw_only=True):
 class BlockedCard(Struct, frozen=True):
     """A card on the list: the newest record of its key on the compacted topic; a tombstone takes the card off.
 
-    Every transaction of the card is blocked whose time (its event time, or when it was appended if that is earlier) lies
-    before ``until``. Times are microseconds since the epoch. ``by``: who, ``worker`` for a decision; ``transaction_id``:
-    the one that was decided, empty where somebody blocked the card by hand.
+    Every transaction of the card is blocked whose time (its event time, or when it was appended if that is earlier)
+    lies before ``until``. Times are microseconds since the epoch. ``by``: who, ``worker`` for a decision;
+    ``transaction_id``: the one that was decided, empty where somebody blocked the card by hand.
     """
 
     card_id: str

@@ -39,6 +39,8 @@ def _wanted(params: StreamParams) -> dict[str, dict[str, str]]:
     topics = params.topics
     append_time = {"message.timestamp.type": "LogAppendTime"}
     outputs: dict[str, dict[str, str]] = {topics.decisions: append_time, topics.alerts: {}}
+    if params.block_hours:
+        outputs |= {topics.blocked_cards: {"cleanup.policy": "compact"}, topics.card_actions: {"retention.ms": "-1"}}
     if params.stage == "features":
         outputs = {topics.features: append_time}
     return {
