@@ -14,6 +14,7 @@ class Topics(Settings):
     Attributes:
         blocked_cards: compacted, as many partitions as ``transactions``; what is on it is blocked (``block_hours``).
         card_actions: the trail of what people did to it.
+        alert_dead_letters: what a sink of the alert router did not take (`fraudline alerts`).
         features: written instead of ``decisions`` and ``alerts`` in the stage ``features``; keyed by card.
         record_bytes: the largest record that ``transactions`` takes when it is created here (Kafka's own default); the
             dead letter topic takes what is needed to keep one whole.
@@ -25,6 +26,7 @@ class Topics(Settings):
     dead_letters: str = "transactions.dlq"
     blocked_cards: str = "blocked-cards"
     card_actions: str = "card-actions"
+    alert_dead_letters: str = "alerts.dlq"
     features: str = "features"
     partitions: int = Field(default=4, ge=1)
     replication: int = Field(default=1, ge=1)
