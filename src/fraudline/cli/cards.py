@@ -1,6 +1,5 @@
 """``fraudline cards``: the list of blocked cards, and the trail of what people did to it."""
 
-import getpass
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fraudline.cli.dlq import bootstrap_option, stream_params
-from fraudline.cli.options import json_option, params_option
+from fraudline.cli.options import by_option, json_option, params_option
 from fraudline.core.clock import HOUR_US, from_us, now_us, to_us
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 _HOURS = 24.0
 cards_argument = click.argument("cards", metavar="CARD...", nargs=-1, required=True)
 why_option = click.option("--why", required=True, help="The reason, for the trail and for the card's decisions.")
-by_option = click.option("--by", default=getpass.getuser, show_default="the user of this machine", help="Who.")
 
 
 @click.group()

@@ -187,8 +187,7 @@ def columns_of(
         if name == "score":
             return pa.array(scores.astype(np.float64))
         if name == "amount":
-            factor = {code: currency.factor for code, currency in spec.currencies.items()}
-            return pa.array([each.amount_minor * factor[each.currency] for each in transactions], pa.float64())
+            return base_amounts([(each.amount_minor, each.currency) for each in transactions], spec)
         if name not in FIELDS:
             return pa.array(features[:, spec.names.index(name)].astype(np.float64))
         values = [getattr(each, name) for each in transactions]
@@ -198,6 +197,12 @@ def columns_of(
         return pa.array(values, pa.int64() if kind == "int" else pa.bool_())
 
     return column
+
+
+def base_amounts(amounts: Iterable[tuple[int, str]], spec: FeatureSpec) -> Any:
+    """Amounts in minor units and their currencies as a pyarrow array in the base currency."""
+    factor = {code: currency.factor for code, currency in spec.currencies.items()}
+    return pa.array([minor * factor[code] for minor, code in amounts], pa.float64())
 
 
 def _members(path: Path, name: str, source: ListSource) -> tuple[frozenset[str], str]:

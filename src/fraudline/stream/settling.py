@@ -108,8 +108,9 @@ class Settling:
             at = _moment(record, transaction)
             entry = cards.blocked(record.partition, transaction.card_id, at)
             if entry is not None:
+                others = settled.reasons.get(row, []) if decision[row] == _BLOCK else []  # not why it was let pass
+                settled.reasons[row] = [*others, _listed(entry)]
                 decision[row] = _BLOCK
-                settled.reasons.setdefault(row, []).append(_listed(entry))
             elif decision[row] == _BLOCK and self._acts and (by_model[row] == _BLOCK or _takes_card(settled, row)):
                 new = BlockedCard(
                     card_id=transaction.card_id,
