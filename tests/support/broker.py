@@ -41,6 +41,9 @@ def own_params(folder: Path, bootstrap: str, **changes: Any) -> StreamParams:
         decisions=f"decisions-{name}",
         alerts=f"alerts-{name}",
         dead_letters=f"transactions-{name}.dlq",
+        blocked_cards=f"blocked-cards-{name}",
+        card_actions=f"card-actions-{name}",
+        alert_dead_letters=f"alerts-{name}.dlq",
         partitions=changes.pop("partitions", 3),
     )
     defaults = {"group": f"group-{name}", "checkpoint_dir": str(folder / "checkpoints"), "session_timeout_s": 6.0}

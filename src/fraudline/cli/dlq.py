@@ -43,7 +43,7 @@ def list_letters(reason: str, limit: int, bootstrap: str | None, params_file: Pa
     """List dead letters, the newest last, and count them by reason."""
     from fraudline.stream.dead_letter_topic import read_letters
 
-    params = _stream(params_file, bootstrap)
+    params = stream_params(params_file, bootstrap)
     counts: Counter[str] = Counter()
     kept: list[DeadLetter] = []
     for letter in read_letters(params):
@@ -74,7 +74,7 @@ def show(place: str, raw: bool, bootstrap: str | None, params_file: Path, as_jso
     """Show one dead letter whole. In JSON its key and value are base64."""
     from fraudline.stream.dead_letter_topic import read_letter
 
-    letter = read_letter(_stream(params_file, bootstrap), *_place(place))
+    letter = read_letter(stream_params(params_file, bootstrap), *_place(place))
     if raw:
         click.echo(letter.value or b"", nl=False)
     elif as_json:
@@ -104,7 +104,7 @@ def replay(
 
     from fraudline.stream import dead_letter_topic as topic
 
-    params = _stream(params_file, bootstrap)
+    params = stream_params(params_file, bootstrap)
     if dry_run:
         result = topic.Replayed(0, topic.waiting(params))
     elif letter:
@@ -122,7 +122,8 @@ def replay(
         click.echo(f"{result.sent:,} sent again, {result.left:,} left", err=True)
 
 
-def _stream(params_file: Path, bootstrap: str | None) -> "StreamParams":
+def stream_params(params_file: Path, bootstrap: str | None) -> "StreamParams":
+    """The section ``stream``, at another broker where one is given."""
     params = load_params(params_file).stream
     return params if bootstrap is None else params.model_copy(update={"bootstrap": bootstrap})
 

@@ -11,6 +11,8 @@ from fraudline import __version__
 from fraudline.core.errors import FraudlineError
 
 _COMMANDS = {
+    "alerts": ("fraudline.cli.alerts", "group", "send alerts on: webhook, e-mail, Alertmanager, topic"),
+    "cards": ("fraudline.cli.cards", "group", "block and unblock cards, with a trail"),
     "data": ("fraudline.cli.data", "group", "generate and import transactions"),
     "demo": ("fraudline.cli.demo", "command", "the main job on embedded defaults"),
     "drift": ("fraudline.cli.drift", "command", "compare decisions with the traffic of the training"),
@@ -21,6 +23,7 @@ _COMMANDS = {
     "promote": ("fraudline.cli.promote", "command", "propose the blessed challenger by a pull request"),
     "promotion": ("fraudline.cli.promotion", "group", "verify promotions, and make the keys that sign them"),
     "rollout": ("fraudline.cli.rollout", "group", "judge a canary, and move it on or back by a pull request"),
+    "rules": ("fraudline.cli.rules", "group", "check rules, and try them on past decisions"),
     "score": ("fraudline.cli.score", "command", "score a file of transactions offline"),
     "serve": ("fraudline.cli.serve", "command", "serve an artifact as a KServe predictor"),
     "skew": ("fraudline.cli.skew", "command", "compare the stream's features with the offline ones"),

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import getpass
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fraudline.core.errors import UsageError
 from fraudline.steps.params import Params
 
 if TYPE_CHECKING:
@@ -21,6 +23,18 @@ params_option = click.option(
     help="Parameters of all steps; a missing default file means built-in defaults.",
 )
 
+
+def _user() -> str:
+    """Who runs the command."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:  # an account without a name, as in a container
+        raise UsageError("Who runs this cannot be told.", "Give --by.") from error
+
+
+by_option = click.option(
+    "--by", envvar="FRAUDLINE_ACTOR", default=_user, help="Who; stands in the trail. Default: you."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 
 

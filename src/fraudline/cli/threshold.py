@@ -1,6 +1,5 @@
 """``fraudline threshold``: compare thresholds on past traffic, and change them with a trail."""
 
-import getpass
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.cli.options import by_option, json_option, load_params, params_option
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import UsageError
 
@@ -22,17 +21,6 @@ decisions_option = click.option(
 model_option = click.option("--model", type=folder, help="Folder of the artifact; default: the newest packaged one.")
 
 
-def _user() -> str:
-    """Who runs the command."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError) as error:  # an account without a name, as in a container
-        raise UsageError("Who runs this cannot be told.", "Give --by.") from error
-
-
-by_option = click.option(
-    "--by", envvar="FRAUDLINE_ACTOR", default=_user, help="Who; stands in the trail. Default: you."
-)
 trail_option = click.option(
     "--thresholds", default="thresholds.jsonl", show_default=True, type=click.Path(path_type=Path, dir_okay=False),
     help="The thresholds file: the newest line holds, all lines are the audit trail.",

@@ -39,9 +39,20 @@ class Settings(BaseModel):
             UsageError: the file is missing, not YAML, or does not fit.
         """
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = path.read_bytes()
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}.", "Name an existing file.") from error
-        except yaml.YAMLError as error:
-            raise UsageError(f"{path} is not YAML: {error}.", "Correct the file.") from error
-        return cls.parse(values, str(path))
+        return cls.parse_yaml(content, str(path))
+
+    @classmethod
+    def parse_yaml(cls, content: bytes, source: str) -> Self:
+        """Validate YAML in UTF-8; an error names ``source``.
+
+        Raises:
+            UsageError: it is not YAML, or does not fit.
+        """
+        try:
+            values = yaml.safe_load(content.decode("utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UsageError(f"{source} is not YAML: {error}.", "Correct the file.") from error
+        return cls.parse(values, source)

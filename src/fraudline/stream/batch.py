@@ -1,7 +1,8 @@
 """From feature rows to the records of one transaction: decisions, alerts and dead letters."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import repeat
 
@@ -21,6 +22,7 @@ from fraudline.stream.numbers import rows_as_json
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import Advanced
 from fraudline.stream.scoring import Scored, Scoring
+from fraudline.stream.settling import Settled, Settling
 from fraudline.stream.transport import Output, Record
 
 ALLOWED = DECISIONS[ALLOW]
@@ -33,16 +35,18 @@ class Judged:
     """A batch ready to be appended.
 
     Attributes:
-        outputs: its records: decisions, then alerts, then dead letters.
-        sizes: how many of each.
+        outputs: its records: decisions, then alerts, then dead letters, then cards blocked.
+        sizes: how many of the first three.
         scored: what was decided; None where no record held a transaction.
         appended_ms: (n,) int64, when the record of each decision was appended, milliseconds since the epoch.
+        rules: the rules that matched, once a transaction.
     """
 
     outputs: list[Output]
     sizes: tuple[int, int, int]
     scored: Scored | None
     appended_ms: NDArray[np.int64]
+    rules: Counter[str] = field(default_factory=Counter)
 
     @cached_property
     def decisions(self) -> list[Decision]:
@@ -98,14 +102,23 @@ class Judge:
         scoring: in process, or an endpoint.
         params: topics and the number of reasons.
         profile_version: of the merchant tables in use; stamped on decisions.
+        settling: rules and the list of blocked cards; by default neither.
     """
 
-    def __init__(self, artifact: Artifact, scoring: Scoring, params: StreamParams, profile_version: str) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        scoring: Scoring,
+        params: StreamParams,
+        profile_version: str,
+        settling: Settling | None = None,
+    ) -> None:
         self._names = artifact.spec.names
         self._wording = Wording.of(artifact.spec)
         self._spec_version = artifact.spec.version
         self._profile_version = profile_version
         self._scoring = scoring
+        self._settling = settling or Settling(params, artifact.card_spec)
         self._topics = params.topics
         self._reasons = params.reasons
 
@@ -125,16 +138,21 @@ class Judge:
         scored: Scored | None = None
         said: list[bytes] = []
         alerts: list[Alert] = []
+        settled = Settled([])
         if records:
             features = np.concatenate([part.features for part in parts])
             scored = self._scoring.score(features)
-            said, alerts = self._decide(records, transactions, features, scored)
+            settled = self._settling.settle(records, transactions, features, scored)
+            said, alerts = self._decide(records, transactions, features, scored, settled)
+            scored = replace(scored, decision=settled.decision)
         keys = [transaction.card_id.encode() for transaction in transactions]
         outputs = list(map(_output, zip(repeat(self._topics.decisions), keys, said, repeat(()), strict=False)))
         outputs += [Output(self._topics.alerts, alert.card_id.encode(), encode(alert)) for alert in alerts]
         outputs += [dead_letter(self._topics.dead_letters, record, reason) for record, reason in bad]
+        outputs += settled.outputs
         appended_ms = np.fromiter((record.timestamp_ms for record in records), np.int64, len(records))
-        return Judged(outputs, (len(said), len(alerts), len(bad)), scored, appended_ms)
+        rules = Counter(rule.id for matched in settled.rules.values() for rule in matched)
+        return Judged(outputs, (len(said), len(alerts), len(bad)), scored, appended_ms, rules)
 
     def _decide(
         self,
@@ -142,19 +160,27 @@ class Judge:
         transactions: Sequence[Transaction],
         features: NDArray[np.float32],
         scored: Scored,
+        settled: Settled,
     ) -> tuple[list[bytes], list[Alert]]:
         """The decisions as bytes, and the alerts among them."""
         reasons = self._reasons_of(features, scored)
+        for row, first in settled.reasons.items():
+            reasons[row] = first + reasons.get(row, [])
+        rules = {row: [rule.id for rule in matched] for row, matched in settled.rules.items()}
         decided_at = now_us()
         writer = DecisionWriter(
-            profile_version=self._profile_version, spec_version=self._spec_version, decided_at=decided_at
+            profile_version=self._profile_version,
+            spec_version=self._spec_version,
+            decided_at=decided_at,
+            rule_version=self._settling.version,
+            mode=self._settling.mode,
         )
         by: tuple[str, str, str] | None = None
         none: list[ReasonMessage] = []
         said: list[bytes] = []
         alerts: list[Alert] = []
         rows = zip(
-            transactions, records, scored.score.tolist(), scored.decision, scored.threshold, rows_as_json(features),
+            transactions, records, scored.score.tolist(), settled.decision, scored.threshold, rows_as_json(features),
             zip(scored.model_version, scored.threshold_version, scored.scored_by, strict=True), strict=True,
         )  # fmt: skip
         for i, (transaction, record, score, decision, threshold, values, who) in enumerate(rows):
@@ -168,6 +194,8 @@ class Judge:
                     (score, decision, threshold),
                     reasons.get(i, none),
                     values,
+                    scored.decision[i],
+                    rules.get(i, ()),
                 )
             )
             if decision != ALLOWED:
@@ -193,4 +221,7 @@ def _alert_of(decision: Decision, transaction: Transaction) -> Alert:
         merchant_id=transaction.merchant_id,
         amount_minor=transaction.amount_minor,
         currency=transaction.currency,
+        category=transaction.category,
+        channel=transaction.channel,
+        country=transaction.country,
     )

@@ -7,7 +7,6 @@ A replay is Kafka's own exactly-once: the records and the offsets of the letters
 their own, commit in one transaction. A replay that is cut off leaves nothing half done, and the next goes on after it.
 """
 
-import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +14,9 @@ from typing import Any
 from fraudline.core.errors import MessageError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.stream.dead_letter import DeadLetter
-from fraudline.stream.kafka_python import MAX_REQUEST_BYTES, translated
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
+from fraudline.stream.topic_writer import open_producer
 from fraudline.stream.transport import Record
 
 log = get_logger(__name__)
@@ -98,7 +97,10 @@ def replay_letters(
         UsageError: there is no such topic.
     """
     sent = left = 0
-    with open_consumer(params, replay_group(params)) as consumer, _producer(params) as producer:
+    with (
+        open_consumer(params, replay_group(params)) as consumer,
+        open_producer(params, replay_group(params)) as producer,
+    ):
         for place in places_of(consumer, params.topics.dead_letters):
             start = consumer.committed(place) or 0
             for records in read_partition(consumer, place, start, params.timeout_s):
@@ -121,7 +123,7 @@ def replay_letter(params: StreamParams, letter: DeadLetter) -> None:
         UnavailableError: the broker does not answer.
     """
     output = letter.replayed()
-    with _producer(params) as producer:
+    with open_producer(params, replay_group(params)) as producer:
         producer.begin_transaction()
         producer.send(output.topic, output.value, output.key, list(output.headers))
         producer.commit_transaction()
@@ -157,24 +159,3 @@ def _letters(records: list[Record]) -> Iterator[DeadLetter]:
             yield DeadLetter.parse(record)
         except MessageError as error:
             log.warning("dlq.foreign", problem=error.problem, action=error.action)
-
-
-@contextlib.contextmanager
-def _producer(params: StreamParams) -> Iterator[Any]:
-    from kafka import KafkaProducer
-
-    producer = KafkaProducer(
-        bootstrap_servers=params.bootstrap.split(","),
-        transactional_id=replay_group(params),
-        max_request_size=MAX_REQUEST_BYTES,
-        bootstrap_timeout_ms=int(params.timeout_s * 1000),
-        max_block_ms=int(params.timeout_s * 1000),
-        metrics_enabled=False,
-        **params.tls.kafka_python(),
-    )
-    try:
-        with translated():
-            producer.init_transactions()
-            yield producer
-    finally:
-        producer.close(timeout=1)

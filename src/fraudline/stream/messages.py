@@ -64,6 +64,8 @@ class Verdict(Struct, frozen=True):
     ``score``: high = anomalous; ``threshold``: the one that applied. ``partition`` and ``offset``: the record;
     times are microseconds since the epoch. ``scored_by``: ``worker`` (the model in the worker), ``endpoint`` (an
     inference service), or ``fallback`` (the model in the worker, because the endpoint did not answer).
+    ``rules``: ids of the rules that matched, and ``rule_version`` the rule file's; empty without one.
+    ``model_decision``: what the score alone would have given. ``mode``: ``shadow`` when nothing was done about it.
     """
 
     transaction_id: str
@@ -81,6 +83,10 @@ class Verdict(Struct, frozen=True):
     offset: int
     decided_at: int
     scored_by: str = "worker"
+    rules: list[str] = []
+    rule_version: str = ""
+    model_decision: str = ""
+    mode: str = "live"
 
 
 class Decision(Verdict, frozen=True, kw_only=True):
@@ -95,6 +101,36 @@ class Alert(Verdict, frozen=True, kw_only=True):
     merchant_id: str
     amount_minor: int
     currency: str
+    category: int = 0
+    channel: str = ""
+    country: str | None = None
+
+
+class BlockedCard(Struct, frozen=True):
+    """A card on the list: the newest record of its key on the compacted topic; a tombstone takes the card off.
+
+    Every transaction of the card is blocked whose time (its event time, or when it was appended if that is earlier)
+    lies before ``until``. Times are microseconds since the epoch. ``by``: who, ``worker`` for a decision;
+    ``transaction_id``: the one that was decided, empty where somebody blocked the card by hand.
+    """
+
+    card_id: str
+    until: int
+    blocked_at: int
+    by: str
+    why: str
+    transaction_id: str = ""
+
+
+class CardAction(Struct, frozen=True):
+    """One line of the trail of what people did to the list: who, when, why. ``until``: 0 for ``unblock``."""
+
+    action: Literal["block", "unblock"]
+    card_id: str
+    at: int
+    by: str
+    why: str
+    until: int = 0
 
 
 _encoder = msgspec.json.Encoder()
@@ -102,7 +138,7 @@ _FIELDS = [(field.name, Any) for field in msgspec.structs.fields(Decision)]
 _Line = msgspec.defstruct("_Line", _FIELDS, gc=False)
 
 
-def encode(message: Transaction | Decision | Alert) -> bytes:
+def encode(message: Transaction | Decision | Alert | BlockedCard | CardAction) -> bytes:
     """One message as UTF-8 JSON."""
     return _encoder.encode(message)
 
@@ -114,10 +150,20 @@ class DecisionWriter:
         profile_version: stamped on every decision, as are the next two.
         spec_version: of the feature specification.
         decided_at: microseconds since the epoch.
+        rule_version: of the rule file.
+        mode: ``live`` or ``shadow``.
     """
 
-    def __init__(self, *, profile_version: str, spec_version: str, decided_at: int) -> None:
-        stamped = {"profile_version": profile_version, "spec_version": spec_version, "decided_at": decided_at}
+    def __init__(
+        self, *, profile_version: str, spec_version: str, decided_at: int, rule_version: str = "", mode: str = "live"
+    ) -> None:
+        stamped = {
+            "profile_version": profile_version,
+            "spec_version": spec_version,
+            "decided_at": decided_at,
+            "rule_version": rule_version,
+            "mode": mode,
+        }
         self._line: Any = _Line(**{name: stamped.get(name) for name, _ in _FIELDS})
 
     def by(self, model_version: str, threshold_version: str, scored_by: str) -> None:
@@ -133,6 +179,8 @@ class DecisionWriter:
         outcome: tuple[float, str, float],
         reasons: list[ReasonMessage],
         features: bytes,
+        model_decision: str = "",
+        rules: Sequence[str] = (),
     ) -> bytes:
         """One decision as UTF-8 JSON.
 
@@ -142,6 +190,8 @@ class DecisionWriter:
             outcome: score, decision and threshold.
             reasons: of the score.
             features: the values scored, as a JSON array.
+            model_decision: what the score alone gives.
+            rules: ids of those that matched.
         """
         line = self._line
         line.transaction_id = transaction.transaction_id
@@ -150,6 +200,8 @@ class DecisionWriter:
         line.partition, line.offset = record
         line.score, line.decision, line.threshold = outcome
         line.reasons = reasons
+        line.model_decision = model_decision
+        line.rules = rules
         line.features = msgspec.Raw(features)
         return _encoder.encode(line)
 

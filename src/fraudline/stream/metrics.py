@@ -3,7 +3,7 @@
 Everything is counted once a batch or once a second, never once a record.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import compress, pairwise
 from typing import Any
@@ -61,6 +61,8 @@ class StreamMetrics:
         self.checkpoint_failures = Counter(
             "fraudline_checkpoint_failures", "Checkpoints that could not be written.", registry=registry
         )
+        self.blocked_cards = Gauge("fraudline_blocked_cards", "Cards on the list, also expired.", registry=registry)
+        self._rules = Counter("fraudline_rule_matches", "Transactions by matching rule.", ("rule",), registry=registry)
         self.state_cards = Gauge("fraudline_state_cards", "Cards of the owned partitions.", registry=registry)
         self.state_bytes = Gauge("fraudline_state_bytes", "Memory of their feature state.", registry=registry)
         self.traffic = Traffic(registry)
@@ -103,6 +105,11 @@ class StreamMetrics:
         """Count a batch's time by stage: its begin, and the end of each of :data:`STAGES`, in monotonic seconds."""
         for stage, (begun, ended) in zip(self._stages, pairwise(moments), strict=True):
             stage.inc(max(ended - begun, 0.0))
+
+    def ruled(self, matches: Mapping[str, int]) -> None:
+        """Count transactions by the rule that matched them."""
+        for rule, count in matches.items():
+            self._rules.labels(rule).inc(count)
 
     def amounts(self, decisions: Sequence[str], amounts: NDArray[np.floating]) -> None:
         """Count (n,) amounts, in the base currency, by decision."""

@@ -9,9 +9,12 @@ from fraudline.stream.tls import Tls
 
 
 class Topics(Settings):
-    """The topics. ``transactions`` is keyed by card, and so are ``decisions`` and ``alerts``.
+    """The topics. ``transactions`` is keyed by card, and so are ``decisions``, ``alerts`` and the two of cards.
 
     Attributes:
+        blocked_cards: compacted, as many partitions as ``transactions``; what is on it is blocked (``block_hours``).
+        card_actions: the trail of what people did to it.
+        alert_dead_letters: what a sink of the alert router did not take (`fraudline alerts`).
         features: written instead of ``decisions`` and ``alerts`` in the stage ``features``; keyed by card.
         record_bytes: the largest record that ``transactions`` takes when it is created here (Kafka's own default); the
             dead letter topic takes what is needed to keep one whole.
@@ -21,6 +24,9 @@ class Topics(Settings):
     decisions: str = "decisions"
     alerts: str = "alerts"
     dead_letters: str = "transactions.dlq"
+    blocked_cards: str = "blocked-cards"
+    card_actions: str = "card-actions"
+    alert_dead_letters: str = "alerts.dlq"
     features: str = "features"
     partitions: int = Field(default=4, ge=1)
     replication: int = Field(default=1, ge=1)
@@ -63,6 +69,10 @@ class StreamParams(Settings):
         reasons: reasons on a decision.
         reasons_on: which decisions have reasons: ``alerts`` (what is not allowed) or ``all``.
         thresholds: a thresholds file (`fraudline threshold`) whose newest line holds; empty for the model's own.
+        rules: a rule file (`fraudline rules`) beside the model; empty for none.
+        mode: ``shadow`` decides without acting: no card is blocked, and each decision and alert says so.
+        block_hours: how long a decision ``block`` keeps its card on the topic of blocked cards, hours of event time;
+            0 neither keeps nor honours that list.
         recoveries: failed batches in a row before the worker gives up (exit code 8).
         metrics_host: address that ``/metrics``, ``/readyz`` and ``/livez`` bind to.
         metrics_port: their port; 0 for none of them.
@@ -96,6 +106,9 @@ class StreamParams(Settings):
     reasons: int = Field(default=3, ge=0)
     reasons_on: Literal["alerts", "all"] = "alerts"
     thresholds: str = ""
+    rules: str = ""
+    mode: Literal["live", "shadow"] = "live"
+    block_hours: float = Field(default=0.0, ge=0, le=87_600)
     recoveries: int = Field(default=8, ge=0)
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=0, ge=0, le=65535)

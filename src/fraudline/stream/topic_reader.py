@@ -32,15 +32,17 @@ def places_of(consumer: Any, topic: str) -> list[Any]:
     return [TopicPartition(topic, partition) for partition in sorted(partitions)]
 
 
-def read_partition(consumer: Any, place: Any, start: int, timeout_s: float) -> Iterator[list[Record]]:
-    """The committed records of a partition from the offset ``start`` to its present end, in pieces.
+def read_partition(
+    consumer: Any, place: Any, start: int, timeout_s: float, *, end: int | None = None
+) -> Iterator[list[Record]]:
+    """The committed records of a partition from the offset ``start`` to ``end``, by default its present end, in pieces.
 
     Raises:
         UnavailableError: nothing comes for ``timeout_s`` seconds.
     """
     consumer.assign([place])
     consumer.seek(place, max(start, consumer.beginning_offsets([place])[place]))
-    end = consumer.end_offsets([place])[place]
+    end = consumer.end_offsets([place])[place] if end is None else end
     deadline = time.monotonic() + timeout_s
     while consumer.position(place) < end:
         found = consumer.poll(timeout_ms=200, max_records=_BATCH).get(place, [])
@@ -51,6 +53,20 @@ def read_partition(consumer: Any, place: Any, start: int, timeout_s: float) -> I
             raise UnavailableError(f"{place.topic} {place.partition} gives no records before {end}.", ACTION)
 
 
+def client_settings(params: StreamParams) -> dict[str, Any]:
+    """How a client reads committed records of the partitions it is given."""
+    return {
+        "bootstrap_servers": params.bootstrap.split(","),
+        "isolation_level": "read_committed",
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "allow_auto_create_topics": False,
+        "bootstrap_timeout_ms": int(params.timeout_s * 1000),
+        "metrics_enabled": False,
+        **params.tls.kafka_python(),
+    }
+
+
 @contextlib.contextmanager
 def open_consumer(params: StreamParams, group: str | None = None) -> Iterator[Any]:
     """A client that reads committed records of the partitions it is given; ``group`` only to commit by hand.
@@ -59,16 +75,6 @@ def open_consumer(params: StreamParams, group: str | None = None) -> Iterator[An
         UnavailableError: the broker does not answer.
     """
     with translated():
-        consumer = KafkaConsumer(
-            bootstrap_servers=params.bootstrap.split(","),
-            group_id=group,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            allow_auto_create_topics=False,
-            bootstrap_timeout_ms=int(params.timeout_s * 1000),
-            metrics_enabled=False,
-            **params.tls.kafka_python(),
-        )
+        consumer = KafkaConsumer(group_id=group, **client_settings(params))
         with contextlib.closing(consumer):
             yield consumer

@@ -17,11 +17,15 @@ _HEADERS_BYTES = 64 << 10
 _ACTION = "Check the broker's address and that it runs."
 
 
-def ensure_topics(params: StreamParams) -> dict[str, int]:
+def ensure_topics(params: StreamParams, wanted: dict[str, dict[str, str]] | None = None) -> dict[str, int]:
     """Create the topics that are missing; an existing one stays as it is.
 
     ``transactions`` and ``decisions`` carry the broker's time of append, which latency is measured by. A dead letter
     carries a record as it came plus headers, so its topic takes larger records than any other.
+
+    Args:
+        params: broker, names, partitions and copies.
+        wanted: settings by topic; by default the worker's topics.
 
     Returns:
         Partitions a topic.
@@ -29,7 +33,7 @@ def ensure_topics(params: StreamParams) -> dict[str, int]:
     Raises:
         UnavailableError: the broker does not answer, or refuses.
     """
-    wanted = _wanted(params)
+    wanted = _wanted(params) if wanted is None else wanted
     found = _confluent(params, wanted) if params.transport == "confluent" else _kafka_python(params, wanted)
     log.debug("topics.ready", **{name.replace(".", "_"): count for name, count in found.items()})
     return found
@@ -39,6 +43,8 @@ def _wanted(params: StreamParams) -> dict[str, dict[str, str]]:
     topics = params.topics
     append_time = {"message.timestamp.type": "LogAppendTime"}
     outputs: dict[str, dict[str, str]] = {topics.decisions: append_time, topics.alerts: {}}
+    if params.block_hours:
+        outputs |= {topics.blocked_cards: {"cleanup.policy": "compact"}, topics.card_actions: {"retention.ms": "-1"}}
     if params.stage == "features":
         outputs = {topics.features: append_time}
     return {

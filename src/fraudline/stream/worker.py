@@ -19,11 +19,13 @@ import numpy as np
 
 from fraudline.core.errors import FraudlineError, UnavailableError, UsageError
 from fraudline.core.log import get_logger
+from fraudline.decide.rules import RuleSet
 from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.profiles import ProfileTable
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.stream.batch import BatchReport, Judge
+from fraudline.stream.blocked import BlockedCards, KafkaCardLog
 from fraudline.stream.champion import ChampionWatch, first_champion
 from fraudline.stream.checkpoint import CheckpointStore
 from fraudline.stream.dedupe import SeenIds, hash_ids
@@ -38,6 +40,7 @@ from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import PartitionState
 from fraudline.stream.partitioning import partition_of
 from fraudline.stream.scoring import open_scoring
+from fraudline.stream.settling import Settling
 from fraudline.stream.transport import Connection, FencedError, Record, Transport, open_transport
 
 log = get_logger(__name__)
@@ -96,11 +99,15 @@ def run_worker(
     patience: dict[str, Any] = {"readiness": metrics.readiness, "stop": stop}
     with closing(metrics), ExitStack() as stack:
         judge: Judge | FeatureWriter
+        cards: BlockedCards | None = None
         if params.stage == "features":
             judge = FeatureWriter(artifact, params)
         else:
             scoring = stack.enter_context(closing(open_scoring(params, artifact, **patience)))
-            judge = Judge(artifact, scoring, params, profiles.version if profiles is not None else "")
+            rules = RuleSet.load(Path(params.rules), artifact.card_spec) if params.rules else None
+            cards = stack.enter_context(closing(BlockedCards(KafkaCardLog(params)))) if params.block_hours else None
+            settling = Settling(params, artifact.card_spec, rules, cards)
+            judge = Judge(artifact, scoring, params, profiles.version if profiles is not None else "", settling)
         _warm(artifact, profiles)
         engines = _engines(artifact, profiles, history_dir, params)
         with closing(open_transport(params.transport, _connection(params))) as transport:
@@ -112,6 +119,7 @@ def run_worker(
                 transport=transport,
                 metrics=metrics,
                 champions=_champions(params, artifact, stack),
+                cards=cards,
             )
             return worker.run(stop, on_batch, on_ready)
 
@@ -129,6 +137,7 @@ class Worker:
         transport: Transport,
         metrics: StreamMetrics,
         champions: ChampionWatch | None = None,
+        cards: BlockedCards | None = None,
     ) -> None:
         self._params = params
         self._artifact = artifact
@@ -137,6 +146,7 @@ class Worker:
         self._transport = transport
         self._metrics = metrics
         self._champions = champions
+        self._cards = cards
         self._pace = Pace(params.max_batch, params.max_latency_ms / 1000)
         self._decoder = Decoder(artifact.card_spec.currencies)
         self._store = _store(params)
@@ -146,7 +156,7 @@ class Worker:
         self._amount = names.index("amount") if "amount" in names else None
         self._epoch = -1
         self._failures = 0
-        self._saved = self._ticked = time.monotonic()
+        self._saved = self._ticked = self._followed = time.monotonic()
 
     def run(
         self,
@@ -192,6 +202,7 @@ class Worker:
 
     def _step(self) -> BatchReport | None:
         """One transaction: poll, align, advance, judge, commit."""
+        self._follow()
         records = self._transport.poll(self._pace.size, self._params.poll_s)
         begun = time.monotonic()
         if not records:
@@ -205,6 +216,8 @@ class Worker:
             state = self._state(partition)
             if partition not in self._aligned:
                 state.align(part[0].offset)
+                if self._cards is not None:
+                    self._cards.align(partition)
             self._aligned.add(partition)
             advanced.append(state.advance(part))
         moments = [begun, time.monotonic()]
@@ -213,6 +226,8 @@ class Worker:
         offsets = {partition: part[-1].offset + 1 for partition, part in parts}
         self._transport.transact(judged.outputs, offsets)
         moments.append(time.monotonic())
+        if self._cards is not None:
+            self._cards.committed()
         self._pace.took(len(records), moments[-1] - begun, waited_s)
         self._failures = 0
         report = judged.report(len(records), time.time() * 1000)
@@ -224,6 +239,13 @@ class Worker:
             self._metrics.amounts(judged.scored.decision, amounts)
         self._count(report)
         return report
+
+    def _follow(self) -> None:
+        """Take note once a second of the cards that others put on the list or took off."""
+        if self._cards is not None and time.monotonic() - self._followed >= _TICK_S:
+            self._cards.follow(self._aligned & self._transport.assignment())
+            self._metrics.blocked_cards.set(len(self._cards))
+            self._followed = time.monotonic()
 
     def _state(self, partition: int) -> PartitionState:
         if partition not in self._states:
@@ -246,6 +268,8 @@ class Worker:
         if self._failures > self._params.recoveries:
             raise error
         self._aligned.clear()
+        if self._cards is not None:
+            self._cards.abandoned()
         if stop.wait(min(_BACKOFF_S * 2 ** max(0, self._failures - 1), _BACKOFF_MOST_S)):
             return  # whoever comes next begins at the committed offsets
         try:
@@ -304,6 +328,7 @@ class Worker:
         self._metrics.transactions.inc(report.records)
         self._metrics.dead_letters.inc(report.dead_letters)
         self._metrics.batch.observe(report.records)
+        self._metrics.ruled(report.judged.rules)
         scored = report.judged.scored
         if scored is not None:
             self._metrics.decided(scored.model_version, scored.score, scored.decision, report.latencies_s)
@@ -357,7 +382,9 @@ def _store(params: StreamParams) -> CheckpointStore | None:
 
 def _connection(params: StreamParams) -> Connection:
     topics = params.topics
-    written = (topics.features,) if params.stage == "features" else (topics.decisions, topics.alerts)
+    written: tuple[str, ...] = (topics.features,) if params.stage == "features" else (topics.decisions, topics.alerts)
+    if params.block_hours:
+        written += (topics.blocked_cards,)
     return Connection(
         bootstrap=params.bootstrap,
         extra=params.tls.client(params.transport),

@@ -1,0 +1,83 @@
+"""Alerts on their way out as CloudEvents 1.0: one alert, or a group of them, with a sentence for people.
+
+event = event_of(group, source="/fraudline/fraudline")
+event["type"], event["data"]["summary"]
+"""
+
+from typing import Any
+
+import msgspec
+
+from fraudline.core.clock import from_us
+from fraudline.decide.routing import Group
+from fraudline.features.spec import load_spec
+from fraudline.stream.messages import Alert
+
+ALERT_TYPE = "fraudline.alert.v1"
+GROUP_TYPE = "fraudline.alert-group.v1"
+CONTENT_TYPE = "application/cloudevents+json; charset=UTF-8"
+_REASONS = 3
+
+
+def event_of(group: Group, source: str) -> dict[str, Any]:
+    """The event of a group; a group of one is the alert itself.
+
+    Args:
+        group: what is sent.
+        source: of the event, a URI reference.
+    """
+    alone = group.count == 1
+    data = _alert(group.first) if alone else _group(group)
+    return {
+        "specversion": "1.0",
+        "id": group.id,
+        "source": source,
+        "type": ALERT_TYPE if alone else GROUP_TYPE,
+        "subject": group.first.transaction_id if alone else "/".join(group.key.values()) or group.route,
+        "time": from_us(group.last.decided_at).isoformat().replace("+00:00", "Z"),
+        "datacontenttype": "application/json",
+        "route": group.route,
+        "data": {"summary": _summary(group), **data},
+    }
+
+
+def _alert(alert: Alert) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(alert)
+    return found
+
+
+def _group(group: Group) -> dict[str, Any]:
+    return {
+        "group": group.key,
+        "count": group.count,
+        "cards": len(group.cards),
+        "decisions": dict(group.decisions),
+        "amounts_minor": dict(group.amounts),
+        "first_decided_at": group.first.decided_at,
+        "last_decided_at": group.last.decided_at,
+        "transaction_ids": group.members,
+        "examples": [_alert(alert) for alert in group.examples],
+    }
+
+
+def _summary(group: Group) -> str:
+    """What happened, in a sentence."""
+    worst = group.examples[0]
+    reasons = "; ".join(reason.text for reason in worst.reasons[:_REASONS])
+    because = f": {reasons}" if reasons else ""
+    shadow = " (shadow: nothing was done)" if worst.mode == "shadow" else ""
+    if group.count == 1:
+        at = f"{_amount(worst)} at {worst.merchant_id}"
+        said = f"{worst.decision}{shadow}, score {worst.score:.3g} against {worst.threshold:.3g}, {at}"
+        return f"{said}{because}"
+    decisions = ", ".join(f"{number:,} {decision}" for decision, number in sorted(group.decisions.items()))
+    seconds = (group.last.decided_at - group.first.decided_at) / 1e6
+    where = ", ".join(f"{name.removesuffix('_id')} {value}" for name, value in group.key.items()) or group.route
+    said = f"{group.count:,} alerts{shadow} within {seconds:,.0f} s ({where}): {decisions}, {len(group.cards):,} cards"
+    return f"{said}. The worst scores {worst.score:.3g}{because}"
+
+
+def _amount(alert: Alert) -> str:
+    currency = load_spec().currencies.get(alert.currency)
+    digits = currency.exponent if currency is not None else 2
+    return f"{alert.amount_minor / 10**digits:,.{digits}f} {alert.currency}"

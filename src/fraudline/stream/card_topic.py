@@ -1,0 +1,120 @@
+"""The blocked cards as people handle them: what ``fraudline cards`` stands on.
+
+    block_cards(params, ["c-1"], until_us, by="ada", why="reported stolen")
+    unblock_cards(params, ["c-1"], by="ada", why="found again")
+    listed(params)          # [BlockedCard, ...]
+    actions(params)         # [CardAction, ...]: who did what, when and why
+
+Each change and its line in the trail are one Kafka transaction. A card is taken off by a tombstone, so the compacted
+topic keeps nothing of it; the trail is a topic of its own, which is not compacted.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from uuid import uuid4
+
+import msgspec
+
+from fraudline.core.clock import now_us
+from fraudline.core.errors import SchemaError, UsageError
+from fraudline.stream.blocked import entry_of
+from fraudline.stream.messages import BlockedCard, CardAction, encode
+from fraudline.stream.params import StreamParams
+from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
+from fraudline.stream.topic_writer import open_producer
+from fraudline.stream.transport import Record
+
+
+def block_cards(params: StreamParams, cards: Sequence[str], until: int, *, by: str, why: str) -> None:
+    """Put cards on the list; a card that is there gets the new time and reason.
+
+    Args:
+        params: broker and topics.
+        cards: ids.
+        until: µs since the epoch.
+        by: who.
+        why: in words.
+
+    Raises:
+        UsageError: nobody or no reason is given, or ``until`` is past.
+        UnavailableError: the broker does not answer.
+    """
+    at = now_us()
+    if until <= at:
+        raise UsageError("The block would be over already.", "Give a time that is to come.")
+    entries = [BlockedCard(card_id=card, until=until, blocked_at=at, by=by, why=why) for card in cards]
+    trail = [CardAction("block", card, at, by, why, until) for card in cards]
+    _write(params, [(entry.card_id, encode(entry)) for entry in entries], trail)
+
+
+def unblock_cards(params: StreamParams, cards: Sequence[str], *, by: str, why: str) -> None:
+    """Take cards off the list.
+
+    Raises:
+        UsageError: nobody or no reason is given, or a card is not on the list.
+        UnavailableError: the broker does not answer.
+    """
+    known = {entry.card_id for entry in listed(params)}
+    missing = [card for card in cards if card not in known]
+    if missing:
+        raise UsageError(f"The card {missing[0]} is not on the list.", "See `fraudline cards list`.")
+    at = now_us()
+    _write(params, [(card, None) for card in cards], [CardAction("unblock", card, at, by, why) for card in cards])
+
+
+def listed(params: StreamParams) -> list[BlockedCard]:
+    """What is on the list now, the newest last, expired entries included.
+
+    Raises:
+        UnavailableError: the broker does not answer.
+        UsageError: there is no such topic.
+    """
+    newest: dict[bytes, BlockedCard] = {}
+    for record in _records(params, params.topics.blocked_cards):
+        key, entry = record.key or b"", entry_of(record)
+        if entry is None:
+            newest.pop(key, None)
+        else:
+            newest[key] = entry
+    return sorted(newest.values(), key=lambda entry: entry.blocked_at)
+
+
+def actions(params: StreamParams) -> list[CardAction]:
+    """The trail, the oldest first.
+
+    Raises:
+        SchemaError: a record is no line of the trail.
+        UnavailableError: the broker does not answer.
+        UsageError: there is no such topic.
+    """
+    decoder, found = msgspec.json.Decoder(CardAction), []
+    for record in _records(params, params.topics.card_actions):
+        try:
+            found.append(decoder.decode(record.value or b""))
+        except msgspec.DecodeError as error:
+            place = f"{record.topic} {record.partition}:{record.offset}"
+            raise SchemaError(
+                f"{place} is no line of the trail: {error}.", "Find out who writes to this topic."
+            ) from error
+    return sorted(found, key=lambda action: action.at)
+
+
+def _records(params: StreamParams, topic: str) -> Iterator[Record]:
+    with open_consumer(params) as consumer:
+        for place in places_of(consumer, topic):
+            for records in read_partition(consumer, place, 0, params.timeout_s):
+                yield from records
+
+
+def _write(params: StreamParams, changes: Iterable[tuple[str, bytes | None]], trail: Iterable[CardAction]) -> None:
+    """One transaction: the changes and their lines in the trail."""
+    trail = list(trail)
+    if not all(action.by.strip() and action.why.strip() for action in trail):
+        raise UsageError("A change of the list needs a name and a reason.", "Give --by and --why.")
+    topics = params.topics
+    with open_producer(params, f"{params.group}.cards.{uuid4().hex[:12]}") as producer:
+        producer.begin_transaction()
+        futures = [producer.send(topics.blocked_cards, value, card.encode()) for card, value in changes]
+        futures += [producer.send(topics.card_actions, encode(line), line.card_id.encode()) for line in trail]
+        producer.commit_transaction()
+        for future in futures:
+            future.get(timeout=1)

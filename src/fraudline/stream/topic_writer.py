@@ -1,0 +1,38 @@
+"""A transactional producer for tools: what it sends between begin and commit is seen whole or not at all.
+
+with open_producer(params, "my-id") as producer:
+producer.begin_transaction(); producer.send(topic, value, key); producer.commit_transaction()
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from kafka import KafkaProducer
+
+from fraudline.stream.kafka_python import MAX_REQUEST_BYTES, translated
+from fraudline.stream.params import StreamParams
+
+
+@contextlib.contextmanager
+def open_producer(params: StreamParams, transactional_id: str) -> Iterator[Any]:
+    """The producer; another one of the same id is fenced.
+
+    Raises:
+        UnavailableError: the broker does not answer, or refuses.
+    """
+    producer = KafkaProducer(
+        bootstrap_servers=params.bootstrap.split(","),
+        transactional_id=transactional_id,
+        max_request_size=MAX_REQUEST_BYTES,
+        bootstrap_timeout_ms=int(params.timeout_s * 1000),
+        max_block_ms=int(params.timeout_s * 1000),
+        metrics_enabled=False,
+        **params.tls.kafka_python(),
+    )
+    try:
+        with translated():
+            producer.init_transactions()
+            yield producer
+    finally:
+        producer.close(timeout=1)

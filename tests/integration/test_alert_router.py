@@ -1,0 +1,266 @@
+"""Alerts on their whole way out: a real broker, a real HTTP receiver, a real mail server, a real Alertmanager."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from fraudline.cli.main import cli
+from fraudline.core.errors import UsageError
+from fraudline.ops.local.kafka import LocalKafka
+from fraudline.ops.local.process import free_port
+from fraudline.stream.alert_metrics import AlertMetrics
+from fraudline.stream.alert_router import run_router
+from fraudline.stream.messages import Alert, ReasonMessage, encode
+from fraudline.stream.params import StreamParams
+from fraudline.stream.topics import ensure_topics
+from fraudline.stream.transport import Output
+from tests.support.broker import own_params, read_all
+from tests.support.certificates import Authority
+from tests.support.prometheus import alertmanager
+from tests.support.receivers import Hook, hook, mail_server, signed
+from tests.support.workers import http, send, wait_for
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+SECRET = "not a real key"  # noqa: S105
+NOW = time.time_ns() // 1000
+ALERT = Alert(
+    transaction_id="t-0", card_id="c-0", event_time=NOW, score=7.5, decision="review", threshold=5.0,
+    reasons=[ReasonMessage("amount", 0.9, 900.0, 20.0, "the amount is far above the card's mean")], model_version="m1",
+    threshold_version="th1", profile_version="p1", spec_version="s1", partition=0, offset=0, decided_at=NOW,
+    merchant_id="m-0", amount_minor=90_000, currency="EUR", rule_version="r1",
+)  # fmt: skip
+
+
+def alerts(count: int, **changes: Any) -> list[Alert]:
+    return [
+        msgspec.structs.replace(
+            ALERT,
+            **{"transaction_id": f"t-{i}", "card_id": f"c-{i % 97}", "score": 5 + i / count, "offset": i, **changes},
+        )
+        for i in range(count)
+    ]
+
+
+@pytest.fixture
+def params(kafka: LocalKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StreamParams:
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    params = own_params(tmp_path, kafka.bootstrap)
+    ensure_topics(params, {params.topics.alerts: {}, params.topics.alert_dead_letters: {}})
+    return params
+
+
+def written(folder: Path, sinks: dict[str, Any], *routes: dict[str, Any]) -> Path:
+    file = folder / "alerts.yaml"
+    file.write_text(yaml.safe_dump({"sinks": sinks, "routes": list(routes)}))
+    return file
+
+
+def webhook(kept: Hook, **changes: Any) -> dict[str, Any]:
+    shared = {"kind": "webhook", "url": kept.url, "secret": {"env": "HOOK_SECRET"}, "first_wait_s": 0.01}
+    return {**shared, **changes}
+
+
+def sent(params: StreamParams, found: list[Alert]) -> None:
+    send(params, [Output(params.topics.alerts, alert.card_id.encode(), encode(alert)) for alert in found])
+
+
+@contextmanager
+def routing(params: StreamParams, file: Path, port: int = 0) -> Iterator[AlertMetrics]:
+    stop, metrics = threading.Event(), AlertMetrics()
+    thread = threading.Thread(
+        target=run_router, args=(params, file), kwargs={"stop": stop, "metrics": metrics, "port": port}
+    )
+    thread.start()
+    try:
+        yield metrics
+    finally:
+        stop.set()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def counted(metrics: AlertMetrics, name: str, **labels: str) -> float:
+    return metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def committed(params: StreamParams) -> bool:
+    """Whether the router's group has committed all alerts."""
+    from kafka import KafkaConsumer, TopicPartition
+
+    consumer = KafkaConsumer(bootstrap_servers=params.bootstrap, group_id=f"{params.group}-alerts")
+    try:
+        places = [TopicPartition(params.topics.alerts, partition) for partition in range(params.topics.partitions)]
+        ends = consumer.end_offsets(places)
+        return all((consumer.committed(place) or 0) == ends[place] for place in places)
+    finally:
+        consumer.close()
+
+
+def test_ten_thousand_alerts_of_one_merchant_are_one_event_that_names_them_all(
+    params: StreamParams, tmp_path: Path
+) -> None:
+    with hook() as kept:
+        file = written(
+            tmp_path,
+            {"soc": webhook(kept)},
+            {"name": "storm", "sinks": ["soc"], "group_by": ["merchant_id"], "quiet_s": 2, "most_s": 60},
+        )
+        storm = alerts(10_000, merchant_id="m-bad")
+        with routing(params, file) as metrics:
+            sent(params, storm)
+            sent(params, alerts(1, merchant_id="m-other", transaction_id="t-other"))
+            wait_for(lambda: len(kept.taken) >= 2, "two events", timeout=60)
+            wait_for(lambda: committed(params), "all committed", timeout=10)
+            assert counted(metrics, "fraudline_alerts_read_total") == 10_001
+        events = {event["type"]: event for event in kept.taken}
+        assert len(kept.taken) == 2
+        group = events["fraudline.alert-group.v1"]["data"]
+        assert group["count"] == 10_000
+        assert set(group["transaction_ids"]) == {alert.transaction_id for alert in storm}
+        assert (group["group"], group["cards"]) == ({"merchant_id": "m-bad"}, 97)
+        assert group["amounts_minor"] == {"EUR": 900_000_000}
+        assert group["examples"][0]["transaction_id"] == "t-9999"
+        assert "10,000 alerts" in group["summary"]
+        alone = events["fraudline.alert.v1"]
+        assert {"specversion", "id", "source", "time"} <= alone.keys()
+        said = alone["data"]
+        assert (said["score"], said["threshold"], said["rule_version"]) == (5.0, 5.0, "r1")
+        assert (said["model_version"], said["threshold_version"]) == ("m1", "th1")
+        assert "far above the card's mean" in said["summary"]
+        assert all(signed(headers, body, SECRET.encode()) for headers, body, _ in kept.requests)
+        assert not signed(kept.requests[0][0], kept.requests[0][1] + b" ", SECRET.encode())
+
+
+def test_a_webhook_is_tried_again_under_one_key_and_what_it_never_takes_is_a_dead_letter(
+    params: StreamParams, tmp_path: Path
+) -> None:
+    with hook() as kept:
+        kept.answers = [500, 503, 204, 400, 503, 503, 503, 302]
+        file = written(tmp_path, {"soc": webhook(kept, attempts=3)}, {"name": "each", "sinks": ["soc"], "quiet_s": 0})
+        with routing(params, file) as metrics:
+            for alert in alerts(4):
+                sent(params, [alert])
+                done = float(alert.transaction_id[2:]) + 1
+
+                def ended(done: float = done) -> bool:
+                    names = ("fraudline_alert_events_sent_total", "fraudline_alert_dead_letters_total")
+                    return sum(counted(metrics, name, sink="soc") for name in names) >= done
+
+                wait_for(ended, "an end", timeout=30, interval=0.05)
+            wait_for(lambda: committed(params), "all committed", timeout=10)
+        first = [headers["idempotency-key"] for headers, _, _ in kept.requests[:3]]
+        assert len(set(first)) == 1
+        assert [event["data"]["transaction_id"] for event in kept.taken] == ["t-0"]
+        letters = read_all(params.bootstrap, params.topics.alert_dead_letters)
+        found = {json.loads(letter.value)["data"]["transaction_id"]: dict(letter.headers) for letter in letters}
+        assert sorted(found) == ["t-1", "t-2", "t-3"]
+        assert b"400" in found["t-1"]["reason"]
+        assert b"503" in found["t-2"]["reason"]
+        assert b"302" in found["t-3"]["reason"], "a signed event must not follow a redirection"
+        assert {headers["sink"] for headers in found.values()} == {b"soc"}
+
+
+def test_every_kind_of_sink_takes_an_alert_and_none_waits_for_one_that_is_gone(
+    params: StreamParams, tmp_path: Path
+) -> None:
+    authority = Authority()
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    (tmp_path / "password").write_text("smtp password\n")
+    (tmp_path / "am").mkdir()
+    config = {"route": {"receiver": "none"}, "receivers": [{"name": "none"}]}
+    ensure_topics(params, {"alerts.routed": {}})
+    with (
+        mail_server(*authority.write_server(tmp_path), "router", "smtp password") as (port, mails),
+        alertmanager(tmp_path / "am", config) as manager,
+    ):
+        sinks = {
+            "mail": {
+                "kind": "email", "host": "localhost", "port": port, "ca": str(tmp_path / "ca.pem"), "user": "router",
+                "password": {"file": str(tmp_path / "password")}, "sender": "fraudline@example.com",
+                "to": ["fraud@example.com"],
+            },
+            "am": {"kind": "alertmanager", "url": manager.url},
+            "topic": {"kind": "topic", "topic": "alerts.routed"},
+            "gone": {"kind": "webhook", "url": f"http://127.0.0.1:{free_port()}/x", "secret": {"env": "HOOK_SECRET"}},
+        }  # fmt: skip
+        blocks = {"name": "blocks", "match": {"decision": ["block"]}, "sinks": list(sinks), "quiet_s": 0}
+        file = written(tmp_path, sinks, blocks)
+        with routing(params, file) as metrics:
+            sent(params, alerts(1, decision="block", merchant_id="m-1\nBcc: x@example.com"))
+            sent(params, alerts(1, decision="block", mode="shadow", transaction_id="t-shadow"))
+            for sink in ("mail", "am", "topic"):
+                wait_for(lambda s=sink: counted(metrics, "fraudline_alert_events_sent_total", sink=s), sink, timeout=30)
+            wait_for(lambda: counted(metrics, "fraudline_alerts_unrouted_total"), "shadow alert unrouted", timeout=10)
+            assert not committed(params)
+        (mail,) = mails
+        assert mail["Subject"].startswith("[fraudline] block")
+        assert mail["Bcc"] is None
+        attached = json.loads(next(mail.iter_attachments()).get_content())
+        assert attached["data"]["transaction_id"] == "t-0"
+        (shown,) = httpx.get(f"{manager.url}/api/v2/alerts").json()
+        assert shown["labels"]["alertname"] == "FraudAlert"
+        assert shown["labels"]["decision"] == "block"
+        (routed,) = read_all(params.bootstrap, "alerts.routed")
+        assert json.loads(routed.value)["id"] == attached["id"]
+
+
+def test_a_changed_routing_file_holds_without_a_restart_and_a_wrong_one_changes_nothing(
+    params: StreamParams, tmp_path: Path
+) -> None:
+    port = free_port()
+    with hook() as first, hook() as second:
+        route = {"name": "each", "sinks": ["soc"], "quiet_s": 0}
+        file = written(tmp_path, {"soc": webhook(first)}, route)
+        with routing(params, file, port) as metrics:
+            wait_for(lambda: http(f"http://127.0.0.1:{port}/readyz")[0] == 200, "ready", timeout=30)
+            sent(params, alerts(1))
+            wait_for(lambda: first.taken, "the first", timeout=30)
+            written(tmp_path, {"soc": webhook(second)}, {**route, "sinks": ["sock"]})
+            wait_for(lambda: counted(metrics, "fraudline_alert_routing_refused"), "refused", timeout=10)
+            sent(params, alerts(1, transaction_id="t-1"))
+            wait_for(lambda: len(first.taken) == 2, "still the first", timeout=30)
+            written(tmp_path, {"soc": webhook(second)}, route)
+            wait_for(lambda: not counted(metrics, "fraudline_alert_routing_refused"), "taken", timeout=10)
+            sent(params, alerts(1, transaction_id="t-2"))
+            wait_for(lambda: second.taken, "the second", timeout=30)
+        assert len(first.taken) == 2
+
+
+def test_a_router_that_ends_before_a_delivery_leaves_the_alert_to_the_next(
+    params: StreamParams, tmp_path: Path
+) -> None:
+    with hook() as kept:
+        file = written(tmp_path, {"soc": webhook(kept)}, {"name": "late", "sinks": ["soc"], "quiet_s": 60})
+        with routing(params, file) as metrics:
+            sent(params, alerts(3))
+            wait_for(lambda: counted(metrics, "fraudline_alerts_read_total") == 3, "read", timeout=30)
+            time.sleep(1.5)
+        assert kept.requests == []
+        file = written(tmp_path, {"soc": webhook(kept)}, {"name": "each", "sinks": ["soc"], "quiet_s": 0})
+        with routing(params, file):
+            wait_for(lambda: len(kept.taken) == 3, "all three", timeout=30)
+
+
+def test_the_command_line_checks_a_routing_file_and_tries_its_sinks(params: StreamParams, tmp_path: Path) -> None:
+    with hook() as kept:
+        file = written(tmp_path, {"soc": webhook(kept)}, {"name": "each", "sinks": ["soc"], "quiet_s": 0})
+        shown = CliRunner().invoke(cli, ["alerts", "check", str(file)])
+        assert "each: all alerts -> soc, each by itself" in shown.output
+        tried = CliRunner().invoke(cli, ["alerts", "test", str(file), "--json"])
+        assert json.loads(tried.output) == {"soc": "sent"}
+        assert "this is a test" in kept.taken[0]["data"]["summary"]
+    file.write_text(file.read_text().replace("webhook", "pigeon"))
+    wrong = CliRunner().invoke(cli, ["alerts", "check", str(file)])
+    assert isinstance(wrong.exception, UsageError)
+    assert "pigeon" in wrong.exception.problem

@@ -1,0 +1,108 @@
+"""Real receivers of alerts on loopback: an HTTP endpoint that says no as often as it is told, and a mail server."""
+
+import base64
+import hashlib
+import hmac
+import json
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from fraudline.ops.local.process import free_port
+
+
+@dataclass
+class Hook:
+    """What an endpoint was sent.
+
+    Attributes:
+        url: its address.
+        answers: status of the next requests; 204 when there is none left.
+        requests: headers and body of every request, and the status that it got.
+    """
+
+    url: str = ""
+    answers: list[int] = field(default_factory=list)
+    requests: list[tuple[dict[str, str], bytes, int]] = field(default_factory=list)
+
+    @property
+    def taken(self) -> list[dict[str, Any]]:
+        """The events that it took, each once, whatever was repeated."""
+        found = {headers["idempotency-key"]: body for headers, body, status in self.requests if status < 300}
+        return [json.loads(body) for body in found.values()]
+
+
+@contextmanager
+def hook() -> Iterator[Hook]:
+    """An endpoint that takes posts."""
+    kept = Hook()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            status = kept.answers.pop(0) if kept.answers else 204
+            kept.requests.append(({name.lower(): value for name, value in self.headers.items()}, body, status))
+            self.send_response(status)
+            if status in (301, 302, 307, 308):
+                self.send_header("location", f"{kept.url}/elsewhere")
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    kept.url = f"http://127.0.0.1:{server.server_port}/hook"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield kept
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def signed(headers: dict[str, str], body: bytes, secret: bytes) -> bool:
+    """Whether a request is signed as Standard Webhooks say: written from their specification, not from our code."""
+    content = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    wanted = base64.b64encode(hmac.new(secret, content, hashlib.sha256).digest()).decode()
+    return any(hmac.compare_digest(part, f"v1,{wanted}") for part in headers["webhook-signature"].split(" "))
+
+
+@contextmanager
+def mail_server(certificate: Path, key: Path, user: str, password: str) -> Iterator[tuple[int, list[EmailMessage]]]:
+    """A mail server that wants STARTTLS and a login: its port, and what it was sent."""
+    from aiosmtpd.controller import Controller
+    from aiosmtpd.smtp import AuthResult, LoginPassword
+
+    received: list[EmailMessage] = []
+    port = free_port()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+
+    class Handler:
+        async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+            if not session.authenticated:
+                return "530 5.7.0 Authentication required"
+            received.append(message_from_bytes(envelope.content, policy=policy.default))
+            return "250 OK"
+
+    def check(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+        good = isinstance(data, LoginPassword) and (data.login, data.password) == (user.encode(), password.encode())
+        return AuthResult(success=good)
+
+    controller = Controller(
+        Handler(), hostname="127.0.0.1", port=port, tls_context=context, require_starttls=True, authenticator=check,
+        auth_required=True,
+    )  # fmt: skip
+    controller.start()
+    try:
+        yield port, received
+    finally:
+        controller.stop()
