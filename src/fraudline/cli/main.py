@@ -11,6 +11,7 @@ from fraudline import __version__
 from fraudline.core.errors import FraudlineError
 
 _COMMANDS = {
+    "audit": ("fraudline.cli.audit", "group", "trace a decision back, and keep a trail that shows changes"),
     "data": ("fraudline.cli.data", "group", "generate and import transactions"),
     "demo": ("fraudline.cli.demo", "command", "the main job on embedded defaults"),
     "drift": ("fraudline.cli.drift", "command", "compare decisions with the traffic of the training"),

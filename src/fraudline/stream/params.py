@@ -15,6 +15,7 @@ class Topics(Settings):
         features: written instead of ``decisions`` and ``alerts`` in the stage ``features``; keyed by card.
         record_bytes: the largest record that ``transactions`` takes when it is created here (Kafka's own default); the
             dead letter topic takes what is needed to keep one whole.
+        decisions_days: days that ``decisions``, the audit trail, is kept when it is created here.
     """
 
     transactions: str = "transactions"
@@ -25,6 +26,7 @@ class Topics(Settings):
     partitions: int = Field(default=4, ge=1)
     replication: int = Field(default=1, ge=1)
     record_bytes: int = Field(default=1_048_588, ge=1_024, le=15 << 20)
+    decisions_days: int = Field(default=400, ge=365)
 
 
 class StreamParams(Settings):
