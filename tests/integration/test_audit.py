@@ -2,67 +2,25 @@
 
 import json
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
-from click.testing import CliRunner, Result
 
-from fraudline.cli.main import cli
 from fraudline.core.clock import now
 from fraudline.core.errors import DataError, StateError, UsageError
-from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.ops.local.kafka import LocalKafka
 from fraudline.steps import audit
 from fraudline.steps.params import Params
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topics import ensure_topics
 from fraudline.stream.transport import Output, open_sender
-from fraudline.stream.worker import run_worker
 from tests.support.broker import own_params, read_all
-from tests.support.datasets import small_tables
-from tests.support.stop import StopAfter
-from tests.support.stored import stored_artifact
-from tests.support.workers import send_table
+from tests.support.decided import Decided
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
-
-ROWS = 1_500
-
-
-@dataclass(frozen=True)
-class Decided:
-    """A stream that was decided by one model."""
-
-    params: Params
-    folder: Path
-    artifact: Artifact
-    alert: dict[str, Any]
-
-    def cli(self, *arguments: object) -> Result:
-        given = [*map(str, arguments), "--params", str(self.folder / "params.yaml")]
-        return CliRunner().invoke(cli, ["audit", *given], catch_exceptions=False)
-
-
-@pytest.fixture(scope="module")
-def decided(kafka: LocalKafka, tmp_path_factory: pytest.TempPathFactory) -> Decided:
-    folder = tmp_path_factory.mktemp("audited")
-    stream = own_params(folder, kafka.bootstrap)
-    ensure_topics(stream)
-    entry = stored_artifact(folder)
-    table = small_tables()[0].slice(5_000, ROWS)
-    send_table(stream, table)
-    stop = StopAfter(ROWS)
-    run_worker(stream, model_dir=entry, stop=stop.event, on_batch=stop)
-    (folder / "params.yaml").write_text(yaml.safe_dump({"stream": stream.model_dump(mode="json")}))
-    found = [json.loads(record.value) for record in read_all(stream.bootstrap, stream.topics.decisions)]
-    alert = next(decision for decision in found if decision["decision"] == "block")
-    return Decided(Params(stream=stream), folder, load_artifact(entry), alert)
 
 
 def send_decisions(stream: StreamParams, begin: int, count: int) -> None:
@@ -115,10 +73,10 @@ def test_a_topic_that_forgets_within_a_year_is_a_finding(kafka: LocalKafka, tmp_
 
 def test_an_alert_leads_back_to_model_run_revision_data_and_gate(decided: Decided) -> None:
     out = decided.folder / "exported"
-    head = decided.cli("export", "-o", out, "--now").stdout.strip()
+    head = decided.cli("audit", "export", "-o", out, "--now").stdout.strip()
     page = decided.folder / "alert.html"
     name = decided.alert["transaction_id"]
-    shown = decided.cli("show", name, "--from", out, "--store", decided.folder / "artifacts", "-o", page, "--json")
+    shown = decided.cli("audit", "show", name, "--from", out, "--store", decided.folder / "artifacts", "-o", page, "--json")
     document = json.loads(shown.stdout)
     assert document["decision"] == decided.alert
     assert document["model"]["digest"] == decided.artifact.digest
@@ -135,9 +93,9 @@ def test_an_alert_leads_back_to_model_run_revision_data_and_gate(decided: Decide
     for text in (name, "1" * 12, "d028cb19", decided.artifact.digest, decided.alert["reasons"][0]["feature"]):
         assert text in html
     assert "http" not in html.replace("file://", "").replace("http://www.w3.org/2000/svg", "")  # opens offline
-    text = decided.cli("show", name, "--from", out, "--store", decided.folder / "artifacts").stdout
+    text = decided.cli("audit", "show", name, "--from", out, "--store", decided.folder / "artifacts").stdout
     assert "the recorded score is that of the artifact" in text
-    assert decided.cli("verify", out, "--head", head).exit_code == 0
+    assert decided.cli("audit", "verify", out, "--head", head).exit_code == 0
 
 
 def test_the_topic_and_a_file_of_decisions_tell_the_same_story(decided: Decided) -> None:
@@ -160,20 +118,20 @@ def test_a_score_that_the_artifact_does_not_give_and_a_model_that_is_gone_are_sa
     lines = decided.folder / "forged.jsonl"
     lines.write_text(json.dumps(decided.alert | {"score": decided.alert["score"] + 0.1}) + "\n")
     name = decided.alert["transaction_id"]
-    shown = decided.cli("show", name, "--from", lines, "--store", decided.folder / "artifacts").stdout
+    shown = decided.cli("audit", "show", name, "--from", lines, "--store", decided.folder / "artifacts").stdout
     assert "is NOT that of the artifact" in shown
-    nowhere = json.loads(decided.cli("show", name, "--from", lines, "--store", decided.folder / "none", "--json").stdout)
+    nowhere = json.loads(decided.cli("audit", "show", name, "--from", lines, "--store", decided.folder / "none", "--json").stdout)
     assert "has no models" in nowhere["model"]["missing"]
     assert nowhere["decision"]["reasons"] == decided.alert["reasons"]
 
 
 def test_a_row_that_was_changed_ends_verify_with_its_place(decided: Decided) -> None:
     out = decided.folder / "tampered"
-    decided.cli("export", "-o", out, "--now")
+    decided.cli("audit", "export", "-o", out, "--now")
     path = next(out.glob("*.parquet"))
     rows = pq.read_table(path).to_pylist()
     rows[7]["value"] = rows[7]["value"].replace(b'"allow"', b'"block"')
     pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(path)), path)
     with pytest.raises(StateError, match="row 8") as caught:
-        decided.cli("verify", out)
+        decided.cli("audit", "verify", out)
     assert rows[7]["transaction_id"] in caught.value.problem

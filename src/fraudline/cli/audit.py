@@ -64,7 +64,7 @@ def show(
     with console.status(f"tracing {transaction_id}"):
         document = step(
             transaction_id=transaction_id,
-            params=_params(params_file, bootstrap),
+            params=with_bootstrap(params_file, bootstrap),
             store=store,
             source=source,
             thresholds=thresholds or (default if default.is_file() else None),
@@ -105,7 +105,7 @@ def export(
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("exporting", total=None)
         seen: Callable[[int], None] = lambda rows: progress.update(task, completed=rows)  # noqa: E731
-        result = step(out=out, params=_params(params_file, bootstrap), until=moment, on_progress=seen)
+        result = step(out=out, params=with_bootstrap(params_file, bootstrap), until=moment, on_progress=seen)
     if as_json:
         click.echo(json.dumps(result, sort_keys=True))
         return
@@ -127,7 +127,7 @@ def verify(
     from fraudline.steps.audit import verify as step
 
     with Console(stderr=True, highlight=False).status(f"verifying {trail}"):
-        document = step(folder=trail, params=_params(params_file, bootstrap), head=head.strip(), topic=topic)
+        document = step(folder=trail, params=with_bootstrap(params_file, bootstrap), head=head.strip(), topic=topic)
     if as_json:
         click.echo(json.dumps(document, sort_keys=True))
     else:
@@ -144,7 +144,8 @@ def verify(
         )
 
 
-def _params(params_file: Path, bootstrap: str | None) -> Params:
+def with_bootstrap(params_file: Path, bootstrap: str | None) -> Params:
+    """Parameters with the broker named on the command line."""
     params = load_params(params_file)
     if bootstrap is None:
         return params

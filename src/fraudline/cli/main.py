@@ -21,6 +21,7 @@ _COMMANDS = {
     "produce": ("fraudline.cli.produce", "command", "send transactions to Kafka at a given rate"),
     "promote": ("fraudline.cli.promote", "command", "propose the blessed challenger by a pull request"),
     "promotion": ("fraudline.cli.promotion", "group", "verify promotions, and make the keys that sign them"),
+    "replay": ("fraudline.cli.replay", "command", "decide the past again, and say what would have changed"),
     "rollout": ("fraudline.cli.rollout", "group", "judge a canary, and move it on or back by a pull request"),
     "score": ("fraudline.cli.score", "command", "score a file of transactions offline"),
     "serve": ("fraudline.cli.serve", "command", "serve an artifact as a KServe predictor"),

@@ -32,7 +32,19 @@ def ensure_topics(params: StreamParams) -> dict[str, int]:
     Raises:
         UnavailableError: the broker does not answer, or refuses.
     """
-    wanted = _wanted(params)
+    return _ensure(params, _wanted(params))
+
+
+def ensure_side_topic(params: StreamParams, name: str) -> None:
+    """Create a topic for decisions that nobody acts on, where it is missing.
+
+    Raises:
+        UnavailableError: the broker does not answer, or refuses.
+    """
+    _ensure(params, {name: {}})
+
+
+def _ensure(params: StreamParams, wanted: dict[str, dict[str, str]]) -> dict[str, int]:
     found = _confluent(params, wanted) if params.transport == "confluent" else _kafka_python(params, wanted)
     log.debug("topics.ready", **{name.replace(".", "_"): count for name, count in found.items()})
     return found
