@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from fraudline.cli.dlq import bootstrap_option
+from fraudline.cli.threshold import by_option
 from fraudline.cli.options import json_option, load_params, params_option
 from fraudline.core.clock import now
 from fraudline.core.errors import StateError, UsageError
@@ -17,7 +18,7 @@ from fraudline.steps.params import Params
 
 file = click.Path(path_type=Path, exists=True, dir_okay=False)
 folder = click.Path(path_type=Path, exists=True, file_okay=False)
-_SHOWN = ("record", "times", "model", "thresholds", "data", "code", "run", "gate")
+_SHOWN = ("card", "record", "times", "model", "thresholds", "data", "code", "run", "gate")
 
 
 @click.group()
@@ -142,6 +143,29 @@ def verify(
             f"{trail} is not what was exported: {document['findings'][0]['text']}.",
             "Find out who changed it; export the topic again into another folder to compare.",
         )
+
+
+@group.command()
+@click.option("--card", required=True, help="The card's identifier; - reads it from standard input.")
+@click.option("--why", required=True, help="The reason; stands in the store of keys.")
+@by_option
+@bootstrap_option
+@params_option
+@json_option
+def erase(card: str, why: str, by: str, bootstrap: str | None, params_file: Path, as_json: bool) -> None:
+    """Erase a card (GDPR, article 17): destroy its key, and let every worker forget its state.
+
+    Decisions, exports and dead letters of it cannot be read any more, and the chain of an export still verifies.
+    """
+    from fraudline.steps.audit import erase as step
+
+    name = click.get_text_stream("stdin").readline().strip() if card == "-" else card
+    result = step(card=name, params=with_bootstrap(params_file, bootstrap), by=by, why=why)
+    if as_json:
+        click.echo(json.dumps(result, sort_keys=True))
+        return
+    said = f"its key is destroyed ({result['pseudonym']})" if result["key_destroyed"] else "it had no key"
+    click.echo(f"{said}; workers forget it at the record written to {', '.join(result['topics'])}", err=True)
 
 
 def with_bootstrap(params_file: Path, bootstrap: str | None) -> Params:

@@ -6,11 +6,13 @@
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from fraudline.core.clock import DAY_US, now_us, to_us
+from fraudline.core.errors import UsageError
 from fraudline.core.files import write_text
 from fraudline.core.log import get_logger
 from fraudline.ops.audit import verify as checks
@@ -19,6 +21,8 @@ from fraudline.ops.audit.trail import Trail
 from fraudline.steps.audit_story import find_decision, story_of
 from fraudline.steps.params import Params
 from fraudline.stream.decision_log import Piece, open_log
+from fraudline.stream.sealing import erasure, keys_at_hand
+from fraudline.stream.transport import open_sender
 
 log = get_logger(__name__)
 
@@ -134,3 +138,38 @@ def show(
         write_text(page, audit_page(document))
     log.info("audit.shown", transaction_id=transaction_id, model=document["decision"].get("model_version"))
     return document
+
+
+def erase(*, card: str, params: Params, by: str, why: str) -> dict[str, Any]:
+    """Erase a card: its key is destroyed, and with it what decisions, exports and dead letters say of it.
+
+    Workers forget the card's state where the record that this writes lies in their topic; a card that comes again after
+    that is a new one. What remains, and why it cannot be read, is in the how-to.
+
+    Args:
+        card: its identifier, as transactions have it.
+        params: ``stream``: broker, topics and the store of keys.
+        by: who asks for it.
+        why: the reason.
+
+    Returns:
+        ``pseudonym`` (what its decisions go on to say), ``key_destroyed`` and ``topics`` that were written to.
+
+    Raises:
+        StateError: the store of keys cannot be used.
+        UnavailableError: the broker does not answer; nothing is destroyed then.
+        UsageError: cards have no keys here.
+    """
+    stream = params.stream
+    with keys_at_hand(stream) as keys:
+        if keys is None:
+            raise UsageError("Cards have no keys here, so none can be destroyed.", "Set stream.card_keys first.")
+        pseudonym = keys.known(card)
+        outputs = [erasure(stream.topics.transactions, card)]
+        with closing(open_sender(stream.transport, stream.bootstrap, stream.tls)) as sender:
+            for output in outputs:
+                sender.send(output)
+            sender.flush()
+        destroyed = keys.erase(card, by=by, why=why)
+    log.info("audit.erased", pseudonym=pseudonym, key_destroyed=destroyed, by=by)
+    return {"pseudonym": pseudonym, "key_destroyed": destroyed, "topics": [output.topic for output in outputs]}

@@ -8,6 +8,7 @@ from fraudline.model.page import page, sheet
 from fraudline.steps.explain_page import explained
 
 _TITLES = {
+    "card": "The card",
     "record": "The record",
     "times": "When",
     "model": "The model",

@@ -23,6 +23,7 @@ from fraudline.ops.store import provenance_file
 from fraudline.steps.explain import explain_decision
 from fraudline.steps.params import Params
 from fraudline.stream.decision_log import open_log
+from fraudline.stream.sealing import keys_at_hand
 
 _SAME_SCORE = 1e-4
 """Largest difference between the recorded score and the artifact's own: another machine may sum in another order."""
@@ -78,11 +79,16 @@ def story_of(traced: Traced, *, store: Path, thresholds: Path | None, params: Pa
         params: ``registry`` says where the run is tracked, ``stream.reasons`` how many reasons are named.
 
     Returns:
-        ``decision``, ``record``, ``model``, ``thresholds``, ``data``, ``code``, ``run``, ``gate`` and ``score`` (the
+        ``decision``, ``card``, ``record``, ``times``, ``model``, ``thresholds``, ``data``, ``code``, ``run``, ``gate`` and ``score`` (the
         score computed again from the recorded features). A part that cannot be found holds ``missing``: why.
     """
     decision = dict(traced.decision)
-    document: dict[str, Any] = {"decision": decision, "record": traced.record, "times": _times(decision)}
+    document: dict[str, Any] = {
+        "decision": decision,
+        "card": _card(decision, params),
+        "record": traced.record,
+        "times": _times(decision),
+    }
     try:
         artifact = stored_artifact(str(decision.get("model_version", "")), store)
     except FraudlineError as error:
@@ -194,6 +200,20 @@ def _mine(value: bytes | None, wanted: str) -> dict[str, Any] | None:
         return None
     mine = isinstance(decision, dict) and decision.get("transaction_id") == wanted
     return decision if mine else None
+
+
+def _card(decision: Mapping[str, Any], params: Params) -> dict[str, Any]:
+    """The card, as far as somebody may still know it."""
+    name, sealed = str(decision.get("card_id", "")), decision.get("card_sealed")
+    if not sealed:
+        return {"card_id": name}
+    with keys_at_hand(params.stream) as keys:
+        if keys is None:
+            return {"pseudonym": name, "missing": "The store of card keys is not named (stream.card_keys)."}
+        card = keys.opened(name, sealed)
+    if card is None:
+        return {"pseudonym": name, "missing": "The card was erased: its key is destroyed."}
+    return {"pseudonym": name, "card_id": card.decode()}
 
 
 def _times(decision: Mapping[str, Any]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """From feature rows to the records of one transaction: decisions, alerts and dead letters."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import repeat
@@ -21,10 +21,13 @@ from fraudline.stream.numbers import rows_as_json
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import Advanced
 from fraudline.stream.scoring import Scored, Scoring
+from fraudline.stream.sealing import Sealer
+from fraudline.stream.trace import NOTHING, Onward, Place
 from fraudline.stream.transport import Output, Record
 
 ALLOWED = DECISIONS[ALLOW]
 _decision, _alert = msgspec.json.Decoder(Decision), msgspec.json.Decoder(Alert)
+Headers = tuple[tuple[str, bytes], ...]
 _output = partial(tuple.__new__, Output)
 
 
@@ -98,9 +101,17 @@ class Judge:
         scoring: in process, or an endpoint.
         params: topics and the number of reasons.
         profile_version: of the merchant tables in use; stamped on decisions.
+        sealer: keeps cards out of decisions and dead letters.
     """
 
-    def __init__(self, artifact: Artifact, scoring: Scoring, params: StreamParams, profile_version: str) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        scoring: Scoring,
+        params: StreamParams,
+        profile_version: str,
+        sealer: Sealer | None = None,
+    ) -> None:
         self._names = artifact.spec.names
         self._wording = Wording.of(artifact.spec)
         self._spec_version = artifact.spec.version
@@ -108,13 +119,18 @@ class Judge:
         self._scoring = scoring
         self._topics = params.topics
         self._reasons = params.reasons
+        self._sealer = sealer
 
     def use(self, scorer: Scorer) -> None:
         """Decide with another model of the same feature specification from the next batch on."""
         self._scoring.use(scorer)
 
-    def judge(self, parts: Sequence[Advanced]) -> Judged:
+    def judge(self, parts: Sequence[Advanced], onward: Mapping[Place, Onward] = NOTHING) -> Judged:
         """Decide on a batch.
+
+        Args:
+            parts: of each partition.
+            onward: trace and headers of what is appended about a record, by its partition and offset.
 
         Raises:
             UnavailableError: the endpoint does not answer.
@@ -128,11 +144,23 @@ class Judge:
         if records:
             features = np.concatenate([part.features for part in parts])
             scored = self._scoring.score(features)
-            said, alerts = self._decide(records, transactions, features, scored)
+            said, alerts = self._decide(records, transactions, features, scored, onward)
         keys = [transaction.card_id.encode() for transaction in transactions]
-        outputs = list(map(_output, zip(repeat(self._topics.decisions), keys, said, repeat(()), strict=False)))
-        outputs += [Output(self._topics.alerts, alert.card_id.encode(), encode(alert)) for alert in alerts]
-        outputs += [dead_letter(self._topics.dead_letters, record, reason) for record, reason in bad]
+        if self._sealer is not None:
+            keys = [name.pseudonym.encode() for name in self._sealer.names(transactions)]
+        headers: Iterable[Headers] = repeat(())
+        if onward:
+            headers = [_headers(onward, record.partition, record.offset) for record in records]
+        outputs = list(map(_output, zip(repeat(self._topics.decisions), keys, said, headers, strict=False)))
+        outputs += [
+            Output(self._topics.alerts, alert.card_id.encode(), encode(alert), _headers(onward, alert.partition, alert.offset))
+            for alert in alerts
+        ]
+        letters = [dead_letter(self._topics.dead_letters, record, reason) for record, reason in bad]
+        if self._sealer is not None:
+            letters = [self._sealer.sealed(letter) for letter in letters]
+            self._sealer.erase(card for part in parts for card in part.erased)
+        outputs += letters
         appended_ms = np.fromiter((record.timestamp_ms for record in records), np.int64, len(records))
         return Judged(outputs, (len(said), len(alerts), len(bad)), scored, appended_ms)
 
@@ -142,6 +170,7 @@ class Judge:
         transactions: Sequence[Transaction],
         features: NDArray[np.float32],
         scored: Scored,
+        onward: Mapping[Place, Onward],
     ) -> tuple[list[bytes], list[Alert]]:
         """The decisions as bytes, and the alerts among them."""
         reasons = self._reasons_of(features, scored)
@@ -149,6 +178,7 @@ class Judge:
         writer = DecisionWriter(
             profile_version=self._profile_version, spec_version=self._spec_version, decided_at=decided_at
         )
+        names = self._sealer.names(transactions) if self._sealer is not None else None
         by: tuple[str, str, str] | None = None
         none: list[ReasonMessage] = []
         said: list[bytes] = []
@@ -161,6 +191,7 @@ class Judge:
             if who != by:
                 by = who
                 writer.by(*who)
+            traced = onward.get((record.partition, record.offset)) if onward else None
             said.append(
                 writer.write(
                     transaction,
@@ -168,6 +199,8 @@ class Judge:
                     (score, decision, threshold),
                     reasons.get(i, none),
                     values,
+                    card=names[i] if names is not None else None,
+                    trace_id=traced.trace_id if traced is not None else "",
                 )
             )
             if decision != ALLOWED:
@@ -186,10 +219,15 @@ class Judge:
         }
 
 
+def _headers(onward: Mapping[Place, Onward], partition: int, offset: int) -> Headers:
+    found = onward.get((partition, offset))
+    return found.headers if found is not None else ()
+
+
 def _alert_of(decision: Decision, transaction: Transaction) -> Alert:
     shared = {name: getattr(decision, name) for name in Verdict.__struct_fields__}
     return Alert(
-        **shared,
+        **shared | {"card_id": transaction.card_id, "card_sealed": ""},  # whoever acts on an alert needs the card
         merchant_id=transaction.merchant_id,
         amount_minor=transaction.amount_minor,
         currency=transaction.currency,

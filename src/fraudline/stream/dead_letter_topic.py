@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from fraudline.core.card_keys import CardKeys
 from fraudline.core.errors import MessageError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.stream.dead_letter import DeadLetter
 from fraudline.stream.kafka_python import MAX_REQUEST_BYTES, translated
 from fraudline.stream.params import StreamParams
+from fraudline.stream.sealing import keys_at_hand
 from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
 from fraudline.stream.transport import Record
 
@@ -43,10 +45,10 @@ def read_letters(params: StreamParams) -> Iterator[DeadLetter]:
         UnavailableError: the broker does not answer.
         UsageError: there is no such topic.
     """
-    with open_consumer(params) as consumer:
+    with open_consumer(params) as consumer, keys_at_hand(params) as keys:
         for place in places_of(consumer, params.topics.dead_letters):
             for records in read_partition(consumer, place, 0, params.timeout_s):
-                yield from _letters(records)
+                yield from _letters(records, keys)
 
 
 def read_letter(params: StreamParams, partition: int, offset: int) -> DeadLetter:
@@ -56,11 +58,11 @@ def read_letter(params: StreamParams, partition: int, offset: int) -> DeadLetter
         UnavailableError: the broker does not answer.
         UsageError: there is no such topic, partition or letter.
     """
-    with open_consumer(params) as consumer:
+    with open_consumer(params) as consumer, keys_at_hand(params) as keys:
         for place in places_of(consumer, params.topics.dead_letters):
             if place.partition == partition:
                 for records in read_partition(consumer, place, offset, params.timeout_s):
-                    for letter in _letters(records[:1]):
+                    for letter in _letters(records[:1], keys):
                         if letter.offset == offset:
                             return letter
                     break
@@ -86,7 +88,7 @@ def replay_letters(
 ) -> Replayed:
     """Send every letter since the last replay back to where it came from, each exactly once.
 
-    A letter whose value was cut is left, and said so. What is still wrong becomes a new dead letter.
+    A letter whose value was cut, or whose card was erased, is left, and said so. What is still wrong becomes a new dead letter.
 
     Args:
         params: topics, broker and group.
@@ -98,7 +100,8 @@ def replay_letters(
         UsageError: there is no such topic.
     """
     sent = left = 0
-    with open_consumer(params, replay_group(params)) as consumer, _producer(params) as producer:
+    group = replay_group(params)
+    with open_consumer(params, group) as consumer, _producer(params) as producer, keys_at_hand(params) as keys:
         for place in places_of(consumer, params.topics.dead_letters):
             start = consumer.committed(place) or 0
             for records in read_partition(consumer, place, start, params.timeout_s):
@@ -106,7 +109,7 @@ def replay_letters(
                 part = records[: max(0, room)]
                 if not part:
                     return Replayed(sent, left)
-                here = _send(producer, place, part, consumer.group_metadata())
+                here = _send(producer, place, part, consumer.group_metadata(), keys)
                 sent, left = sent + here.sent, left + here.left
                 if on_progress is not None:
                     on_progress(sent)
@@ -127,14 +130,14 @@ def replay_letter(params: StreamParams, letter: DeadLetter) -> None:
         producer.commit_transaction()
 
 
-def _send(producer: Any, place: Any, records: list[Record], group: Any) -> Replayed:
+def _send(producer: Any, place: Any, records: list[Record], group: Any, keys: CardKeys | None) -> Replayed:
     """One transaction: the records as they first came, and the offset after the last letter."""
     from kafka.structs import OffsetAndMetadata
 
     sent = left = 0
     producer.begin_transaction()
     futures = []
-    for letter in _letters(records):
+    for letter in _letters(records, keys):
         try:
             output = letter.replayed()
         except MessageError as error:
@@ -151,10 +154,11 @@ def _send(producer: Any, place: Any, records: list[Record], group: Any) -> Repla
     return Replayed(sent, left)
 
 
-def _letters(records: list[Record]) -> Iterator[DeadLetter]:
+def _letters(records: list[Record], keys: CardKeys | None) -> Iterator[DeadLetter]:
     for record in records:
         try:
-            yield DeadLetter.parse(record)
+            letter = DeadLetter.parse(record)
+            yield letter if keys is None else letter.opened(keys)
         except MessageError as error:
             log.warning("dlq.foreign", problem=error.problem, action=error.action)
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from fraudline.core.card_keys import CardName
 from fraudline.core.errors import MessageError
 
 TIME_MIN_US = 946_684_800_000_000  # 2000-01-01
@@ -63,7 +64,9 @@ class Verdict(Struct, frozen=True):
 
     ``score``: high = anomalous; ``threshold``: the one that applied. ``partition`` and ``offset``: the record;
     times are microseconds since the epoch. ``scored_by``: ``worker`` (the model in the worker), ``endpoint`` (an
-    inference service), or ``fallback`` (the model in the worker, because the endpoint did not answer).
+    inference service), or ``fallback`` (the model in the worker, because the endpoint did not answer). ``trace_id``:
+    of the trace that the record came with or that was begun for it; empty without one. ``card_sealed``: the card under
+    its own key (base64), where cards have keys; ``card_id`` is then a pseudonym, on decisions and not on alerts.
     """
 
     transaction_id: str
@@ -81,6 +84,8 @@ class Verdict(Struct, frozen=True):
     offset: int
     decided_at: int
     scored_by: str = "worker"
+    trace_id: str = ""
+    card_sealed: str = ""
 
 
 class Decision(Verdict, frozen=True, kw_only=True):
@@ -133,6 +138,9 @@ class DecisionWriter:
         outcome: tuple[float, str, float],
         reasons: list[ReasonMessage],
         features: bytes,
+        *,
+        trace_id: str = "",
+        card: CardName | None = None,
     ) -> bytes:
         """One decision as UTF-8 JSON.
 
@@ -142,14 +150,17 @@ class DecisionWriter:
             outcome: score, decision and threshold.
             reasons: of the score.
             features: the values scored, as a JSON array.
+            trace_id: of the record's trace.
+            card: what stands for the card; the card itself when not given.
         """
         line = self._line
         line.transaction_id = transaction.transaction_id
-        line.card_id = transaction.card_id
+        line.card_id, line.card_sealed = (transaction.card_id, "") if card is None else card
         line.event_time = transaction.event_time
         line.partition, line.offset = record
         line.score, line.decision, line.threshold = outcome
         line.reasons = reasons
+        line.trace_id = trace_id
         line.features = msgspec.Raw(features)
         return _encoder.encode(line)
 

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from fraudline.core.settings import Settings
+from fraudline.core.tracing import TracingParams
 from fraudline.stream.tls import Tls
 
 
@@ -65,6 +66,10 @@ class StreamParams(Settings):
         reasons: reasons on a decision.
         reasons_on: which decisions have reasons: ``alerts`` (what is not allowed) or ``all``.
         thresholds: a thresholds file (`fraudline threshold`) whose newest line holds; empty for the model's own.
+        card_keys: store of one key a card; decisions and dead letters then name cards by pseudonyms, and a card is erased
+            by destroying its key. Empty: they name cards as they came.
+        card_keys_master: file of the master key that wraps them (64 hexadecimal digits).
+        tracing: spans of the worker, when an address is set.
         recoveries: failed batches in a row before the worker gives up (exit code 8).
         metrics_host: address that ``/metrics``, ``/readyz`` and ``/livez`` bind to.
         metrics_port: their port; 0 for none of them.
@@ -98,6 +103,9 @@ class StreamParams(Settings):
     reasons: int = Field(default=3, ge=0)
     reasons_on: Literal["alerts", "all"] = "alerts"
     thresholds: str = ""
+    card_keys: str = ""
+    card_keys_master: str = ""
+    tracing: TracingParams = TracingParams()
     recoveries: int = Field(default=8, ge=0)
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=0, ge=0, le=65535)
