@@ -1,4 +1,4 @@
-"""What the worker's options cost: tracing, and one key a card, each beside the worker without, in turns on one broker."""
+"""What the worker's options cost: tracing and card keys, each beside the worker without, in turns on one broker."""
 
 import random
 import statistics
@@ -6,10 +6,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from tests.support.otlp import Collector
+
 from benchmarks.streaming import contest, load
 from benchmarks.streaming.page import table
 from benchmarks.streaming.setting import Setting
-from tests.support.otlp import Collector
 
 RECORDS, CARDS, ROUNDS = 200_000, 20_000, 7
 RATIO = 0.01
@@ -80,6 +81,7 @@ def _table(figures: dict[str, dict[str, float]], spans: float, count: int) -> st
     titles = ["option", "transactions a second", "of none", "CPU a transaction", "of none"]
     note = (
         f"{count:,} records, {CARDS:,} cards, {ROUNDS} runs each in turns, medians (of the ratios, too). Every record "
-        f"carries a trace context, {RATIO:.0%} of them sampled: {spans:,.0f} spans a run. With card keys each card is new."
+        f"carries a trace context, {RATIO:.0%} of them sampled: {spans:,.0f} spans a run. "
+        "With card keys each card is new."
     )
     return f"{table(titles, rows)}\n\n{note}"

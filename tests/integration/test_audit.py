@@ -45,13 +45,16 @@ def test_an_export_holds_what_the_topic_holds_and_goes_on_where_it_ended(kafka: 
     assert whole["whole"]
     assert whole["retention_days"] == 400
     rows = [row for path in sorted(out.glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
-    log = {(r.partition, r.offset): (r.key, r.value, r.timestamp) for r in read_all(stream.bootstrap, stream.topics.decisions)}
+    log = {
+        (r.partition, r.offset): (r.key, r.value, r.timestamp)
+        for r in read_all(stream.bootstrap, stream.topics.decisions)
+    }
     assert {(r["partition"], r["offset"]): (r["key"], r["value"], r["appended_ms"]) for r in rows} == log
     other = audit.export(out=tmp_path / "other", params=params, until=now() + timedelta(days=1))
     assert other["rows"] == 750
+    another = own_params(tmp_path, kafka.bootstrap)
+    ensure_topics(another)
     with pytest.raises(UsageError, match="ends before"):
-        another = own_params(tmp_path, kafka.bootstrap)
-        ensure_topics(another)
         audit.export(out=out, params=Params(stream=another))
 
 
@@ -76,7 +79,9 @@ def test_an_alert_leads_back_to_model_run_revision_data_and_gate(decided: Decide
     head = decided.cli("audit", "export", "-o", out, "--now").stdout.strip()
     page = decided.folder / "alert.html"
     name = decided.alert["transaction_id"]
-    shown = decided.cli("audit", "show", name, "--from", out, "--store", decided.folder / "artifacts", "-o", page, "--json")
+    shown = decided.cli(
+        "audit", "show", name, "--from", out, "--store", decided.folder / "artifacts", "-o", page, "--json"
+    )
     document = json.loads(shown.stdout)
     assert document["decision"] == decided.alert
     assert document["model"]["digest"] == decided.artifact.digest
@@ -120,7 +125,9 @@ def test_a_score_that_the_artifact_does_not_give_and_a_model_that_is_gone_are_sa
     name = decided.alert["transaction_id"]
     shown = decided.cli("audit", "show", name, "--from", lines, "--store", decided.folder / "artifacts").stdout
     assert "is NOT that of the artifact" in shown
-    nowhere = json.loads(decided.cli("audit", "show", name, "--from", lines, "--store", decided.folder / "none", "--json").stdout)
+    nowhere = json.loads(
+        decided.cli("audit", "show", name, "--from", lines, "--store", decided.folder / "none", "--json").stdout
+    )
     assert "has no models" in nowhere["model"]["missing"]
     assert nowhere["decision"]["reasons"] == decided.alert["reasons"]
 

@@ -79,7 +79,9 @@ def test_an_erased_card_is_in_nothing_that_is_kept_and_begins_anew_when_it_comes
     mine = [i for i, c in zip(table["transaction_id"].to_pylist(), cards, strict=True) if c == card]
     first, again = table.slice(0, ROWS - 100), table.slice(ROWS - 100)
     assert card in again["card_id"].to_pylist()
-    bad = Output(stream.topics.transactions, card.encode(), b'{"transaction_id": "bad", "card_id": "%s"}' % card.encode())
+    bad = Output(
+        stream.topics.transactions, card.encode(), b'{"transaction_id": "bad", "card_id": "%s"}' % card.encode()
+    )
     send_table(stream, first)
     with closing(open_sender("kafka-python", stream.bootstrap)) as sender:
         sender.send(bad)
@@ -102,7 +104,9 @@ def test_an_erased_card_is_in_nothing_that_is_kept_and_begins_anew_when_it_comes
     send_table(stream, again)
     work(stream, entry, again.num_rows + 1)
 
-    assert "was erased" in audit.show(transaction_id=mine[0], params=params, store=store, source=trail)["card"]["missing"]
+    assert (
+        "was erased" in audit.show(transaction_id=mine[0], params=params, store=store, source=trail)["card"]["missing"]
+    )
     assert [letter.value == bad.value for letter in read_letters(stream)] == [False, False]
     assert replay_letters(stream).left == 1
     assert audit.verify(folder=trail, params=params)["whole"]
@@ -125,4 +129,3 @@ def test_an_erased_card_is_in_nothing_that_is_kept_and_begins_anew_when_it_comes
 def test_without_keys_nothing_can_be_erased(kafka: LocalKafka, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="have no keys"):
         audit.erase(card="c", params=Params(stream=own_params(tmp_path, kafka.bootstrap)), by="a", why="b")
-

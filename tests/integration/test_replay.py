@@ -1,4 +1,4 @@
-"""The past decided again: by the same model nothing changes, by another what it says itself, from topic and data set."""
+"""The past decided again: by the same model nothing changes, by another what it says; from topic and data set."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,6 +1,7 @@
 """``fraudline audit``: one decision traced back, and the trail of all of them outside Kafka."""
 
 import json
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,8 +11,8 @@ import click
 from rich.console import Console
 
 from fraudline.cli.dlq import bootstrap_option
-from fraudline.cli.threshold import by_option
 from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.cli.threshold import by_option
 from fraudline.core.clock import now
 from fraudline.core.errors import StateError, UsageError
 from fraudline.steps.params import Params
@@ -80,7 +81,9 @@ def show(
 
 
 @group.command()
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the trail.")
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the trail."
+)
 @click.option("--until", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
               help="Decisions appended before this moment (UTC); default: today's midnight.")  # fmt: skip
 @click.option("--now", "today", is_flag=True, help="Up to the topic's end: today gets more than one file.")
@@ -121,9 +124,7 @@ def export(
 @bootstrap_option
 @params_option
 @json_option
-def verify(
-    trail: Path, head: str, topic: bool, bootstrap: str | None, params_file: Path, as_json: bool
-) -> None:
+def verify(trail: Path, head: str, topic: bool, bootstrap: str | None, params_file: Path, as_json: bool) -> None:
     """Check an exported TRAIL row by row; exit 6 when something was removed, changed, inserted or moved."""
     from fraudline.steps.audit import verify as step
 
@@ -159,7 +160,7 @@ def erase(card: str, why: str, by: str, bootstrap: str | None, params_file: Path
     """
     from fraudline.steps.audit import erase as step
 
-    name = click.get_text_stream("stdin").readline().strip() if card == "-" else card
+    name = sys.stdin.readline().strip() if card == "-" else card
     result = step(card=name, params=with_bootstrap(params_file, bootstrap), by=by, why=why)
     if as_json:
         click.echo(json.dumps(result, sort_keys=True))

@@ -57,7 +57,9 @@ def command(
     else:
         table, _ = generate_live(params.data, minutes=generate_minutes or 0.0)
         tables, total = iter([table]), table.num_rows
-    settings = params.stream.tracing if tracing is None else params.stream.tracing.model_copy(update={"endpoint": tracing})
+    settings = (
+        params.stream.tracing if tracing is None else params.stream.tracing.model_copy(update={"endpoint": tracing})
+    )
     with Progress(transient=True) as progress, traced(settings, "fraudline-produce") as spans:
         task = progress.add_task("sending", total=min(total, limit or total))
         result = produce(

@@ -24,13 +24,15 @@ _EXAMPLES = 5
 @click.option("--from", "begin", required=True, type=moment, help="First event time (UTC).")
 @click.option("--to", "end", required=True, type=moment, help="Event time after the last (UTC).")
 @click.option("--model", type=folder, help="The artifact that decides now; default: the newest packaged one.")
-@click.option("--thresholds", default="", help="7.8, 7.8:9.5, a thresholds file or a model's folder; default: --model's.")
+@click.option(
+    "--thresholds", default="", help="7.8, 7.8:9.5, a thresholds file or a model's folder; default: --model's."
+)
 @click.option("--data", "dataset", type=folder,
               help="Data set with the transactions and labels; with --topic: what came before it.")  # fmt: skip
 @click.option("--topic", is_flag=True, help="Take the transactions from the topic instead.")
 @click.option("--decisions", type=click.Path(path_type=Path, exists=True),
-              help="What was decided then: an exported trail, JSON lines or parquet; with --topic: the topic.")  # fmt: skip
-@click.option("--against", type=folder, help="Compare with this artifact on the same features, not with recorded ones.")
+              help="What was decided then: a trail, JSON lines or parquet; with --topic: the topic.")  # fmt: skip
+@click.option("--against", type=folder, help="Compare with this artifact on the same features.")
 @click.option("--profiles", type=folder, help="Daily merchant profiles; with --data alone by default build/profiles.")
 @click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("build/replay.parquet"),
               show_default=True, help="Parquet of both decisions on each transaction.")  # fmt: skip

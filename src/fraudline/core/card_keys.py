@@ -28,6 +28,7 @@ _NONCE_BYTES = 12
 _KEY_BYTES = 32
 _CACHED = 200_000
 _WAIT_S = 30.0
+_ACTION = "Write one, readable by nobody else: openssl rand -hex 32 > FILE."
 _ASKED = 500
 _TABLES = """
 CREATE TABLE IF NOT EXISTS keys (tag BLOB PRIMARY KEY, pseudonym TEXT NOT NULL UNIQUE, wrapped BLOB NOT NULL);
@@ -172,7 +173,8 @@ class CardKeys:
         return {card: self._named(card, keys[tag]) for tag, card in tags.items()}
 
     def _stored(self, tags: dict[bytes, str]) -> dict[bytes, bytes]:
-        found, asked = {}, list(tags)
+        found: dict[bytes, bytes] = {}
+        asked = list(tags)
         for begin in range(0, len(asked), _ASKED):
             part = asked[begin : begin + _ASKED]
             marks = ",".join("?" * len(part))
@@ -207,7 +209,8 @@ class CardKeys:
             return bytes(cipher.decrypt(content[:_NONCE_BYTES], content[_NONCE_BYTES:], bound_to))
         except (InvalidTag, ValueError) as error:
             raise StateError(
-                f"{self._path}: what is sealed was changed, or the master key is another.", "Name the key that sealed it."
+                f"{self._path}: what is sealed was changed, or the master key is another.",
+                "Name the key it was sealed by.",
             ) from error
 
     def _tag(self, card: str) -> bytes:
@@ -221,9 +224,9 @@ def _master(path: Path) -> bytes:
     try:
         secret = bytes.fromhex(path.read_text(encoding="ascii").strip())
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is no master key.", "Write one: openssl rand -hex 32 > FILE, readable by you.") from error
+        raise UsageError(f"{path} is no master key.", _ACTION) from error
     if len(secret) != _KEY_BYTES:
-        raise UsageError(f"{path} has {len(secret)} bytes, not {_KEY_BYTES}.", "Write one: openssl rand -hex 32 > FILE.")
+        raise UsageError(f"{path} has {len(secret)} bytes, not {_KEY_BYTES}.", _ACTION)
     return secret
 
 

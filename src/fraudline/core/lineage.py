@@ -4,9 +4,9 @@
     with lineage.run("train", inputs=[...]) as run:
         run.wrote(Thing("model", digest))
 
-Things are named by what they are (``dataset``, ``features``, ``model``) and versioned by their digest, so that data, run,
-model and service are one graph wherever each of them ran. An event that cannot be sent is a warning: lineage never
-stops the work.
+Things are named by what they are (``dataset``, ``features``, ``model``) and versioned by their digest, so that data,
+run, model and service are one graph wherever each of them ran. An event that cannot be sent is a warning: lineage
+never stops the work.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,8 +33,8 @@ class LineageParams(Settings):
     """Where OpenLineage events go.
 
     Attributes:
-        url: of Marquez, DataHub or another receiver (``http://marquez:5000``), or ``file:///path/events.jsonl``; empty for
-            what ``OPENLINEAGE_URL`` says, and for none without it.
+        url: of Marquez, DataHub or another receiver (``http://marquez:5000``), or ``file:///path/events.jsonl``; empty
+            for what ``OPENLINEAGE_URL`` says, and for none without it.
         namespace: of jobs and things.
     """
 
@@ -135,7 +135,9 @@ class Lineage:
             pairs = [tags_run.TagsRunFacetFields(key, value, "fraudline") for key, value in sorted(run.tags.items())]
             facets["tags"] = tags_run.TagsRunFacet(pairs)
         if error is not None:
-            facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(f"{type(error).__name__}: {error}", "Python")
+            facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(
+                f"{type(error).__name__}: {error}", "Python"
+            )
         job_type = job_type_job.JobTypeJobFacet(processingType=kind, integration="FRAUDLINE", jobType="JOB")
         return events.RunEvent(
             eventType=events.RunState[state],
@@ -170,7 +172,7 @@ def open_lineage(params: LineageParams, environment: Mapping[str, str]) -> Linea
 
 def kafka_topic(bootstrap: str, topic: str) -> Thing:
     """A topic, by OpenLineage's naming of datasets."""
-    return Thing(topic, namespace=f"kafka://{bootstrap.split(',')[0]}")
+    return Thing(topic, namespace=f"kafka://{bootstrap.split(',', maxsplit=1)[0]}")
 
 
 def model_thing(folder: Path, digest: str) -> Thing:

@@ -4,8 +4,8 @@
         with tracing.span("score") as span: ...
 
 Sampling is parent-based: a context that came along decides, and only what has none is drawn by ``ratio``. The context
-is W3C Trace Context (``traceparent``): a header of Kafka records, of HTTP requests, and the CloudEvents extension of the
-same name.
+is W3C Trace Context (``traceparent``): a header of Kafka records, of HTTP requests, and the CloudEvents extension of
+the same name.
 """
 
 import math

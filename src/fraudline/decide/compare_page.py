@@ -90,7 +90,9 @@ def _tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def _table(document: Mapping[str, Any]) -> str:
     names, a, b = document["names"], document["a"], document["b"]
-    reviews = [f"<td>{side['thresholds']['review']:.4g}</td>" if "thresholds" in side else "<td>–</td>" for side in (a, b)]
+    reviews = [
+        f"<td>{side['thresholds']['review']:.4g}</td>" if "thresholds" in side else "<td>–</td>" for side in (a, b)
+    ]
     rows = [f"<tr><td>review from</td>{''.join(reviews)}<td></td><td></td></tr>"]
     for name, title in TITLES.items():
         entry = document["difference"][name]

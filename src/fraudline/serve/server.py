@@ -39,9 +39,7 @@ MAX_BODY_BYTES = 32 << 20
 """Largest request body: MAX_ROWS rows of named features in JSON fit several times."""
 
 
-def run(
-    model: FraudModel, *, host: str, http_port: int, grpc_port: int | None, tracing: Tracing | None = None
-) -> None:
+def run(model: FraudModel, *, host: str, http_port: int, grpc_port: int | None, tracing: Tracing | None = None) -> None:
     """Serve a loaded model until SIGTERM or SIGINT.
 
     Args:

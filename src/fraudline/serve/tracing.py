@@ -8,7 +8,7 @@ from fraudline.core.tracing import HEADER, Tracing, is_sampled
 class TracedRequests:
     """ASGI middleware: a span ``predict`` around a POST that is traced.
 
-    A CloudEvent's context is its extension ``traceparent``, the header ``ce-traceparent``; the plain header comes first.
+    A CloudEvent's context is its extension, the header ``ce-traceparent``; the plain header comes first.
     """
 
     def __init__(self, app: ASGIApp, tracing: Tracing) -> None:

@@ -1,8 +1,8 @@
 """The audit trail: from a decision back to everything that led to it, and the decisions outside Kafka, chained.
 
-    export(out=Path("audit"), params=params)                    # daily files of the topic decisions
-    verify(folder=Path("audit"), head="3f2a...", params=params)
-    show(transaction_id="t-17", source=Path("audit"), store=Path("artifacts"), params=params)
+export(out=Path("audit"), params=params)                    # daily files of the topic decisions
+verify(folder=Path("audit"), head="3f2a...", params=params)
+show(transaction_id="t-17", source=Path("audit"), store=Path("artifacts"), params=params)
 """
 
 from collections.abc import Callable, Iterator

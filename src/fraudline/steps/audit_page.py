@@ -74,7 +74,9 @@ def lines(part: Any, prefix: str = "") -> list[tuple[str, str]]:
         return [line for number, value in enumerate(part, 1) for line in lines(value, f"{prefix}{number} ")]
     if part is None or part == "":
         return []
-    text = ", ".join(map(str, part)) if isinstance(part, list) else f"{part:.6g}" if isinstance(part, float) else str(part)
+    text = (
+        ", ".join(map(str, part)) if isinstance(part, list) else f"{part:.6g}" if isinstance(part, float) else str(part)
+    )
     return [(prefix.strip(), text)]
 
 

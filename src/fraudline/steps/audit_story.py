@@ -79,8 +79,8 @@ def story_of(traced: Traced, *, store: Path, thresholds: Path | None, params: Pa
         params: ``registry`` says where the run is tracked, ``stream.reasons`` how many reasons are named.
 
     Returns:
-        ``decision``, ``card``, ``record``, ``times``, ``model``, ``thresholds``, ``data``, ``code``, ``run``, ``gate`` and ``score`` (the
-        score computed again from the recorded features). A part that cannot be found holds ``missing``: why.
+        ``decision``, ``card``, ``record``, ``times``, ``model``, ``thresholds``, ``data``, ``code``, ``run``, ``gate``
+        and ``score`` (computed again from the recorded features). A part that cannot be found holds ``missing``: why.
     """
     decision = dict(traced.decision)
     document: dict[str, Any] = {

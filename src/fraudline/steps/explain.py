@@ -163,8 +163,8 @@ def _of_decision(row: Mapping[str, Any], artifact: Artifact) -> _Found:
     features = np.asarray(row.get("features") or [], np.float32)
     if row.get("spec_version") != artifact.spec.version or features.shape != (len(artifact.spec.names),):
         raise StateError(
-            f"The decision on {row.get('transaction_id')} has features of the specification {row.get('spec_version')}, the model of "
-            f"{artifact.spec.version}.",
+            f"The decision on {row.get('transaction_id')} has features of the specification {row.get('spec_version')}, "
+            f"the model of {artifact.spec.version}.",
             f"Name the model that decided ({row.get('model_version')}), or find the transaction with --data.",
         )
     shown = ("transaction_id", "card_id", "merchant_id", "amount_minor", "currency", "event_time", "model_version")

@@ -7,7 +7,6 @@ with observed("train", {"features": Path("build/features"), ...}, params, os.env
 
 import importlib
 import inspect
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path

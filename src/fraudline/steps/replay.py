@@ -9,7 +9,7 @@ on the same features. Nothing is written where a worker reads or writes.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import compress
@@ -151,54 +151,85 @@ def replay(
         )
     recorded = _recorded(decisions, params) if other is None else {}
     judge = _Judging(artifact, thresholds, tables, params, side_topic)
-    then = _Judging(other, "", tables, params) if other is not None else None
+    other_judge = _Judging(other, "", tables, params) if other is not None else None
     window = to_us(begin), to_us(end)
-    parts = _from_topic(artifact, tables, dataset, params) if topic else _from_dataset(artifact, tables, dataset, window)
-    unmatched = seen = 0
-    others: set[str] = set()
+    parts = (
+        _from_topic(artifact, tables, dataset, params) if topic else _from_dataset(artifact, tables, dataset, window)
+    )
+    written = _Written()
     with ExitStack() as stack:
         temporary = stack.enter_context(atomic_file(out))
         writer = stack.enter_context(closing(pq.ParquetWriter(temporary, _SIDE, compression="zstd")))
-        sender = None
-        if side_topic:
-            stream = params.stream
-            ensure_side_topic(stream, side_topic)
-            sender = stack.enter_context(closing(open_sender(stream.transport, stream.bootstrap, stream.tls)))
-        rows = 0
+        sender = stack.enter_context(closing(_sender(params.stream, side_topic))) if side_topic else None
         for part in parts:
-            seen += len(part.records)
+            written.seen += len(part.records)
             if on_progress is not None:
-                on_progress(seen)
-            part = _within(part, window)  # noqa: PLW2901 - what is left of it
-            if not part.records:
-                continue
-            now = judge.decide(part, sender)
-            was = then.decide(part) if then is not None else [recorded.get(t.transaction_id) for t in part.transactions]
-            pairs = list(zip(part.transactions, now, was, strict=True))
-            unmatched += sum(row[2] is None for row in pairs)
-            others.update(b.profile_version for _, a, b in pairs if b is not None and b.profile_version != a.profile_version)
-            kept = [_row(transaction, a, b) for transaction, a, b in pairs if b is not None]
-            if kept:
-                writer.write_batch(pa.RecordBatch.from_pylist(kept, schema=_SIDE))
-            rows += len(kept)
-        if not rows:
-            problem = f"No transaction from {begin.isoformat()} to {end.isoformat()}"
-            raise DataError(f"{problem} was decided before ({unmatched} were not).", "Name other days or decisions.")
-    names = {"a": f"then ({RECORDED})" if other is None else f"then ({other.version})", "b": f"now ({artifact.version})"}
+                on_progress(written.seen)
+            inside = _within(part, window)
+            if inside.records:
+                now = judge.decide(inside, sender)
+                then = other_judge.decide(inside) if other_judge is not None else _looked_up(recorded, inside)
+                written.add(writer, inside.transactions, now, then)
+        if not written.rows:
+            problem = f"No transaction from {begin.isoformat()} to {end.isoformat()} was decided before"
+            raise DataError(f"{problem} ({written.unmatched} were not).", "Name other days or decisions.")
+    names = {
+        "a": f"then ({RECORDED})" if other is None else f"then ({other.version})",
+        "b": f"now ({artifact.version})",
+    }
     document = {
         "names": names,
         "window": {"begin": begin.isoformat(), "end": end.isoformat()},
         "thresholds": judge.thresholds,
-        "unmatched": unmatched,
-        "profiles": {"now": tables.version if tables is not None else "", "then": sorted(others)},
+        "unmatched": written.unmatched,
+        "profiles": {"now": tables.version if tables is not None else "", "then": sorted(written.profiles)},
         **_compared(out, dataset, topic, params),
     }
     if page is not None:
         from fraudline.steps.replay_page import replay_page
 
         write_text(page, replay_page(document))
-    log.info("replay.done", rows=document["rows"], unmatched=unmatched, out=str(out))
+    log.info("replay.done", rows=document["rows"], unmatched=written.unmatched, out=str(out))
     return document
+
+
+@dataclass
+class _Written:
+    """What went into the file so far: transactions read, rows, those without a recorded decision, other profiles."""
+
+    seen: int = 0
+    rows: int = 0
+    unmatched: int = 0
+    profiles: set[str] = field(default_factory=set)
+
+    def add(
+        self,
+        writer: pq.ParquetWriter,
+        transactions: Sequence[Transaction],
+        now: Sequence[_Verdict],
+        then: Sequence[_Verdict | None],
+    ) -> None:
+        """Write what was decided now beside what was decided then."""
+        rows = []
+        for transaction, here, before in zip(transactions, now, then, strict=True):
+            if before is None:
+                self.unmatched += 1
+                continue
+            rows.append(_row(transaction, here, before))
+            if before.profile_version != here.profile_version:
+                self.profiles.add(before.profile_version)
+        if rows:
+            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=_SIDE))
+        self.rows += len(rows)
+
+
+def _looked_up(recorded: dict[str, _Verdict], part: Advanced) -> list[_Verdict | None]:
+    return [recorded.get(transaction.transaction_id) for transaction in part.transactions]
+
+
+def _sender(stream: StreamParams, topic: str) -> Sender:
+    ensure_side_topic(stream, topic)
+    return open_sender(stream.transport, stream.bootstrap, stream.tls)
 
 
 class _Judging:
@@ -299,7 +330,9 @@ def _recorded(source: Path | None, params: Params) -> dict[str, _Verdict]:
         try:
             table = pq.read_table(source, columns=list(columns))
         except (OSError, pa.ArrowException) as error:
-            raise SchemaError(f"{source} cannot be read: {error}.", f"Give the columns {', '.join(columns)}.") from error
+            raise SchemaError(
+                f"{source} cannot be read: {error}.", f"Give the columns {', '.join(columns)}."
+            ) from error
         return {row["transaction_id"]: _Verdict(**row) for row in table.to_pylist()}
     found = {}
     for value in _values(source, params):

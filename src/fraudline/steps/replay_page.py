@@ -20,7 +20,9 @@ def replay_page(document: Mapping[str, Any]) -> str:
     window, names = document["window"], document["names"]
     title = f"{names['b']} instead of {names['a']}"
     moved = [
-        f"<tr><td>{escape(name)}</td><td>{count:,}</td></tr>" for name, count in document["transitions"].items() if count
+        f"<tr><td>{escape(name)}</td><td>{count:,}</td></tr>"
+        for name, count in document["transitions"].items()
+        if count
     ]
     sections = [
         f"<h1>{escape(title)}</h1>",
@@ -37,7 +39,8 @@ def replay_page(document: Mapping[str, Any]) -> str:
 
 def _example(row: Mapping[str, Any]) -> str:
     return (
-        f"<tr><td>{escape(row['transaction_id'])}</td><td>{escape(row['before_decision'])} {row['before_score']:.2f}</td>"
+        f"<tr><td>{escape(row['transaction_id'])}</td>"
+        f"<td>{escape(row['before_decision'])} {row['before_score']:.2f}</td>"
         f"<td>{escape(row['decision'])} {row['score']:.2f}</td>"
         f"<td>{row['amount_minor'] / 100:,.2f} {escape(row['currency'])}</td><td>{escape(row['label'])}</td></tr>"
     )

@@ -15,7 +15,7 @@ from fraudline.model.artifact import Artifact
 from fraudline.model.reasons import top_reasons
 from fraudline.model.scorer import Scorer
 from fraudline.model.wording import Wording
-from fraudline.stream.dead_letter import dead_letter
+from fraudline.stream.dead_letter import Headers, dead_letter
 from fraudline.stream.messages import Alert, Decision, DecisionWriter, ReasonMessage, Transaction, Verdict, encode
 from fraudline.stream.numbers import rows_as_json
 from fraudline.stream.params import StreamParams
@@ -27,7 +27,6 @@ from fraudline.stream.transport import Output, Record
 
 ALLOWED = DECISIONS[ALLOW]
 _decision, _alert = msgspec.json.Decoder(Decision), msgspec.json.Decoder(Alert)
-Headers = tuple[tuple[str, bytes], ...]
 _output = partial(tuple.__new__, Output)
 
 
@@ -153,7 +152,12 @@ class Judge:
             headers = [_headers(onward, record.partition, record.offset) for record in records]
         outputs = list(map(_output, zip(repeat(self._topics.decisions), keys, said, headers, strict=False)))
         outputs += [
-            Output(self._topics.alerts, alert.card_id.encode(), encode(alert), _headers(onward, alert.partition, alert.offset))
+            Output(
+                self._topics.alerts,
+                alert.card_id.encode(),
+                encode(alert),
+                _headers(onward, alert.partition, alert.offset),
+            )
             for alert in alerts
         ]
         letters = [dead_letter(self._topics.dead_letters, record, reason) for record, reason in bad]

@@ -23,7 +23,7 @@ Headers = tuple[tuple[str, bytes], ...]
 _OWN = ("reason", "topic", "partition", "offset")
 _CUT = "cut"
 SEALED = "sealed"
-"""Header of a letter that only the key of its card opens: the record's own key, encrypted; the letter's is a pseudonym."""
+"""Header of a letter that only its card's key opens: the record's own key, encrypted; the letter's is a pseudonym."""
 
 REPLAYED = "replayed"
 """Header of a record that was sent again: the dead letter's ``partition:offset``."""
@@ -63,7 +63,7 @@ class DeadLetter:
         value: as it came, or the first MiB of it.
         headers: those it came with.
         cut_from: the whole size of a value that was cut, in bytes; None for a whole one.
-        sealed_key: of a letter that is sealed, the record's key, encrypted as ``value`` is; ``key`` is a pseudonym then.
+        sealed_key: the record's key, encrypted as ``value`` is, of a letter that is sealed; ``key`` is a pseudonym.
     """
 
     partition: int

@@ -88,7 +88,8 @@ def replay_letters(
 ) -> Replayed:
     """Send every letter since the last replay back to where it came from, each exactly once.
 
-    A letter whose value was cut, or whose card was erased, is left, and said so. What is still wrong becomes a new dead letter.
+    A letter whose value was cut, or whose card was erased, is left, and said so. What is still wrong becomes a new
+    dead letter.
 
     Args:
         params: topics, broker and group.

@@ -13,7 +13,7 @@ import numpy as np
 from fraudline.model.artifact import Artifact
 from fraudline.model.scorer import Scorer
 from fraudline.stream.batch import Judged
-from fraudline.stream.dead_letter import dead_letter
+from fraudline.stream.dead_letter import Headers, dead_letter
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import Advanced
 from fraudline.stream.trace import NOTHING, Onward, Place
@@ -51,13 +51,13 @@ class FeatureWriter:
     def judge(self, parts: Sequence[Advanced], onward: Mapping[Place, Onward] = NOTHING) -> Judged:
         """The events of a batch, in offset order a partition; keyed by card, so their order is kept.
 
-        A traced event has the extension attribute ``traceparent`` (CloudEvents: distributed tracing), and the plain header.
+        A traced event has the extension ``traceparent`` (CloudEvents: distributed tracing), and the plain header.
         """
         outputs: list[Output] = []
         for part in parts:
             for record, transaction, row in zip(part.records, part.transactions, part.features.tolist(), strict=True):
                 data = {ID_FIELD: transaction.transaction_id, **dict(zip(self._names, row, strict=True))}
-                headers = (*self._shared, ("ce_id", transaction.transaction_id.encode()))
+                headers: Headers = (*self._shared, ("ce_id", transaction.transaction_id.encode()))
                 if traced := onward.get((record.partition, record.offset)):
                     headers = (*headers, *traced.headers, *((f"ce_{name}", value) for name, value in traced.headers))
                 outputs.append(

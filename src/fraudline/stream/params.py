@@ -66,8 +66,8 @@ class StreamParams(Settings):
         reasons: reasons on a decision.
         reasons_on: which decisions have reasons: ``alerts`` (what is not allowed) or ``all``.
         thresholds: a thresholds file (`fraudline threshold`) whose newest line holds; empty for the model's own.
-        card_keys: store of one key a card; decisions and dead letters then name cards by pseudonyms, and a card is erased
-            by destroying its key. Empty: they name cards as they came.
+        card_keys: store of one key a card; decisions and dead letters then name cards by pseudonyms, and a card is
+            erased by destroying its key. Empty: they name cards as they came.
         card_keys_master: file of the master key that wraps them (64 hexadecimal digits).
         tracing: spans of the worker, when an address is set.
         recoveries: failed batches in a row before the worker gives up (exit code 8).

@@ -119,7 +119,7 @@ class PartitionState:
             self._replay(offset)
 
     def advance(self, records: Sequence[Record]) -> Advanced:
-        """Decode records and advance the state by the good ones that are new, in order; forget cards that are erased."""
+        """Decode records and advance the state by the good ones that are new, in order; forget erased cards."""
         values = [record.value for record in records]
         if None in values:
             at = next((place for place, record in enumerate(records) if erases(record)), None)
@@ -158,10 +158,11 @@ class PartitionState:
         log.info("state.card_erased", partition=self.partition, offset=record.offset)
         if at + 1 < len(records):
             parts.append(self.advance(records[at + 1 :]))
+        nothing = np.empty((0, len(self._engine.spec.names)), np.float32)
         return Advanced(
             [each for part in parts for each in part.records],
             [each for part in parts for each in part.transactions],
-            np.concatenate([part.features for part in parts] or [np.empty((0, len(self._engine.spec.names)), np.float32)]),
+            np.concatenate([part.features for part in parts] or [nothing]),
             [each for part in parts for each in part.bad],
             sum(part.duplicates for part in parts),
             parts[0].moments if parts else (0.0, 0.0, 0.0),

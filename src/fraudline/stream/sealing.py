@@ -1,7 +1,7 @@
 """Keeps cards out of what is kept: decisions and dead letters carry a pseudonym, and the card under the card's own key.
 
-A card is erased by a record of its own on the topic ``transactions``: its key, no value, the header ``erase``. It lies in
-the order of the log, so every worker, and every state that is built again, forgets the card at the same place.
+A card is erased by a record of its own on the topic ``transactions``: its key, no value, the header ``erase``. It lies
+in the order of the log, so every worker, and every state that is built again, forgets the card at the same place.
 """
 
 import re

@@ -1,8 +1,8 @@
 """The trace of a batch and of the transactions in it.
 
-A batch is a trace of its own: consume, decode, features, score, produce, commit, and what an endpoint adds. A transaction
-that is traced has the span ``decide`` in the trace that its record came with, linked to the batch; what is appended
-about it carries on from there. Transactions without a context are drawn by the ratio; a batch is traced when a
+A batch is a trace of its own: consume, decode, features, score, produce, commit, and what an endpoint adds. A
+transaction that is traced has the span ``decide`` in the trace that its record came with, linked to the batch; what is
+appended about it carries on from there. Transactions without a context are drawn by the ratio; a batch is traced when a
 transaction of it is.
 """
 

@@ -37,7 +37,10 @@ def test_workers_that_share_a_store_give_a_card_one_name_and_the_store_does_not_
     tmp_path: Path, master: Path
 ) -> None:
     cards = [f"card-{number:05d}" for number in range(1_200)]
-    with closing(CardKeys(tmp_path / "k" / "keys.db", master)) as one, closing(CardKeys(tmp_path / "k" / "keys.db", master)) as two:
+    with (
+        closing(CardKeys(tmp_path / "k" / "keys.db", master)) as one,
+        closing(CardKeys(tmp_path / "k" / "keys.db", master)) as two,
+    ):
         first = one.names(cards)
         second = two.names(cards)
         assert {card: name.pseudonym for card, name in first.items()} == {c: n.pseudonym for c, n in second.items()}
@@ -79,9 +82,7 @@ def test_another_master_key_a_changed_content_and_a_wrong_file_are_refused(tmp_p
         CardKeys(tmp_path / "no.db", master)
 
 
-def test_without_the_library_the_extra_is_named(
-    tmp_path: Path, master: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_library_the_extra_is_named(tmp_path: Path, master: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
     with pytest.raises(UsageError, match=r"fraudline\[keys\]"):
         CardKeys(tmp_path / "keys.db", master)

@@ -12,7 +12,16 @@ from click.testing import CliRunner
 
 from fraudline.cli.main import cli
 from fraudline.core.errors import DataError, GateFailed, UsageError
-from fraudline.core.lineage import ENVIRONMENT, Lineage, LineageParams, NoLineage, Thing, kafka_topic, model_thing, open_lineage
+from fraudline.core.lineage import (
+    ENVIRONMENT,
+    Lineage,
+    LineageParams,
+    NoLineage,
+    Thing,
+    kafka_topic,
+    model_thing,
+    open_lineage,
+)
 from fraudline.model.artifact import load_artifact
 from fraudline.steps import STEPS, component
 from fraudline.steps.lineage import WRITES
@@ -81,7 +90,9 @@ def test_data_run_model_and_service_are_one_graph(receiver: Receiver, tmp_path: 
     with lineage.run("train", inputs=[Thing("dataset", "e" * 32)]) as run:
         run.tag(mlflow_run_id="d028", empty="")
         run.wrote(model_thing(model, digest))
-    with lineage.run("worker", inputs=[model_thing(model, digest), kafka_topic("b:9092,c:9092", "transactions")]) as run:
+    with lineage.run(
+        "worker", inputs=[model_thing(model, digest), kafka_topic("b:9092,c:9092", "transactions")]
+    ) as run:
         run.wrote(kafka_topic("b:9092", "decisions"))
     for event in receiver.events:
         is_event(event)
@@ -92,7 +103,9 @@ def test_data_run_model_and_service_are_one_graph(receiver: Receiver, tmp_path: 
     assert [made[k] for k in ("namespace", "name", "facets")] == [used[k] for k in ("namespace", "name", "facets")]
     assert things(trained, "outputs") == {"model": digest}
     assert served["inputs"][1]["namespace"] == "kafka://b:9092"
-    tags = {tag["key"]: tag["value"] for tag in trained["run"]["facets"]["tags"]["tags"] if tag["source"] == "fraudline"}
+    tags = {
+        tag["key"]: tag["value"] for tag in trained["run"]["facets"]["tags"]["tags"] if tag["source"] == "fraudline"
+    }
     assert tags == {"mlflow_run_id": "d028"}
     assert receiver.events[0]["run"]["runId"] == trained["run"]["runId"] != served["run"]["runId"]
 
@@ -102,13 +115,20 @@ def test_a_step_of_the_command_line_says_what_it_read_and_how_it_failed(
 ) -> None:
     monkeypatch.setenv(ENVIRONMENT, receiver.url)
     model = tiny_artifact(tmp_path / "model")
-    given = [("--" + name, tmp_path / name) for name in ("model", "evaluation", "blessing", "infra", "package", "store")]
+    given = [
+        ("--" + name, tmp_path / name) for name in ("model", "evaluation", "blessing", "infra", "package", "store")
+    ]
     with pytest.raises(DataError, match="is missing"):
         run_step("package", *(word for pair in given for word in pair))
     start, failed = receiver.events
     assert [start["eventType"], failed["eventType"]] == ["START", "FAIL"]
     assert failed["job"]["name"] == "package"
-    assert things(start, "inputs") == {"model": load_artifact(model).digest, "evaluation": "", "blessing": "", "infra": ""}
+    assert things(start, "inputs") == {
+        "model": load_artifact(model).digest,
+        "evaluation": "",
+        "blessing": "",
+        "infra": "",
+    }
     assert "blessing.json is missing" in failed["run"]["facets"]["errorMessage"]["message"]
     is_event(failed)
 

@@ -94,7 +94,8 @@ def verify(folder: Path, *, head: str = "") -> Report:
 def _seals(path: Path, findings: list[Finding]) -> list[Seal]:
     """The lines that can be read; what does not follow from the line before is a finding."""
     seals: list[Seal] = []
-    previous, ends = NONE, {}
+    previous = NONE
+    ends: dict[str, int] = {}
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             seal = Seal.parse(json.loads(line), CHAIN)
