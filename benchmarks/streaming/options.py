@@ -12,7 +12,7 @@ from benchmarks.streaming import contest, load
 from benchmarks.streaming.page import table
 from benchmarks.streaming.setting import Setting
 
-RECORDS, CARDS, ROUNDS = 200_000, 20_000, 7
+RECORDS, CARDS, ROUNDS = 100_000, 10_000, 5
 RATIO = 0.01
 _SOURCE = "options"
 
