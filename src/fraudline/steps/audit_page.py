@@ -1,6 +1,6 @@
 """The audit page of one decision: what was decided and why, and the way back to model, run, code and data."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -21,11 +21,13 @@ _TITLES = {
 _VERSIONS = ("profile_version", "spec_version", "rule_version", "scored_by", "trace_id")
 
 
-def audit_page(document: Mapping[str, Any]) -> str:
+def audit_page(document: Mapping[str, Any], *, before: Sequence[str] = (), after: Sequence[str] = ()) -> str:
     """The page.
 
     Args:
         document: what :func:`fraudline.steps.audit_story.story_of` returned.
+        before: sections to stand before the score.
+        after: sections to stand behind it, before where the decision comes from.
 
     Returns:
         A complete HTML document that opens offline.
@@ -35,7 +37,9 @@ def audit_page(document: Mapping[str, Any]) -> str:
     sections = [
         f"<h1>Transaction <code>{escape(name)}</code>: {escape(str(decision.get('decision', '')))}</h1>",
         f'<p class="soft">{escape(lead(document))}</p>',
+        *before,
         *_score(document["score"], decision),
+        *after,
         "<h2>Where the decision comes from</h2>",
     ]
     for part, title in _TITLES.items():

@@ -136,7 +136,6 @@ class Judge:
         """
         records = [record for part in parts for record in part.records]
         transactions = [transaction for part in parts for transaction in part.transactions]
-        bad = [pair for part in parts for pair in part.bad]
         scored: Scored | None = None
         said: list[bytes] = []
         alerts: list[Alert] = []
@@ -160,11 +159,8 @@ class Judge:
             )
             for alert in alerts
         ]
-        letters = [dead_letter(self._topics.dead_letters, record, reason) for record, reason in bad]
-        if self._sealer is not None:
-            letters = [self._sealer.sealed(letter) for letter in letters]
-            self._sealer.erase(card for part in parts for card in part.erased)
-        outputs += letters
+        bad = dead_letters(self._topics.dead_letters, parts, self._sealer)
+        outputs += bad
         appended_ms = np.fromiter((record.timestamp_ms for record in records), np.int64, len(records))
         return Judged(outputs, (len(said), len(alerts), len(bad)), scored, appended_ms)
 
@@ -221,6 +217,15 @@ class Judge:
             row: [ReasonMessage(*reason) for reason in reasons]
             for row, reasons in zip(rows.tolist(), found, strict=True)
         }
+
+
+def dead_letters(topic: str, parts: Sequence[Advanced], sealer: Sealer | None) -> list[Output]:
+    """The dead letters of a batch, sealed where cards have keys; keys of cards that it erased are gone after it."""
+    letters = [dead_letter(topic, record, reason) for part in parts for record, reason in part.bad]
+    if sealer is not None:
+        letters = [sealer.sealed(letter) for letter in letters]
+        sealer.erase(card for part in parts for card in part.erased)
+    return letters
 
 
 def _headers(onward: Mapping[Place, Onward], partition: int, offset: int) -> Headers:

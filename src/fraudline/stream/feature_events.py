@@ -12,10 +12,11 @@ import numpy as np
 
 from fraudline.model.artifact import Artifact
 from fraudline.model.scorer import Scorer
-from fraudline.stream.batch import Judged
-from fraudline.stream.dead_letter import Headers, dead_letter
+from fraudline.stream.batch import Judged, dead_letters
+from fraudline.stream.dead_letter import Headers
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import Advanced
+from fraudline.stream.sealing import Sealer
 from fraudline.stream.trace import NOTHING, Onward, Place
 from fraudline.stream.transport import Output
 
@@ -32,9 +33,11 @@ class FeatureWriter:
     Args:
         artifact: gives the feature specification.
         params: topics and the group, which the events name as their source.
+        sealer: keeps cards out of dead letters.
     """
 
-    def __init__(self, artifact: Artifact, params: StreamParams) -> None:
+    def __init__(self, artifact: Artifact, params: StreamParams, sealer: Sealer | None = None) -> None:
+        self._sealer = sealer
         self._names = artifact.spec.names
         self._topics = params.topics
         self._shared = (
@@ -63,5 +66,5 @@ class FeatureWriter:
                 outputs.append(
                     Output(self._topics.features, transaction.card_id.encode(), msgspec.json.encode(data), headers)
                 )
-        bad = [dead_letter(self._topics.dead_letters, record, reason) for part in parts for record, reason in part.bad]
+        bad = dead_letters(self._topics.dead_letters, parts, self._sealer)
         return Judged(outputs + bad, (0, 0, len(bad)), None, np.empty(0, np.int64))

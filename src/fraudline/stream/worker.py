@@ -102,13 +102,13 @@ def run_worker(
     patience: dict[str, Any] = {"readiness": metrics.readiness, "stop": stop}
     with closing(metrics), ExitStack() as stack:
         judge: Judge | FeatureWriter
+        sealer = open_sealer(params)
+        if sealer is not None:
+            stack.enter_context(closing(sealer))
         if params.stage == "features":
-            judge = FeatureWriter(artifact, params)
+            judge = FeatureWriter(artifact, params, sealer)
         else:
             scoring = stack.enter_context(closing(open_scoring(params, artifact, **patience)))
-            sealer = open_sealer(params)
-            if sealer is not None:
-                stack.enter_context(closing(sealer))
             judge = Judge(artifact, scoring, params, profiles.version if profiles is not None else "", sealer)
         _warm(artifact, profiles)
         engines = _engines(artifact, profiles, history_dir, params)
