@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
 
-EXTRAS := base fast rules serve train pipeline lab local dev
+EXTRAS := base fast rules serve train pipeline tracing lineage keys lab local dev
 LOCKS := $(EXTRAS:%=requirements/%.lock)
 VENV := .venv
 BIN := $(VENV)/bin

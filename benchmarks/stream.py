@@ -5,7 +5,7 @@
 Sections: ``peers`` (bare copies, the worker on both transports, Quix Streams, Spark), ``latency`` (append to committed
 decision at half of the worker's greatest rate, beside the bare copy's), ``growth`` (transactions and cards),
 ``checkpoint`` (a million cards, and how long the stream stands still), ``workers`` (1, 2 and 4 on four partitions),
-``stages`` (where the worker's own time goes).
+``stages`` (where the worker's own time goes), ``options`` (what tracing and card keys cost).
 Without a section all of them run. ``--write`` puts the tables into docs/reference/performance.md.
 """
 
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.streaming import growth, latency, page, peers, stages, workers
+from benchmarks.streaming import growth, latency, options, page, peers, stages, workers
 from benchmarks.streaming.setting import Setting, open_setting
 
 SECTIONS = {
@@ -26,6 +26,7 @@ SECTIONS = {
     "workers": workers.measure,
     "growth": growth.measure,
     "checkpoint": growth.measure_checkpoint,
+    "options": options.measure,
 }
 
 

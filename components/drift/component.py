@@ -24,7 +24,7 @@ def drift(
     from fraudline.steps import component as entry
     from fraudline.steps.drift import drift as step
 
-    with entry.running("drift", os.environ):
+    with entry.running("drift", os.environ, locals()):
         result = step(
             decisions=Path(decisions),
             model=Path(model),

@@ -25,7 +25,7 @@ def evaluate(
     from fraudline.steps.evaluate import evaluate as step
 
     folder = Path(evaluation.path)
-    with entry.running("evaluate", os.environ) as meter:
+    with entry.running("evaluate", os.environ, locals()) as meter:
         settings = entry.parameters(params, os.environ)
         result = step(
             features=Path(features.path),

@@ -22,7 +22,7 @@ def featurize(
     from fraudline.steps import component as entry
     from fraudline.steps.featurize import featurize as step
 
-    with entry.running("featurize", os.environ) as meter:
+    with entry.running("featurize", os.environ, locals()) as meter:
         settings = entry.parameters(params, os.environ)
         result = step(
             dataset=Path(dataset.path),

@@ -23,7 +23,7 @@ def fetch(
     from fraudline.steps import component as entry
     from fraudline.steps.fetch import fetch as step
 
-    with entry.running("fetch", os.environ) as meter:
+    with entry.running("fetch", os.environ, locals()) as meter:
         settings = entry.parameters(params, os.environ)
         result = step(
             data_dvc=Path(data_dvc),

@@ -21,7 +21,7 @@ def infra_validate(
     from fraudline.steps import component as entry
     from fraudline.steps.infra_validate import infra_validate as step
 
-    with entry.running("infra_validate", os.environ) as meter:
+    with entry.running("infra_validate", os.environ, locals()) as meter:
         settings = entry.parameters(params, os.environ)
         result = step(model=Path(model.path), report=Path(report.path), params=settings)
     for name, value in entry.figures(result).items():

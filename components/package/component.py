@@ -25,7 +25,7 @@ def package(
     from fraudline.steps import component as entry
     from fraudline.steps.package import package as step
 
-    with entry.running("package", os.environ) as meter:
+    with entry.running("package", os.environ, locals()) as meter:
         settings = entry.parameters(params, os.environ)
         result = step(
             model=Path(model.path),

@@ -21,7 +21,7 @@ def register(
     from fraudline.steps import component as entry
     from fraudline.steps.register import register as step
 
-    with entry.running("register", os.environ) as meter:
+    with entry.running("register", os.environ, locals()) as meter:
         settings = entry.parameters(params, os.environ)
         step(
             package=Path(package.path),

@@ -24,7 +24,7 @@ def skew(
     from fraudline.steps import component as entry
     from fraudline.steps.skew import skew as step
 
-    with entry.running("skew", os.environ):
+    with entry.running("skew", os.environ, locals()):
         result = step(
             decisions=Path(decisions),
             transactions=Path(transactions),

@@ -22,7 +22,7 @@ def train(
     from fraudline.steps import component as entry
     from fraudline.steps.train import train as step
 
-    with entry.running("train", os.environ) as meter:
+    with entry.running("train", os.environ, locals()) as meter:
         settings = entry.parameters(params, os.environ)
         result = step(
             features=Path(features.path),

@@ -22,7 +22,7 @@ def validate(
     from fraudline.steps import component as entry
     from fraudline.steps.validate import validate as step
 
-    with entry.running("validate", os.environ) as meter:
+    with entry.running("validate", os.environ, locals()) as meter:
         settings = entry.parameters(params, os.environ)
         result = step(dataset=Path(dataset.path), report=Path(report.path), params=settings)
     entry.show(Path(report.path) / "index.html", data_docs.path)

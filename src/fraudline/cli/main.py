@@ -13,6 +13,7 @@ from fraudline.core.errors import FraudlineError
 _COMMANDS = {
     "alerts": ("fraudline.cli.alerts", "group", "send alerts on: webhook, e-mail, Alertmanager, topic"),
     "cards": ("fraudline.cli.cards", "group", "block and unblock cards, with a trail"),
+    "audit": ("fraudline.cli.audit", "group", "trace a decision back, and keep a trail that shows changes"),
     "data": ("fraudline.cli.data", "group", "generate and import transactions"),
     "demo": ("fraudline.cli.demo", "command", "the main job on embedded defaults"),
     "drift": ("fraudline.cli.drift", "command", "compare decisions with the traffic of the training"),
@@ -22,6 +23,7 @@ _COMMANDS = {
     "produce": ("fraudline.cli.produce", "command", "send transactions to Kafka at a given rate"),
     "promote": ("fraudline.cli.promote", "command", "propose the blessed challenger by a pull request"),
     "promotion": ("fraudline.cli.promotion", "group", "verify promotions, and make the keys that sign them"),
+    "replay": ("fraudline.cli.replay", "command", "decide the past again, and say what would have changed"),
     "rollout": ("fraudline.cli.rollout", "group", "judge a canary, and move it on or back by a pull request"),
     "rules": ("fraudline.cli.rules", "group", "check rules, and try them on past decisions"),
     "score": ("fraudline.cli.score", "command", "score a file of transactions offline"),

@@ -2,13 +2,15 @@
 
 import getpass
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fraudline.core.errors import UsageError
+from fraudline.core.tracing import ENVIRONMENT, Tracing, TracingParams, open_tracing
 from fraudline.steps.params import Params
 
 if TYPE_CHECKING:
@@ -36,6 +38,22 @@ by_option = click.option(
     "--by", envvar="FRAUDLINE_ACTOR", default=_user, help="Who; stands in the trail. Default: you."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+
+
+tracing_option = click.option(
+    "--tracing", envvar=ENVIRONMENT, help="Send OpenTelemetry spans to this OTLP address (http://collector:4318)."
+)
+
+
+@contextmanager
+def traced(params: TracingParams, service: str) -> "Iterator[Tracing | None]":
+    """Spans of a command, sent before it ends; None where tracing is off."""
+    tracing = open_tracing(params, service)
+    try:
+        yield tracing
+    finally:
+        if tracing is not None:
+            tracing.close()
 
 
 def load_params(path: Path, **sections: Any) -> Params:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pyarrow as pa
 
-from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.cli.options import json_option, load_params, params_option, traced, tracing_option
 
 
 @click.command()
@@ -19,6 +19,7 @@ from fraudline.cli.options import json_option, load_params, params_option
 @click.option("--bootstrap", envvar="FRAUDLINE_BOOTSTRAP", help="Kafka's host:port pairs.")
 @click.option("--transport", type=click.Choice(["kafka-python", "confluent"]), help="The Kafka client.")
 @click.option("--rate", type=float, default=0.0, help="Transactions a second; 0 for as fast as it goes.")
+@tracing_option
 @click.option("--limit", type=click.IntRange(1), help="Transactions at most.")
 @params_option
 @json_option
@@ -30,6 +31,7 @@ def command(
     bootstrap: str | None,
     transport: str | None,
     rate: float,
+    tracing: str | None,
     limit: int | None,
     params_file: Path,
     as_json: bool,
@@ -55,7 +57,10 @@ def command(
     else:
         table, _ = generate_live(params.data, minutes=generate_minutes or 0.0)
         tables, total = iter([table]), table.num_rows
-    with Progress(transient=True) as progress:
+    settings = (
+        params.stream.tracing if tracing is None else params.stream.tracing.model_copy(update={"endpoint": tracing})
+    )
+    with Progress(transient=True) as progress, traced(settings, "fraudline-produce") as spans:
         task = progress.add_task("sending", total=min(total, limit or total))
         result = produce(
             tables,
@@ -63,6 +68,7 @@ def command(
             topic=params.stream.topics.transactions,
             transport=transport or params.stream.transport,
             tls=params.stream.tls,
+            tracing=spans,
             rate=rate,
             limit=limit,
             on_progress=lambda sent: progress.update(task, completed=sent),

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import json
+import os
 import types
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -61,11 +62,14 @@ def command_of(name: str) -> click.Command:
 
     def run(params_file: Path, as_json: bool, textfiles: Path | None, pushgateway: str, **values: Any) -> None:
         from fraudline.ops.cost import Meter
+        from fraudline.steps.lineage import finished, observed
 
         console = Console(stderr=True, highlight=False)
         params = load_params(params_file)
-        with Meter() as meter, epochs(console) if name == "train" else nullcontext():
-            result = function(params=params, **values)
+        with observed(name, values, params, os.environ) as lineage:
+            with Meter() as meter, epochs(console) if name == "train" else nullcontext():
+                result = function(params=params, **values)
+            finished(lineage, result)
         price, currency = meter.usage.price(params.cost), params.cost.currency
         publish(
             name,

@@ -1,11 +1,12 @@
 """``fraudline stream``: the exactly-once worker."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fraudline.cli.options import load_params, params_option
+from fraudline.cli.options import load_params, params_option, tracing_option
 from fraudline.cli.serve import newest_artifact
 
 folder = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -33,6 +34,7 @@ folder = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option("--mode", type=click.Choice(["live", "shadow"]), help="Shadow decides without acting, and says so.")
 @click.option("--block-hours", type=float, help="A decision `block` blocks its card for so long; 0: no list of cards.")
 @click.option("--metrics-port", type=int, help="Port of /metrics, /readyz and /livez; 0 for none.")
+@tracing_option
 @click.option("--create-topics", is_flag=True, help="Create the topics that are missing.")
 @params_option
 def command(  # noqa: D417
@@ -42,6 +44,7 @@ def command(  # noqa: D417
     history: Path | None,
     create_topics: bool,
     params_file: Path,
+    tracing: str | None,
     **settings: Any,
 ) -> None:
     r"""Score the topic `transactions` exactly once, until SIGTERM or Ctrl-C.
@@ -55,12 +58,16 @@ def command(  # noqa: D417
       fraudline stream --bootstrap localhost:9092 --create-topics --profiles build/profiles --history data
       fraudline produce data --bootstrap localhost:9092 --rate 500
     """
+    from fraudline.core.lineage import open_lineage
     from fraudline.stream.params import StreamParams
     from fraudline.stream.topics import ensure_topics
     from fraudline.stream.worker import run_worker, stop_on_signals
 
     given = {name: value for name, value in settings.items() if value is not None}
-    params = StreamParams.parse({**load_params(params_file).stream.model_dump(), **given}, "fraudline stream")
+    settings_of_all = load_params(params_file)
+    params = StreamParams.parse({**settings_of_all.stream.model_dump(), **given}, "fraudline stream")
+    if tracing is not None:
+        params = params.model_copy(update={"tracing": params.tracing.model_copy(update={"endpoint": tracing})})
     if create_topics:
         ensure_topics(params)
     run_worker(
@@ -70,4 +77,5 @@ def command(  # noqa: D417
         history_dir=history,
         expected_digest=expected_digest or None,
         stop=stop_on_signals(),
+        lineage=open_lineage(settings_of_all.lineage, os.environ),
     )

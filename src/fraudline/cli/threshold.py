@@ -87,7 +87,7 @@ def compare_command(
     if as_json:
         click.echo(json.dumps(document, sort_keys=True))
         return
-    Console(highlight=False).print(_comparison(document))
+    Console(highlight=False).print(comparison(document))
     if page is not None:
         console.print(f"[bold green]{page}[/]", soft_wrap=True)
 
@@ -205,7 +205,8 @@ def log_command(thresholds: Path, as_json: bool) -> None:
     Console(highlight=False).print(table)
 
 
-def _comparison(document: Mapping[str, Any]) -> Table:
+def comparison(document: Mapping[str, Any]) -> Table:
+    """Both sides of a comparison beside each other, with the interval of the difference."""
     from fraudline.decide.compare_page import TITLES, shown
 
     names, gaps = document["names"], document["difference"]
@@ -217,8 +218,8 @@ def _comparison(document: Mapping[str, Any]) -> Table:
     table = Table("", names["a"], names["b"], "difference", f"{confidence:.0%} interval", title=title, box=None)
     for column in table.columns[1:]:
         column.justify = "right"
-    reviews = [f"{document[side]['thresholds']['review']:.4g}" for side in ("a", "b")]
-    table.add_row("review from", *reviews, "", "")
+    if "thresholds" in document["a"]:
+        table.add_row("review from", *(f"{document[side]['thresholds']['review']:.4g}" for side in ("a", "b")), "", "")
     for name, words in TITLES.items():
         low, high = (shown(name, end, signed=True) for end in gaps[name]["interval"])
         sides = [shown(name, document[side][name]) for side in ("a", "b")]

@@ -25,6 +25,7 @@ from fraudline.model.thresholds import Thresholds
 
 _FIGURES = ("alerts", "precision", "recall", "f1", "money_saved", "money_saved_share", "blocks", "blocked_normals")
 _CURVE_POINTS = 120
+Decided = NDArray[np.int8]
 
 
 def compare(
@@ -48,10 +49,37 @@ def compare(
     Raises:
         DataError: there is nothing to replay.
     """
+    document = compare_outcomes(
+        decisions, decide(decisions.score, a), decide(decisions.score, b), cost, bootstrap, seed=seed
+    )
+    for side, thresholds in (("a", a), ("b", b)):
+        document[side]["thresholds"] = thresholds.model_dump(mode="json")
+    return document | {"curve": _curve(decisions, a, b, cost)}
+
+
+def compare_outcomes(
+    decisions: Decisions, a: Decided, b: Decided, cost: CostParams, bootstrap: BootstrapParams, *, seed: int
+) -> dict[str, Any]:
+    """Compare two ways of deciding on the same transactions, whatever each decided by.
+
+    Args:
+        decisions: the transactions; their scores are not looked at.
+        a: (n,) what one side decided, an index into ``DECISIONS``.
+        b: (n,) likewise.
+        cost: what an alert costs and what a caught fraud saves.
+        bootstrap: resamples, confidence and what is drawn.
+        seed: of the draws.
+
+    Returns:
+        What :func:`compare` returns, without ``curve`` and the sides' ``thresholds``.
+
+    Raises:
+        DataError: there is nothing to compare.
+    """
     if not len(decisions):
         raise DataError("There is no decision to replay.", "Give more days, or choose the policies on fewer of them.")
     draws = Draws.of(units(bootstrap.unit, _coded(decisions.cards)), bootstrap.resamples, seed)
-    samples = {name: _samples(decisions, side, cost, draws) for name, side in (("a", a), ("b", b))}
+    samples = {name: _samples(decisions, outcome, cost, draws) for name, outcome in (("a", a), ("b", b))}
     days = max(len(np.unique(decisions.days)), 1)
     return {
         "rows": len(decisions),
@@ -62,18 +90,16 @@ def compare(
         "period": _period(decisions),
         "cost": cost.model_dump(),
         "bootstrap": bootstrap.model_dump(),
-        "a": _side(a, samples["a"], decisions, days, bootstrap.confidence),
-        "b": _side(b, samples["b"], decisions, days, bootstrap.confidence),
+        "a": _side(samples["a"], decisions, days, bootstrap.confidence),
+        "b": _side(samples["b"], decisions, days, bootstrap.confidence),
         "difference": _difference(samples["a"], samples["b"], bootstrap.confidence),
         "changed": _changed(decisions, a, b),
-        "curve": _curve(decisions, a, b, cost),
         "daily": _daily(decisions, a, b),
     }
 
 
-def _samples(decisions: Decisions, side: Thresholds, cost: CostParams, draws: Draws) -> dict[str, Sample]:
+def _samples(decisions: Decisions, outcome: Decided, cost: CostParams, draws: Draws) -> dict[str, Sample]:
     """Each figure on the data and on every resample."""
-    outcome = decide(decisions.score, side)
     alerted, known = outcome > 0, decisions.known
     judged = metrics.threshold_columns(decisions.fraud & known, alerted & known, decisions.amounts)
     sums = draws.sums(judged)
@@ -84,12 +110,9 @@ def _samples(decisions: Decisions, side: Thresholds, cost: CostParams, draws: Dr
     return {name: Sample(found[name]) for name in _FIGURES}
 
 
-def _side(
-    thresholds: Thresholds, samples: dict[str, Sample], decisions: Decisions, days: int, confidence: float
-) -> dict[str, Any]:
+def _side(samples: dict[str, Sample], decisions: Decisions, days: int, confidence: float) -> dict[str, Any]:
     alerts = samples["alerts"].point
     return {
-        "thresholds": thresholds.model_dump(mode="json"),
         **{name: _number(sample.point) for name, sample in samples.items()},
         "alert_rate": _number(alerts / len(decisions)),
         "alerts_a_day": _number(alerts / days),
@@ -113,9 +136,9 @@ def _difference(a: dict[str, Sample], b: dict[str, Sample], confidence: float) -
     return found
 
 
-def _changed(decisions: Decisions, a: Thresholds, b: Thresholds) -> dict[str, dict[str, int]]:
+def _changed(decisions: Decisions, a: Decided, b: Decided) -> dict[str, dict[str, int]]:
     """The rows that only one of them alerts."""
-    of_a, of_b = decide(decisions.score, a) > 0, decide(decisions.score, b) > 0
+    of_a, of_b = a > 0, b > 0
     return {"only_a": _counted(decisions, of_a & ~of_b), "only_b": _counted(decisions, of_b & ~of_a)}
 
 
@@ -145,9 +168,9 @@ def _curve(decisions: Decisions, a: Thresholds, b: Thresholds, cost: CostParams)
     return {"threshold": _rounded(grid), "money_saved": _rounded(total[alerted])}
 
 
-def _daily(decisions: Decisions, a: Thresholds, b: Thresholds) -> list[dict[str, Any]]:
+def _daily(decisions: Decisions, a: Decided, b: Decided) -> list[dict[str, Any]]:
     """Alerts of each day."""
-    of_a, of_b = decide(decisions.score, a) > 0, decide(decisions.score, b) > 0
+    of_a, of_b = a > 0, b > 0
     found = []
     for day in np.unique(decisions.days).tolist():
         rows = decisions.days == day

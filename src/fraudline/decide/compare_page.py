@@ -33,6 +33,15 @@ def compare_page(document: Mapping[str, Any]) -> str:
     names = document["names"]
     sections = [
         f"<h1>{escape(names['a'])} against {escape(names['b'])}</h1>",
+        *compared(document),
+    ]
+    return page(f"{names['a']} against {names['b']}", sections)
+
+
+def compared(document: Mapping[str, Any]) -> list[str]:
+    """The sections of a comparison: figures, table, what changed, curves."""
+    curve = "curve" in document
+    return [
         _lead(document),
         tile_row(_tiles(document)),
         "<h2>Side by side</h2>",
@@ -40,12 +49,11 @@ def compare_page(document: Mapping[str, Any]) -> str:
         "<h2>What only one of them alerts</h2>",
         _changed(document),
         '<h2>Curves</h2><div class="plots">',
-        figure("Money saved, net of reviews, by review threshold", _money(document)),
+        figure("Money saved, net of reviews, by review threshold", _money(document)) if curve else "",
         figure("Alerts a day", _daily(document)),
         "</div>",
         _notes(document),
     ]
-    return page(f"{names['a']} against {names['b']}", sections)
 
 
 def shown(name: str, value: float | None, *, signed: bool = False) -> str:
@@ -82,10 +90,10 @@ def _tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def _table(document: Mapping[str, Any]) -> str:
     names, a, b = document["names"], document["a"], document["b"]
-    rows = [
-        f"<tr><td>review from</td><td>{a['thresholds']['review']:.4g}</td><td>{b['thresholds']['review']:.4g}</td>"
-        "<td></td><td></td></tr>"
+    reviews = [
+        f"<td>{side['thresholds']['review']:.4g}</td>" if "thresholds" in side else "<td>–</td>" for side in (a, b)
     ]
+    rows = [f"<tr><td>review from</td>{''.join(reviews)}<td></td><td></td></tr>"]
     for name, title in TITLES.items():
         entry = document["difference"][name]
         low, high = (shown(name, end, signed=True) for end in entry["interval"])

@@ -9,6 +9,7 @@ Batch is one call over everything, the stream is a call a polled batch; the feat
 
 import hashlib
 import json
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,31 @@ class FeatureEngine:
         if self._history is not None:
             out = np.hstack([out, self._history.advance(slot, out, self._state.capacity)])
         return out if self._columns is None else np.ascontiguousarray(out[:, self._columns])
+
+    def forget(self, cards: Collection[str]) -> int:
+        """Drop the state of cards, their identifiers included; the other cards keep theirs, bit for bit.
+
+        Returns:
+            Cards that were there.
+        """
+        ends, held = self._index.identifiers()
+        content, gone = held.tobytes(), {card.encode() for card in cards}
+        begins = np.r_[0, ends[:-1]] if len(ends) else ends
+        texts = [content[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+        kept = np.array([slot for slot, text in enumerate(texts) if text not in gone], np.intp)
+        if len(kept) == len(texts):
+            return 0
+        rows = [array[kept] for array in self._rows()]
+        self._state = CardState.zeros(_room(len(kept)))
+        if self._history is not None:
+            self._history.clear(len(kept))
+        for array, old in zip(self._rows(), rows, strict=True):
+            array[: len(old)] = old
+        pieces = [texts[slot] for slot in kept.tolist()]
+        sizes = np.cumsum(np.fromiter(map(len, pieces), np.int64, len(pieces)))
+        self._index = CardIndex.of(sizes, np.frombuffer(b"".join(pieces), np.uint8))
+        self._frozen = None  # what is frozen reads the old rows, which change no more
+        return len(texts) - len(kept)
 
     def freeze(self) -> Frozen:
         """The state as of now, to be read by another thread while this one advances. One at a time."""

@@ -2,13 +2,16 @@
 
 import argparse
 import logging
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from fraudline.core.errors import FraudlineError
 from fraudline.core.files import local_path
+from fraudline.core.lineage import LineageParams, model_thing, open_lineage
 from fraudline.core.log import configure, get_logger
+from fraudline.core.tracing import ENVIRONMENT, TracingParams, open_tracing
 
 log = get_logger(__name__)
 
@@ -24,6 +27,7 @@ def serve(
     expected_digest: str | None = None,
     host: str = "127.0.0.1",
     thresholds: Path | None = None,
+    tracing: TracingParams | None = None,
 ) -> None:
     """Verify an artifact and serve it until SIGTERM or SIGINT. One process; scale by replicas.
 
@@ -35,6 +39,7 @@ def serve(
         expected_digest: refuse any other model.
         host: address to bind.
         thresholds: a thresholds file whose newest line holds, instead of the artifact's own.
+        tracing: spans of requests, when an address is set; by default what the environment says.
 
     Raises:
         ArtifactError: the artifact is not what it says.
@@ -51,7 +56,14 @@ def serve(
     model = FraudModel(name, model_dir, expected_digest=expected_digest, thresholds=thresholds)
     model.load()
     log.info("serve.ready", model=name, version=model.version, host=host, http_port=http_port, grpc_port=grpc_port)
-    run(model, host=host, http_port=http_port, grpc_port=grpc_port)
+    lineage = open_lineage(LineageParams(), os.environ)
+    spans = open_tracing(tracing or TracingParams(endpoint=os.environ.get(ENVIRONMENT, "")), "fraudline-predictor")
+    try:
+        with lineage.run("predictor", kind="STREAMING", inputs=[model_thing(model_dir, model.digest)]):
+            run(model, host=host, http_port=http_port, grpc_port=grpc_port, tracing=spans)
+    finally:
+        if spans is not None:
+            spans.close()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

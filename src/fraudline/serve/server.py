@@ -25,8 +25,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fraudline.core.log import get_logger
+from fraudline.core.tracing import Tracing
 from fraudline.serve.dataplane import BINARY, FixedRepository, StrictDataPlane
 from fraudline.serve.model import FraudModel
+from fraudline.serve.tracing import TracedRequests
 
 log = get_logger(__name__)
 
@@ -37,7 +39,7 @@ MAX_BODY_BYTES = 32 << 20
 """Largest request body: MAX_ROWS rows of named features in JSON fit several times."""
 
 
-def run(model: FraudModel, *, host: str, http_port: int, grpc_port: int | None) -> None:
+def run(model: FraudModel, *, host: str, http_port: int, grpc_port: int | None, tracing: Tracing | None = None) -> None:
     """Serve a loaded model until SIGTERM or SIGINT.
 
     Args:
@@ -45,6 +47,7 @@ def run(model: FraudModel, *, host: str, http_port: int, grpc_port: int | None) 
         host: address to bind, for example 127.0.0.1 or 0.0.0.0.
         http_port: port of REST.
         grpc_port: port of gRPC; None: no gRPC.
+        tracing: makes a span of each traced request of REST.
     """
     repository = ModelRepository()
     repository.update(model)
@@ -52,6 +55,7 @@ def run(model: FraudModel, *, host: str, http_port: int, grpc_port: int | None) 
     extension = FixedRepository(repository)
     rest = _RestServer(FASTAPI_APP_IMPORT_STRING, dataplane, extension, http_port, grace_period=GRACE_SECONDS)
     rest.config.host = host
+    rest.tracing = tracing
     # uvicorn stops on these signals by itself, then raises them again: that must not end the process before gRPC has
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
@@ -88,8 +92,12 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no type information
     """KServe's REST server with our answers to wrong input."""
 
+    tracing: Tracing | None = None
+
     def create_application(self) -> None:
         super().create_application()
+        if self.tracing is not None:
+            kserve_app.add_middleware(TracedRequests, tracing=self.tracing)
         kserve_app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
         kserve_app.add_exception_handler(InvalidInput, _refuse)
         kserve_app.add_exception_handler(RequestValidationError, _refuse_schema)

@@ -47,11 +47,18 @@ def parameters(values: Mapping[str, Any], environment: Mapping[str, str]) -> Par
 
 
 @contextmanager
-def running(step: str, environment: Mapping[str, str]) -> Iterator[costs.Meter]:
+def running(
+    step: str, environment: Mapping[str, str], arguments: Mapping[str, Any] | None = None
+) -> Iterator[costs.Meter]:
     """Log a step's events; end the process with the exit code of an error of ours, after naming problem and action.
 
     A local run names a file in ``FRAUDLINE_ERROR_FILE``, where the error is left for it. With ``FRAUDLINE_PUSHGATEWAY``
     (``host:port``) Prometheus hears what a step that ended well used.
+
+    Args:
+        step: its name.
+        environment: the process's environment.
+        arguments: the component's own, for the lineage of what it reads and writes; None for none.
 
     Yields:
         A meter of what the step uses, read after the block.
@@ -60,7 +67,7 @@ def running(step: str, environment: Mapping[str, str]) -> Iterator[costs.Meter]:
     log = logs.get_logger(__name__)
     log.info("step.start", step=step)
     try:
-        with costs.Meter() as meter:
+        with _lineage(step, environment, arguments), costs.Meter() as meter:
             yield meter
     except FraudlineError as error:
         log.error("step.failed", step=step, problem=error.problem, action=error.action, exit_code=error.exit_code)
@@ -77,6 +84,18 @@ def running(step: str, environment: Mapping[str, str]) -> Iterator[costs.Meter]:
             metrics.publish(step, pushgateway=gateway)
         except FraudlineError as error:  # a step that did its work does not fail for a figure
             log.warning("step.not_published", step=step, problem=error.problem)
+
+
+@contextmanager
+def _lineage(step: str, environment: Mapping[str, str], arguments: Mapping[str, Any] | None) -> Iterator[None]:
+    if arguments is None:
+        yield
+        return
+    from fraudline.steps.lineage import arguments_of, observed
+
+    params = parameters(arguments["params"], environment)
+    with observed(step, arguments_of(step, arguments), params, environment):
+        yield
 
 
 def publish(step: str, document: Path, environment: Mapping[str, str]) -> None:

@@ -8,6 +8,7 @@ the score.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,25 @@ def explain(
     return document
 
 
+def explain_decision(row: Mapping[str, Any], artifact: Artifact, held: Thresholds, named: int) -> dict[str, Any]:
+    """Explain a decision by the features recorded on it.
+
+    Args:
+        row: the decision, as its topic has it.
+        artifact: the model that decided.
+        held: the thresholds that held.
+        named: reasons to name.
+
+    Returns:
+        What :func:`explain` returns.
+
+    Raises:
+        StateError: the decision was made with another feature specification.
+    """
+    found = _of_decision(row, artifact)
+    return _document(found, Scorer(artifact).score(found.features), artifact, held, named)
+
+
 @dataclass(frozen=True)
 class _Found:
     """The transaction's row, and those of its card before it.
@@ -136,11 +156,15 @@ def _in_decisions(wanted: str, decisions: Path, artifact: Artifact) -> _Found:
     row = next((row for row in reversed(rows) if row.get("transaction_id") == wanted), None)
     if row is None:
         raise DataError(f"{decisions} has no decision on {wanted}.", "Check the id, or take the decisions of its day.")
+    return _of_decision(row, artifact)
+
+
+def _of_decision(row: Mapping[str, Any], artifact: Artifact) -> _Found:
     features = np.asarray(row.get("features") or [], np.float32)
     if row.get("spec_version") != artifact.spec.version or features.shape != (len(artifact.spec.names),):
         raise StateError(
-            f"The decision on {wanted} has features of the specification {row.get('spec_version')}, the model of "
-            f"{artifact.spec.version}.",
+            f"The decision on {row.get('transaction_id')} has features of the specification {row.get('spec_version')}, "
+            f"the model of {artifact.spec.version}.",
             f"Name the model that decided ({row.get('model_version')}), or find the transaction with --data.",
         )
     shown = ("transaction_id", "card_id", "merchant_id", "amount_minor", "currency", "event_time", "model_version")

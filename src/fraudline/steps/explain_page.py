@@ -23,6 +23,14 @@ def explain_page(document: Mapping[str, Any]) -> str:
     sections = [
         f"<h1>Transaction <code>{escape(name)}</code>: {escape(document['decision'])}</h1>",
         _lead(document),
+        *explained(document),
+    ]
+    return page(f"{document['decision']} {name}", sections)
+
+
+def explained(document: Mapping[str, Any]) -> list[str]:
+    """The sections of an explained score: figures, reasons, waterfall, every feature, the card's past."""
+    return [
         tile_row(_tiles(document)),
         "<h2>Reasons</h2><ol>",
         *(f"<li>{escape(text)}</li>" for text in document["reasons"]),
@@ -34,7 +42,6 @@ def explain_page(document: Mapping[str, Any]) -> str:
         _history(document),
         _notes(document),
     ]
-    return page(f"{document['decision']} {name}", sections)
 
 
 def parts_of(document: Mapping[str, Any]) -> list[tuple[str, float]]:

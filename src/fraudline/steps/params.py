@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from fraudline.core.lineage import LineageParams
 from fraudline.core.settings import Settings
 from fraudline.data.params import GenerateParams, SplitParams, ValidateParams
 from fraudline.features.params import FeatureParams
@@ -35,3 +36,4 @@ class Params(Settings):
     rollout: RolloutParams = RolloutParams()
     stream: StreamParams = StreamParams()
     monitor: MonitorParams = MonitorParams()
+    lineage: LineageParams = LineageParams()

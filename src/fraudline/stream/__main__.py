@@ -3,10 +3,12 @@
 The command line ``fraudline stream`` is the way in for people; this one is what a container or a test starts.
 """
 
+import os
 import sys
 from pathlib import Path
 
 from fraudline.core.errors import FraudlineError
+from fraudline.core.lineage import LineageParams, open_lineage
 from fraudline.core.log import configure, get_logger
 from fraudline.stream.params import StreamParams
 from fraudline.stream.worker import run_worker, stop_on_signals
@@ -24,7 +26,11 @@ def main(arguments: list[str]) -> int:
     try:
         stop = stop_on_signals()
         run_worker(
-            StreamParams.load(settings), model_dir=model, profiles_dir=profiles[0] if profiles else None, stop=stop
+            StreamParams.load(settings),
+            model_dir=model,
+            profiles_dir=profiles[0] if profiles else None,
+            stop=stop,
+            lineage=open_lineage(LineageParams(), os.environ),
         )
     except FraudlineError as error:
         log.error("worker.failed", problem=error.problem, action=error.action)

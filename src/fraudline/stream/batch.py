@@ -1,7 +1,7 @@
 """From feature rows to the records of one transaction: decisions, alerts and dead letters."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import repeat
@@ -16,13 +16,15 @@ from fraudline.model.artifact import Artifact
 from fraudline.model.reasons import top_reasons
 from fraudline.model.scorer import Scorer
 from fraudline.model.wording import Wording
-from fraudline.stream.dead_letter import dead_letter
+from fraudline.stream.dead_letter import Headers, dead_letter
 from fraudline.stream.messages import Alert, Decision, DecisionWriter, ReasonMessage, Transaction, Verdict, encode
 from fraudline.stream.numbers import rows_as_json
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import Advanced
 from fraudline.stream.scoring import Scored, Scoring
+from fraudline.stream.sealing import Sealer
 from fraudline.stream.settling import Settled, Settling
+from fraudline.stream.trace import NOTHING, Onward, Place
 from fraudline.stream.transport import Output, Record
 
 ALLOWED = DECISIONS[ALLOW]
@@ -103,6 +105,7 @@ class Judge:
         params: topics and the number of reasons.
         profile_version: of the merchant tables in use; stamped on decisions.
         settling: rules and the list of blocked cards; by default neither.
+        sealer: keeps cards out of decisions and dead letters.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class Judge:
         params: StreamParams,
         profile_version: str,
         settling: Settling | None = None,
+        sealer: Sealer | None = None,
     ) -> None:
         self._names = artifact.spec.names
         self._wording = Wording.of(artifact.spec)
@@ -121,20 +125,24 @@ class Judge:
         self._settling = settling or Settling(params, artifact.card_spec)
         self._topics = params.topics
         self._reasons = params.reasons
+        self._sealer = sealer
 
     def use(self, scorer: Scorer) -> None:
         """Decide with another model of the same feature specification from the next batch on."""
         self._scoring.use(scorer)
 
-    def judge(self, parts: Sequence[Advanced]) -> Judged:
+    def judge(self, parts: Sequence[Advanced], onward: Mapping[Place, Onward] = NOTHING) -> Judged:
         """Decide on a batch.
+
+        Args:
+            parts: of each partition.
+            onward: trace and headers of what is appended about a record, by its partition and offset.
 
         Raises:
             UnavailableError: the endpoint does not answer.
         """
         records = [record for part in parts for record in part.records]
         transactions = [transaction for part in parts for transaction in part.transactions]
-        bad = [pair for part in parts for pair in part.bad]
         scored: Scored | None = None
         said: list[bytes] = []
         alerts: list[Alert] = []
@@ -143,12 +151,26 @@ class Judge:
             features = np.concatenate([part.features for part in parts])
             scored = self._scoring.score(features)
             settled = self._settling.settle(records, transactions, features, scored)
-            said, alerts = self._decide(records, transactions, features, scored, settled)
+            said, alerts = self._decide(records, transactions, features, scored, settled, onward)
             scored = replace(scored, decision=settled.decision)
         keys = [transaction.card_id.encode() for transaction in transactions]
-        outputs = list(map(_output, zip(repeat(self._topics.decisions), keys, said, repeat(()), strict=False)))
-        outputs += [Output(self._topics.alerts, alert.card_id.encode(), encode(alert)) for alert in alerts]
-        outputs += [dead_letter(self._topics.dead_letters, record, reason) for record, reason in bad]
+        if self._sealer is not None:
+            keys = [name.pseudonym.encode() for name in self._sealer.names(transactions)]
+        headers: Iterable[Headers] = repeat(())
+        if onward:
+            headers = [_headers(onward, record.partition, record.offset) for record in records]
+        outputs = list(map(_output, zip(repeat(self._topics.decisions), keys, said, headers, strict=False)))
+        outputs += [
+            Output(
+                self._topics.alerts,
+                alert.card_id.encode(),
+                encode(alert),
+                _headers(onward, alert.partition, alert.offset),
+            )
+            for alert in alerts
+        ]
+        bad = dead_letters(self._topics.dead_letters, parts, self._sealer)
+        outputs += bad
         outputs += settled.outputs
         appended_ms = np.fromiter((record.timestamp_ms for record in records), np.int64, len(records))
         rules = Counter(rule.id for matched in settled.rules.values() for rule in matched)
@@ -161,6 +183,7 @@ class Judge:
         features: NDArray[np.float32],
         scored: Scored,
         settled: Settled,
+        onward: Mapping[Place, Onward],
     ) -> tuple[list[bytes], list[Alert]]:
         """The decisions as bytes, and the alerts among them."""
         reasons = self._reasons_of(features, scored)
@@ -175,6 +198,7 @@ class Judge:
             rule_version=self._settling.version,
             mode=self._settling.mode,
         )
+        names = self._sealer.names(transactions) if self._sealer is not None else None
         by: tuple[str, str, str] | None = None
         none: list[ReasonMessage] = []
         said: list[bytes] = []
@@ -187,6 +211,7 @@ class Judge:
             if who != by:
                 by = who
                 writer.by(*who)
+            traced = onward.get((record.partition, record.offset)) if onward else None
             said.append(
                 writer.write(
                     transaction,
@@ -194,8 +219,10 @@ class Judge:
                     (score, decision, threshold),
                     reasons.get(i, none),
                     values,
-                    scored.decision[i],
-                    rules.get(i, ()),
+                    model_decision=scored.decision[i],
+                    rules=rules.get(i, ()),
+                    card=names[i] if names is not None else None,
+                    trace_id=traced.trace_id if traced is not None else "",
                 )
             )
             if decision != ALLOWED:
@@ -214,10 +241,24 @@ class Judge:
         }
 
 
+def dead_letters(topic: str, parts: Sequence[Advanced], sealer: Sealer | None) -> list[Output]:
+    """The dead letters of a batch, sealed where cards have keys; keys of cards that it erased are gone after it."""
+    letters = [dead_letter(topic, record, reason) for part in parts for record, reason in part.bad]
+    if sealer is not None:
+        letters = [sealer.sealed(letter) for letter in letters]
+        sealer.erase(card for part in parts for card in part.erased)
+    return letters
+
+
+def _headers(onward: Mapping[Place, Onward], partition: int, offset: int) -> Headers:
+    found = onward.get((partition, offset))
+    return found.headers if found is not None else ()
+
+
 def _alert_of(decision: Decision, transaction: Transaction) -> Alert:
     shared = {name: getattr(decision, name) for name in Verdict.__struct_fields__}
     return Alert(
-        **shared,
+        **shared | {"card_id": transaction.card_id, "card_sealed": ""},  # whoever acts on an alert needs the card
         merchant_id=transaction.merchant_id,
         amount_minor=transaction.amount_minor,
         currency=transaction.currency,

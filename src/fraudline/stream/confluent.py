@@ -32,6 +32,7 @@ class ConfluentTransport:
         self._assigned: frozenset[int] = frozenset()
         self._membership: Any = None
         self._reader: Any = None
+        self.appended_at = 0.0
         with _translated():
             self._producer = self._open_producer()
             self._consumer = self._open_consumer()
@@ -76,6 +77,7 @@ class ConfluentTransport:
         with _translated():
             self._producer.begin_transaction()
             _append(self._producer, outputs)
+            self.appended_at = time.monotonic()
             commits = [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
             self._producer.send_offsets_to_transaction(commits, self._membership, self._connection.timeout_s)
             self._producer.commit_transaction(self._connection.timeout_s)

@@ -8,9 +8,10 @@ A dead letter is the record's own key, value and headers behind four headers of 
 ``cut`` gives its whole size; the record itself is still where the headers say.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
+from fraudline.core.card_keys import CardKeys
 from fraudline.core.errors import MessageError
 from fraudline.stream.transport import Output, Record
 
@@ -18,8 +19,12 @@ MOST_BYTES = 15 << 20
 """Largest value kept whole: what the worker's producer takes (16 MiB a request), less headers."""
 
 _CUT_BYTES = 1 << 20
+Headers = tuple[tuple[str, bytes], ...]
 _OWN = ("reason", "topic", "partition", "offset")
 _CUT = "cut"
+SEALED = "sealed"
+"""Header of a letter that only its card's key opens: the record's own key, encrypted; the letter's is a pseudonym."""
+
 REPLAYED = "replayed"
 """Header of a record that was sent again: the dead letter's ``partition:offset``."""
 
@@ -58,6 +63,7 @@ class DeadLetter:
         value: as it came, or the first MiB of it.
         headers: those it came with.
         cut_from: the whole size of a value that was cut, in bytes; None for a whole one.
+        sealed_key: the record's key, encrypted as ``value`` is, of a letter that is sealed; ``key`` is a pseudonym.
     """
 
     partition: int
@@ -71,6 +77,7 @@ class DeadLetter:
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
     cut_from: int | None = None
+    sealed_key: bytes | None = None
 
     @property
     def place(self) -> str:
@@ -84,11 +91,14 @@ class DeadLetter:
         Raises:
             MessageError: it was not written by a worker.
         """
-        own, rest = record.headers[: len(_OWN)], record.headers[len(_OWN) :]
+        own, rest = cls.split(record.headers)
         if tuple(name for name, _ in own) != _OWN:
             problem = f"{record.topic} {record.partition}:{record.offset} has no headers {', '.join(_OWN)}."
             raise MessageError(problem, "Only workers may write to the dead letter topic.")
         reason, topic, partition, offset = (value.decode(errors="replace") for _, value in own)
+        sealed_key = None
+        if rest and rest[0][0] == SEALED:
+            sealed_key, rest = rest[0][1], rest[1:]
         cut = int(rest[0][1]) if rest and rest[0][0] == _CUT else None
         return cls(
             partition=record.partition,
@@ -102,14 +112,34 @@ class DeadLetter:
             value=record.value,
             headers=rest if cut is None else rest[1:],
             cut_from=cut,
+            sealed_key=sealed_key,
         )
+
+    @staticmethod
+    def split(headers: Headers) -> tuple[Headers, Headers]:
+        """The worker's own headers and those that the record came with (and ``cut``)."""
+        return headers[: len(_OWN)], headers[len(_OWN) :]
+
+    def opened(self, keys: CardKeys) -> Self:
+        """The letter as it was before it was sealed; itself where it is not, or where its card was erased."""
+        if self.sealed_key is None:
+            return self
+        pseudonym = (self.key or b"").decode()
+        value = None if self.value is None else keys.opened(pseudonym, self.value)
+        key = keys.opened(pseudonym, self.sealed_key) if self.sealed_key else None
+        if (value is None) != (self.value is None):
+            return self
+        return replace(self, key=key, value=value, sealed_key=None)
 
     def replayed(self) -> Output:
         """The record as it first came, with the dead letter's place in one more header.
 
         Raises:
-            MessageError: the value was cut.
+            MessageError: the value was cut, or is sealed.
         """
+        if self.sealed_key is not None:
+            problem = f"The dead letter {self.place} is sealed, and its card's key is not at hand."
+            raise MessageError(problem, "Name the store (stream.card_keys); an erased card's letters stay closed.")
         if self.cut_from is not None:
             problem = f"The dead letter {self.place} holds only the beginning of its {self.cut_from} bytes."
             action = f"Read the whole record from {self.topic} {self.source_partition}:{self.source_offset}."

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from fraudline.core.card_keys import CardKeys
 from fraudline.core.errors import MessageError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.stream.dead_letter import DeadLetter
 from fraudline.stream.params import StreamParams
+from fraudline.stream.sealing import keys_at_hand
 from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
 from fraudline.stream.topic_writer import open_producer
 from fraudline.stream.transport import Record
@@ -42,10 +44,10 @@ def read_letters(params: StreamParams) -> Iterator[DeadLetter]:
         UnavailableError: the broker does not answer.
         UsageError: there is no such topic.
     """
-    with open_consumer(params) as consumer:
+    with open_consumer(params) as consumer, keys_at_hand(params) as keys:
         for place in places_of(consumer, params.topics.dead_letters):
             for records in read_partition(consumer, place, 0, params.timeout_s):
-                yield from _letters(records)
+                yield from _letters(records, keys)
 
 
 def read_letter(params: StreamParams, partition: int, offset: int) -> DeadLetter:
@@ -55,11 +57,11 @@ def read_letter(params: StreamParams, partition: int, offset: int) -> DeadLetter
         UnavailableError: the broker does not answer.
         UsageError: there is no such topic, partition or letter.
     """
-    with open_consumer(params) as consumer:
+    with open_consumer(params) as consumer, keys_at_hand(params) as keys:
         for place in places_of(consumer, params.topics.dead_letters):
             if place.partition == partition:
                 for records in read_partition(consumer, place, offset, params.timeout_s):
-                    for letter in _letters(records[:1]):
+                    for letter in _letters(records[:1], keys):
                         if letter.offset == offset:
                             return letter
                     break
@@ -85,7 +87,8 @@ def replay_letters(
 ) -> Replayed:
     """Send every letter since the last replay back to where it came from, each exactly once.
 
-    A letter whose value was cut is left, and said so. What is still wrong becomes a new dead letter.
+    A letter whose value was cut, or whose card was erased, is left, and said so. What is still wrong becomes a new
+    dead letter.
 
     Args:
         params: topics, broker and group.
@@ -97,9 +100,11 @@ def replay_letters(
         UsageError: there is no such topic.
     """
     sent = left = 0
+    group = replay_group(params)
     with (
-        open_consumer(params, replay_group(params)) as consumer,
-        open_producer(params, replay_group(params)) as producer,
+        open_consumer(params, group) as consumer,
+        open_producer(params, group) as producer,
+        keys_at_hand(params) as keys,
     ):
         for place in places_of(consumer, params.topics.dead_letters):
             start = consumer.committed(place) or 0
@@ -108,7 +113,7 @@ def replay_letters(
                 part = records[: max(0, room)]
                 if not part:
                     return Replayed(sent, left)
-                here = _send(producer, place, part, consumer.group_metadata())
+                here = _send(producer, place, part, consumer.group_metadata(), keys)
                 sent, left = sent + here.sent, left + here.left
                 if on_progress is not None:
                     on_progress(sent)
@@ -129,14 +134,14 @@ def replay_letter(params: StreamParams, letter: DeadLetter) -> None:
         producer.commit_transaction()
 
 
-def _send(producer: Any, place: Any, records: list[Record], group: Any) -> Replayed:
+def _send(producer: Any, place: Any, records: list[Record], group: Any, keys: CardKeys | None) -> Replayed:
     """One transaction: the records as they first came, and the offset after the last letter."""
     from kafka.structs import OffsetAndMetadata
 
     sent = left = 0
     producer.begin_transaction()
     futures = []
-    for letter in _letters(records):
+    for letter in _letters(records, keys):
         try:
             output = letter.replayed()
         except MessageError as error:
@@ -153,9 +158,10 @@ def _send(producer: Any, place: Any, records: list[Record], group: Any) -> Repla
     return Replayed(sent, left)
 
 
-def _letters(records: list[Record]) -> Iterator[DeadLetter]:
+def _letters(records: list[Record], keys: CardKeys | None) -> Iterator[DeadLetter]:
     for record in records:
         try:
-            yield DeadLetter.parse(record)
+            letter = DeadLetter.parse(record)
+            yield letter if keys is None else letter.opened(keys)
         except MessageError as error:
             log.warning("dlq.foreign", problem=error.problem, action=error.action)

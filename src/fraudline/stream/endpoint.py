@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.log import get_logger
+from fraudline.core.tracing import current_headers
 from fraudline.decide.policy import DECISIONS, Thresholds, threshold_of
 from fraudline.model.scorer import Scorer
 from fraudline.stream import v2
@@ -85,6 +86,7 @@ class EndpointScoring:
 
     def _ask(self, features: NDArray[np.float32]) -> Scored:
         headers, body = v2.request(features, binary=self._params.endpoint_binary)
+        headers |= current_headers()
         problem = "it was down a moment ago"
         for attempt in range(self._params.endpoint_attempts):
             if attempt:

@@ -5,17 +5,19 @@ binary content mode of the Kafka protocol binding (CloudEvents 1.0): headers ``c
 KafkaSource passes such an event on as it is, its type included.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 
 from fraudline.model.artifact import Artifact
 from fraudline.model.scorer import Scorer
-from fraudline.stream.batch import Judged
-from fraudline.stream.dead_letter import dead_letter
+from fraudline.stream.batch import Judged, dead_letters
+from fraudline.stream.dead_letter import Headers
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import Advanced
+from fraudline.stream.sealing import Sealer
+from fraudline.stream.trace import NOTHING, Onward, Place
 from fraudline.stream.transport import Output
 
 EVENT_TYPE = "fraudline.features.v1"
@@ -31,9 +33,11 @@ class FeatureWriter:
     Args:
         artifact: gives the feature specification.
         params: topics and the group, which the events name as their source.
+        sealer: keeps cards out of dead letters.
     """
 
-    def __init__(self, artifact: Artifact, params: StreamParams) -> None:
+    def __init__(self, artifact: Artifact, params: StreamParams, sealer: Sealer | None = None) -> None:
+        self._sealer = sealer
         self._names = artifact.spec.names
         self._topics = params.topics
         self._shared = (
@@ -47,15 +51,20 @@ class FeatureWriter:
     def use(self, scorer: Scorer) -> None:
         """Nothing: another model of the same feature specification gets the same features."""
 
-    def judge(self, parts: Sequence[Advanced]) -> Judged:
-        """The events of a batch, in offset order a partition; keyed by card, so their order is kept."""
+    def judge(self, parts: Sequence[Advanced], onward: Mapping[Place, Onward] = NOTHING) -> Judged:
+        """The events of a batch, in offset order a partition; keyed by card, so their order is kept.
+
+        A traced event has the extension ``traceparent`` (CloudEvents: distributed tracing), and the plain header.
+        """
         outputs: list[Output] = []
         for part in parts:
-            for transaction, row in zip(part.transactions, part.features.tolist(), strict=True):
+            for record, transaction, row in zip(part.records, part.transactions, part.features.tolist(), strict=True):
                 data = {ID_FIELD: transaction.transaction_id, **dict(zip(self._names, row, strict=True))}
-                headers = (*self._shared, ("ce_id", transaction.transaction_id.encode()))
+                headers: Headers = (*self._shared, ("ce_id", transaction.transaction_id.encode()))
+                if traced := onward.get((record.partition, record.offset)):
+                    headers = (*headers, *traced.headers, *((f"ce_{name}", value) for name, value in traced.headers))
                 outputs.append(
                     Output(self._topics.features, transaction.card_id.encode(), msgspec.json.encode(data), headers)
                 )
-        bad = [dead_letter(self._topics.dead_letters, record, reason) for part in parts for record, reason in part.bad]
+        bad = dead_letters(self._topics.dead_letters, parts, self._sealer)
         return Judged(outputs + bad, (0, 0, len(bad)), None, np.empty(0, np.int64))

@@ -53,6 +53,7 @@ class KafkaPythonTransport:
         self._membership: Any = None
         self._reader: Any = None
         self._lost_since: float | None = None
+        self.appended_at = 0.0
         with translated():
             self._producer = self._open_producer()
             self._consumer = self._open_consumer()
@@ -144,6 +145,7 @@ class KafkaPythonTransport:
         with translated():
             self._producer.begin_transaction()
             sent = self._append(outputs)
+            self.appended_at = time.monotonic()
             commits = {
                 TopicPartition(self._topic, p): OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()
             }

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from fraudline.core.card_keys import CardName
 from fraudline.core.errors import MessageError
 
 TIME_MIN_US = 946_684_800_000_000  # 2000-01-01
@@ -66,6 +67,9 @@ class Verdict(Struct, frozen=True):
     inference service), or ``fallback`` (the model in the worker, because the endpoint did not answer).
     ``rules``: ids of the rules that matched, and ``rule_version`` the rule file's; empty without one.
     ``model_decision``: what the score alone would have given. ``mode``: ``shadow`` when nothing was done about it.
+    ``trace_id``: of the trace that the record came with or that was begun for it; empty without one. ``card_sealed``:
+    the card under its own key (base64), where cards have keys; ``card_id`` is then a pseudonym, on decisions and not on
+    alerts.
     """
 
     transaction_id: str
@@ -87,6 +91,8 @@ class Verdict(Struct, frozen=True):
     rule_version: str = ""
     model_decision: str = ""
     mode: str = "live"
+    trace_id: str = ""
+    card_sealed: str = ""
 
 
 class Decision(Verdict, frozen=True, kw_only=True):
@@ -179,8 +185,11 @@ class DecisionWriter:
         outcome: tuple[float, str, float],
         reasons: list[ReasonMessage],
         features: bytes,
+        *,
         model_decision: str = "",
         rules: Sequence[str] = (),
+        trace_id: str = "",
+        card: CardName | None = None,
     ) -> bytes:
         """One decision as UTF-8 JSON.
 
@@ -192,16 +201,19 @@ class DecisionWriter:
             features: the values scored, as a JSON array.
             model_decision: what the score alone gives.
             rules: ids of those that matched.
+            trace_id: of the record's trace.
+            card: what stands for the card; the card itself when not given.
         """
         line = self._line
         line.transaction_id = transaction.transaction_id
-        line.card_id = transaction.card_id
+        line.card_id, line.card_sealed = (transaction.card_id, "") if card is None else card
         line.event_time = transaction.event_time
         line.partition, line.offset = record
         line.score, line.decision, line.threshold = outcome
         line.reasons = reasons
         line.model_decision = model_decision
         line.rules = rules
+        line.trace_id = trace_id
         line.features = msgspec.Raw(features)
         return _encoder.encode(line)
 

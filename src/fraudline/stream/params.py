@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from fraudline.core.settings import Settings
+from fraudline.core.tracing import TracingParams
 from fraudline.stream.tls import Tls
 
 
@@ -18,6 +19,7 @@ class Topics(Settings):
         features: written instead of ``decisions`` and ``alerts`` in the stage ``features``; keyed by card.
         record_bytes: the largest record that ``transactions`` takes when it is created here (Kafka's own default); the
             dead letter topic takes what is needed to keep one whole.
+        decisions_days: days that ``decisions``, the audit trail, is kept when it is created here.
     """
 
     transactions: str = "transactions"
@@ -31,6 +33,7 @@ class Topics(Settings):
     partitions: int = Field(default=4, ge=1)
     replication: int = Field(default=1, ge=1)
     record_bytes: int = Field(default=1_048_588, ge=1_024, le=15 << 20)
+    decisions_days: int = Field(default=400, ge=365)
 
 
 class StreamParams(Settings):
@@ -73,6 +76,10 @@ class StreamParams(Settings):
         mode: ``shadow`` decides without acting: no card is blocked, and each decision and alert says so.
         block_hours: how long a decision ``block`` keeps its card on the topic of blocked cards, hours of event time;
             0 neither keeps nor honours that list.
+        card_keys: store of one key a card; decisions and dead letters then name cards by pseudonyms, and a card is
+            erased by destroying its key. Empty: they name cards as they came.
+        card_keys_master: file of the master key that wraps them (64 hexadecimal digits).
+        tracing: spans of the worker, when an address is set.
         recoveries: failed batches in a row before the worker gives up (exit code 8).
         metrics_host: address that ``/metrics``, ``/readyz`` and ``/livez`` bind to.
         metrics_port: their port; 0 for none of them.
@@ -109,6 +116,9 @@ class StreamParams(Settings):
     rules: str = ""
     mode: Literal["live", "shadow"] = "live"
     block_hours: float = Field(default=0.0, ge=0, le=87_600)
+    card_keys: str = ""
+    card_keys_master: str = ""
+    tracing: TracingParams = TracingParams()
     recoveries: int = Field(default=8, ge=0)
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=0, ge=0, le=65535)

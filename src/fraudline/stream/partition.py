@@ -3,6 +3,7 @@
 It is restored from a checkpoint, replayed silently, and advanced in offset order.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -23,6 +24,7 @@ from fraudline.stream.checkpoint import Checkpoint, CheckpointStore, record_dige
 from fraudline.stream.dead_letter import is_replayed
 from fraudline.stream.dedupe import SeenIds, hash_ids
 from fraudline.stream.messages import Decoder, Transaction
+from fraudline.stream.sealing import erases
 from fraudline.stream.transport import Record, Transport
 
 log = get_logger(__name__)
@@ -43,6 +45,8 @@ class Advanced:
         features: (n, d) float32, one row a transaction.
         bad: records that hold none, each with the reason.
         duplicates: records that hold a transaction seen before: no decision, no change of state.
+        erased: cards that a record erased.
+        moments: when decoding began, when features were begun, and when they were there (``time.monotonic``).
     """
 
     records: list[Record]
@@ -50,6 +54,8 @@ class Advanced:
     features: NDArray[np.float32]
     bad: list[tuple[Record, str]]
     duplicates: int = 0
+    moments: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    erased: tuple[str, ...] = ()
 
 
 class PartitionState:
@@ -113,9 +119,15 @@ class PartitionState:
             self._replay(offset)
 
     def advance(self, records: Sequence[Record]) -> Advanced:
-        """Decode records and advance the state by the good ones that are new, in order."""
+        """Decode records and advance the state by the good ones that are new, in order; forget erased cards."""
+        values = [record.value for record in records]
+        if None in values:
+            at = next((place for place, record in enumerate(records) if erases(record)), None)
+            if at is not None:
+                return self._erase(records, at)
+        begun = time.monotonic()
         good = list(records)
-        transactions, refused = self._decoder.decode_all([record.value for record in records])
+        transactions, refused = self._decoder.decode_all(values)
         bad = [(records[place], problem) for place, problem in refused]
         for place, _ in reversed(refused):
             del good[place]
@@ -126,12 +138,36 @@ class PartitionState:
         if duplicates:
             good = list(compress(good, new))
             transactions = list(compress(transactions, new))
+        decoded = time.monotonic()
         features = self._engine.advance(columns_from_messages(transactions))
         last = records[-1]
         self.next_offset = last.offset + 1
         self._last = (last.offset, "")
         self._last_value = last.value
-        return Advanced(good, transactions, features, bad, duplicates)
+        return Advanced(good, transactions, features, bad, duplicates, (begun, decoded, time.monotonic()))
+
+    def _erase(self, records: Sequence[Record], at: int) -> Advanced:
+        """What comes before the record that erases a card, the erasure, and what comes after."""
+        parts = [self.advance(records[:at])] if at else []
+        record = records[at]
+        card = (record.key or b"").decode(errors="replace")
+        if self._engine is None:
+            self._engine = self._engines()
+        self._engine.forget([card])
+        self.next_offset, self._last, self._last_value = record.offset + 1, (record.offset, ""), None
+        log.info("state.card_erased", partition=self.partition, offset=record.offset)
+        if at + 1 < len(records):
+            parts.append(self.advance(records[at + 1 :]))
+        nothing = np.empty((0, len(self._engine.spec.names)), np.float32)
+        return Advanced(
+            [each for part in parts for each in part.records],
+            [each for part in parts for each in part.transactions],
+            np.concatenate([part.features for part in parts] or [nothing]),
+            [each for part in parts for each in part.bad],
+            sum(part.duplicates for part in parts),
+            parts[0].moments if parts else (0.0, 0.0, 0.0),
+            (card, *(each for part in parts for each in part.erased)),
+        )
 
     def _first(self, records: Sequence[Record], transactions: Sequence[Transaction]) -> NDArray[np.bool_]:
         """Whether each comes for the first time, ``(n,) bool``; a dead letter sent again is compared with others only.

@@ -13,6 +13,7 @@ from itertools import islice
 import pyarrow as pa
 
 from fraudline.core.clock import to_us
+from fraudline.core.tracing import HEADER, Tracing
 from fraudline.data.schema import TRANSACTIONS
 from fraudline.stream.messages import Transaction, encode
 from fraudline.stream.tls import PLAIN, Tls
@@ -50,6 +51,7 @@ def produce(
     topic: str = "transactions",
     transport: str = "kafka-python",
     tls: Tls = PLAIN,
+    tracing: Tracing | None = None,
     rate: float = 0.0,
     limit: int | None = None,
     stop: threading.Event | None = None,
@@ -63,6 +65,7 @@ def produce(
         topic: where to.
         transport: ``kafka-python`` or ``confluent``.
         tls: certificates, where the brokers ask for them.
+        tracing: begins the trace of a share of the transactions.
         rate: transactions a second; 0 for as fast as it goes.
         limit: transactions at most.
         stop: ends it early.
@@ -81,8 +84,14 @@ def produce(
             part = list(islice(messages, due)) if due else []
             if due and not part:
                 break
-            for message in part:
-                sender.send(output_of(topic, message))
+            traced = set(tracing.draw(len(part))) if tracing is not None else ()
+            for place, message in enumerate(part):
+                output = output_of(topic, message)
+                if tracing is not None and place in traced:
+                    with tracing.span("send", kind="producer") as span:
+                        sender.send(output._replace(headers=((HEADER, span.traceparent.encode()),)))
+                else:
+                    sender.send(output)
             sent += len(part)
             if on_progress is not None and part:
                 on_progress(sent)

@@ -35,7 +35,7 @@ def places_of(consumer: Any, topic: str) -> list[Any]:
 def read_partition(
     consumer: Any, place: Any, start: int, timeout_s: float, *, end: int | None = None
 ) -> Iterator[list[Record]]:
-    """The committed records of a partition from the offset ``start`` to ``end``, by default its present end, in pieces.
+    """The committed records of a partition from the offset ``start`` to before ``end`` or its present end, in pieces.
 
     Raises:
         UnavailableError: nothing comes for ``timeout_s`` seconds.
@@ -48,7 +48,8 @@ def read_partition(
         found = consumer.poll(timeout_ms=200, max_records=_BATCH).get(place, [])
         if found:
             deadline = time.monotonic() + timeout_s
-            yield list(map(record_of, found))
+            if records := [record_of(record) for record in found if record.offset < end]:
+                yield records
         elif time.monotonic() > deadline:
             raise UnavailableError(f"{place.topic} {place.partition} gives no records before {end}.", ACTION)
 

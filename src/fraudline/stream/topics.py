@@ -4,7 +4,8 @@ import time
 from collections.abc import Collection
 from typing import Any
 
-from fraudline.core.errors import UnavailableError
+from fraudline.core.clock import DAY_US
+from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.stream.params import StreamParams, Topics
 
@@ -14,12 +15,14 @@ _TIMEOUT_S = 10.0
 _MOCK_CLUSTER = "mockCluster"
 _DEAD_LETTER_BYTES = 4 << 20
 _HEADERS_BYTES = 64 << 10
+_DAY_MS = DAY_US // 1000
 _ACTION = "Check the broker's address and that it runs."
 
 
 def ensure_topics(params: StreamParams, wanted: dict[str, dict[str, str]] | None = None) -> dict[str, int]:
     """Create the topics that are missing; an existing one stays as it is.
 
+    ``decisions`` is the audit trail: it is kept for ``topics.decisions_days``, however large it grows.
     ``transactions`` and ``decisions`` carry the broker's time of append, which latency is measured by. A dead letter
     carries a record as it came plus headers, so its topic takes larger records than any other.
 
@@ -39,10 +42,45 @@ def ensure_topics(params: StreamParams, wanted: dict[str, dict[str, str]] | None
     return found
 
 
+def retention_days(params: StreamParams, topic: str) -> float | None:
+    """After how many days a topic's records are deleted; None for never, 0 where its size decides.
+
+    Raises:
+        UnavailableError: the broker does not answer.
+        UsageError: there is no such topic.
+    """
+    from kafka import KafkaAdminClient
+    from kafka.admin import ConfigResource, ConfigResourceType
+    from kafka.errors import KafkaError, UnknownTopicOrPartitionError
+
+    try:
+        admin = KafkaAdminClient(bootstrap_servers=params.bootstrap.split(","), **params.tls.kafka_python())
+        try:
+            resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+            (found,) = admin.describe_configs([resource], config_filter="all").values()
+        finally:
+            admin.close()
+    except UnknownTopicOrPartitionError as error:
+        raise UsageError(f"There is no topic {topic}.", "Name the worker's --params.") from error
+    except KafkaError as error:
+        raise UnavailableError(f"The topic cannot be asked: {type(error).__name__}: {error}.", _ACTION) from error
+    return _days({name: config["value"] for name, config in found[topic].items()})
+
+
+def _days(settings: dict[str, str]) -> float | None:
+    if "delete" not in settings["cleanup.policy"]:
+        return 0.0  # compacted: a record lasts until the next of its key
+    if int(settings["retention.bytes"]) >= 0:
+        return 0.0
+    kept_ms = int(settings["retention.ms"])
+    return None if kept_ms < 0 else kept_ms / _DAY_MS
+
+
 def _wanted(params: StreamParams) -> dict[str, dict[str, str]]:
     topics = params.topics
     append_time = {"message.timestamp.type": "LogAppendTime"}
-    outputs: dict[str, dict[str, str]] = {topics.decisions: append_time, topics.alerts: {}}
+    kept = {"retention.ms": str(topics.decisions_days * _DAY_MS), "retention.bytes": "-1"}
+    outputs: dict[str, dict[str, str]] = {topics.decisions: {**append_time, **kept}, topics.alerts: {}}
     if params.block_hours:
         outputs |= {topics.blocked_cards: {"cleanup.policy": "compact"}, topics.card_actions: {"retention.ms": "-1"}}
     if params.stage == "features":

@@ -82,6 +82,11 @@ class Transport(Protocol):
         """Grows at each rebalance and each :meth:`recover`: positions known from before may no longer hold."""
         ...
 
+    @property
+    def appended_at(self) -> float:
+        """When the last :meth:`transact` had handed its records to the client and asked for the commit (monotonic)."""
+        ...
+
     def assignment(self) -> frozenset[int]:
         """The partitions this member owns now."""
         ...

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 
 from fraudline.core.errors import FraudlineError, UnavailableError, UsageError
+from fraudline.core.lineage import Lineage, NoLineage, Thing, kafka_topic, model_thing
 from fraudline.core.log import get_logger
+from fraudline.core.tracing import Tracing, open_tracing
 from fraudline.decide.rules import RuleSet
 from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
@@ -40,7 +42,9 @@ from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import PartitionState
 from fraudline.stream.partitioning import partition_of
 from fraudline.stream.scoring import open_scoring
+from fraudline.stream.sealing import open_sealer
 from fraudline.stream.settling import Settling
+from fraudline.stream.trace import NOTHING, BatchTrace
 from fraudline.stream.transport import Connection, FencedError, Record, Transport, open_transport
 
 log = get_logger(__name__)
@@ -68,6 +72,7 @@ def run_worker(
     stop: threading.Event | None = None,
     on_batch: Callable[[BatchReport], None] | None = None,
     on_ready: Callable[[], None] | None = None,
+    lineage: Lineage | NoLineage | None = None,
 ) -> int:
     """Score the stream until ``stop`` is set; then commit the batch in hand, write checkpoints and leave.
 
@@ -81,6 +86,7 @@ def run_worker(
         stop: ends the worker; None to run until an error.
         on_batch: called after each committed batch.
         on_ready: called once, when the worker has joined its group.
+        lineage: hears which model is used on which topics.
 
     Returns:
         Records committed.
@@ -100,16 +106,26 @@ def run_worker(
     with closing(metrics), ExitStack() as stack:
         judge: Judge | FeatureWriter
         cards: BlockedCards | None = None
+        sealer = open_sealer(params)
+        if sealer is not None:
+            stack.enter_context(closing(sealer))
         if params.stage == "features":
-            judge = FeatureWriter(artifact, params)
+            judge = FeatureWriter(artifact, params, sealer)
         else:
             scoring = stack.enter_context(closing(open_scoring(params, artifact, **patience)))
             rules = RuleSet.load(Path(params.rules), artifact.card_spec) if params.rules else None
             cards = stack.enter_context(closing(BlockedCards(KafkaCardLog(params)))) if params.block_hours else None
             settling = Settling(params, artifact.card_spec, rules, cards)
-            judge = Judge(artifact, scoring, params, profiles.version if profiles is not None else "", settling)
+            judge = Judge(artifact, scoring, params, profiles.version if profiles is not None else "", settling, sealer)
         _warm(artifact, profiles)
         engines = _engines(artifact, profiles, history_dir, params)
+        tracing = open_tracing(params.tracing, f"fraudline-{params.group}")
+        if tracing is not None:
+            stack.enter_context(closing(tracing))
+        if lineage is not None:
+            stack.enter_context(lineage.run("worker", kind="STREAMING", inputs=_reads(params, artifact))).wrote(
+                *(kafka_topic(params.bootstrap, topic) for topic in _connection(params).outputs)
+            )
         with closing(open_transport(params.transport, _connection(params))) as transport:
             worker = Worker(
                 params=params,
@@ -120,6 +136,7 @@ def run_worker(
                 metrics=metrics,
                 champions=_champions(params, artifact, stack),
                 cards=cards,
+                tracing=tracing,
             )
             return worker.run(stop, on_batch, on_ready)
 
@@ -138,6 +155,7 @@ class Worker:
         metrics: StreamMetrics,
         champions: ChampionWatch | None = None,
         cards: BlockedCards | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._params = params
         self._artifact = artifact
@@ -147,6 +165,7 @@ class Worker:
         self._metrics = metrics
         self._champions = champions
         self._cards = cards
+        self._tracing = tracing
         self._pace = Pace(params.max_batch, params.max_latency_ms / 1000)
         self._decoder = Decoder(artifact.card_spec.currencies)
         self._store = _store(params)
@@ -203,10 +222,23 @@ class Worker:
     def _step(self) -> BatchReport | None:
         """One transaction: poll, align, advance, judge, commit."""
         self._follow()
+        asked = time.monotonic()
         records = self._transport.poll(self._pace.size, self._params.poll_s)
         begun = time.monotonic()
         if not records:
             return None
+        trace = BatchTrace(self._tracing, records, asked, begun) if self._tracing is not None else None
+        try:
+            report = self._work(records, begun, trace)
+        except FraudlineError as error:
+            if trace is not None:
+                trace.end(error)
+            raise
+        if trace is not None:
+            trace.end()
+        return report
+
+    def _work(self, records: Sequence[Record], begun: float, trace: BatchTrace | None) -> BatchReport:
         waited_s = time.time() - min(record.timestamp_ms for record in records) / 1000
         if self._transport.epoch != self._epoch:
             self._epoch = self._transport.epoch
@@ -221,13 +253,16 @@ class Worker:
             self._aligned.add(partition)
             advanced.append(state.advance(part))
         moments = [begun, time.monotonic()]
-        judged = self._judge.judge(advanced)
+        with trace.scoring() if trace is not None else nullcontext():
+            judged = self._judge.judge(advanced, trace.onward if trace is not None else NOTHING)
         moments.append(time.monotonic())
         offsets = {partition: part[-1].offset + 1 for partition, part in parts}
         self._transport.transact(judged.outputs, offsets)
         moments.append(time.monotonic())
         if self._cards is not None:
             self._cards.committed()
+        if trace is not None:
+            trace.stages(advanced, moments, self._transport.appended_at)
         self._pace.took(len(records), moments[-1] - begun, waited_s)
         self._failures = 0
         report = judged.report(len(records), time.time() * 1000)
@@ -372,6 +407,10 @@ def _engines(
     if store is None or not all(store.path(partition).exists() for partition in range(params.topics.partitions)):
         history.take()
     return history.engine
+
+
+def _reads(params: StreamParams, artifact: Artifact) -> list[Thing]:
+    return [model_thing(artifact.path, artifact.digest), kafka_topic(params.bootstrap, params.topics.transactions)]
 
 
 def _store(params: StreamParams) -> CheckpointStore | None:

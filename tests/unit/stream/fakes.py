@@ -41,6 +41,7 @@ class FakeTransport:
         self.begins = 0
         self.epoch = 1
         self.recoveries = self.rehearsals = 0
+        self.appended_at = 0.0
         self.closed = False
         self._positions = dict.fromkeys(logs, 0)
 

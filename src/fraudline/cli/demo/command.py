@@ -17,6 +17,7 @@ from fraudline.cli.demo.brokers import CHOICES
 from fraudline.cli.demo.live import CANARY, CHAMPION, Line, Plan, drained, running
 from fraudline.cli.demo.prepare import prepare
 from fraudline.cli.demo.screen import summary, watch
+from fraudline.cli.demo.story import alert_story
 from fraudline.cli.demo.tally import Tally
 from fraudline.cli.options import load_params, params_option
 from fraudline.core.errors import UsageError
@@ -65,7 +66,7 @@ def command(
     1. dvc pull data.dvc, dvc repro (nothing to do the second time), a challenger with another seed
     2. a broker, the champion and the challenger as KServe predictors behind Envoy (90 / 10)
     3. transactions of the next days with a fraud campaign of each kind, through the worker
-    4. a summary against the truth, and the paths of the reports
+    4. a summary against the truth, one alert's whole story, and the paths of the reports
     """
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console(stderr=True, highlight=False, width=None if os.isatty(2) else _PLAIN_WIDTH)
@@ -99,8 +100,10 @@ def command(
         except KeyboardInterrupt:
             if not stream_only:
                 raise
-    summary(console, tally, line.sent, names, REPORTS)
-    figures = _figures(tally, line, names)
+    story = alert_story(FOLDER, tally, transactions, champion, params)
+    reports = REPORTS | ({"one alert's story": story} if story is not None else {})
+    summary(console, tally, line.sent, names, reports)
+    figures = _figures(tally, line, names, reports)
     write_json(FOLDER / "summary.json", figures)
     if as_json:
         click.echo(json.dumps(figures, sort_keys=True))
@@ -151,7 +154,7 @@ def _world(dataset: Path) -> GenerateParams:
     return GenerateParams.parse(generator, "dataset.json")
 
 
-def _figures(tally: Tally, line: Line, names: dict[str, str]) -> dict[str, Any]:
+def _figures(tally: Tally, line: Line, names: dict[str, str], reports: dict[str, Path]) -> dict[str, Any]:
     now = tally.snapshot()
     return {
         "broker": line.broker.title,
@@ -165,7 +168,7 @@ def _figures(tally: Tally, line: Line, names: dict[str, str]) -> dict[str, Any]:
         },
         "latency_ms": {"p50": now.p50_ms, "p99": now.p99_ms},
         "split": {names.get(version, version): count for version, count in now.split.items()},
-        "reports": {name: str(path) for name, path in REPORTS.items()},
+        "reports": {name: str(path) for name, path in reports.items()},
     }
 
 

@@ -58,6 +58,7 @@ class Tally:
     _decided: dict[str, str] = field(default_factory=dict)
     _split: Counter[str] = field(default_factory=Counter)
     _latency_ms: list[float] = field(default_factory=list)
+    _alerted: list[Decision] = field(default_factory=list)
     _recent: deque[Decision] = field(default_factory=lambda: deque(maxlen=_SHOWN_ALERTS))
     _arrivals: deque[tuple[float, int]] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -78,9 +79,20 @@ class Tally:
                 self._split[decision.model_version] += 1
                 if decision.decision != "allow":
                     self._recent.appendleft(decision)
+                    self._alerted.append(decision)
             self._latency_ms.extend(latencies_ms)
             self._arrivals.append((time.monotonic(), len(decisions)))
             self.dead_letters += dead_letters
+
+    def alerted(self) -> list[Decision]:
+        """All decisions other than allow, in the order in which they came."""
+        with self._lock:
+            return list(self._alerted)
+
+    def decision_on(self, transaction_id: str) -> str:
+        """What was decided on a transaction; empty when nothing was yet."""
+        with self._lock:
+            return self._decided.get(transaction_id, "")
 
     @property
     def settled(self) -> int:

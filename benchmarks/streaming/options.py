@@ -1,0 +1,87 @@
+"""What the worker's options cost: tracing and card keys, each beside the worker without, in turns on one broker."""
+
+import random
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from tests.support.otlp import Collector
+
+from benchmarks.streaming import contest, load
+from benchmarks.streaming.page import table
+from benchmarks.streaming.setting import Setting
+
+RECORDS, CARDS, ROUNDS = 100_000, 10_000, 5
+RATIO = 0.01
+_SOURCE = "options"
+
+
+def measure(setting: Setting) -> dict[str, Any]:
+    """Each option in turns with none; every record has a trace context, of which :data:`RATIO` is sampled."""
+    count = setting.size(RECORDS)
+    _fill(setting.bootstrap, load.transactions(count, CARDS))
+    master = setting.folder / "master"
+    master.write_text("ab" * 32)
+    found: dict[str, list[dict[str, float]]] = {"none": [], "tracing": [], "card keys": []}
+    with Collector() as collector:
+        tracing = {"tracing": {"endpoint": collector.url, "ratio": RATIO}}
+        for number in range(ROUNDS):
+            keys = {"card_keys": str(setting.folder / f"keys-{number}.db"), "card_keys_master": str(master)}
+            for name, params in (("none", {}), ("tracing", tracing), ("card keys", keys)):
+                found[name].append(_run(setting, f"{name.replace(' ', '-')}-{number}", params, count))
+        spans = len(collector.spans) / ROUNDS
+    figures = {name: _figures(runs, found["none"]) for name, runs in found.items()}
+    return {"figures": {**figures, "spans_a_run": spans}, "table": _table(figures, spans, count)}
+
+
+def _fill(bootstrap: str, records: Iterator[tuple[bytes, bytes]]) -> None:
+    from confluent_kafka import Producer
+
+    load.make(bootstrap, _SOURCE, 1)
+    rng = random.Random(1)
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5, "queue.buffering.max.messages": 1_000_000})
+    for key, value in records:
+        flags = "01" if rng.random() < RATIO else "00"
+        context = f"00-{rng.getrandbits(128):032x}-{rng.getrandbits(64):016x}-{flags}"
+        producer.produce(_SOURCE, value, key, headers=[("traceparent", context.encode())])
+        producer.poll(0)
+    producer.flush()
+
+
+def _run(setting: Setting, sink: str, params: dict[str, Any], count: int) -> dict[str, float]:
+    for suffix in ("", "-alerts", "-dlq"):
+        load.make(setting.bootstrap, sink + suffix, 1)
+    config = {
+        "bootstrap": setting.bootstrap, "transport": "confluent", "source": _SOURCE, "sink": sink, "count": count,
+        "model": str(setting.model), "params": params,
+    }  # fmt: skip
+    figures = contest.run("benchmarks.streaming.worker", config)
+    time.sleep(0.5)
+    return {"rate": figures["records"] / figures["wall_s"], "cpu_us": 1e6 * figures["cpu_s"] / figures["records"]}
+
+
+def _figures(runs: list[dict[str, float]], without: list[dict[str, float]]) -> dict[str, float]:
+    """Medians, and the median of the ratios to the run without that came just before."""
+    rates = [run["rate"] / base["rate"] for run, base in zip(runs, without, strict=True)]
+    cpu = [run["cpu_us"] / base["cpu_us"] for run, base in zip(runs, without, strict=True)]
+    return {
+        "rate": statistics.median(run["rate"] for run in runs),
+        "cpu_us": statistics.median(run["cpu_us"] for run in runs),
+        "rate_ratio": statistics.median(rates),
+        "cpu_ratio": statistics.median(cpu),
+    }
+
+
+def _table(figures: dict[str, dict[str, float]], spans: float, count: int) -> str:
+    rows = [
+        [name, f"{row['rate']:,.0f}", f"{row['rate_ratio']:.3f}", f"{row['cpu_us']:.1f} µs", f"{row['cpu_ratio']:.3f}"]
+        for name, row in figures.items()
+    ]
+    titles = ["option", "transactions a second", "of none", "CPU a transaction", "of none"]
+    note = (
+        f"{count:,} records, {CARDS:,} cards, {ROUNDS} runs each in turns, medians (of the ratios, too). Every record "
+        f"carries a trace context, {RATIO:.0%} of them sampled: {spans:,.0f} spans a run. "
+        "With card keys each card is new."
+    )
+    return f"{table(titles, rows)}\n\n{note}"

@@ -1,0 +1,428 @@
+"""What if: the past decided again by another model or other thresholds, and what would have changed.
+
+    replay(begin=..., end=..., model=Path("artifacts/<digest>"), out=Path("replay.parquet"), params=params, dataset=...)
+
+The transactions go through the worker's own code: features by the kernel from the state that everything before gave,
+scores and decisions by the same judge. What was decided then stands beside it: as it was recorded, or by another model
+on the same features. Nothing is written where a worker reads or writes.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import compress
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fraudline.core.clock import from_us, to_us
+from fraudline.core.errors import DataError, SchemaError, UsageError
+from fraudline.core.files import atomic_file, write_text
+from fraudline.core.log import get_logger
+from fraudline.data.store import days, read_transactions
+from fraudline.decide.candidates import thresholds_of
+from fraudline.decide.compare import compare_outcomes
+from fraudline.decide.decisions import Decisions, read_decisions
+from fraudline.decide.policy import ALLOW, DECISIONS
+from fraudline.features.columns import columns_from_table
+from fraudline.features.engine import FeatureEngine
+from fraudline.features.profiles import ProfileTable
+from fraudline.model.artifact import Artifact, load_artifact
+from fraudline.ops.audit.trail import Trail
+from fraudline.steps.params import Params
+from fraudline.stream.batch import Judge
+from fraudline.stream.decision_log import open_log
+from fraudline.stream.dedupe import SeenIds
+from fraudline.stream.history import History
+from fraudline.stream.messages import Decoder, Transaction
+from fraudline.stream.params import StreamParams
+from fraudline.stream.partition import Advanced, PartitionState
+from fraudline.stream.produce import messages_of
+from fraudline.stream.scoring import InProcessScoring
+from fraudline.stream.topics import ensure_topics
+from fraudline.stream.transport import Output, Record, Sender, Transport, open_sender
+
+log = get_logger(__name__)
+
+RECORDED = "recorded"
+_CHUNK = 2_000
+_EXAMPLES = 20
+_SIDE = pa.schema(
+    [
+        ("transaction_id", pa.string()),
+        ("card_id", pa.string()),
+        ("event_time", pa.timestamp("us", tz="UTC")),
+        ("amount_minor", pa.int64()),
+        ("currency", pa.string()),
+        ("score", pa.float64()),
+        ("decision", pa.string()),
+        ("threshold", pa.float64()),
+        ("model_version", pa.string()),
+        ("threshold_version", pa.string()),
+        ("before_score", pa.float64()),
+        ("before_decision", pa.string()),
+        ("before_model_version", pa.string()),
+        ("before_threshold_version", pa.string()),
+    ]
+)
+"""The columns of the file that a replay writes."""
+
+
+class _Verdict(msgspec.Struct, frozen=True, gc=False):
+    """What is compared of a decision."""
+
+    transaction_id: str
+    score: float
+    decision: str
+    model_version: str
+    threshold_version: str
+    threshold: float = 0.0
+    profile_version: str = ""
+
+
+_verdict = msgspec.json.Decoder(_Verdict)
+
+
+def replay(
+    *,
+    begin: datetime,
+    end: datetime,
+    model: Path,
+    out: Path,
+    params: Params,
+    thresholds: str = "",
+    dataset: Path | None = None,
+    topic: bool = False,
+    before: Path | str = RECORDED,
+    decisions: Path | None = None,
+    profiles: Path | None = None,
+    side_topic: str = "",
+    page: Path | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Decide the transactions of ``[begin, end)`` (event time) again and compare.
+
+    Args:
+        begin: aware; the state is warmed by what came before.
+        end: aware.
+        model: the artifact that decides now.
+        out: parquet of both decisions on each transaction.
+        params: ``stream`` for the topics, ``evaluate`` for costs and bootstrap, ``label_delay_days``.
+        thresholds: figures, a thresholds file or a model's folder (see :mod:`fraudline.decide.candidates`); the
+            model's own when empty.
+        dataset: the data set with the transactions and labels; with ``topic`` what came before the log's first record,
+            and where labels are looked up.
+        topic: take the transactions from the topic ``transactions``.
+        before: ``recorded``, or the artifact whose decisions these are compared with.
+        decisions: exported trail, JSON lines or parquet of recorded decisions; the topic when not given.
+        profiles: the daily merchant tables.
+        side_topic: a topic to write the new decisions to; it must not be one of the worker's.
+        page: an HTML page to write.
+        on_progress: called with the number of transactions read so far.
+
+    Returns:
+        What :func:`fraudline.decide.compare.compare_outcomes` gives, with ``names``, ``window``, ``transitions``,
+        ``examples``, ``unmatched`` (transactions without a recorded decision, which are left out) and ``profiles``
+        (the version of the merchant tables now, and then where it was another: features then differ by them).
+
+    Raises:
+        DataError: there is no transaction in the window, or none that was decided before.
+        UsageError: there is no source of transactions, or the side topic is one that is in use.
+        UnavailableError: the broker does not answer.
+    """
+    if dataset is None and not topic:
+        raise UsageError("There are no transactions to decide again.", "Give a data set, or take the topic.")
+    if side_topic in _own_topics(params.stream):
+        raise UsageError(f"{side_topic} is a topic of the worker.", "Name a topic of its own for a replay.")
+    if end <= begin:
+        raise UsageError(f"The window ends {end.isoformat()}, before it begins.", "Give --from and --to in order.")
+    artifact = load_artifact(model)
+    tables = ProfileTable.load(profiles, artifact.card_spec) if profiles is not None else None
+    other = None if before == RECORDED else load_artifact(Path(before))
+    if other is not None and other.card_spec.version != artifact.card_spec.version:
+        raise UsageError(
+            f"{before} has another feature specification than {model}.", "Compare with its recorded decisions."
+        )
+    recorded = _recorded(decisions, params) if other is None else {}
+    judge = _Judging(artifact, thresholds, tables, params, side_topic)
+    other_judge = _Judging(other, "", tables, params) if other is not None else None
+    window = to_us(begin), to_us(end)
+    parts = (
+        _from_topic(artifact, tables, dataset, params) if topic else _from_dataset(artifact, tables, dataset, window)
+    )
+    written = _Written()
+    with ExitStack() as stack:
+        temporary = stack.enter_context(atomic_file(out))
+        writer = stack.enter_context(closing(pq.ParquetWriter(temporary, _SIDE, compression="zstd")))
+        sender = stack.enter_context(closing(_sender(params.stream, side_topic))) if side_topic else None
+        for part in parts:
+            written.seen += len(part.records)
+            if on_progress is not None:
+                on_progress(written.seen)
+            inside = _within(part, window)
+            if inside.records:
+                now = judge.decide(inside, sender)
+                then = other_judge.decide(inside) if other_judge is not None else _looked_up(recorded, inside)
+                written.add(writer, inside.transactions, now, then)
+        if not written.rows:
+            problem = f"No transaction from {begin.isoformat()} to {end.isoformat()} was decided before"
+            raise DataError(f"{problem} ({written.unmatched} were not).", "Name other days or decisions.")
+    names = {
+        "a": f"then ({RECORDED})" if other is None else f"then ({other.version})",
+        "b": f"now ({artifact.version})",
+    }
+    document = {
+        "names": names,
+        "window": {"begin": begin.isoformat(), "end": end.isoformat()},
+        "thresholds": judge.thresholds,
+        "unmatched": written.unmatched,
+        "profiles": {"now": tables.version if tables is not None else "", "then": sorted(written.profiles)},
+        **_compared(out, dataset, topic, params),
+    }
+    if page is not None:
+        from fraudline.steps.replay_page import replay_page
+
+        write_text(page, replay_page(document))
+    log.info("replay.done", rows=document["rows"], unmatched=written.unmatched, out=str(out))
+    return document
+
+
+@dataclass
+class _Written:
+    """What went into the file so far: transactions read, rows, those without a recorded decision, other profiles."""
+
+    seen: int = 0
+    rows: int = 0
+    unmatched: int = 0
+    profiles: set[str] = field(default_factory=set)
+
+    def add(
+        self,
+        writer: pq.ParquetWriter,
+        transactions: Sequence[Transaction],
+        now: Sequence[_Verdict],
+        then: Sequence[_Verdict | None],
+    ) -> None:
+        """Write what was decided now beside what was decided then."""
+        rows = []
+        for transaction, here, before in zip(transactions, now, then, strict=True):
+            if before is None:
+                self.unmatched += 1
+                continue
+            rows.append(_row(transaction, here, before))
+            if before.profile_version != here.profile_version:
+                self.profiles.add(before.profile_version)
+        if rows:
+            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=_SIDE))
+        self.rows += len(rows)
+
+
+def _looked_up(recorded: dict[str, _Verdict], part: Advanced) -> list[_Verdict | None]:
+    return [recorded.get(transaction.transaction_id) for transaction in part.transactions]
+
+
+def _sender(stream: StreamParams, topic: str) -> Sender:
+    ensure_topics(stream, {topic: {}})
+    return open_sender(stream.transport, stream.bootstrap, stream.tls)
+
+
+class _Judging:
+    """One model with its thresholds, deciding as the worker does."""
+
+    def __init__(
+        self, artifact: Artifact, thresholds: str, profiles: ProfileTable | None, params: Params, side_topic: str = ""
+    ) -> None:
+        held = thresholds_of(thresholds) if thresholds else artifact.thresholds
+        self.thresholds = held.model_dump(mode="json")
+        topics = params.stream.topics
+        self._topic = side_topic or topics.decisions
+        stream = params.stream.model_copy(update={"topics": topics.model_copy(update={"decisions": self._topic})})
+        scoring = InProcessScoring(artifact, held)
+        self._judge = Judge(artifact, scoring, stream, profiles.version if profiles is not None else "")
+
+    def decide(self, part: Advanced, sender: Sender | None = None) -> list[_Verdict]:
+        """The decisions on a part, which also go to the side topic."""
+        judged = self._judge.judge([part])
+        outputs: Sequence[Output] = judged.outputs[: len(part.records)]
+        if sender is not None:
+            for output in outputs:
+                sender.send(output)
+        return [_verdict.decode(output.value or b"") for output in outputs]
+
+
+def _own_topics(stream: StreamParams) -> set[str]:
+    return {value for value in stream.topics.model_dump().values() if isinstance(value, str) and value}
+
+
+def _from_dataset(
+    artifact: Artifact, profiles: ProfileTable | None, dataset: Path | None, window: tuple[int, int]
+) -> Iterator[Advanced]:
+    """The data set in its order, a day at a time; days before the window warm the state and are not kept."""
+    folder = dataset or Path()
+    engine = FeatureEngine(artifact.card_spec, profiles)
+    offset = 0
+    for day in days(folder):
+        begin_us = to_us(datetime(day.year, day.month, day.day, tzinfo=UTC))
+        if begin_us >= window[1]:
+            return
+        table = read_transactions(folder, day, day + timedelta(days=1))
+        features = engine.advance(columns_from_table(table))
+        if to_us(from_us(begin_us) + timedelta(days=1)) <= window[0]:
+            continue
+        for start in range(0, table.num_rows, _CHUNK):
+            messages = list(messages_of(table.slice(start, _CHUNK)))
+            records = [
+                Record(str(folder), 0, offset + n, message.event_time // 1000, message.card_id.encode(), None)
+                for n, message in enumerate(messages)
+            ]
+            offset += len(records)
+            yield Advanced(records, messages, features[start : start + len(messages)], [])
+
+
+def _from_topic(
+    artifact: Artifact, profiles: ProfileTable | None, history: Path | None, params: Params
+) -> Iterator[Advanced]:
+    """The topic as a worker reads it from its beginning: bad records left out, copies of an event decided once."""
+    from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
+
+    stream = params.stream
+    spec = artifact.card_spec
+    with open_consumer(stream) as consumer:
+        places = places_of(consumer, stream.topics.transactions)
+        past = History(history, spec, profiles, len(places)) if history is not None else None
+        for place in places:
+            engines = partial(past.engine, place.partition) if past else partial(FeatureEngine, spec, profiles)
+            state = PartitionState(
+                place.partition,
+                engines=engines,
+                decoder=Decoder(spec.currencies),
+                transport=cast(Transport, None),  # it only advances, and reads nothing itself
+                store=None,
+                memories=partial(SeenIds, stream.dedupe_hours, stream.dedupe_most),
+            )
+            for records in read_partition(consumer, place, 0, stream.timeout_s):
+                yield state.advance(records)
+
+
+def _within(part: Advanced, window: tuple[int, int]) -> Advanced:
+    """The transactions of the window."""
+    inside = [window[0] <= transaction.event_time < window[1] for transaction in part.transactions]
+    if all(inside):
+        return part
+    return replace(
+        part,
+        records=list(compress(part.records, inside)),
+        transactions=list(compress(part.transactions, inside)),
+        features=part.features[np.array(inside, bool)],
+    )
+
+
+def _recorded(source: Path | None, params: Params) -> dict[str, _Verdict]:
+    """Recorded decisions by transaction, the newest of each."""
+    if source is not None and source.is_file() and source.suffix not in (".jsonl", ".ndjson", ".json"):
+        columns = _Verdict.__struct_fields__[: -len(_Verdict.__struct_defaults__)]
+        try:
+            table = pq.read_table(source, columns=list(columns))
+        except (OSError, pa.ArrowException) as error:
+            raise SchemaError(
+                f"{source} cannot be read: {error}.", f"Give the columns {', '.join(columns)}."
+            ) from error
+        return {row["transaction_id"]: _Verdict(**row) for row in table.to_pylist()}
+    found = {}
+    for value in _values(source, params):
+        try:
+            verdict = _verdict.decode(value)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            name = source or params.stream.topics.decisions
+            raise SchemaError(f"{name} has a record that is no decision: {error}.", "Name decisions.") from error
+        found[verdict.transaction_id] = verdict
+    return found
+
+
+def _values(source: Path | None, params: Params) -> Iterator[bytes]:
+    if source is None:
+        with open_log(params.stream) as decisions:
+            yield from (record.value or b"" for record in decisions.records())
+    elif source.is_dir():
+        for seal in Trail.open(source).seals:
+            with pq.ParquetFile(source / seal.file) as file:
+                for batch in file.iter_batches(columns=["value"]):
+                    yield from batch.column(0).to_pylist()
+    else:
+        with source.open("rb") as lines:
+            yield from (line for line in lines if line.strip())
+
+
+def _row(transaction: Transaction, now: _Verdict, was: _Verdict) -> dict[str, Any]:
+    return {
+        "transaction_id": transaction.transaction_id,
+        "card_id": transaction.card_id,
+        "event_time": from_us(transaction.event_time),
+        "amount_minor": transaction.amount_minor,
+        "currency": transaction.currency,
+        "score": now.score,
+        "decision": now.decision,
+        "threshold": now.threshold,
+        "model_version": now.model_version,
+        "threshold_version": now.threshold_version,
+        "before_score": was.score,
+        "before_decision": was.decision,
+        "before_model_version": was.model_version,
+        "before_threshold_version": was.threshold_version,
+    }
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """Both decisions on each transaction, as indices into ``DECISIONS``, in the order of ``rows``."""
+
+    rows: Decisions
+    then: np.ndarray[Any, np.dtype[np.int8]]
+    now: np.ndarray[Any, np.dtype[np.int8]]
+    table: pa.Table
+
+
+def _compared(out: Path, dataset: Path | None, topic: bool, params: Params) -> dict[str, Any]:
+    sides = _sides(out, dataset, topic, params)
+    evaluate = params.evaluate
+    document = compare_outcomes(sides.rows, sides.then, sides.now, evaluate.cost, evaluate.bootstrap, seed=params.seed)
+    counts = np.zeros((len(DECISIONS), len(DECISIONS)), np.int64)
+    np.add.at(counts, (sides.then, sides.now), 1)
+    document["transitions"] = {
+        f"{was} -> {now}": int(counts[i, j]) for i, was in enumerate(DECISIONS) for j, now in enumerate(DECISIONS)
+    }
+    return document | {"examples": _examples(sides)}
+
+
+def _sides(out: Path, dataset: Path | None, topic: bool, params: Params) -> _Sides:
+    table = pq.read_table(out)
+    labelled = dataset
+    if topic and dataset is not None:  # a log may have transactions that the data set has not: those have no label
+        known = read_transactions(dataset)["transaction_id"]
+        inside = pa.compute.is_in(table["transaction_id"], value_set=known.combine_chunks())
+        labelled = dataset if pa.compute.all(inside).as_py() else None
+    rows = read_decisions(out, dataset=labelled, label_delay_days=params.label_delay_days)
+    then, now = (
+        np.array([DECISIONS.index(word) for word in table[name].to_pylist()], np.int8)[rows.rows]
+        for name in ("before_decision", "decision")
+    )
+    return _Sides(rows, then, now, table)
+
+
+def _examples(sides: _Sides) -> list[dict[str, Any]]:
+    """The largest amounts whose alert would have come or gone."""
+    changed = np.flatnonzero((sides.then > ALLOW) != (sides.now > ALLOW))
+    largest = changed[np.argsort(-sides.rows.amounts[changed], kind="stable")][:_EXAMPLES]
+    shown = ("transaction_id", "before_score", "before_decision", "score", "decision", "amount_minor", "currency")
+    found = []
+    for at in largest.tolist():
+        row = sides.table.select(shown).slice(int(sides.rows.rows[at]), 1).to_pylist()[0]
+        label = "fraud" if sides.rows.fraud[at] else "normal" if sides.rows.known[at] else "unknown"
+        found.append({**row, "label": label})
+    return found

@@ -1,0 +1,108 @@
+"""Keeps cards out of what is kept: decisions and dead letters carry a pseudonym, and the card under the card's own key.
+
+A card is erased by a record of its own on the topic ``transactions``: its key, no value, the header ``erase``. It lies
+in the order of the log, so every worker, and every state that is built again, forgets the card at the same place.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from fraudline.core.card_keys import NOBODY, CardKeys, CardName
+from fraudline.core.errors import UsageError
+from fraudline.stream.dead_letter import SEALED, DeadLetter
+from fraudline.stream.messages import Transaction
+from fraudline.stream.params import StreamParams
+from fraudline.stream.transport import Output, Record
+
+ERASE = "erase"
+_CARD = re.compile(rb'"card_id"\s*:\s*"((?:[^"\\]|\\.){1,512})"')
+
+
+def erasure(topic: str, card: str) -> Output:
+    """The record that erases a card."""
+    return Output(topic, card.encode(), None, ((ERASE, b"1"),))
+
+
+def erases(record: Record) -> bool:
+    """Whether a record erases the card that is its key."""
+    return record.value is None and any(name == ERASE for name, _ in record.headers)
+
+
+class Sealer:
+    """Names cards by pseudonyms, and encrypts dead letters; see :func:`open_sealer`."""
+
+    def __init__(self, keys: CardKeys) -> None:
+        self.keys = keys
+
+    def names(self, transactions: Sequence[Transaction]) -> list[CardName]:
+        """What stands for the card of each transaction.
+
+        Raises:
+            StateError: the store of keys cannot be used.
+        """
+        found = self.keys.names(transaction.card_id for transaction in transactions)
+        return [found[transaction.card_id] for transaction in transactions]
+
+    def sealed(self, letter: Output) -> Output:
+        """A dead letter whose key and value only the key of its card opens."""
+        card = _card_of(letter)
+        pseudonym = self.keys.names([card])[card].pseudonym
+        value = None if letter.value is None else self.keys.sealed(pseudonym, letter.value)
+        key = b"" if letter.key is None else self.keys.sealed(pseudonym, letter.key)
+        own, rest = DeadLetter.split(letter.headers)
+        headers = (*own, (SEALED, key), *rest)
+        return Output(letter.topic, pseudonym.encode(), value, headers)
+
+    def erase(self, cards: Iterable[str]) -> None:
+        """Destroy the keys that erased cards may have got again meanwhile."""
+        for card in cards:
+            self.keys.forget(card)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.keys.close()
+
+
+def open_sealer(params: StreamParams) -> Sealer | None:
+    """The sealer that the settings name; None where cards are kept as they are.
+
+    Raises:
+        StateError: the store cannot be used.
+        UsageError: there is no master key, or the library is not installed.
+    """
+    keys = open_keys(params)
+    return None if keys is None else Sealer(keys)
+
+
+def open_keys(params: StreamParams) -> CardKeys | None:
+    """The store of card keys that the settings name, if they name one.
+
+    Raises:
+        StateError: the store cannot be used.
+        UsageError: there is no master key, or the library is not installed.
+    """
+    if not params.card_keys:
+        return None
+    if not params.card_keys_master:
+        raise UsageError("stream.card_keys needs stream.card_keys_master.", "Name the file of the master key.")
+    return CardKeys(Path(params.card_keys), Path(params.card_keys_master))
+
+
+@contextmanager
+def keys_at_hand(params: StreamParams) -> Iterator[CardKeys | None]:
+    """The store of card keys for the length of a block, if the settings name one."""
+    keys = open_keys(params)
+    try:
+        yield keys
+    finally:
+        if keys is not None:
+            keys.close()
+
+
+def _card_of(letter: Output) -> str:
+    """The card that a record names: in its value as far as that can be read, else as its key."""
+    found = _CARD.search(letter.value or b"")
+    card = found[1] if found else letter.key or b""
+    return card.decode(errors="replace") or NOBODY

@@ -1,0 +1,120 @@
+"""The trace of a batch and of the transactions in it.
+
+A batch is a trace of its own: consume, decode, features, score, produce, commit, and what an endpoint adds. A
+transaction that is traced has the span ``decide`` in the trace that its record came with, linked to the batch; what is
+appended about it carries on from there. Transactions without a context are drawn by the ratio; a batch is traced when a
+transaction of it is.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, NamedTuple
+
+from fraudline.core.tracing import HEADER, Span, Tracing, is_sampled
+from fraudline.stream.partition import Advanced
+from fraudline.stream.transport import Record
+
+Place = tuple[int, int]
+
+
+class Onward(NamedTuple):
+    """What is appended about a traced record: its trace, and the header that carries it on."""
+
+    trace_id: str
+    headers: tuple[tuple[str, bytes], ...]
+
+
+NOTHING: Mapping[Place, Onward] = {}
+
+
+class BatchTrace:
+    """The spans of one batch.
+
+    Args:
+        tracing: makes them.
+        records: of the batch.
+        asked: when the records were asked for, ``time.monotonic``.
+        begun: when they were there.
+    """
+
+    def __init__(self, tracing: Tracing, records: Sequence[Record], asked: float, begun: float) -> None:
+        self._tracing = tracing
+        self._zero_ns = time.time_ns() - time.monotonic_ns()
+        self.onward: dict[Place, Onward] = {}
+        self._spans: dict[Place, Span] = {}
+        self._batch: Span | None = None
+        parents: dict[Place, str] = {}
+        bare = []
+        for record in records:
+            came = _came_with(record)
+            if not came:
+                bare.append(record)
+            elif is_sampled(came):
+                parents[record.partition, record.offset] = came
+            else:  # somebody else decided: not recorded here, and passed on
+                self.onward[record.partition, record.offset] = Onward(came[3:35], ((HEADER, came.encode()),))
+        drawn = [bare[at] for at in tracing.draw(len(bare))]
+        if not parents and not drawn:
+            return
+        self._batch = tracing.start(
+            "batch", kind="consumer", links=list(parents.values()), begin_ns=self._ns(asked),
+            attributes={"messaging.system": "kafka", "messaging.batch.message_count": len(records)},
+        )  # fmt: skip
+        self.stage("consume", asked, begun)
+        for place, parent in [*parents.items(), *(((r.partition, r.offset), "") for r in drawn)]:
+            attributes = {"messaging.destination.partition.id": str(place[0]), "messaging.kafka.offset": place[1]}
+            span = tracing.start(
+                "decide", parent=parent, kind="consumer", links=[self._batch.traceparent], begin_ns=self._ns(begun),
+                attributes=attributes,
+            )  # fmt: skip
+            self._spans[place] = span
+            self.onward[place] = Onward(span.trace_id, ((HEADER, span.traceparent.encode()),))
+
+    def stages(self, parts: Sequence[Advanced], moments: Sequence[float], appended_at: float) -> None:
+        """The parts of a batch that is committed.
+
+        Args:
+            parts: what each partition gave.
+            moments: when the records were there, were advanced, were judged, and were committed.
+            appended_at: when the client had the outputs; it sends them while it commits.
+        """
+        for part in parts:
+            begin, decoded, advanced = part.moments
+            self.stage("decode", begin, decoded, transactions=len(part.transactions), refused=len(part.bad))
+            self.stage("features", decoded, advanced, transactions=len(part.transactions))
+        self.stage("produce", moments[2], appended_at)
+        self.stage("commit", appended_at, moments[3])
+
+    def stage(self, name: str, begin: float, end: float, **attributes: Any) -> None:
+        """A part of the batch that is over; moments of ``time.monotonic``."""
+        if self._batch is not None:
+            parent = self._batch.traceparent
+            self._tracing.start(name, parent=parent, begin_ns=self._ns(begin), attributes=attributes).end(self._ns(end))
+
+    @contextmanager
+    def scoring(self) -> Iterator[None]:
+        """Around the scoring: an endpoint that is asked meanwhile continues the trace."""
+        span = nullcontext() if self._batch is None else self._tracing.span("score", parent=self._batch.traceparent)
+        with span:
+            yield
+
+    def end(self, error: BaseException | None = None) -> None:
+        """The batch is committed, or failed."""
+        spans = [*self._spans.values(), *([self._batch] if self._batch is not None else [])]
+        for span in spans:
+            if error is not None:
+                span.failed(error)
+            span.end()
+
+    def _ns(self, moment: float) -> int:
+        """Nanoseconds since the epoch of a moment of ``time.monotonic``."""
+        return self._zero_ns + int(moment * 1e9)
+
+
+def _came_with(record: Record) -> str:
+    """The trace context of a record; empty without one."""
+    for name, value in record.headers:
+        if name == HEADER and value is not None:
+            return value.decode(errors="replace")
+    return ""

@@ -1,0 +1,131 @@
+"""A card is erased on a real broker: nothing that is kept names it any more, and the chain still verifies."""
+
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fraudline.core.clock import now
+from fraudline.core.errors import UsageError
+from fraudline.features.columns import columns_from_table
+from fraudline.features.engine import FeatureEngine
+from fraudline.features.spec import load_spec
+from fraudline.ops.local.kafka import LocalKafka
+from fraudline.steps import audit
+from fraudline.steps.params import Params
+from fraudline.stream.checkpoint import CheckpointStore
+from fraudline.stream.dead_letter_topic import read_letters, replay_letters
+from fraudline.stream.messages import Decision
+from fraudline.stream.params import StreamParams
+from fraudline.stream.topics import ensure_topics
+from fraudline.stream.transport import Output, open_sender
+from fraudline.stream.worker import run_worker
+from tests.support.broker import own_params, read_all
+from tests.support.datasets import small_tables
+from tests.support.stop import StopAfter
+from tests.support.stored import stored_artifact
+from tests.support.workers import send_table
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+ROWS = 900
+
+
+def work(stream: StreamParams, entry: Path, records: int) -> None:
+    stop = StopAfter(records)
+    assert run_worker(stream, model_dir=entry, stop=stop.event, on_batch=stop) == records
+
+
+def decisions_of(stream: StreamParams) -> dict[str, Decision]:
+    found = [msgspec.json.decode(r.value, type=Decision) for r in read_all(stream.bootstrap, stream.topics.decisions)]
+    return {decision.transaction_id: decision for decision in found}
+
+
+def kept_bytes(stream: StreamParams, trail: Path) -> bytes:
+    """All that is kept of decisions and dead letters: keys, values and headers of records, and exported files."""
+    parts = [
+        part
+        for topic in (stream.topics.decisions, stream.topics.dead_letters)
+        for record in read_all(stream.bootstrap, topic)
+        for part in (record.key, record.value, *(value for _, value in record.headers))
+    ]
+    tables = [pq.read_table(path).to_pylist() for path in trail.glob("*.parquet")]
+    return b"".join(part or b"" for part in parts) + repr(tables).encode()
+
+
+def held_in_state(stream: StreamParams) -> bytes:
+    store = CheckpointStore(Path(stream.checkpoint_dir), group=stream.group, topic=stream.topics.transactions)
+    loaded = [store.load(partition) for partition in range(stream.topics.partitions)]
+    return b"".join(checkpoint.state for checkpoint in loaded if checkpoint is not None)
+
+
+def test_an_erased_card_is_in_nothing_that_is_kept_and_begins_anew_when_it_comes_again(
+    kafka: LocalKafka, tmp_path: Path
+) -> None:
+    (tmp_path / "master").write_text("ab" * 32)
+    keys = {"card_keys": str(tmp_path / "keys.db"), "card_keys_master": str(tmp_path / "master")}
+    stream = own_params(tmp_path, kafka.bootstrap, **keys)
+    params, trail, store = Params(stream=stream), tmp_path / "trail", tmp_path / "artifacts"
+    ensure_topics(stream)
+    entry = stored_artifact(tmp_path)
+    table = small_tables()[0].slice(5_000, ROWS)
+    cards = table["card_id"].to_pylist()
+    card = max(set(cards), key=cards.count)
+    mine = [i for i, c in zip(table["transaction_id"].to_pylist(), cards, strict=True) if c == card]
+    first, again = table.slice(0, ROWS - 100), table.slice(ROWS - 100)
+    assert card in again["card_id"].to_pylist()
+    bad = Output(
+        stream.topics.transactions, card.encode(), b'{"transaction_id": "bad", "card_id": "%s"}' % card.encode()
+    )
+    send_table(stream, first)
+    with closing(open_sender("kafka-python", stream.bootstrap)) as sender:
+        sender.send(bad)
+    work(stream, entry, first.num_rows + 1)
+
+    before = decisions_of(stream)
+    audit.export(out=trail, params=params, until=now() + timedelta(days=1))
+    assert card.encode() not in kept_bytes(stream, trail)
+    assert card.encode() in held_in_state(stream)
+    assert len({before[i].card_id for i in mine if i in before}) == 1  # its decisions can still be joined
+    shown = audit.show(transaction_id=mine[0], params=params, store=store, source=trail)
+    assert shown["card"]["card_id"] == card
+    assert [letter.value for letter in read_letters(stream)] == [bad.value]
+    assert replay_letters(stream).sent == 1  # and is refused again: one more letter
+    work(stream, entry, 1)
+
+    result = audit.erase(card=card, params=params, by="ada", why="request 17")
+    assert result["key_destroyed"]
+    assert result["pseudonym"] == before[mine[0]].card_id
+    send_table(stream, again)
+    work(stream, entry, again.num_rows + 1)
+
+    assert (
+        "was erased" in audit.show(transaction_id=mine[0], params=params, store=store, source=trail)["card"]["missing"]
+    )
+    assert [letter.value == bad.value for letter in read_letters(stream)] == [False, False]
+    assert replay_letters(stream).left == 1
+    assert audit.verify(folder=trail, params=params)["whole"]
+    assert card.encode() not in kept_bytes(stream, trail)
+
+    after = decisions_of(stream)
+    came_again = [i for i in mine if i in again["transaction_id"].to_pylist()]
+    assert {after[i].card_id for i in came_again}.isdisjoint({before[mine[0]].card_id})
+    rows = [n for n, c in enumerate(again["card_id"].to_pylist()) if c == card]
+    alone = again.take(pa.array(rows))
+    expected = FeatureEngine(load_spec()).advance(columns_from_table(alone))
+    got = np.array([after[i].features for i in alone["transaction_id"].to_pylist()], np.float32)
+    assert got.tobytes() == expected.tobytes()  # the state knows nothing of what came before the erasure
+    others = [i for i in again["transaction_id"].to_pylist() if i not in came_again]
+    whole = FeatureEngine(load_spec()).advance(columns_from_table(table))
+    at = {i: n for n, i in enumerate(table["transaction_id"].to_pylist())}
+    assert all(np.float32(after[i].features).tobytes() == whole[at[i]].tobytes() for i in others)
+
+
+def test_without_keys_nothing_can_be_erased(kafka: LocalKafka, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="have no keys"):
+        audit.erase(card="c", params=Params(stream=own_params(tmp_path, kafka.bootstrap)), by="a", why="b")

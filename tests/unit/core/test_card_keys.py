@@ -1,0 +1,88 @@
+"""A card's key opens what was sealed for it, until it is destroyed; the store names no card."""
+
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from fraudline.core.card_keys import CardKeys
+from fraudline.core.errors import StateError, UsageError
+
+
+@pytest.fixture
+def master(tmp_path: Path) -> Path:
+    path = tmp_path / "master"
+    path.write_text("ab" * 32 + "\n")
+    return path
+
+
+def test_what_is_sealed_is_opened_until_the_card_is_erased(tmp_path: Path, master: Path) -> None:
+    with closing(CardKeys(tmp_path / "keys.db", master)) as keys:
+        names = keys.names(["c1", "c2", "c1"])
+        sealed = keys.sealed(names["c1"].pseudonym, b"a letter")
+        assert keys.opened(*names["c1"]) == b"c1"
+        assert keys.opened(names["c1"].pseudonym, sealed) == b"a letter"
+        assert keys.known("c1") == names["c1"].pseudonym
+        assert keys.erase("c1", by="ada", why="asked")
+        assert keys.opened(*names["c1"]) is None
+        assert keys.opened(names["c1"].pseudonym, sealed) is None
+        assert keys.known("c1") == ""
+        assert keys.opened(*names["c2"]) == b"c2"
+        assert not keys.erase("c1", by="ada", why="again")
+        assert keys.names(["c1"])["c1"].pseudonym != names["c1"].pseudonym  # who comes back is somebody new
+
+
+def test_workers_that_share_a_store_give_a_card_one_name_and_the_store_does_not_hold_it(
+    tmp_path: Path, master: Path
+) -> None:
+    cards = [f"card-{number:05d}" for number in range(1_200)]
+    with (
+        closing(CardKeys(tmp_path / "k" / "keys.db", master)) as one,
+        closing(CardKeys(tmp_path / "k" / "keys.db", master)) as two,
+    ):
+        first = one.names(cards)
+        second = two.names(cards)
+        assert {card: name.pseudonym for card, name in first.items()} == {c: n.pseudonym for c, n in second.items()}
+        assert len({name.pseudonym for name in first.values()}) == len(cards)
+        assert two.opened(*first["card-00007"]) == b"card-00007"
+    content = (tmp_path / "k" / "keys.db").read_bytes()
+    assert b"card-0" not in content
+    assert (tmp_path / "k" / "keys.db").stat().st_mode & 0o077 == 0
+
+
+def test_an_erased_key_is_nowhere_in_the_file(tmp_path: Path, master: Path) -> None:
+    with closing(CardKeys(tmp_path / "keys.db", master)) as keys:
+        keys.names(["c1", "c2"])
+        wrapped = keys._db.execute("SELECT wrapped FROM keys WHERE tag = ?", (keys._tag("c1"),)).fetchone()[0]
+        assert wrapped in (tmp_path / "keys.db").read_bytes()
+        keys.erase("c1", by="ada", why="asked")
+    assert wrapped not in (tmp_path / "keys.db").read_bytes()
+    assert [path.name for path in tmp_path.glob("keys.db*")] == ["keys.db"]  # no journal that still has it
+
+
+def test_another_master_key_a_changed_content_and_a_wrong_file_are_refused(tmp_path: Path, master: Path) -> None:
+    with closing(CardKeys(tmp_path / "keys.db", master)) as keys:
+        name = keys.names(["c1"])["c1"]
+        sealed = keys.sealed(name.pseudonym, b"a letter")
+        with pytest.raises(StateError, match="was changed"):
+            keys.opened(name.pseudonym, sealed[:-1] + bytes([sealed[-1] ^ 1]))
+        with pytest.raises(StateError, match="has no key"):
+            keys.sealed("p0", b"x")
+    other = tmp_path / "other"
+    other.write_text("cd" * 32)
+    with closing(CardKeys(tmp_path / "keys.db", other)) as keys, pytest.raises(StateError, match="master key"):
+        keys.opened(*name)
+    (tmp_path / "short").write_text("ab")
+    for path in ("short", "none"):
+        with pytest.raises(UsageError, match="openssl rand"):
+            CardKeys(tmp_path / "keys.db", tmp_path / path)
+    (tmp_path / "no.db").write_text("no store" * 100)
+    with pytest.raises(StateError, match="cannot be used"):
+        CardKeys(tmp_path / "no.db", master)
+
+
+def test_without_the_library_the_extra_is_named(tmp_path: Path, master: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
+    with pytest.raises(UsageError, match=r"fraudline\[keys\]"):
+        CardKeys(tmp_path / "keys.db", master)
