@@ -220,6 +220,39 @@ DATA = (
         quiet={"fraudline_dead_letters_total{job}": "5x60", "fraudline_transactions_total{job}": "0+1000x60"},
     ),
     Alert(
+        name="AlertsUndelivered",
+        expr="sum by (job, sink) (increase(fraudline_alert_dead_letters_total[15m])) > 0"
+        " or sum by (job, sink) (fraudline_alert_events_waiting) > 20",
+        hold="0m",
+        severity="page",
+        role="oncall",
+        summary="alerts do not reach the sink {{ $labels.sink }}",
+        means="People or systems that should act on fraud are not told.",
+        look=(
+            "`alerts.not_sent` in the router's log names the sink and what it answered.",
+            "The topic `alerts.dlq`: what was given up, with sink and reason in its headers.",
+        ),
+        act=(
+            "Bring the sink back; what waits is sent by itself.",
+            "Send what lies in `alerts.dlq` again, under its `idempotency-key`: see the how-to of alerts.",
+        ),
+        fires={'fraudline_alert_dead_letters_total{job,sink="soc"}': "0+1x60"},
+        quiet={'fraudline_alert_dead_letters_total{job,sink="soc"}': "3x60"},
+    ),
+    Alert(
+        name="AlertRoutingRefused",
+        expr="fraudline_alert_routing_refused == 1",
+        hold="5m",
+        severity="ticket",
+        role="oncall",
+        summary="the routing file of the alerts is wrong; an older one holds",
+        means="A change of who is told what has no effect.",
+        look=("`alerts.routing_refused` in the log names the field.", "`fraudline alerts check FILE`."),
+        act=("Correct the file; it is read again within a second.",),
+        fires={"fraudline_alert_routing_refused{job}": "1x60"},
+        quiet={"fraudline_alert_routing_refused{job}": "0x60"},
+    ),
+    Alert(
         name="VolumeLow",
         expr="sum by (job) (rate(fraudline_transactions_total[30m])) < 0.2 *"
         " sum by (job) (rate(fraudline_transactions_total[1d] offset 1h))",

@@ -12,10 +12,12 @@ def exported() -> dict[str, tuple[CollectorRegistry, str]]:
 
     import fraudline.serve.metrics  # noqa: F401 - registers its own
     from fraudline.ops.ended import EndedMetrics
+    from fraudline.stream.alert_metrics import AlertMetrics
     from fraudline.stream.metrics import StreamMetrics
 
     return {
         "Worker": (StreamMetrics("fraud").registry, "`/metrics` at `stream.metrics_port`"),
+        "Alert router": (AlertMetrics().registry, "`/metrics` at `fraudline alerts run --port`"),
         "Predictor": (REGISTRY, "`/metrics` beside KServe's own `request_*_seconds`"),
         "Steps that end": (
             EndedMetrics().registry,

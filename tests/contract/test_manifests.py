@@ -10,6 +10,7 @@ import yaml
 
 from fraudline.cli.main import cli
 from fraudline.steps.params import Params
+from fraudline.stream.alert_router import Routing
 from fraudline.stream.feature_events import EVENT_TYPE
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topics import _wanted
@@ -184,8 +185,26 @@ def test_the_worker_may_write_and_read_what_it_does_and_no_more() -> None:
         ("topic", stream.topics.decisions): write,
         ("topic", stream.topics.alerts): write,
         ("topic", stream.topics.dead_letters): write,
+        ("topic", stream.topics.blocked_cards): read | write,
         ("group", stream.group): read,
         ("transactionalId", f"{stream.group}."): write,
+    }
+
+
+def test_the_routers_settings_are_taken_by_the_command_and_it_may_do_what_it_does_and_no_more() -> None:
+    documents = overlay("standard")
+    (container,) = find(documents, "Deployment", "fraudline-alerts")["spec"]["template"]["spec"]["containers"]
+    command, given = command_of([each for each in container["args"] if not each.startswith("/")])
+    assert given <= {option for parameter in command.params for option in parameter.opts}
+    files = find(documents, "ConfigMap", "fraudline-alerts")["data"]
+    Routing.parse(yaml.safe_load(files["alerts.yaml"]), "alerts.yaml")
+    topics = Params.parse(yaml.safe_load(files["params.yaml"]), "params.yaml").stream.topics
+    rules = find(documents, "KafkaUser", "fraudline-alerts")["spec"]["authorization"]["acls"]
+    found = {(r["resource"]["type"], r["resource"]["name"]): set(r["operations"]) for r in rules}
+    assert found == {
+        ("topic", topics.alerts): {"Read", "Describe"},
+        ("topic", topics.alert_dead_letters): {"Write", "Describe"},
+        ("group", f"{StreamParams().group}-alerts"): {"Read", "Describe"},
     }
 
 

@@ -125,7 +125,9 @@ def test_every_reference_in_the_document_leads_somewhere() -> None:
 
     walk(document)
     addresses = {channel["address"] for channel in document["channels"].values()}
-    assert addresses == {"transactions", "decisions", "alerts", "transactions.dlq"}
+    assert addresses == {
+        "transactions", "decisions", "alerts", "transactions.dlq", "blocked-cards", "card-actions"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("version", VERSIONS)

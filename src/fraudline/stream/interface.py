@@ -9,10 +9,16 @@ from typing import Any
 import msgspec
 
 from fraudline import __version__
-from fraudline.stream.messages import Alert, Decision, Transaction
+from fraudline.stream.messages import Alert, BlockedCard, CardAction, Decision, Transaction
 from fraudline.stream.params import StreamParams
 
-MESSAGES: dict[str, type[msgspec.Struct]] = {"transaction": Transaction, "decision": Decision, "alert": Alert}
+MESSAGES: dict[str, type[msgspec.Struct]] = {
+    "transaction": Transaction,
+    "decision": Decision,
+    "alert": Alert,
+    "blocked_card": BlockedCard,
+    "card_action": CardAction,
+}
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _HEADERS = {
     "reason": "what is wrong with the record",
@@ -32,13 +38,15 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def asyncapi(params: StreamParams) -> dict[str, Any]:
-    """The four topics, their messages and what the worker does with them, as AsyncAPI 3."""
+    """The topics, their messages and what the worker does with them, as AsyncAPI 3."""
     components = msgspec.json.schema_components(MESSAGES.values(), ref_template="#/components/schemas/{name}")[1]
     topics = params.topics
     addresses = {
         "transactions": (topics.transactions, "transaction", "What is to be decided, keyed by card."),
         "decisions": (topics.decisions, "decision", "One decision for every transaction: the audit trail."),
         "alerts": (topics.alerts, "alert", "Each decision that is not allow."),
+        "blockedCards": (topics.blocked_cards, "blocked_card", "The list of blocked cards, compacted."),
+        "cardActions": (topics.card_actions, "card_action", "What people did to that list: `fraudline cards`."),
         "deadLetters": (topics.dead_letters, "deadLetter", "Records that hold no transaction, as they came."),
     }
     return {
