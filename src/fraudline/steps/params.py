@@ -9,6 +9,7 @@ from fraudline.model.evaluation_params import EvaluateParams
 from fraudline.model.params import TrainParams
 from fraudline.model.thresholds import ThresholdParams
 from fraudline.monitor.params import MonitorParams
+from fraudline.monitor.renewal import RenewParams
 from fraudline.ops.cost import CostParams
 from fraudline.ops.gate import GateParams
 from fraudline.ops.gitops.params import RolloutParams
@@ -35,3 +36,4 @@ class Params(Settings):
     rollout: RolloutParams = RolloutParams()
     stream: StreamParams = StreamParams()
     monitor: MonitorParams = MonitorParams()
+    renew: RenewParams = RenewParams()
