@@ -16,6 +16,7 @@ _COMMANDS = {
     "drift": ("fraudline.cli.drift", "command", "compare decisions with the traffic of the training"),
     "dlq": ("fraudline.cli.dlq", "group", "look at dead letters and send them again"),
     "explain": ("fraudline.cli.explain", "command", "why one transaction got its score"),
+    "labels": ("fraudline.cli.labels", "group", "send what became of transactions, and measure by it"),
     "pipeline": ("fraudline.cli.pipeline", "group", "run and submit the Kubeflow pipelines"),
     "produce": ("fraudline.cli.produce", "command", "send transactions to Kafka at a given rate"),
     "promote": ("fraudline.cli.promote", "command", "propose the blessed challenger by a pull request"),

@@ -48,9 +48,7 @@ class DvcTrainer:
         with output.open("ab") as stream:
             begin = stream.tell()
             command = [sys.executable, "-m", "dvc", "repro"]
-            done = subprocess.run(
-                command, cwd=self.repo, stdout=stream, stderr=stream, pass_fds=(lock,), check=False
-            )
+            done = subprocess.run(command, cwd=self.repo, stdout=stream, stderr=stream, pass_fds=(lock,), check=False)
         said = output.read_bytes()[begin:].decode(errors="replace")
         if done.returncode:
             code = int(found[-1]) if (found := _EXITED.findall(said)) else 0

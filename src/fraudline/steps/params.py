@@ -1,5 +1,7 @@
 """All parameters: ``params.yaml``, one section a layer, each declared where it is used."""
 
+from typing import Self
+
 from pydantic import Field
 
 from fraudline.core.settings import Settings
@@ -37,3 +39,9 @@ class Params(Settings):
     stream: StreamParams = StreamParams()
     monitor: MonitorParams = MonitorParams()
     renew: RenewParams = RenewParams()
+
+    def with_bootstrap(self, bootstrap: str | None) -> Self:
+        """The same with another broker, where one is named."""
+        if not bootstrap:
+            return self
+        return self.model_copy(update={"stream": self.stream.model_copy(update={"bootstrap": bootstrap})})

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraudline.core.clock import now_us
-from fraudline.decide.policy import ALLOW, DECISIONS
+from fraudline.decide.policy import ALLOW, BLOCK, DECISIONS, REVIEW
 from fraudline.model.artifact import Artifact
 from fraudline.model.reasons import top_reasons
 from fraudline.model.scorer import Scorer
 from fraudline.model.wording import Wording
+from fraudline.monitor.selection import SAMPLE, drawn
 from fraudline.stream.dead_letter import dead_letter
 from fraudline.stream.messages import Alert, Decision, DecisionWriter, ReasonMessage, Transaction, Verdict, encode
 from fraudline.stream.numbers import rows_as_json
@@ -23,7 +24,7 @@ from fraudline.stream.partition import Advanced
 from fraudline.stream.scoring import Scored, Scoring
 from fraudline.stream.transport import Output, Record
 
-ALLOWED = DECISIONS[ALLOW]
+ALLOWED, REVIEWED, BLOCKED = (DECISIONS[index] for index in (ALLOW, REVIEW, BLOCK))
 _decision, _alert = msgspec.json.Decoder(Decision), msgspec.json.Decoder(Alert)
 _output = partial(tuple.__new__, Output)
 
@@ -108,6 +109,7 @@ class Judge:
         self._scoring = scoring
         self._topics = params.topics
         self._reasons = params.reasons
+        self._sample = params.review_sample
 
     def use(self, scorer: Scorer) -> None:
         """Decide with another model of the same feature specification from the next batch on."""
@@ -157,7 +159,9 @@ class Judge:
             transactions, records, scored.score.tolist(), scored.decision, scored.threshold, rows_as_json(features),
             zip(scored.model_version, scored.threshold_version, scored.scored_by, strict=True), strict=True,
         )  # fmt: skip
-        for i, (transaction, record, score, decision, threshold, values, who) in enumerate(rows):
+        passed = self._passed(transactions, scored)
+        for i, (transaction, record, score, outcome, threshold, values, who) in enumerate(rows):
+            decision, sampled = (REVIEWED, self._sample) if i in passed else (outcome, 0.0)
             if who != by:
                 by = who
                 writer.by(*who)
@@ -168,11 +172,19 @@ class Judge:
                     (score, decision, threshold),
                     reasons.get(i, none),
                     values,
+                    sampled,
                 )
             )
             if decision != ALLOWED:
                 alerts.append(_alert_of(_decision.decode(said[-1]), transaction))
         return said, alerts
+
+    def _passed(self, transactions: Sequence[Transaction], scored: Scored) -> frozenset[int]:
+        """Rows that would be blocked and pass to review, so that somebody labels them."""
+        if not self._sample:
+            return frozenset()
+        blocked = [i for i, decision in enumerate(scored.decision) if decision == BLOCKED]
+        return frozenset(i for i in blocked if drawn(transactions[i].transaction_id, self._sample, SAMPLE))
 
     def _reasons_of(self, features: NDArray[np.float32], scored: Scored) -> dict[int, list[ReasonMessage]]:
         """Reasons by row, of the rows that have some."""

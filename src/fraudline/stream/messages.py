@@ -63,7 +63,8 @@ class Verdict(Struct, frozen=True):
 
     ``score``: high = anomalous; ``threshold``: the one that applied. ``partition`` and ``offset``: the record;
     times are microseconds since the epoch. ``scored_by``: ``worker`` (the model in the worker), ``endpoint`` (an
-    inference service), or ``fallback`` (the model in the worker, because the endpoint did not answer).
+    inference service), or ``fallback`` (the model in the worker, because the endpoint did not answer). ``sampled``: the
+    share of blocked transactions that pass to review so that somebody labels them, where this is one of them; else 0.
     """
 
     transaction_id: str
@@ -81,6 +82,7 @@ class Verdict(Struct, frozen=True):
     offset: int
     decided_at: int
     scored_by: str = "worker"
+    sampled: float = 0.0
 
 
 class Decision(Verdict, frozen=True, kw_only=True):
@@ -97,12 +99,28 @@ class Alert(Verdict, frozen=True, kw_only=True):
     currency: str
 
 
+class Label(Struct, frozen=True, gc=False):
+    """What somebody found out about a transaction, days later: the newest ``version`` of a transaction holds.
+
+    ``kind``: a ``chargeback`` of the card's owner, an ``analyst``'s verdict, or a ``reversal`` of either; ``labelled_at``:
+    microseconds since the epoch; ``fraud_kind`` and ``by``: where they are known.
+    """
+
+    transaction_id: Identifier
+    is_fraud: bool
+    kind: Literal["chargeback", "analyst", "reversal"]
+    version: Annotated[int, Meta(ge=1)]
+    labelled_at: Annotated[int, Meta(ge=TIME_MIN_US, lt=TIME_MAX_US)]
+    fraud_kind: str | None = None
+    by: str = ""
+
+
 _encoder = msgspec.json.Encoder()
 _FIELDS = [(field.name, Any) for field in msgspec.structs.fields(Decision)]
 _Line = msgspec.defstruct("_Line", _FIELDS, gc=False)
 
 
-def encode(message: Transaction | Decision | Alert) -> bytes:
+def encode(message: Transaction | Decision | Alert | Label) -> bytes:
     """One message as UTF-8 JSON."""
     return _encoder.encode(message)
 
@@ -133,6 +151,7 @@ class DecisionWriter:
         outcome: tuple[float, str, float],
         reasons: list[ReasonMessage],
         features: bytes,
+        sampled: float = 0.0,
     ) -> bytes:
         """One decision as UTF-8 JSON.
 
@@ -142,6 +161,7 @@ class DecisionWriter:
             outcome: score, decision and threshold.
             reasons: of the score.
             features: the values scored, as a JSON array.
+            sampled: the share that it was drawn with, where it passes to review instead of being blocked.
         """
         line = self._line
         line.transaction_id = transaction.transaction_id
@@ -149,7 +169,7 @@ class DecisionWriter:
         line.event_time = transaction.event_time
         line.partition, line.offset = record
         line.score, line.decision, line.threshold = outcome
-        line.reasons = reasons
+        line.reasons, line.sampled = reasons, sampled
         line.features = msgspec.Raw(features)
         return _encoder.encode(line)
 

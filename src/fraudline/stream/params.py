@@ -12,6 +12,7 @@ class Topics(Settings):
     """The topics. ``transactions`` is keyed by card, and so are ``decisions`` and ``alerts``.
 
     Attributes:
+        labels: what became of transactions (`fraudline labels send`); keyed by transaction.
         features: written instead of ``decisions`` and ``alerts`` in the stage ``features``; keyed by card.
         record_bytes: the largest record that ``transactions`` takes when it is created here (Kafka's own default); the
             dead letter topic takes what is needed to keep one whole.
@@ -22,6 +23,7 @@ class Topics(Settings):
     alerts: str = "alerts"
     dead_letters: str = "transactions.dlq"
     features: str = "features"
+    labels: str = "labels"
     partitions: int = Field(default=4, ge=1)
     replication: int = Field(default=1, ge=1)
     record_bytes: int = Field(default=1_048_588, ge=1_024, le=15 << 20)
@@ -63,6 +65,8 @@ class StreamParams(Settings):
         reasons: reasons on a decision.
         reasons_on: which decisions have reasons: ``alerts`` (what is not allowed) or ``all``.
         thresholds: a thresholds file (`fraudline threshold`) whose newest line holds; empty for the model's own.
+        review_sample: share of the transactions to be blocked that pass to review instead, drawn by their id, so that
+            somebody labels them: a blocked one never gets a chargeback. 0 for none.
         recoveries: failed batches in a row before the worker gives up (exit code 8).
         metrics_host: address that ``/metrics``, ``/readyz`` and ``/livez`` bind to.
         metrics_port: their port; 0 for none of them.
@@ -96,6 +100,7 @@ class StreamParams(Settings):
     reasons: int = Field(default=3, ge=0)
     reasons_on: Literal["alerts", "all"] = "alerts"
     thresholds: str = ""
+    review_sample: float = Field(default=0.0, ge=0, le=0.5)
     recoveries: int = Field(default=8, ge=0)
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=0, ge=0, le=65535)

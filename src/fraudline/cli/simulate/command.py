@@ -117,16 +117,14 @@ def simulate(*, days: int, cards: int, seed: int, kind: str, folder: Path, tell:
     world = world_of(params, days=days, cards=cards, seed=seed)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    year = Year(
-        world, CHANGES, params, params.features.resolve(), folder, Path("kserve/inferenceservice.yaml"), tell
-    )
+    year = Year(world, CHANGES, params, params.features.resolve(), folder, Path("kserve/inferenceservice.yaml"), tell)
     year.run(days)
     return year
 
 
 def world_of(params: Params, *, days: int, cards: int, seed: int) -> World:
     """The traffic, changes included."""
-    size = GenerateParams(days=BEFORE_DAYS, cards=cards, merchants=max(cards // 2, 120), seed=seed, fraud_rate=0.012)
+    size = GenerateParams(days=BEFORE_DAYS, cards=cards, merchants=max(cards // 2, 120), seed=seed, fraud_rate=0.02)
     return make_world(
         size, before=BEFORE_DAYS, days=days, changes=[c for c in CHANGES if c.day < days],
         spec=params.features.resolve(), label_delay_days=params.label_delay_days,

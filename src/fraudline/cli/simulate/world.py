@@ -69,7 +69,13 @@ class World:
 
 
 def make_world(
-    params: GenerateParams, *, before: int, days: int, changes: Sequence[Change], spec: FeatureSpec, label_delay_days: int
+    params: GenerateParams,
+    *,
+    before: int,
+    days: int,
+    changes: Sequence[Change],
+    spec: FeatureSpec,
+    label_delay_days: int,
 ) -> World:
     """Generate, change and featurise.
 

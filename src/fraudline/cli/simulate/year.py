@@ -44,7 +44,6 @@ from fraudline.steps.screen import screened
 from fraudline.steps.train import train
 
 
-
 @dataclass
 class Noted:
     """Something that happened, for the picture and the document."""
@@ -216,7 +215,9 @@ class Year:
         """Drift, matured labels, triggers; a run where they ask for it."""
         signs = self._signs(day + 1)
         asked = ""
-        if (due := next((c for c in self.changes if c.kind == "candidate" and c.day <= day < c.day + 7), None)) is not None:
+        if (
+            due := next((c for c in self.changes if c.kind == "candidate" and c.day <= day < c.day + 7), None)
+        ) is not None:
             asked, self._careless = due.name, True
         result = retrain(
             folder=self.folder,
@@ -325,7 +326,7 @@ class Year:
         )  # fmt: skip
         shutil.copytree(place / "evaluation", self.folder / "runs" / digest / "evaluation", dirs_exist_ok=True)
         self._trained_until = until
-        return {"state": "trained", "digest": packed["digest"], "uri": packed["uri"], "run": run}
+        return {"state": "trained", "digest": packed["digest"], "uri": packed["uri"]}
 
     def _screen(self, rows: NDArray[np.int64], table: pa.Table) -> None:
         """The poisoning gate; what it refuses is left out from then on."""
