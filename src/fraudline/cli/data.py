@@ -173,8 +173,8 @@ def collect_command(
 
     \b
     Topics decisions, transactions and labels are joined; days older than label_delay_days are taken, the newest
-    renew.window_weeks kept. The data is validated and screened against poisoning, then `dvc add`ed, pushed to the data's
-    store and committed; the pull request says what changed. The same topics on the same day make one branch.
+    renew.window_weeks kept. The data is validated and screened against poisoning, then `dvc add`ed, pushed to its store
+    and committed; the pull request says what changed. The same topics on the same day make one branch.
 
     \b
     Exit codes: 0 proposed, or nothing new · 3 the data is wrong · 4 it looks poisoned: cards and days are named

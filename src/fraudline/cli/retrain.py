@@ -30,7 +30,7 @@ folder = click.Path(path_type=Path, file_okay=False)
 @click.option("--journal", type=folder, default=Path("renewal"), show_default=True,
               help="Folder of the journal: the memory of what was decided, begun and proposed.")  # fmt: skip
 @click.option("--drift", type=click.Path(path_type=Path, exists=True, file_okay=False),
-              help="Report of `fraudline drift` on the champion's decisions; with --labels it has performance.")  # fmt: skip
+              help="Report of `fraudline drift` on the champion's decisions (with --labels: performance).")  # fmt: skip
 @click.option("--data-dvc", type=click.Path(path_type=Path, dir_okay=False), default=Path("data.dvc"),
               show_default=True, help="The data set's .dvc file.")  # fmt: skip
 @click.option("--host", envvar="KF_PIPELINES_ENDPOINT", default="", help="Train on this Kubeflow Pipelines server.")

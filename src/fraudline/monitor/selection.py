@@ -18,9 +18,14 @@ SAMPLE = "review sample"
 _DIGITS = 13  # hexadecimal ones: 52 bits, what a float holds
 
 
+def place(name: str, purpose: str) -> float:
+    """Where a name falls in [0, 1); the same name and purpose always give the same place."""
+    return int(sha256_bytes(f"{purpose} {name}".encode())[:_DIGITS], 16) / float(16**_DIGITS)
+
+
 def drawn(name: str, share: float, purpose: str) -> bool:
     """Whether a name falls into a share; the same name and purpose always give the same answer."""
-    return int(sha256_bytes(f"{purpose} {name}".encode())[:_DIGITS], 16) < share * 16**_DIGITS
+    return place(name, purpose) < share
 
 
 @dataclass(frozen=True, slots=True)

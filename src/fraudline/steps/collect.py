@@ -137,8 +137,8 @@ def collect(
         token: of the forge.
 
     Returns:
-        ``action`` (none or proposed), ``branch``, ``revision``, ``url``, ``pushed``, ``md5``, ``days`` (first and last),
-        the counts of :func:`joined`, and the screen's shares.
+        ``action`` (none, proposed or merged), ``branch``, ``revision``, ``url``, ``pushed``, ``md5``, ``days`` (first
+        and last), the counts of :func:`joined`, and the screen's shares.
 
     Raises:
         ValidationFailed: the data set fails a critical expectation.

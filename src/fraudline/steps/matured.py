@@ -1,4 +1,4 @@
-"""What matured labels say of decisions: precision and recall with their intervals, blocked transactions accounted for."""
+"""What matured labels say of decisions: precision and recall with intervals, blocked transactions accounted for."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ def decided_in_file(file: Path) -> Iterable[Decided]:
     """
     decoder = msgspec.json.Decoder(Decided)
     try:
-        for number, line in enumerate(file.read_bytes().splitlines(), 1):
+        for line in file.read_bytes().splitlines():
             if line.strip():
                 yield decoder.decode(line)
     except (OSError, msgspec.DecodeError) as error:

@@ -150,8 +150,8 @@ def retrain(
         asked: why a person wants it, whatever the signs.
 
     Returns:
-        ``action`` (wait, busy, submitted, refused, trained, held, proposed), ``reason``, ``triggers``, ``run``, and what
-        training and the pull request noted.
+        ``action`` (wait, busy, submitted, refused, trained, held, proposed), ``reason``, ``triggers``, ``run``, and
+        what training and the pull request noted.
 
     Raises:
         FraudlineError: training or proposing failed for now; the next look goes on.
@@ -180,7 +180,7 @@ def retrain(
 def _go_on(journal: Journal, run: Run, now: datetime, trainer: Trainer, propose: Propose | None) -> dict[str, Any]:
     """Take a run as far as it goes."""
     name, noted = run.past.run, dict(run.noted)
-    shown = {"run": name, "reason": noted["reason"], "triggers": noted["triggers"]}
+    shown: dict[str, Any] = {"run": name, "reason": noted["reason"], "triggers": noted["triggers"]}
     if run.state != "trained":
         try:
             found = trainer.train(name, journal.lock)
@@ -203,7 +203,7 @@ def _go_on(journal: Journal, run: Run, now: datetime, trainer: Trainer, propose:
     except GateFailed as error:  # another rollout goes on: the next look tries again, and a newer run replaces it
         log.info("retrain.held", run=name, problem=error.problem)
         return {"action": "held", **shown, "problem": error.problem}
-    kept = {key: request[key] for key in ("branch", "revision", "url") if key in request}
+    kept: dict[str, Any] = {key: request[key] for key in ("branch", "revision", "url") if key in request}
     journal.note(now, run=name, state="proposed", **kept)
     log.info("retrain.proposed", run=name, **kept)
     return {"action": "proposed", **shown, **kept}

@@ -1,8 +1,8 @@
 """The poisoning gate of a batch: newest days against the days before, before anything is trained on them.
 
-Rows that look like reported frauds and have no label are counted in both (:mod:`fraudline.model.trimming`). Where their
-share in the newest days is larger by more than ``renew.poison_max``, labels were lost, or someone teaches the model that
-fraud is normal: the batch is refused, and its cards and days are named.
+Rows that look like reported frauds and have no label are counted in both (:mod:`fraudline.model.trimming`). Where
+their share in the newest days is larger by more than ``renew.poison_max``, labels were lost, or someone teaches the
+model that fraud is normal: the batch is refused, and its cards and days are named.
 """
 
 from pathlib import Path

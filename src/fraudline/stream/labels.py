@@ -91,7 +91,7 @@ def newest(labels: Iterable[Label], *, before_us: int | None = None) -> dict[str
 
 
 def labels_table(held: Mapping[str, Label]) -> pa.Table:
-    """The frauds among labels that hold, as ``schema.LABELS``: who is not in it is no fraud once the delay has passed."""
+    """The frauds among labels that hold, as ``schema.LABELS``: others are normal once the delay has passed."""
     frauds = sorted((each for each in held.values() if each.is_fraud), key=lambda each: each.transaction_id)
     columns = {
         "transaction_id": [each.transaction_id for each in frauds],

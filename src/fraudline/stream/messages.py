@@ -102,8 +102,8 @@ class Alert(Verdict, frozen=True, kw_only=True):
 class Label(Struct, frozen=True, gc=False):
     """What somebody found out about a transaction, days later: the newest ``version`` of a transaction holds.
 
-    ``kind``: a ``chargeback`` of the card's owner, an ``analyst``'s verdict, or a ``reversal`` of either; ``labelled_at``:
-    microseconds since the epoch; ``fraud_kind`` and ``by``: where they are known.
+    ``kind``: a ``chargeback`` of the card's owner, an ``analyst``'s verdict, or a ``reversal`` of either;
+    ``labelled_at``: microseconds since the epoch; ``fraud_kind`` and ``by``: where they are known.
     """
 
     transaction_id: Identifier

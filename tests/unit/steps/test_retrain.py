@@ -139,8 +139,12 @@ def test_killed_after_a_line_and_run_again_there_is_one_run_and_one_proposal(tmp
 def tree(folder: Path, **report) -> Path:
     write_text(folder / "data.dvc", f"outs:\n- md5: {'b' * 32}.dir\n  nfiles: 3\n  path: data\n")
     write_json(folder / "data" / "dataset.json", {"frauds": 41})
-    document = {"model": {"digest": "e" * 64}, "figures": [{"name": "amount", "drifted": True}, {"name": "x", "drifted": False}],
-                "classifier": {"drifted": True}, "performance": {"figures": {"recall": {"worse": True}}}}  # fmt: skip
+    document = {
+        "model": {"digest": "e" * 64},
+        "figures": [{"name": "amount", "drifted": True}, {"name": "x", "drifted": False}],
+        "classifier": {"drifted": True},
+        "performance": {"figures": {"recall": {"worse": True}}},
+    }
     write_json(folder / "drift" / "drift.json", document | report)
     return folder
 

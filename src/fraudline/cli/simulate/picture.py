@@ -28,8 +28,8 @@ def draw(document: Mapping[str, Any]) -> str:
     Args:
         document: ``year.json``.
     """
-    weeks, days = len(document["recall"]), document["days"]
-    top = max(0.2, *document["recall"], *document["recall_without"])
+    weeks, days = len(document["recall"]), float(document["days"])
+    top: float = max(0.2, *document["recall"], *document["recall_without"])
 
     def x(day: float) -> float:
         return _LEFT + (_WIDTH - _LEFT - _RIGHT) * day / days
@@ -58,7 +58,7 @@ def draw(document: Mapping[str, Any]) -> str:
         level = y(number * step)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{level:.1f}" y2="{level:.1f}"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{level + 4:.1f}" text-anchor="end">{number * step:.0%}</text>')
-    for day in range(0, days, 30):
+    for day in range(0, int(days), 30):
         parts.append(f'<text x="{x(day):.1f}" y="{_BOTTOM + 14}" text-anchor="middle" opacity=".7">{day}</text>')
     parts += _events(document["events"], x)
     parts += [curve(document["recall_without"], "static"), curve(document["recall"], "own"), "</svg>\n"]

@@ -1,4 +1,4 @@
-"""The traffic of the year: the generator's, with changes that begin on a day, and features as a worker computes them."""
+"""The traffic of the year: the generator's, changed from some days on, with features as a worker computes them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ from fraudline.features.spec import FeatureSpec
 Rows = tuple[pa.Table, pa.Table]
 Apply = Callable[[pa.Table, pa.Table, int, np.random.Generator], Rows]
 
-PLATFORM_SHARE, PLATFORM_SHOPS = 0.25, 30
-NEW_FRAUD_SHARE = 0.006
+APP_SHARE, APP_SHOPS = 0.2, 30
+NEW_FRAUD_SHARE = 0.004
 POISONED_CARDS, POISON_DAYS, POISON_A_DAY = 6, 7, 60
 
 
@@ -122,31 +122,30 @@ def amounts(factor: float) -> Apply:
     return apply
 
 
-def platform(transactions: pa.Table, labels: pa.Table, at: int, rng: np.random.Generator) -> Rows:
-    """A platform abroad takes a quarter of the honest purchases: new shops, online, higher amounts, at all hours."""
+def payment_app(transactions: pa.Table, labels: pa.Table, at: int, rng: np.random.Generator) -> Rows:
+    """An app takes a fifth of the honest purchases: new shops abroad, a device a purchase, higher amounts."""
     honest = ~pc.is_in(transactions["transaction_id"], labels["transaction_id"].combine_chunks()).to_numpy()
     times = _times(transactions)
-    chosen = np.flatnonzero((times >= at) & honest)
-    chosen = chosen[rng.random(len(chosen)) < PLATFORM_SHARE]
-    n, old = len(chosen), transactions["amount_minor"].to_numpy().copy()
-    old[chosen] = np.round(old[chosen] * rng.lognormal(0.5, 0.5, n)).astype(np.int64)
-    moved = np.zeros(len(times), bool)
-    moved[chosen] = True
-    shop = np.full(len(times), "", object)
-    shop[chosen] = [f"m-new{number:02d}" for number in rng.integers(0, PLATFORM_SHOPS, n)]
+    moved = (times >= at) & honest & (rng.random(len(times)) < APP_SHARE)
+    amount = transactions["amount_minor"].to_numpy()
+    grown = np.where(moved, np.round(amount * rng.lognormal(0.8, 0.6, len(times))), amount).astype(np.int64)
+    shop, device = np.full(len(times), "", object), np.full(len(times), "", object)
+    shop[moved] = [f"m-app{number:02d}" for number in rng.integers(0, APP_SHOPS, int(moved.sum()))]
+    device[moved] = [f"app{number:08x}" for number in rng.integers(0, 1 << 32, int(moved.sum()))]
     kept = pa.array(moved)
-    values = {
-        "merchant_id": pc.if_else(kept, pa.array(shop, pa.string()), transactions["merchant_id"].combine_chunks()),
-        "amount_minor": pa.array(old),
-        "category": pc.if_else(kept, pa.scalar(5399, pa.int16()), transactions["category"].combine_chunks()),
-        "channel": pc.if_else(kept, "ecommerce", transactions["channel"].combine_chunks()),
-        "card_present": pc.if_else(kept, False, transactions["card_present"].combine_chunks()),
-        "country": pc.if_else(kept, "CN", transactions["country"].combine_chunks()),
-        "latitude": pc.if_else(kept, pa.scalar(None, pa.float32()), transactions["latitude"].combine_chunks()),
-        "longitude": pc.if_else(kept, pa.scalar(None, pa.float32()), transactions["longitude"].combine_chunks()),
+    changed: dict[str, Any] = {
+        "merchant_id": pa.array(shop, pa.string()),
+        "device_id": pa.array(device, pa.string()),
+        "category": pa.scalar(5399, pa.int16()),
+        "channel": "ecommerce",
+        "card_present": False,
+        "country": "CN",
+        "latitude": pa.scalar(None, pa.float32()),
+        "longitude": pa.scalar(None, pa.float32()),
     }
-    for name, column in values.items():
-        transactions = _with(transactions, name, column)
+    transactions = _with(transactions, "amount_minor", pa.array(grown))
+    for name, values in changed.items():
+        transactions = _with(transactions, name, pc.if_else(kept, values, transactions[name].combine_chunks()))
     return transactions, labels
 
 
@@ -173,7 +172,7 @@ def gift_cards(transactions: pa.Table, labels: pa.Table, at: int, rng: np.random
 
 
 def poison(transactions: pa.Table, labels: pa.Table, at: int, rng: np.random.Generator) -> Rows:
-    """For a week a few cards repeat known frauds, and their labels are kept back: the model is to learn them as normal."""
+    """For a week a few cards repeat known frauds without labels: the model is to learn them as normal."""
     times = _times(transactions)
     known = pc.is_in(transactions["transaction_id"], labels["transaction_id"].combine_chunks()).to_numpy()
     pool = np.flatnonzero(known & (times < at) & (times >= at - 40 * DAY_US))

@@ -24,6 +24,7 @@ from fraudline.data.store import write_dataset
 from fraudline.decide.policy import DECISIONS, decide
 from fraudline.features.spec import FeatureSpec
 from fraudline.model.artifact import load_artifact
+from fraudline.model.params import TrimParams
 from fraudline.model.scorer import Scorer
 from fraudline.monitor.renewal import Signs
 from fraudline.ops.gitops.forge import PlainGit, PullRequest
@@ -118,7 +119,7 @@ class Year:
         """All days; the first model is there on the first morning."""
         with self._scraper:
             with clock_at(self._moment(0)):
-                self._propose(self._train(self._signs(0).run))
+                self._propose(self.train("", -1))
             first = self.champion
             for day in range(days):
                 with clock_at(self._moment(day + 1)):
@@ -215,16 +216,15 @@ class Year:
         """Drift, matured labels, triggers; a run where they ask for it."""
         signs = self._signs(day + 1)
         asked = ""
-        if (
-            due := next((c for c in self.changes if c.kind == "candidate" and c.day <= day < c.day + 7), None)
-        ) is not None:
-            asked, self._careless = due.name, True
+        careless = [c.name for c in self.changes if c.kind == "candidate" and c.day <= day < c.day + 7]
+        if careless:
+            asked, self._careless = careless[0], True
         result = retrain(
             folder=self.folder,
             signs=signs,
             params=self.params.renew,
             now=now(),
-            trainer=_Trainer(self),
+            trainer=self,
             propose=self._propose,
             asked=asked,
         )
@@ -293,8 +293,8 @@ class Year:
     def _labels(self) -> pa.Table:
         return self.world.labels
 
-    def _train(self, run: str) -> Mapping[str, Any]:
-        """Collect, screen, train, evaluate, gate, package."""
+    def train(self, run: str, lock: int) -> Mapping[str, Any]:  # noqa: ARG002
+        """Collect, screen, train, evaluate, gate, package: see :class:`fraudline.steps.retrain.Trainer`."""
         day = (now() - self._moment(0)).days
         until, weeks = self._until(day), self._params.renew.window_weeks
         inside = (self.world.days >= until - 7 * weeks) & (self.world.days < until) & ~self._excluded
@@ -336,8 +336,11 @@ class Year:
         since = self.world.start_us // DAY_US + self._trained_until
         cards = table["card_id"].to_numpy(zero_copy_only=False)
         frauds = table["is_fraud"].to_numpy(zero_copy_only=False)
+        looking = self._params.model_copy(
+            update={"train": self._params.train.model_copy(update={"trim": TrimParams(rounds=1)})}
+        )
         try:
-            screened(self.world.features[rows], frauds, cards, days, since, self._params)
+            screened(self.world.features[rows], frauds, cards, days, since, looking)
         except GateFailed as refused:
             named = [word for word in refused.problem.replace(",", " ").split() if word.startswith("c0")]
             self._excluded[rows[(days >= since) & np.isin(cards, named)]] = True
@@ -374,12 +377,3 @@ class Year:
         begun = [line["run"] for line in read_journal(self.folder / JOURNAL) if line.get("state") == "begun"]
         merged = git(self.folder / "remote.git", "log", "--first-parent", "--format=%s", "main").splitlines()
         return len(begun) - len(set(begun)) + len(merged) - len(set(merged))
-
-
-@dataclass(frozen=True)
-class _Trainer:
-    year: Year
-
-    def train(self, run: str, lock: int) -> Mapping[str, Any]:  # noqa: ARG002
-        """See :class:`fraudline.steps.retrain.Trainer`."""
-        return self.year._train(run)
