@@ -72,12 +72,17 @@ def house(tmp_path_factory, kafka, traffic):
     folder = tmp_path_factory.mktemp("loop")
     forge = Forge(folder)
     work, stream = forge.work, own_params(folder, kafka.bootstrap, partitions=2, review_sample=0.5)
-    rules = yaml.safe_load((work / "params.yaml").read_text())
-    settings = {**rules, **SETTINGS, "stream": stream.model_dump(mode="json", exclude_defaults=True)}
-    settings["registry"] = {"tracking_uri": f"sqlite:///{folder}/mlflow.db", "model_name": "loop"}
-    write_text(
-        work / "params.yaml", 'champion: ""\n' + yaml.safe_dump({k: v for k, v in settings.items() if k != "champion"})
+    settings = (
+        yaml.safe_load((ROOT / "params.yaml").read_text())
+        | SETTINGS
+        | {
+            "rollout": forge.rules,
+            "registry": {"tracking_uri": f"sqlite:///{folder}/mlflow.db", "model_name": "loop"},
+            "stream": stream.model_dump(mode="json", exclude_defaults=True),
+        }
     )
+    del settings["champion"]
+    write_text(work / "params.yaml", 'champion: ""\n' + yaml.safe_dump(settings))
     shutil.copy(ROOT / "dvc.yaml", work)
     shutil.copytree(ROOT / "src", work / "src", ignore=shutil.ignore_patterns("__pycache__"))
     write_text(work / ".gitignore", "/src\n/build\n/artifacts\n/renewal\n/mlartifacts\n/data\n")
@@ -88,7 +93,7 @@ def house(tmp_path_factory, kafka, traffic):
     write_dataset(work / "data", before, known, {"name": "loop"})
     run(work, "dvc", "add", "-q", "data")
     run(work, "dvc", "push", "-q")
-    run(work, "dvc", "repro", "-q")
+    run(work, "dvc", "repro")
     forge.land("data and pipeline")
     first = promote(to="production", key=forge.key, params=params_of(forge), repo=work)
     forge.merge(first["branch"])

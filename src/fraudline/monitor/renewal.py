@@ -14,7 +14,6 @@ from typing import Any
 
 from pydantic import Field
 
-from fraudline.core.clock import EPOCH
 from fraudline.core.digest import sha256_bytes
 from fraudline.core.settings import Settings
 
@@ -26,8 +25,7 @@ class RenewParams(Settings):
     """What asks for a new model, and how often it may.
 
     Attributes:
-        schedule_days: days between runs that nothing else asks for, counted in whole periods since Monday, 1970-01-05;
-            0 for none.
+        schedule_days: days after which a run is due that nothing else asks for; 0 for none.
         window_weeks: newest weeks of traffic that the data set keeps: a rolling window.
         on_drift: whether drift of the champion's traffic asks.
         on_performance: whether matured labels that fell below the evaluation ask.
@@ -35,8 +33,8 @@ class RenewParams(Settings):
         new_labels: newly known frauds that ask; 0 for none.
         debounce_hours: hours after a run began in which no other begins.
         budget: runs in seven days at most.
-        poison_max: by how much the share of rows that look like unreported frauds may be larger in a new batch than
-            before it.
+        poison_max: by how much the share of rows that look like unreported frauds may be larger on a day of a new batch
+            than in the days before it.
     """
 
     schedule_days: int = Field(default=7, ge=0)
@@ -47,7 +45,7 @@ class RenewParams(Settings):
     new_labels: int = Field(default=0, ge=0)
     debounce_hours: float = Field(default=24.0, ge=0)
     budget: int = Field(default=2, ge=1)
-    poison_max: float = Field(default=0.01, gt=0, le=1)
+    poison_max: float = Field(default=0.02, gt=0, le=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +126,8 @@ def decide(signs: Signs, past: Sequence[Past], now: datetime, params: RenewParam
 def _fired(signs: Signs, past: Sequence[Past], now: datetime, params: RenewParams) -> dict[str, str]:
     """What asks for a run, with its reason."""
     fired = {}
-    if params.schedule_days and not (past and _period(past[-1].at, params) == _period(now, params)):
-        fired["schedule"] = f"no run in this period of {params.schedule_days} days"
+    if params.schedule_days and not (past and now - past[-1].at < timedelta(days=params.schedule_days)):
+        fired["schedule"] = f"no run began in {params.schedule_days} days"
     if params.on_drift and signs.drifted:
         fired["drift"] = ", ".join(signs.drifted[:5])
     if params.on_performance and signs.worse:
@@ -150,8 +148,3 @@ def _held(past: Sequence[Past], now: datetime, params: RenewParams) -> str:
     if recent >= params.budget:
         return f"{recent} runs began in seven days, the budget is {params.budget}"
     return ""
-
-
-def _period(moment: datetime, params: RenewParams) -> int:
-    """The number of the schedule's period, which begins on a Monday."""
-    return (moment - EPOCH - timedelta(days=4)) // timedelta(days=params.schedule_days)

@@ -1,8 +1,8 @@
 """The poisoning gate of a batch: newest days against the days before, before anything is trained on them.
 
 Rows that look like reported frauds and have no label are counted in both (:mod:`fraudline.model.trimming`). Where
-their share in the newest days is larger by more than ``renew.poison_max``, labels were lost, or someone teaches the
-model that fraud is normal: the batch is refused, and its cards and days are named.
+their share on one of the newest days is larger than in all days before by more than ``renew.poison_max``, labels were
+lost, or someone teaches the model that fraud is normal: the batch is refused, and its cards and days are named.
 """
 
 from pathlib import Path
@@ -22,6 +22,9 @@ from fraudline.steps.params import Params
 
 log = get_logger(__name__)
 
+_DAY_ROWS = 200
+"""A day with fewer rows counts as one with so many: the share of a handful says nothing."""
+
 
 def screen(*, features: Path, since_day: int, params: Params) -> dict[str, Any]:
     """Look at the newest days of a featurised data set.
@@ -32,8 +35,8 @@ def screen(*, features: Path, since_day: int, params: Params) -> dict[str, Any]:
         params: ``renew.poison_max``, ``train.trim``, ``features``, ``split`` and ``seed``.
 
     Returns:
-        ``share`` and ``before``: suspicious rows of the batch and of the days before it, as shares; the record of
-        :func:`~fraudline.monitor.poisoning.contamination` of the batch.
+        ``share`` and ``before``: suspicious rows of the batch's worst day and of the days before it, as shares; the
+        record of :func:`~fraudline.monitor.poisoning.contamination` of the batch.
 
     Raises:
         GateFailed: the batch is poisoned; names cards and days.
@@ -59,19 +62,22 @@ def screened(
     normal = ~frauds
     found = suspicious(matrix[normal], matrix[frauds], trim, params.seed)
     new = days[normal] >= since_day
-    shares = [float(found.rows[side].mean()) if side.any() else 0.0 for side in (new, ~new)]
+    before = float(found.rows[~new].mean()) if not new.all() else 0.0
+    day = days[normal][new] - since_day
+    rows = np.bincount(day)
+    share = float((np.bincount(day, found.rows[new]) / np.maximum(rows, _DAY_ROWS)).max(initial=0.0))
     record = contamination(
-        share=shares[0] if found.share is not None else None,
+        share=share if found.share is not None else None,
         suspicious=found.rows[new],
         trimmed=False,
         cards=cards[normal][new],
         days=days[normal][new],
     )
-    log.info("screen.measured", share=round(shares[0], 4), before=round(shares[1], 4), rows=int(new.sum()))
-    if found.share is not None and shares[0] - shares[1] > params.renew.poison_max:
+    log.info("screen.measured", share=round(share, 4), before=round(before, 4), rows=int(new.sum()))
+    if found.share is not None and share - before > params.renew.poison_max:
         raise GateFailed(
-            f"The batch looks poisoned: {shares[0]:.2%} of its rows look like frauds without a label, "
-            f"{shares[1]:.2%} in the days before. {named(record)}.",
+            f"The batch looks poisoned: on its worst day {share:.2%} of the rows look like frauds without a label, "
+            f"{before:.2%} in the days before. {named(record)}.",
             "Look at these cards; leave the days out, or wait for their labels.",
         )
-    return {"share": shares[0], "before": shares[1], "record": record}
+    return {"share": share, "before": before, "record": record}

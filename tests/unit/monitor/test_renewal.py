@@ -28,7 +28,7 @@ def test_without_a_sign_nothing_is_trained_and_that_is_said():
         (Signs(data="b", trained_on="a"), RenewParams(schedule_days=0, on_data=True), "data: version b"),
         (Signs(data="b", trained_on="a", frauds=170, trained_frauds=100), RenewParams(schedule_days=0, new_labels=70),
          "labels: 70 newly known frauds"),
-        (Signs(data="b", trained_on="a"), RenewParams(schedule_days=7), "schedule: no run in this period of 7 days"),
+        (Signs(data="b", trained_on="a"), RenewParams(schedule_days=7), "schedule: no run began in 7 days"),
     ],
 )  # fmt: skip
 def test_each_trigger_asks_and_says_why(signs, params, reason):
@@ -82,10 +82,8 @@ def test_a_person_is_held_back_by_neither():
     assert (verdict.train, verdict.reason) == (True, "asked: new categories")
 
 
-def test_the_schedule_asks_once_in_a_period_that_begins_on_monday_whatever_ran_meanwhile():
+def test_the_schedule_asks_when_no_run_began_for_so_long_whatever_had_asked_for_the_last_one():
     weekly = RenewParams(schedule_days=7, debounce_hours=0)
     signs = Signs(data="b", trained_on="a")
-    sunday = [Past("x", MONDAY - timedelta(hours=7))]
-    assert decide(signs, sunday, MONDAY, weekly).triggers == ("schedule",)
-    today = [Past("x", MONDAY - timedelta(hours=5))]
-    assert decide(signs, today, MONDAY + timedelta(days=6), weekly).reason == "nothing asks for it"
+    assert decide(signs, [Past("x", MONDAY - timedelta(days=7))], MONDAY, weekly).triggers == ("schedule",)
+    assert decide(signs, [Past("x", MONDAY - timedelta(days=6))], MONDAY, weekly).reason == "nothing asks for it"

@@ -43,7 +43,7 @@ SETTINGS: dict[str, Any] = {
         {"metric": "roc_auc", "min": 0.65},
         {"metric": "ap", "against": "champion", "min_change": -0.05, "confidence": 0.8},
     ]},
-    "monitor": {"classifier_rows": 0},
+    "monitor": {"classifier_rows": 0, "confidence": 0.99},
     "renew": {"schedule_days": 91, "window_weeks": 11, "debounce_hours": 24 * 20, "budget": 1},
     "rollout": {
         "require_clean_code": False,

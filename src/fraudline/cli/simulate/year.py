@@ -119,7 +119,7 @@ class Year:
         """All days; the first model is there on the first morning."""
         with self._scraper:
             with clock_at(self._moment(0)):
-                self._propose(self.train("", -1))
+                self._look(-1, "the first model")
             first = self.champion
             for day in range(days):
                 with clock_at(self._moment(day + 1)):
@@ -212,13 +212,12 @@ class Year:
             self._evaluation = self.folder / "runs" / canary / "evaluation" / "metrics.json"
             self._note(day, "champion", f"{canary[:8]} is champion")
 
-    def _look(self, day: int) -> None:
+    def _look(self, day: int, asked: str = "") -> None:
         """Drift, matured labels, triggers; a run where they ask for it."""
-        signs = self._signs(day + 1)
-        asked = ""
         careless = [c.name for c in self.changes if c.kind == "candidate" and c.day <= day < c.day + 7]
         if careless:
             asked, self._careless = careless[0], True
+        signs = self._signs(day + 1)
         result = retrain(
             folder=self.folder,
             signs=signs,
@@ -230,8 +229,8 @@ class Year:
         )
         self._careless = False
         if result["action"] == "refused":
-            self._note(day, "refused", result["problem"])
-        elif result["action"] == "proposed":
+            self._note(day, "refused", f"{result['reason']}: {result['problem']}")
+        elif result["action"] == "proposed" and day >= 0:
             self._note(day, "retrained", f"{result['reason']}")
 
     def _signs(self, day: int) -> Signs:
