@@ -15,13 +15,14 @@ from fraudline.model.artifact import Artifact
 from fraudline.model.reasons import top_reasons
 from fraudline.model.scorer import Scorer
 from fraudline.model.wording import Wording
+from fraudline.monitor.money import second_arm
 from fraudline.monitor.selection import SAMPLE, drawn
 from fraudline.stream.dead_letter import dead_letter
 from fraudline.stream.messages import Alert, Decision, DecisionWriter, ReasonMessage, Transaction, Verdict, encode
 from fraudline.stream.numbers import rows_as_json
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import Advanced
-from fraudline.stream.scoring import Scored, Scoring
+from fraudline.stream.scoring import InProcessScoring, Scored, Scoring
 from fraudline.stream.transport import Output, Record
 
 ALLOWED, REVIEWED, BLOCKED = (DECISIONS[index] for index in (ALLOW, REVIEW, BLOCK))
@@ -110,6 +111,7 @@ class Judge:
         self._topics = params.topics
         self._reasons = params.reasons
         self._sample = params.review_sample
+        self._share = params.thresholds_b_share if params.thresholds_b else 0.0
 
     def use(self, scorer: Scorer) -> None:
         """Decide with another model of the same feature specification from the next batch on."""
@@ -129,7 +131,7 @@ class Judge:
         alerts: list[Alert] = []
         if records:
             features = np.concatenate([part.features for part in parts])
-            scored = self._scoring.score(features)
+            scored = self._score(features, transactions)
             said, alerts = self._decide(records, transactions, features, scored)
         keys = [transaction.card_id.encode() for transaction in transactions]
         outputs = list(map(_output, zip(repeat(self._topics.decisions), keys, said, repeat(()), strict=False)))
@@ -178,6 +180,13 @@ class Judge:
             if decision != ALLOWED:
                 alerts.append(_alert_of(_decision.decode(said[-1]), transaction))
         return said, alerts
+
+    def _score(self, features: NDArray[np.float32], transactions: Sequence[Transaction]) -> Scored:
+        """Score a batch; in an A/B the week's draw of each card says which thresholds decide."""
+        if self._share and isinstance(self._scoring, InProcessScoring):
+            second = [second_arm(each.card_id, each.event_time, self._share) for each in transactions]
+            return self._scoring.score(features, np.array(second))
+        return self._scoring.score(features)
 
     def _passed(self, transactions: Sequence[Transaction], scored: Scored) -> frozenset[int]:
         """Rows that would be blocked and pass to review, so that somebody labels them."""

@@ -64,7 +64,10 @@ class StreamParams(Settings):
         champion: pointer file with the URI and digest of the model to use; a change of it swaps the model.
         reasons: reasons on a decision.
         reasons_on: which decisions have reasons: ``alerts`` (what is not allowed) or ``all``.
-        thresholds: a thresholds file (`fraudline threshold`) whose newest line holds; empty for the model's own.
+        thresholds: a thresholds file (`fraudline threshold`) whose newest line holds, also one that is written while
+            the worker runs; empty for the model's own.
+        thresholds_b: a second one of the same model, for an A/B: it decides on the share ``thresholds_b_share`` of the
+            cards, drawn by a hash anew each week; `fraudline threshold ab` says which is worth more.
         review_sample: share of the transactions to be blocked that pass to review instead, drawn by their id, so that
             somebody labels them: a blocked one never gets a chargeback. 0 for none.
         recoveries: failed batches in a row before the worker gives up (exit code 8).
@@ -100,6 +103,8 @@ class StreamParams(Settings):
     reasons: int = Field(default=3, ge=0)
     reasons_on: Literal["alerts", "all"] = "alerts"
     thresholds: str = ""
+    thresholds_b: str = ""
+    thresholds_b_share: float = Field(default=0.5, gt=0, lt=1)
     review_sample: float = Field(default=0.0, ge=0, le=0.5)
     recoveries: int = Field(default=8, ge=0)
     metrics_host: str = "127.0.0.1"
