@@ -33,8 +33,7 @@ class RenewParams(Settings):
         new_labels: newly known frauds that ask; 0 for none.
         debounce_hours: hours after a run began in which no other begins.
         budget: runs in seven days at most.
-        poison_max: by how much the share of rows that look like unreported frauds may be larger on a day of a new batch
-            than in the days before it.
+        poison_max: share of a day's rows that may look like unreported frauds and be of a few cards, in a new batch.
     """
 
     schedule_days: int = Field(default=7, ge=0)

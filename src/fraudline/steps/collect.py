@@ -184,7 +184,7 @@ def _checked(tree: Path, folder: Path, last: date, params: Params) -> dict[str, 
     featurize(dataset=folder, features=features, profiles=scratch / "profiles", params=params)
     since = day_us(last) // DAY_US + 1 if last > date.min else 0
     found = screen(features=features, since_day=since, params=params)
-    return {"share": found["share"], "before": found["before"]}
+    return {"share": found["share"], "suspicious": found["suspicious"]}
 
 
 def _proposed(

@@ -23,7 +23,7 @@ Apply = Callable[[pa.Table, pa.Table, int, np.random.Generator], Rows]
 
 APP_SHARE, APP_SHOPS = 0.2, 30
 NEW_FRAUD_SHARE = 0.004
-POISONED_CARDS, POISON_DAYS, POISON_A_DAY = 6, 7, 60
+POISONED_CARDS, POISON_DAYS, POISON_A_BURST = 6, 7, 12
 
 
 @dataclass(frozen=True)
@@ -172,17 +172,22 @@ def gift_cards(transactions: pa.Table, labels: pa.Table, at: int, rng: np.random
 
 
 def poison(transactions: pa.Table, labels: pa.Table, at: int, rng: np.random.Generator) -> Rows:
-    """For a week a few cards repeat known frauds without labels: the model is to learn them as normal."""
+    """For a week a few cards test as stolen ones do, and nobody reports it: the model is to learn that as normal."""
+    testing = labels.filter(pc.equal(labels["fraud_kind"], "card_testing"))["transaction_id"].combine_chunks()
     times = _times(transactions)
-    known = pc.is_in(transactions["transaction_id"], labels["transaction_id"].combine_chunks()).to_numpy()
-    pool = np.flatnonzero(known & (times < at) & (times >= at - 40 * DAY_US))
-    n = POISON_DAYS * POISON_A_DAY
-    source = transactions.take(pa.array(np.sort(rng.choice(pool, n))))
+    known = pc.is_in(transactions["transaction_id"], testing).to_numpy()
+    pool = np.flatnonzero(known & (times < at) & (times >= at - 60 * DAY_US))
     cards = rng.choice(np.unique(transactions["card_id"].to_numpy(zero_copy_only=False)), POISONED_CARDS, replace=False)
-    when = at + np.repeat(np.arange(POISON_DAYS), POISON_A_DAY) * DAY_US + rng.integers(0, 24 * HOUR_US, n)
+    bursts = POISON_DAYS * POISONED_CARDS
+    n, each = bursts * POISON_A_BURST, np.arange(POISON_A_BURST)
+    source = transactions.take(pa.array(np.repeat(rng.choice(pool, bursts), POISON_A_BURST)))
+    begin = at + np.repeat(np.arange(POISON_DAYS), POISONED_CARDS) * DAY_US + rng.integers(0, 23 * HOUR_US, bursts)
+    when = (begin[:, None] + np.cumsum(rng.integers(20, 90, (bursts, len(each))), axis=1) * 1_000_000).ravel()
+    amount = transactions["amount_minor"].to_numpy()[rng.choice(pool, n)]
     source = _with(source, "transaction_id", pa.array([f"p{number:09d}" for number in range(n)]))
     source = _with(source, "event_time", pa.array(when))
-    source = _with(source, "card_id", pa.array(rng.choice(cards, n)))
+    source = _with(source, "card_id", pa.array(np.repeat(np.tile(cards, POISON_DAYS), POISON_A_BURST)))
+    source = _with(source, "amount_minor", pa.array(amount))
     return _sorted(pa.concat_tables([transactions, source])), labels
 
 

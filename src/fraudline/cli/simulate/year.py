@@ -24,7 +24,6 @@ from fraudline.data.store import write_dataset
 from fraudline.decide.policy import DECISIONS, decide
 from fraudline.features.spec import FeatureSpec
 from fraudline.model.artifact import load_artifact
-from fraudline.model.params import TrimParams
 from fraudline.model.scorer import Scorer
 from fraudline.monitor.renewal import Signs
 from fraudline.ops.gitops.forge import PlainGit, PullRequest
@@ -335,11 +334,8 @@ class Year:
         since = self.world.start_us // DAY_US + self._trained_until
         cards = table["card_id"].to_numpy(zero_copy_only=False)
         frauds = table["is_fraud"].to_numpy(zero_copy_only=False)
-        looking = self._params.model_copy(
-            update={"train": self._params.train.model_copy(update={"trim": TrimParams(rounds=1)})}
-        )
         try:
-            screened(self.world.features[rows], frauds, cards, days, since, looking)
+            screened(self.world.features[rows], frauds, cards, days, since, self._params)
         except GateFailed as refused:
             named = [word for word in refused.problem.replace(",", " ").split() if word.startswith("c0")]
             self._excluded[rows[(days >= since) & np.isin(cards, named)]] = True
