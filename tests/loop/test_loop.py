@@ -12,6 +12,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import yaml
@@ -33,7 +34,7 @@ from fraudline.stream.messages import Label
 from fraudline.stream.topics import ensure_topics
 from tests.support.broker import own_params
 from tests.support.datasets import SMALL
-from tests.support.gitops import Forge, git
+from tests.support.gitops import Forge
 from tests.support.transactions import DAY, START
 from tests.support.workers import WorkerProcess, send_table, wait_until_committed
 
@@ -52,7 +53,7 @@ SETTINGS = {
     "evaluate": {"bootstrap": {"resamples": 50}, "baselines": []},
     "gate": {"rules": [{"metric": "roc_auc", "min": 0.2}]},
     "monitor": {"label_rows_min": 5},
-    "renew": {"schedule_days": 0, "on_data": True, "window_weeks": 9, "debounce_hours": 0, "poison_max": 0.05},
+    "renew": {"schedule_days": 0, "on_data": True, "window_weeks": 9, "debounce_hours": 0},
 }
 
 
@@ -206,22 +207,21 @@ def test_new_data_brings_one_run_one_version_and_one_request(decided, collected)
 
 
 def test_a_poisoned_batch_is_stopped_before_training_and_its_cards_and_days_are_named(decided, collected, traffic):
-    """Six cards repeat known frauds for three days, and nobody reports them."""
+    """Among honest purchases of three days six cards repeat known frauds, and nobody reports them."""
     _, after, labels = traffic
     params = params_of(decided)
-    frauds = after.filter(pc.is_in(after["transaction_id"], labels["transaction_id"].combine_chunks()))
+    honest = generate(SMALL, first_day=BEFORE + AFTER, days=3)[0]
+    frauds = after.filter(pc.is_in(after["transaction_id"], labels["transaction_id"].combine_chunks())).to_pylist()
     rows, base = [], START + (BEFORE + AFTER) * DAY
     for number in range(360):
-        row = frauds.slice(number % frauds.num_rows, 1).to_pylist()[0]
         at = from_us(base + (number % 3) * DAY + number * 200_000_000 % DAY)
-        rows.append(row | {"transaction_id": f"p{number}", "card_id": f"c9990{number % 6}", "event_time": at})
-    table = type(after).from_pylist(rows, schema=after.schema).sort_by("event_time")
+        changed = {"transaction_id": f"p{number}", "card_id": f"c9990{number % 6}", "event_time": at}
+        rows.append(frauds[number % len(frauds)] | changed)
+    table = pa.concat_tables([honest, pa.Table.from_pylist(rows, schema=after.schema)]).sort_by("event_time")
     send_table(params.stream, table)
     with WorkerProcess(decided.folder, params.stream, local_path(params.champion)) as worker:
         wait_until_committed(params.stream, worker)
-    later = END + timedelta(days=5)
-    before = decided.branches()
+    later, before = END + timedelta(days=5), decided.branches()
     with clock_at(later), pytest.raises(GateFailed, match=r"poisoned.*cards .*c9990\d.*days 2026-03-0"):
         collect(params=params, repo=decided.work, now=later)
     assert decided.branches() == before
-    assert git(decided.remote, "rev-parse", "main")

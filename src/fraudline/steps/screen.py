@@ -82,15 +82,15 @@ def screened(
     day = days[new] - since_day
     share = float((np.bincount(day, concentrated) / np.maximum(np.bincount(day), _DAY_ROWS)).max(initial=0.0))
     record = contamination(share=share, suspicious=concentrated, trimmed=False, cards=cards[new], days=days[new])
-    result = {"share": share, "suspicious": float(found.mean()), "record": record}
-    log.info("screen.measured", share=round(share, 4), suspicious=round(result["suspicious"], 4), rows=int(new.sum()))
+    suspicious = float(found.mean())
+    log.info("screen.measured", share=round(share, 4), suspicious=round(suspicious, 4), rows=int(new.sum()))
     if share > params.renew.poison_max:
         raise GateFailed(
             f"The batch looks poisoned: on its worst day {share:.2%} of the rows look like frauds without a label and "
             f"are of a few cards. {named(record)}.",
             "Look at these cards; leave the days out, or wait for their labels.",
         )
-    return result
+    return {"share": share, "suspicious": suspicious, "record": record}
 
 
 def _likeness(

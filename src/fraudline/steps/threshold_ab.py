@@ -53,7 +53,7 @@ def threshold_ab(*, decisions: Path, dataset: Path, a: str, b: str, params: Para
     if not second.any() or second.all():
         raise DataError("No matured week has decisions of both thresholds.", "Wait for the labels' delay.")
     units, place = np.unique(keys, axis=0, return_inverse=True)  # in the order of their weeks
-    money = np.bincount(place.ravel(), saved[kept])
+    money = np.bincount(place.ravel(), saved[kept]).astype(np.float64)
     arm = np.bincount(place.ravel(), second) > 0
     running = difference(money, arm, params.stream.thresholds_b_share, alpha=1 - params.monitor.confidence)
     ends = np.flatnonzero(np.diff(units[:, 0], append=units[-1, 0] + 1))

@@ -153,17 +153,17 @@ class InProcessScoring:
             features: (n, d) float32 rows.
             second: (n,) bool, rows that the thresholds of the second arm decide on; None for none.
         """
-        first = self._file.newest() if self._file is not None else self._thresholds
-        arms = [first] if second is None or self._second is None else [first, self._second.newest()]
+        arms = [self._file.newest() if self._file is not None else self._thresholds]
+        arm = np.zeros(len(features), np.intp)
+        if second is not None and self._second is not None:
+            arms, arm = [*arms, self._second.newest()], second.astype(np.intp)
         if self._explain_all:
             whole = self._scorer.score(features)
             score, explained = whole.score, None
         else:
             score = self._scorer.only_scores(features)
         n = len(score)
-        arm = [0] * n if len(arms) == 1 or second is None else second.astype(int).tolist()
-        by_arm = [decide(score, each) for each in arms]
-        decision = (by_arm[0] if len(arms) == 1 else np.where(second, by_arm[1], by_arm[0])).tolist()
+        decision = np.stack([decide(score, each) for each in arms])[arm, np.arange(n)].tolist()
         if not self._explain_all:
             explained = np.flatnonzero(decision)
             whole = self._scorer.score(features[explained])
@@ -174,9 +174,9 @@ class InProcessScoring:
             whole.contributions,
             whole.expected,
             [DECISIONS[index] for index in decision],
-            [limits[side][index] for side, index in zip(arm, decision, strict=True)],
+            [limits[side][index] for side, index in zip(arm.tolist(), decision, strict=True)],
             [self._version] * n,
-            [arms[side].version for side in arm],
+            [arms[side].version for side in arm.tolist()],
             ["worker"] * n,
         )
 
