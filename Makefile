@@ -77,6 +77,10 @@ demo: setup ## the main job: data, training, gate, two predictors behind Envoy, 
 demo-rollout: repro ## a canary from 10 % to champion and a bad one back, each step a commit, on this machine
 	@fraudline rollout demo
 
+.PHONY: simulate
+simulate: setup ## a year of drift, labels, retraining, promotion and rollback on a virtual clock; draws docs/assets/year.svg
+	@fraudline simulate --days 365 --picture docs/assets/year.svg
+
 .PHONY: data
 data: setup ## fetch the versioned data from the in-repository remote
 	@dvc pull -q data.dvc
@@ -176,7 +180,7 @@ TEST_PROCESSES ?= 2
 test-fast: setup
 	@coverage erase
 	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml pytest --cov --cov-report= --ignore tests/containers --ignore tests/cluster \
-		-n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+		--ignore tests/loop -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 	@coverage report --fail-under=90
 
 # FORM is long (the figures of docs/reference/reliability.md) or short (at most ten minutes).
@@ -193,6 +197,15 @@ test-reliability: setup ## kill workers and brokers, poison, outages: every scen
 test-reliability-short: FORM := short
 test-reliability-short: setup ## the same scenarios, smaller
 	@rm -rf build/reliability; $(RELIABILITY)
+
+# Real dvc, MLflow, Git and broker; apart from `make test`, because it trains twice.
+.PHONY: test-loop
+test-loop: setup ## stream to data set to retraining to pull request, once, on a real broker, registry and remote
+	@pytest -q -p no:randomly tests/loop $(PYTEST_ARGS)
+
+.PHONY: test-loop-kills
+test-loop-kills: setup ## fraudline retrain killed a hundred times: no run, pull request or commit twice
+	@python -m tests.loop.kills --kills 100
 
 .PHONY: format
 format: setup ## rewrite the sources in the house style

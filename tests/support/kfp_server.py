@@ -40,6 +40,9 @@ class KfpServer(JsonServer):
             (predicate,) = json.loads(query["filter"])["predicates"]
             found = [e for e in self.experiments.values() if e["display_name"] == predicate["stringValue"]]
             return 200, {"experiments": found, "total_size": len(found)}
+        if (method, path) == ("GET", "/runs"):
+            (predicate,) = json.loads(query["filter"])["predicates"]
+            return 200, {"runs": [r for r in self.runs.values() if r["display_name"] == predicate["stringValue"]]}
         for kind, kept, name in (
             ("experiments", self.experiments, "experiment_id"),
             ("runs", self.runs, "run_id"),

@@ -155,3 +155,40 @@ def _report(summary: dict[str, Any], folder: Path, as_json: bool) -> None:
         f"[bold green]{folder}[/]  {summary['transactions']:,} transactions, {summary['frauds']:,} frauds, "
         f"{summary['days']} days from {summary['start']}"
     )
+
+
+@group.command("collect")
+@click.option("--data-dvc", default="data.dvc", show_default=True, help="The data set's .dvc file in the repository.")
+@click.option("--bootstrap", envvar="FRAUDLINE_BOOTSTRAP", help="Kafka's host:port pairs.")
+@click.option("--token", envvar="FRAUDLINE_FORGE_TOKEN", show_envvar=True, default="",
+              help="Token that may open pull requests; better by the variable.")  # fmt: skip
+@click.option("--repo", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path(),
+              show_default=True, help="A repository that knows the remote; its files are not touched.")  # fmt: skip
+@params_option
+@json_option
+def collect_command(
+    data_dvc: str, bootstrap: str | None, token: str, repo: Path, params_file: Path, as_json: bool
+) -> None:
+    r"""Turn matured days of the stream into the data set's next version, on a branch.
+
+    \b
+    Topics decisions, transactions and labels are joined; days older than label_delay_days are taken, the newest
+    renew.window_weeks kept. The data is validated and screened against poisoning, then `dvc add`ed, pushed to its store
+    and committed; the pull request says what changed. The same topics on the same day make one branch.
+
+    \b
+    Exit codes: 0 proposed, or nothing new · 3 the data is wrong · 4 it looks poisoned: cards and days are named
+    """
+    from fraudline.core.clock import now
+    from fraudline.steps.collect import collect
+
+    params = load_params(params_file).with_bootstrap(bootstrap)
+    with Console(stderr=True).status("collecting"):
+        result = collect(params=params, repo=repo, now=now(), data_dvc=data_dvc, token=token)
+    if as_json:
+        click.echo(json.dumps(result, sort_keys=True))
+        return
+    said = result["url"] or result["branch"] or "nothing new"
+    Console(stderr=True, highlight=False).print(
+        f"[bold green]{result['action']}[/]  {said}  {result['new']:,} new transactions", soft_wrap=True
+    )

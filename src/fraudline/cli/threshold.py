@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fraudline.cli.options import by_option, json_option, load_params, params_option
+from fraudline.cli.options import INCONCLUSIVE, by_option, json_option, load_params, params_option
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import UsageError
 
@@ -225,3 +225,35 @@ def comparison(document: Mapping[str, Any]) -> Table:
         sides = [shown(name, document[side][name]) for side in ("a", "b")]
         table.add_row(words, *sides, shown(name, gaps[name]["value"], signed=True), f"{low} to {high}")
     return table
+
+
+@group.command("ab")
+@click.argument("a")
+@click.argument("b")
+@decisions_option
+@click.option("--data", "dataset", type=folder, required=True, help="Data set with the amounts and labels.")
+@params_option
+@json_option
+def ab_command(a: str, b: str, decisions: Path, dataset: Path, params_file: Path, as_json: bool) -> None:
+    r"""Say which of the threshold versions A and B, which decide side by side, is worth more; or that it is too early.
+
+    \b
+    stream.thresholds and stream.thresholds_b name two files; a share of the cards, drawn anew each week, gets the
+    second. Look as often as you like and stop when it says so: the interval holds at every look at once.
+
+    \b
+    Exit codes: 0 one is worth more · 9 too early to say
+    """
+    from fraudline.steps.threshold_ab import threshold_ab
+
+    result = threshold_ab(decisions=decisions, dataset=dataset, a=a, b=b, params=load_params(params_file))
+    if as_json:
+        click.echo(json.dumps(result, sort_keys=True))
+    else:
+        low, high = (f"{end / 100:+.2f}" for end in result["interval"])
+        Console(highlight=False).print(
+            f"B less A: {result['money_a_unit'] / 100:+.2f} a card and week ({low} to {high}), "
+            f"{result['units']:,} of them in {result['weeks']} weeks: {result['say']}"
+        )
+    if not result["stop"]:
+        click.get_current_context().exit(INCONCLUSIVE)

@@ -1,5 +1,8 @@
 """Time: UTC and aware for people, integer microseconds since the epoch for machines."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, date, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -8,9 +11,22 @@ HOUR_US = 3_600 * SECOND_US
 DAY_US = 24 * HOUR_US
 
 
+_virtual: ContextVar[datetime | None] = ContextVar("_virtual", default=None)
+
+
 def now() -> datetime:
-    """The present time, UTC and aware."""
-    return datetime.now(UTC)
+    """The present time, UTC and aware; within :func:`clock_at` the time given there."""
+    return _virtual.get() or datetime.now(UTC)
+
+
+@contextmanager
+def clock_at(moment: datetime) -> Iterator[None]:
+    """A virtual clock that stands still at ``moment`` (aware): a simulation's, never production's."""
+    token = _virtual.set(moment)
+    try:
+        yield
+    finally:
+        _virtual.reset(token)
 
 
 def now_us() -> int:

@@ -9,6 +9,7 @@ Caching is as the file was compiled: an option of the call would turn it on for 
 
 import contextlib
 import io
+import json
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -141,6 +142,17 @@ class PipelineServer:
             )
         log.info("pipeline.scheduled", host=self.host, schedule_id=made.recurring_run_id, cron=cron)
         return Schedule(made.recurring_run_id, cron, self._url("recurringrun", made.recurring_run_id))
+
+    def find(self, name: str) -> str | None:
+        """The id of the run of that name, None where there is none.
+
+        Raises:
+            UnavailableError: the server does not answer or refuses.
+        """
+        wanted = {"predicates": [{"operation": 1, "key": "display_name", "stringValue": name}]}
+        with self._client(f"tell of {name}") as client:
+            found = client.list_runs(filter=json.dumps(wanted), namespace=self._namespace).runs or []
+        return next((str(run.run_id) for run in found if run.display_name == name), None)
 
     def status(self, run_id: str) -> RunStatus:
         """How a run is doing, and each of its tasks.

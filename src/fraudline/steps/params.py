@@ -1,5 +1,7 @@
 """All parameters: ``params.yaml``, one section a layer, each declared where it is used."""
 
+from typing import Self
+
 from pydantic import Field
 
 from fraudline.core.lineage import LineageParams
@@ -10,6 +12,7 @@ from fraudline.model.evaluation_params import EvaluateParams
 from fraudline.model.params import TrainParams
 from fraudline.model.thresholds import ThresholdParams
 from fraudline.monitor.params import MonitorParams
+from fraudline.monitor.renewal import RenewParams
 from fraudline.ops.cost import CostParams
 from fraudline.ops.gate import GateParams
 from fraudline.ops.gitops.params import RolloutParams
@@ -37,3 +40,10 @@ class Params(Settings):
     stream: StreamParams = StreamParams()
     monitor: MonitorParams = MonitorParams()
     lineage: LineageParams = LineageParams()
+    renew: RenewParams = RenewParams()
+
+    def with_bootstrap(self, bootstrap: str | None) -> Self:
+        """The same with another broker, where one is named."""
+        if not bootstrap:
+            return self
+        return self.model_copy(update={"stream": self.stream.model_copy(update={"bootstrap": bootstrap})})

@@ -243,7 +243,7 @@ class _Judging:
         topics = params.stream.topics
         self._topic = side_topic or topics.decisions
         stream = params.stream.model_copy(update={"topics": topics.model_copy(update={"decisions": self._topic})})
-        scoring = InProcessScoring(artifact, held)
+        scoring = InProcessScoring(artifact, lambda: held)
         self._judge = Judge(artifact, scoring, stream, profiles.version if profiles is not None else "")
 
     def decide(self, part: Advanced, sender: Sender | None = None) -> list[_Verdict]:

@@ -11,23 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraudline.core.clock import now_us
-from fraudline.decide.policy import ALLOW, DECISIONS
+from fraudline.decide.policy import ALLOW, BLOCK, DECISIONS, REVIEW
 from fraudline.model.artifact import Artifact
 from fraudline.model.reasons import top_reasons
 from fraudline.model.scorer import Scorer
 from fraudline.model.wording import Wording
+from fraudline.monitor.money import second_arm
+from fraudline.monitor.selection import SAMPLE, drawn
 from fraudline.stream.dead_letter import Headers, dead_letter
 from fraudline.stream.messages import Alert, Decision, DecisionWriter, ReasonMessage, Transaction, Verdict, encode
 from fraudline.stream.numbers import rows_as_json
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import Advanced
-from fraudline.stream.scoring import Scored, Scoring
+from fraudline.stream.scoring import InProcessScoring, Scored, Scoring
 from fraudline.stream.sealing import Sealer
 from fraudline.stream.settling import Settled, Settling
 from fraudline.stream.trace import NOTHING, Onward, Place
 from fraudline.stream.transport import Output, Record
 
-ALLOWED = DECISIONS[ALLOW]
+ALLOWED, REVIEWED, BLOCKED = (DECISIONS[index] for index in (ALLOW, REVIEW, BLOCK))
 _decision, _alert = msgspec.json.Decoder(Decision), msgspec.json.Decoder(Alert)
 _output = partial(tuple.__new__, Output)
 
@@ -126,6 +128,8 @@ class Judge:
         self._topics = params.topics
         self._reasons = params.reasons
         self._sealer = sealer
+        self._sample = params.review_sample
+        self._share = params.thresholds_b_share if params.thresholds_b else 0.0
 
     def use(self, scorer: Scorer) -> None:
         """Decide with another model of the same feature specification from the next batch on."""
@@ -149,9 +153,10 @@ class Judge:
         settled = Settled([])
         if records:
             features = np.concatenate([part.features for part in parts])
-            scored = self._scoring.score(features)
-            settled = self._settling.settle(records, transactions, features, scored)
-            said, alerts = self._decide(records, transactions, features, scored, settled, onward)
+            scored = self._score(features, transactions)
+            passed = self._passed(transactions, scored)
+            settled = self._settling.settle(records, transactions, features, _reviewed(scored, passed))
+            said, alerts = self._decide(records, transactions, features, scored, passed, settled, onward)
             scored = replace(scored, decision=settled.decision)
         keys = [transaction.card_id.encode() for transaction in transactions]
         if self._sealer is not None:
@@ -182,6 +187,7 @@ class Judge:
         transactions: Sequence[Transaction],
         features: NDArray[np.float32],
         scored: Scored,
+        passed: frozenset[int],
         settled: Settled,
         onward: Mapping[Place, Onward],
     ) -> tuple[list[bytes], list[Alert]]:
@@ -223,11 +229,26 @@ class Judge:
                     rules=rules.get(i, ()),
                     card=names[i] if names is not None else None,
                     trace_id=traced.trace_id if traced is not None else "",
+                    sampled=self._sample if i in passed and decision == REVIEWED else 0.0,
                 )
             )
             if decision != ALLOWED:
                 alerts.append(_alert_of(_decision.decode(said[-1]), transaction))
         return said, alerts
+
+    def _score(self, features: NDArray[np.float32], transactions: Sequence[Transaction]) -> Scored:
+        """Score a batch; in an A/B the week's draw of each card says which thresholds decide."""
+        if self._share and isinstance(self._scoring, InProcessScoring):
+            second = [second_arm(each.card_id, each.event_time, self._share) for each in transactions]
+            return self._scoring.score(features, np.array(second))
+        return self._scoring.score(features)
+
+    def _passed(self, transactions: Sequence[Transaction], scored: Scored) -> frozenset[int]:
+        """Rows that would be blocked and pass to review, so that somebody labels them."""
+        if not self._sample:
+            return frozenset()
+        blocked = [i for i, decision in enumerate(scored.decision) if decision == BLOCKED]
+        return frozenset(i for i in blocked if drawn(transactions[i].transaction_id, self._sample, SAMPLE))
 
     def _reasons_of(self, features: NDArray[np.float32], scored: Scored) -> dict[int, list[ReasonMessage]]:
         """Reasons by row, of the rows that have some."""
@@ -239,6 +260,13 @@ class Judge:
             row: [ReasonMessage(*reason) for reason in reasons]
             for row, reasons in zip(rows.tolist(), found, strict=True)
         }
+
+
+def _reviewed(scored: Scored, rows: frozenset[int]) -> Scored:
+    """The same, with some rows to be reviewed: a rule or the list of cards may block them nevertheless."""
+    if not rows:
+        return scored
+    return replace(scored, decision=[REVIEWED if i in rows else each for i, each in enumerate(scored.decision)])
 
 
 def dead_letters(topic: str, parts: Sequence[Advanced], sealer: Sealer | None) -> list[Output]:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from fraudline import __version__
-from fraudline.stream.messages import Alert, BlockedCard, CardAction, Decision, Transaction
+from fraudline.stream.messages import Alert, BlockedCard, CardAction, Decision, Label, Transaction
 from fraudline.stream.params import StreamParams
 
 MESSAGES: dict[str, type[msgspec.Struct]] = {
@@ -18,7 +18,9 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {
     "alert": Alert,
     "blocked_card": BlockedCard,
     "card_action": CardAction,
+    "label": Label,
 }
+_READ = {"transactions": "The worker reads it.", "labels": "`fraudline data collect` and `labels` read it."}
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _HEADERS = {
     "reason": "what is wrong with the record",
@@ -47,6 +49,11 @@ def asyncapi(params: StreamParams) -> dict[str, Any]:
         "alerts": (topics.alerts, "alert", "Each decision that is not allow."),
         "blockedCards": (topics.blocked_cards, "blocked_card", "The list of blocked cards, compacted."),
         "cardActions": (topics.card_actions, "card_action", "What people did to that list: `fraudline cards`."),
+        "labels": (
+            topics.labels,
+            "label",
+            "What somebody found out days later, keyed by transaction: `fraudline labels`.",
+        ),
         "deadLetters": (topics.dead_letters, "deadLetter", "Records that hold no transaction, as they came."),
     }
     return {
@@ -61,9 +68,9 @@ def asyncapi(params: StreamParams) -> dict[str, Any]:
         "channels": {name: _channel(*entry) for name, entry in addresses.items()},
         "operations": {
             name: {
-                "action": "receive" if name == "transactions" else "send",
+                "action": "receive" if name in _READ else "send",
                 "channel": {"$ref": f"#/channels/{name}"},
-                "summary": "The worker reads it." if name == "transactions" else "The worker writes it.",
+                "summary": _READ.get(name, "The worker writes it."),
             }
             for name in addresses
         },
@@ -80,10 +87,14 @@ def _channel(address: str, message: str, description: str) -> dict[str, Any]:
     }
 
 
+def _key(message: str) -> dict[str, Any]:
+    key = "transaction_id" if message == "label" else "card_id"
+    return {"kafka": {"key": {"type": "string", "description": key}, "bindingVersion": "0.5.0"}}
+
+
 def _messages() -> dict[str, Any]:
-    key = {"kafka": {"key": {"type": "string", "description": "card_id"}, "bindingVersion": "0.5.0"}}
     messages: dict[str, Any] = {
-        name: {"name": name, "payload": {"$ref": f"#/components/schemas/{kind.__name__}"}, "bindings": key}
+        name: {"name": name, "payload": {"$ref": f"#/components/schemas/{kind.__name__}"}, "bindings": _key(name)}
         for name, kind in MESSAGES.items()
     }
     messages["deadLetter"] = {

@@ -69,7 +69,8 @@ class Verdict(Struct, frozen=True):
     ``model_decision``: what the score alone would have given. ``mode``: ``shadow`` when nothing was done about it.
     ``trace_id``: of the trace that the record came with or that was begun for it; empty without one. ``card_sealed``:
     the card under its own key (base64), where cards have keys; ``card_id`` is then a pseudonym, on decisions and not on
-    alerts.
+    alerts. ``sampled``: the share of blocked transactions that pass to review so that somebody labels them, where this
+    is one of them; else 0.
     """
 
     transaction_id: str
@@ -93,6 +94,7 @@ class Verdict(Struct, frozen=True):
     mode: str = "live"
     trace_id: str = ""
     card_sealed: str = ""
+    sampled: float = 0.0
 
 
 class Decision(Verdict, frozen=True, kw_only=True):
@@ -139,12 +141,28 @@ class CardAction(Struct, frozen=True):
     until: int = 0
 
 
+class Label(Struct, frozen=True, gc=False):
+    """What somebody found out about a transaction, days later: the newest ``version`` of a transaction holds.
+
+    ``kind``: a ``chargeback`` of the card's owner, an ``analyst``'s verdict, or a ``reversal`` of either;
+    ``labelled_at``: microseconds since the epoch; ``fraud_kind`` and ``by``: where they are known.
+    """
+
+    transaction_id: Identifier
+    is_fraud: bool
+    kind: Literal["chargeback", "analyst", "reversal"]
+    version: Annotated[int, Meta(ge=1)]
+    labelled_at: Annotated[int, Meta(ge=TIME_MIN_US, lt=TIME_MAX_US)]
+    fraud_kind: str | None = None
+    by: str = ""
+
+
 _encoder = msgspec.json.Encoder()
 _FIELDS = [(field.name, Any) for field in msgspec.structs.fields(Decision)]
 _Line = msgspec.defstruct("_Line", _FIELDS, gc=False)
 
 
-def encode(message: Transaction | Decision | Alert | BlockedCard | CardAction) -> bytes:
+def encode(message: Transaction | Decision | Alert | BlockedCard | CardAction | Label) -> bytes:
     """One message as UTF-8 JSON."""
     return _encoder.encode(message)
 
@@ -190,6 +208,7 @@ class DecisionWriter:
         rules: Sequence[str] = (),
         trace_id: str = "",
         card: CardName | None = None,
+        sampled: float = 0.0,
     ) -> bytes:
         """One decision as UTF-8 JSON.
 
@@ -203,6 +222,7 @@ class DecisionWriter:
             rules: ids of those that matched.
             trace_id: of the record's trace.
             card: what stands for the card; the card itself when not given.
+            sampled: the share that it was drawn with, where it passes to review instead of being blocked.
         """
         line = self._line
         line.transaction_id = transaction.transaction_id
@@ -214,6 +234,7 @@ class DecisionWriter:
         line.model_decision = model_decision
         line.rules = rules
         line.trace_id = trace_id
+        line.sampled = sampled
         line.features = msgspec.Raw(features)
         return _encoder.encode(line)
 

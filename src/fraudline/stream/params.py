@@ -16,6 +16,7 @@ class Topics(Settings):
         blocked_cards: compacted, as many partitions as ``transactions``; what is on it is blocked (``block_hours``).
         card_actions: the trail of what people did to it.
         alert_dead_letters: what a sink of the alert router did not take (`fraudline alerts`).
+        labels: what became of transactions (`fraudline labels send`); keyed by transaction.
         features: written instead of ``decisions`` and ``alerts`` in the stage ``features``; keyed by card.
         record_bytes: the largest record that ``transactions`` takes when it is created here (Kafka's own default); the
             dead letter topic takes what is needed to keep one whole.
@@ -30,6 +31,7 @@ class Topics(Settings):
     card_actions: str = "card-actions"
     alert_dead_letters: str = "alerts.dlq"
     features: str = "features"
+    labels: str = "labels"
     partitions: int = Field(default=4, ge=1)
     replication: int = Field(default=1, ge=1)
     record_bytes: int = Field(default=1_048_588, ge=1_024, le=15 << 20)
@@ -71,7 +73,6 @@ class StreamParams(Settings):
         champion: pointer file with the URI and digest of the model to use; a change of it swaps the model.
         reasons: reasons on a decision.
         reasons_on: which decisions have reasons: ``alerts`` (what is not allowed) or ``all``.
-        thresholds: a thresholds file (`fraudline threshold`) whose newest line holds; empty for the model's own.
         rules: a rule file (`fraudline rules`) beside the model; empty for none.
         mode: ``shadow`` decides without acting: no card is blocked, and each decision and alert says so.
         block_hours: how long a decision ``block`` keeps its card on the topic of blocked cards, hours of event time;
@@ -80,6 +81,12 @@ class StreamParams(Settings):
             erased by destroying its key. Empty: they name cards as they came.
         card_keys_master: file of the master key that wraps them (64 hexadecimal digits).
         tracing: spans of the worker, when an address is set.
+        thresholds: a thresholds file (`fraudline threshold`) whose newest line holds, also one that is written while
+            the worker runs; empty for the model's own.
+        thresholds_b: a second one of the same model, for an A/B: it decides on the share ``thresholds_b_share`` of the
+            cards, drawn by a hash anew each week; `fraudline threshold ab` says which is worth more.
+        review_sample: share of the transactions to be blocked that pass to review instead, drawn by their id, so that
+            somebody labels them: a blocked one never gets a chargeback. 0 for none.
         recoveries: failed batches in a row before the worker gives up (exit code 8).
         metrics_host: address that ``/metrics``, ``/readyz`` and ``/livez`` bind to.
         metrics_port: their port; 0 for none of them.
@@ -119,6 +126,9 @@ class StreamParams(Settings):
     card_keys: str = ""
     card_keys_master: str = ""
     tracing: TracingParams = TracingParams()
+    thresholds_b: str = ""
+    thresholds_b_share: float = Field(default=0.5, gt=0, lt=1)
+    review_sample: float = Field(default=0.0, ge=0, le=0.5)
     recoveries: int = Field(default=8, ge=0)
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=0, ge=0, le=65535)

@@ -1,6 +1,8 @@
 """Two ways to a score: the model in this process, or an inference service that may split over several models."""
 
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -8,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fraudline.core.errors import UsageError
+from fraudline.core.errors import StateError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.decide.policy import DECISIONS, Thresholds, decide, threshold_of
 from fraudline.decide.threshold_log import ThresholdLog
@@ -18,6 +20,9 @@ from fraudline.stream.health import Readiness
 from fraudline.stream.params import StreamParams
 
 log = get_logger(__name__)
+
+_LOOK_S = 1.0
+"""Seconds between two looks at a thresholds file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +72,74 @@ class Scoring(Protocol):
         ...
 
 
+class ThresholdFile:
+    """The newest line of a thresholds file, looked at again when the file was replaced.
+
+    A file that is refused (changed by hand, of another model) is said once, and what held goes on holding.
+
+    Args:
+        path: the file.
+        model: the digest that it must be for.
+
+    Raises:
+        StateError: it is refused at the beginning.
+    """
+
+    def __init__(self, path: Path, model: str) -> None:
+        self._path, self._model = path, model
+        self._stamp = self._state()
+        self._held = ThresholdLog.read(path, model).newest
+        self._looked = time.monotonic()
+        self._say()
+
+    def newest(self) -> Thresholds:
+        """What holds now; the file is asked once a second at most."""
+        if time.monotonic() - self._looked >= _LOOK_S:
+            self._looked = time.monotonic()
+            stamp = self._state()
+            if stamp != self._stamp:
+                self._stamp = stamp
+                try:
+                    found = ThresholdLog.read(self._path, self._model).newest
+                except StateError as error:
+                    log.warning("scoring.thresholds_refused", problem=error.problem, action=error.action)
+                else:
+                    self._held = found
+                    self._say()
+        return self._held.thresholds
+
+    def _state(self) -> tuple[int, ...]:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return ()
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def _say(self) -> None:
+        held = self._held
+        log.info("scoring.thresholds", file=str(self._path), version=held.thresholds.version, by=held.by, at=held.at)
+
+
 class InProcessScoring:
     """The artifact's own graph, through ONNX Runtime.
 
     Args:
         artifact: the model.
-        thresholds: instead of those that it was packaged with.
+        thresholds: asked for each batch, instead of those that it was packaged with.
+        second: likewise, for the second arm of an A/B.
         explain_all: contributions for every row, not for those alone that are not allowed.
     """
 
-    def __init__(self, artifact: Artifact, thresholds: Thresholds | None = None, *, explain_all: bool = False) -> None:
-        self._explain_all = explain_all
+    def __init__(
+        self,
+        artifact: Artifact,
+        thresholds: Callable[[], Thresholds] | None = None,
+        second: Callable[[], Thresholds] | None = None,
+        *,
+        explain_all: bool = False,
+    ) -> None:
+        self._explain_all, self._newest, self._second = explain_all, thresholds, second
         self.use(Scorer(artifact))
-        self._thresholds = thresholds or artifact.thresholds
 
     def use(self, scorer: Scorer) -> None:
         """See the protocol."""
@@ -87,27 +147,37 @@ class InProcessScoring:
         self._thresholds = scorer.artifact.thresholds
         self._version = scorer.artifact.version
 
-    def score(self, features: NDArray[np.float32]) -> Scored:
-        """See the protocol. The graph is asked for what explains a score where that is wanted, and not otherwise."""
+    def score(self, features: NDArray[np.float32], second: NDArray[np.bool_] | None = None) -> Scored:
+        """See the protocol. The graph is asked for what explains a score where that is wanted, and not otherwise.
+
+        Args:
+            features: (n, d) float32 rows.
+            second: (n,) bool, rows that the thresholds of the second arm decide on; None for none.
+        """
+        arms = [self._newest() if self._newest is not None else self._thresholds]
+        arm = np.zeros(len(features), np.intp)
+        if second is not None and self._second is not None:
+            arms, arm = [*arms, self._second()], second.astype(np.intp)
         if self._explain_all:
             whole = self._scorer.score(features)
             score, explained = whole.score, None
         else:
             score = self._scorer.only_scores(features)
-            explained = np.flatnonzero(decide(score, self._thresholds))
+        n = len(score)
+        decision = np.stack([decide(score, each) for each in arms])[arm, np.arange(n)].tolist()
+        if not self._explain_all:
+            explained = np.flatnonzero(decision)
             whole = self._scorer.score(features[explained])
-        decision = decide(score, self._thresholds).tolist()
-        limits = [threshold_of(index, self._thresholds) for index in range(len(DECISIONS))]
-        n = len(decision)
+        limits = [[threshold_of(index, each) for index in range(len(DECISIONS))] for each in arms]
         return Scored(
             score,
             explained,
             whole.contributions,
             whole.expected,
             [DECISIONS[index] for index in decision],
-            [limits[index] for index in decision],
+            [limits[side][index] for side, index in zip(arm.tolist(), decision, strict=True)],
             [self._version] * n,
-            [self._thresholds.version] * n,
+            [arms[side].version for side in arm.tolist()],
             ["worker"] * n,
         )
 
@@ -137,7 +207,12 @@ def open_scoring(
     """
     everything = params.reasons_on == "all"
     if params.thresholds:
-        return InProcessScoring(artifact, _thresholds(params, artifact), explain_all=everything)
+        _may_follow(params)
+        first = ThresholdFile(Path(params.thresholds), artifact.digest).newest
+        second = ThresholdFile(Path(params.thresholds_b), artifact.digest).newest if params.thresholds_b else None
+        return InProcessScoring(artifact, first, second, explain_all=everything)
+    if params.thresholds_b:
+        raise UsageError("An A/B has two thresholds files.", "Name the first in stream.thresholds.")
     if not params.endpoint:
         return InProcessScoring(artifact, explain_all=everything)
     from fraudline.stream.endpoint import EndpointScoring, FallbackScoring, HoldScoring
@@ -149,7 +224,7 @@ def open_scoring(
     return HoldScoring(endpoint, readiness or Readiness(), stop)
 
 
-def _thresholds(params: StreamParams, artifact: Artifact) -> Thresholds:
+def _may_follow(params: StreamParams) -> None:
     if params.endpoint:
         raise UsageError(
             "With an endpoint the predictor decides, by the thresholds of its own model.",
@@ -160,9 +235,6 @@ def _thresholds(params: StreamParams, artifact: Artifact) -> Thresholds:
             "A thresholds file belongs to one model, and a champion's pointer may name another at any time.",
             "Leave out stream.thresholds or stream.champion.",
         )
-    held = ThresholdLog.read(Path(params.thresholds), artifact.digest).newest
-    log.info("scoring.thresholds", file=params.thresholds, version=held.thresholds.version, by=held.by, at=held.at)
-    return held.thresholds
 
 
 def stamped(scored: Scored, scored_by: str) -> Scored:

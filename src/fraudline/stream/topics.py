@@ -1,7 +1,7 @@
 """Creates the worker's topics where they are missing."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from fraudline.core.clock import DAY_US
@@ -19,7 +19,7 @@ _DAY_MS = DAY_US // 1000
 _ACTION = "Check the broker's address and that it runs."
 
 
-def ensure_topics(params: StreamParams, wanted: dict[str, dict[str, str]] | None = None) -> dict[str, int]:
+def ensure_topics(params: StreamParams, wanted: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, int]:
     """Create the topics that are missing; an existing one stays as it is.
 
     ``decisions`` is the audit trail: it is kept for ``topics.decisions_days``, however large it grows.
@@ -27,8 +27,8 @@ def ensure_topics(params: StreamParams, wanted: dict[str, dict[str, str]] | None
     carries a record as it came plus headers, so its topic takes larger records than any other.
 
     Args:
-        params: broker, names, partitions and copies.
-        wanted: settings by topic; by default the worker's topics.
+        params: broker, partitions and replication.
+        wanted: topics and their settings; those of the worker where nothing is given.
 
     Returns:
         Partitions a topic.
@@ -76,7 +76,7 @@ def _days(settings: dict[str, str]) -> float | None:
     return None if kept_ms < 0 else kept_ms / _DAY_MS
 
 
-def _wanted(params: StreamParams) -> dict[str, dict[str, str]]:
+def _wanted(params: StreamParams) -> Mapping[str, Mapping[str, str]]:
     topics = params.topics
     append_time = {"message.timestamp.type": "LogAppendTime"}
     kept = {"retention.ms": str(topics.decisions_days * _DAY_MS), "retention.bytes": "-1"}
@@ -92,7 +92,7 @@ def _wanted(params: StreamParams) -> dict[str, dict[str, str]]:
     }
 
 
-def _kafka_python(params: StreamParams, wanted: dict[str, dict[str, str]]) -> dict[str, int]:
+def _kafka_python(params: StreamParams, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, int]:
     from kafka import KafkaAdminClient
     from kafka.errors import KafkaError, TopicAlreadyExistsError
 
@@ -104,7 +104,7 @@ def _kafka_python(params: StreamParams, wanted: dict[str, dict[str, str]]) -> di
                 options = {
                     "num_partitions": params.topics.partitions,
                     "replication_factor": params.topics.replication,
-                    "configs": wanted[name],
+                    "configs": dict(wanted[name]),
                 }
                 try:
                     admin.create_topics({name: options})
@@ -118,7 +118,7 @@ def _kafka_python(params: StreamParams, wanted: dict[str, dict[str, str]]) -> di
         raise UnavailableError(f"Topics cannot be made: {type(error).__name__}: {error}.", _ACTION) from error
 
 
-def _confluent(params: StreamParams, wanted: dict[str, dict[str, str]]) -> dict[str, int]:
+def _confluent(params: StreamParams, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, int]:
     from confluent_kafka import KafkaException, Producer
     from confluent_kafka.admin import AdminClient
 
@@ -148,13 +148,15 @@ def _seen(admin: Any, wanted: Collection[str]) -> dict[str, int]:
     raise UnavailableError("The topics were made but do not appear.", _ACTION)
 
 
-def _create(admin: Any, topics: Topics, missing: dict[str, dict[str, str]]) -> None:
+def _create(admin: Any, topics: Topics, missing: Mapping[str, Mapping[str, str]]) -> None:
     from confluent_kafka import KafkaError, KafkaException
     from confluent_kafka.admin import NewTopic
 
     if not missing:
         return
-    new = [NewTopic(name, topics.partitions, topics.replication, config=config) for name, config in missing.items()]
+    new = [
+        NewTopic(name, topics.partitions, topics.replication, config=dict(config)) for name, config in missing.items()
+    ]
     for future in admin.create_topics(new, request_timeout=_TIMEOUT_S).values():
         try:
             future.result(_TIMEOUT_S)

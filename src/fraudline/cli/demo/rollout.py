@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -169,7 +169,7 @@ def staged(source: Path, folder: Path, service: Path) -> Iterator[Stage]:
     shutil.rmtree(folder, ignore_errors=True)
     models = _models(source, folder)
     key = folder / "promotion.key"
-    _repository(folder, service, key)
+    make_repository(folder, service, key, RULES)
     with ExitStack() as stack:
         predictors = {
             role: LocalPredictor(entry, label=role, expected_digest=entry.name, log_path=folder / f"{role}.log")
@@ -223,14 +223,21 @@ def _provenance(digest: str, champion: str | None) -> dict[str, Any]:
     }
 
 
-def _repository(folder: Path, service: Path, key: Path) -> None:
-    """A bare remote with the rules, the key and the InferenceService."""
+def make_repository(folder: Path, service: Path, key: Path, rules: Mapping[str, Any]) -> None:
+    """A bare remote with the rules, the key and the InferenceService, and a person's clone of it.
+
+    Args:
+        folder: gets ``remote.git`` and ``work``.
+        service: the InferenceService.
+        key: where the private key goes.
+        rules: the section ``rollout``.
+    """
     work = folder / "work"
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(folder / "remote.git")], check=True)
     subprocess.run(["git", "init", "-q", "-b", "main", str(work)], check=True)
     make_keys(key, work / "manifests" / "promotion.pub")
     write_text(work / "kserve" / "inferenceservice.yaml", service.read_text(encoding="utf-8"))
-    write_text(work / "params.yaml", 'champion: ""\n' + yaml.safe_dump({"rollout": RULES}))
+    write_text(work / "params.yaml", 'champion: ""\n' + yaml.safe_dump({"rollout": dict(rules)}))
     git(work, "remote", "add", "origin", str((folder / "remote.git").resolve()))
     git(work, "add", "-A")
     git(work, *_PERSON, "commit", "-q", "-m", "rules, key and service")

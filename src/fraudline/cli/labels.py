@@ -1,0 +1,101 @@
+"""``fraudline labels``: what became of transactions, sent to its topic and joined to decisions."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.core.clock import now_us
+
+if TYPE_CHECKING:
+    from fraudline.stream.messages import Label
+
+file = click.Path(path_type=Path, exists=True, dir_okay=False)
+bootstrap_option = click.option("--bootstrap", envvar="FRAUDLINE_BOOTSTRAP", help="Kafka's host:port pairs.")
+
+
+@click.group()
+def group() -> None:
+    r"""Labels: chargebacks and analysts' verdicts, which arrive late and are sometimes taken back.
+
+    \b
+    Try:
+      fraudline labels send chargebacks.jsonl
+      fraudline labels performance
+      fraudline data collect                      the next step: labelled days become training data
+    """
+
+
+@group.command("send")
+@click.argument("source", type=file)
+@bootstrap_option
+@params_option
+@json_option
+def send_command(source: Path, bootstrap: str | None, params_file: Path, as_json: bool) -> None:
+    r"""Send the labels of SOURCE (JSON lines) to the topic `labels`; the whole file is checked first.
+
+    \b
+    A line: {"transaction_id": "t1", "is_fraud": true, "kind": "chargeback", "version": 1,
+             "labelled_at": 1767571200000000}
+    kind is chargeback, analyst or reversal. The highest version of a transaction holds, whatever arrives last: a
+    chargeback that is taken back is sent again as a reversal with is_fraud false and the next version.
+    """
+    from fraudline.stream.labels import read_label_file, send_labels
+
+    labels = list(read_label_file(source))
+    count = send_labels(labels, load_params(params_file).with_bootstrap(bootstrap).stream)
+    if as_json:
+        click.echo(json.dumps({"sent": count}))
+    else:
+        Console(stderr=True, highlight=False).print(f"[bold green]labels[/]  {count:,} sent")
+
+
+@group.command("performance")
+@click.option("--decisions", type=file, help="JSON lines as the topic has them, instead of the topic.")
+@click.option("--labels", "labels_file", type=file, help="JSON lines of labels, instead of the topic.")
+@click.option("--days", type=click.IntRange(0), default=28, show_default=True, help="Newest matured days; 0 for all.")
+@click.option("--model", "model_version", default="", help="Of one model version alone.")
+@bootstrap_option
+@params_option
+@json_option
+def performance_command(
+    decisions: Path | None,
+    labels_file: Path | None,
+    days: int,
+    model_version: str,
+    bootstrap: str | None,
+    params_file: Path,
+    as_json: bool,
+) -> None:
+    """Precision and recall of decisions whose labels have matured, with intervals.
+
+    A blocked transaction never gets a chargeback. With stream.review_sample a share of them passes to review and stands
+    for the others; without, the figures are of what was not blocked, and the answer says so.
+    """
+    from fraudline.steps.matured import Window, decided_in_file, decided_on_topic, matured
+    from fraudline.stream.labels import newest, read_label_file, read_label_topic
+
+    params = load_params(params_file).with_bootstrap(bootstrap)
+    found: Iterable[Label] = read_label_file(labels_file) if labels_file else read_label_topic(params.stream)
+    document = matured(
+        decisions=decided_in_file(decisions) if decisions else decided_on_topic(params),
+        labels=newest(found),
+        window=Window.before(now_us(), params.label_delay_days, days),
+        params=params,
+        model_version=model_version,
+    )
+    if as_json:
+        click.echo(json.dumps(document, sort_keys=True))
+        return
+    console = Console(highlight=False)
+    for name, each in document["figures"].items():
+        low, high = each["interval"]
+        console.print(f"{name:10} {each['value']:.3f}  ({low:.3f} to {high:.3f})")
+    said = f"{document['rows']:,} decisions of {document['days']} days, {document['frauds']:,} frauds"
+    if document["covers"] != "all":
+        said += f"; {document['blocked']:,} blocked ones are not in it (stream.review_sample is 0)"
+    Console(stderr=True, highlight=False).print(said)

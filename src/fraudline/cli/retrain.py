@@ -1,0 +1,166 @@
+"""``fraudline retrain``: train again when something asks for it, and propose what comes of it."""
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.cli.promote import key_option, repo_option, to_option
+from fraudline.core.clock import now
+from fraudline.core.errors import GateFailed, UsageError
+from fraudline.core.files import local_path
+
+if TYPE_CHECKING:
+    from fraudline.ops.reproduce import ServerTrainer
+    from fraudline.steps.params import Params
+
+folder = click.Path(path_type=Path, file_okay=False)
+
+
+@click.command()
+@click.option("--if-needed", is_flag=True, help="Let the triggers and limits of the section renew decide.")
+@click.option("--why", default="", help="Train whatever the triggers say; the reason stands in the journal.")
+@click.option("--history", is_flag=True, help="Print the journal and do nothing.")
+@click.option("--journal", type=folder, default=Path("renewal"), show_default=True,
+              help="Folder of the journal: the memory of what was decided, begun and proposed.")  # fmt: skip
+@click.option("--drift", type=click.Path(path_type=Path, exists=True, file_okay=False),
+              help="Report of `fraudline drift` on the champion's decisions (with --labels: performance).")  # fmt: skip
+@click.option("--data-dvc", type=click.Path(path_type=Path, dir_okay=False), default=Path("data.dvc"),
+              show_default=True, help="The data set's .dvc file.")  # fmt: skip
+@click.option("--host", envvar="KF_PIPELINES_ENDPOINT", default="", help="Train on this Kubeflow Pipelines server.")
+@click.option("--kfp-token", envvar="FRAUDLINE_KFP_TOKEN", default="", help="Its bearer token; better by the variable.")
+@click.option("--namespace", default="", help="Namespace there, where it has many users.")
+@click.option("--data-repo", default="", help="Git address that the cluster clones the .dvc file from, with --host.")
+@click.option("--revision", default="main", show_default=True, help="Git revision of the data, with --host.")
+@click.option("--compiled", type=click.Path(path_type=Path), default=Path("pipelines/training.yaml"),
+              show_default=True, help="The compiled pipeline, with --host.")  # fmt: skip
+@click.option("--store", default="/mnt/store", show_default=True, help="Artifact store there, with --host.")
+@to_option
+@key_option
+@click.option("--token", envvar="FRAUDLINE_FORGE_TOKEN", show_envvar=True, default="",
+              help="Token that may open pull requests; better by the variable.")  # fmt: skip
+@repo_option
+@params_option
+@json_option
+def command(
+    if_needed: bool,
+    why: str,
+    history: bool,
+    journal: Path,
+    drift: Path | None,
+    data_dvc: Path,
+    host: str,
+    kfp_token: str,
+    namespace: str,
+    data_repo: str,
+    revision: str,
+    compiled: Path,
+    store: str,
+    to: str,
+    key: Path | None,
+    token: str,
+    repo: Path,
+    params_file: Path,
+    as_json: bool,
+) -> None:
+    r"""Look at drift, matured labels, new data and the calendar; train, gate and propose where they ask for it.
+
+    \b
+    Try:
+      fraudline retrain --if-needed --drift build/drift --key ~/.fraudline/promotion.key     `dvc repro`, here
+      fraudline retrain --if-needed --host http://ml-pipeline:8888 --data-repo GIT_ADDRESS   a Kubeflow run
+      fraudline retrain --why "new merchant categories"
+      fraudline retrain --history
+
+    Made to be run every few minutes. The same data and parameters are trained once and proposed once, also when two
+    looks come at once or one is killed: the next look goes on. Without --key a blessed model stays in the registry.
+
+    \b
+    Exit codes: 0 done, or nothing to do · 4 the data or the model was refused · 8 a service does not answer
+    """
+    if history:
+        _history(journal, as_json)
+        return
+    if if_needed == bool(why):
+        raise UsageError("Either the triggers decide or you do.", "Give --if-needed, or --why with your reason.")
+    from fraudline.ops.reproduce import DvcTrainer
+    from fraudline.steps.promote import promote
+    from fraudline.steps.retrain import look, retrain
+
+    params = load_params(params_file)
+
+    def propose(noted: Mapping[str, Any]) -> Mapping[str, Any]:
+        if key is None:
+            raise UsageError("A promotion is signed.", "Name the key with --key or FRAUDLINE_SIGNING_KEY.")
+        stored = local_path(noted["uri"])
+        return promote(to=to, key=key, params=params, repo=repo, token=token, artifact=stored)
+
+    trainer: DvcTrainer | ServerTrainer = DvcTrainer(Path(), journal)
+    if host:
+        trainer = _on_a_server(params, host, kfp_token, namespace, data_repo, revision, compiled, data_dvc, store, to)
+    with Console(stderr=True, highlight=False).status("looking"):
+        result = retrain(
+            folder=journal,
+            signs=look(params=params, data_dvc=data_dvc, drift=drift),
+            params=params.renew,
+            now=now(),
+            trainer=trainer,
+            propose=None if host or key is None else propose,
+            asked=why,
+        )
+    if as_json:
+        click.echo(json.dumps(result, sort_keys=True))
+    else:
+        _say(result)
+    if result["action"] == "refused":
+        raise GateFailed(result["problem"], "What was refused is not trained again: bring other data.")
+
+
+def _on_a_server(
+    params: "Params", host: str, token: str, namespace: str, repo: str, revision: str, compiled: Path, data_dvc: Path,
+    store: str, to: str,
+) -> "ServerTrainer":  # fmt: skip
+    from fraudline.ops.pipeline import arguments_of
+    from fraudline.ops.pipeline_server import PipelineServer
+    from fraudline.ops.reproduce import ServerTrainer
+    from fraudline.steps.fetch import parse_dvc_file, read_dvc_file
+
+    if not repo:
+        raise UsageError("The cluster needs to know where the data's .dvc file is.", "Give --data-repo GIT_ADDRESS.")
+    md5 = parse_dvc_file(read_dvc_file(data_dvc), str(data_dvc)).md5
+    make = partial(
+        arguments_of, params, data_dvc=data_dvc.as_posix(), repo=repo, revision=revision, md5=md5, store=store
+    )
+    return ServerTrainer(
+        PipelineServer(host, token=token, namespace=namespace),
+        compiled,
+        lambda: make() | {"promote_to": to},
+        "fraudline",
+    )
+
+
+def _say(result: Mapping[str, Any]) -> None:
+    words = [result["action"], result["run"], result.get("digest", "")[:12], result.get("url") or result.get("branch")]
+    shown = "  ".join(word for word in words if word)
+    Console(stderr=True, highlight=False).print(f"[bold]{shown}[/]  {result['reason']}", soft_wrap=True)
+
+
+def _history(journal: Path, as_json: bool) -> None:
+    from fraudline.steps.retrain import JOURNAL, read_journal
+
+    lines = read_journal(journal / JOURNAL)
+    if as_json:
+        click.echo(json.dumps(lines, sort_keys=True))
+        return
+    table = Table("at", "run", "what", "why", box=None, pad_edge=False)
+    for line in lines:
+        what = line.get("state", line.get("decision", ""))
+        table.add_row(line["at"], line.get("run", ""), what, line.get("reason") or line.get("problem") or
+                      line.get("url") or line.get("branch") or line.get("digest", "")[:12])  # fmt: skip
+    Console(highlight=False).print(table)

@@ -1,0 +1,1 @@
+"""``fraudline simulate``: a year of the whole loop on a virtual clock."""

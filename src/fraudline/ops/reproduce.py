@@ -1,0 +1,96 @@
+"""A training on this machine (``dvc repro``) or on a pipeline server, each startable again without doing it twice."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fraudline.core.errors import DataError, FraudlineError, GateFailed, UnavailableError
+from fraudline.core.log import get_logger
+from fraudline.ops.pipeline_server import PipelineServer
+
+log = get_logger(__name__)
+
+_EXITED = re.compile(r"exited with (\d+)")
+_PROBLEM = re.compile(r"^(?:error: )(.+)$", re.MULTILINE)
+_REFUSED: dict[int, type[FraudlineError]] = {3: DataError, 4: GateFailed}
+_TAIL = 300
+
+
+@dataclass(frozen=True, slots=True)
+class DvcTrainer:
+    """``dvc repro`` of a working tree: what is done already it does not do again.
+
+    Attributes:
+        repo: the working tree.
+        logs: folder for its output.
+        package: file of step package, which names what was trained.
+    """
+
+    repo: Path
+    logs: Path
+    package: str = "build/package/package.json"
+
+    def train(self, run: str, lock: int) -> Mapping[str, Any]:
+        """Run it to its end; the child keeps ``lock`` for as long as it lives.
+
+        Raises:
+            DataError: a step refused the data.
+            GateFailed: the gate, or the server's check, refused the model.
+            UnavailableError: it failed otherwise.
+        """
+        self.logs.mkdir(parents=True, exist_ok=True)
+        output = self.logs / f"{run}.log"
+        with output.open("ab") as stream:
+            begin = stream.tell()
+            command = [sys.executable, "-m", "dvc", "repro"]
+            done = subprocess.run(command, cwd=self.repo, stdout=stream, stderr=stream, pass_fds=(lock,), check=False)
+        said = output.read_bytes()[begin:].decode(errors="replace")
+        if done.returncode:
+            code = int(found[-1]) if (found := _EXITED.findall(said)) else 0
+            problem = found[-1] if (found := _PROBLEM.findall(said)) else said.strip()[-_TAIL:]
+            kind = _REFUSED.get(code, UnavailableError)
+            raise kind(problem, f"Read {output}.")
+        record = json.loads((self.repo / self.package).read_text(encoding="utf-8"))
+        return {"state": "trained", "digest": record["digest"], "uri": record["uri"]}
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTrainer:
+    """The compiled training pipeline on a Kubeflow Pipelines server; a run of that name is found and not made again.
+
+    Attributes:
+        server: where.
+        compiled: the pipeline, which promotes what it blesses where its parameters say so.
+        arguments: of the pipeline.
+        experiment: that the run belongs to.
+    """
+
+    server: PipelineServer
+    compiled: Path
+    arguments: Callable[[], Mapping[str, Any]]
+    experiment: str
+
+    def train(self, run: str, lock: int) -> Mapping[str, Any]:  # noqa: ARG002
+        """Submit it, or say how it is doing.
+
+        Raises:
+            GateFailed: it failed; which step says why.
+            UnavailableError: the server does not answer.
+        """
+        name = f"fraudline-retrain-{run}"
+        known = self.server.find(name)
+        if known is None:
+            made = self.server.submit(self.compiled, self.arguments(), experiment=self.experiment, name=name)
+            return {"state": "submitted", "run_id": made.run_id, "url": made.url}
+        status = self.server.status(known)
+        if status.state in ("FAILED", "CANCELED"):
+            failed = next((task for task in status.tasks if task.state == "FAILED"), None)
+            what = f"{failed.name}: {failed.error}" if failed is not None else status.error
+            raise GateFailed(f"Run {status.run_id} {status.state.lower()}: {what}", f"Read {status.url}.")
+        state = "trained" if status.state == "SUCCEEDED" else "submitted"
+        return {"state": state, "run_id": status.run_id, "url": status.url}

@@ -1,0 +1,257 @@
+"""New data from the stream: matured days of decided transactions become the data set's next version, on a branch.
+
+    topics decisions + transactions + labels -> join -> validate -> screen -> dvc add -> commit -> pull request
+
+A decision names its record by partition and offset, so the transaction is taken as it came. Everything is made in a
+temporary clone; the same topics and day give the same data, the same commit and the same branch, so that doing it
+twice, or again after a kill anywhere, makes one branch.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fraudline.core.clock import DAY_US, day_us, to_us
+from fraudline.core.errors import DataError, MessageError, UnavailableError
+from fraudline.core.files import read_json
+from fraudline.core.log import get_logger
+from fraudline.data.schema import TRANSACTIONS
+from fraudline.data.store import days, read_labels, read_meta, read_transactions, write_dataset
+from fraudline.decide.policy import BLOCK, DECISIONS
+from fraudline.ops.gitops.forge import open_forge
+from fraudline.ops.gitops.repository import AUTHOR, Clone, address_of
+from fraudline.steps.featurize import featurize
+from fraudline.steps.fetch import parse_dvc_file
+from fraudline.steps.matured import Decided, Window, decided_on_topic
+from fraudline.steps.params import Params
+from fraudline.steps.screen import screen
+from fraudline.steps.validate import validate
+from fraudline.stream.labels import labels_table, newest, read_label_topic
+from fraudline.stream.messages import Decoder, Label, Transaction
+from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
+
+log = get_logger(__name__)
+
+_BLOCKED = DECISIONS[BLOCK]
+_TAIL = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What the topics hold: decisions by transaction, transactions by partition and offset, labels that hold."""
+
+    decided: Mapping[str, Decided]
+    transactions: Mapping[tuple[int, int], Transaction]
+    labels: Mapping[str, Label]
+
+
+def read_stream(params: Params, window: Window, now: datetime) -> Stream:
+    """Read the three topics up to their present ends.
+
+    Raises:
+        UnavailableError: the broker does not answer.
+        UsageError: a topic is missing.
+    """
+    held: dict[str, Decided] = {}
+    for each in decided_on_topic(params):
+        if window.holds(each.event_time):
+            held.setdefault(each.transaction_id, each)
+    wanted = {(each.partition, each.offset) for each in held.values()}
+    found: dict[tuple[int, int], Transaction] = {}
+    decoder = Decoder(params.features.resolve().currencies)
+    with open_consumer(params.stream) as consumer:
+        for place in places_of(consumer, params.stream.topics.transactions):
+            for records in read_partition(consumer, place, 0, params.stream.timeout_s):
+                for record in records:
+                    if (record.partition, record.offset) in wanted:
+                        try:
+                            found[record.partition, record.offset] = decoder.decode(record.value)
+                        except MessageError as error:  # decided by a spec that knew the currency, say
+                            log.warning("collect.left_out", offset=record.offset, problem=error.problem)
+    return Stream(held, found, newest(read_label_topic(params.stream), before_us=to_us(now)))
+
+
+def joined(stream: Stream, before: Path | None, window: Window) -> tuple[pa.Table, pa.Table, dict[str, int]]:
+    """The next version of the data set.
+
+    A blocked transaction that nobody looked at is left out: it never gets a chargeback, so without a label it would
+    count as normal. A transaction that the data set has already stays as it is; a label that holds replaces an earlier.
+
+    Args:
+        stream: what the topics hold.
+        before: the present version; None for none.
+        window: days to keep.
+
+    Returns:
+        Transactions, labels, and counts: ``new``, ``unknown`` (blocked, without a label), ``gone`` (no longer in the
+        topic), ``relabelled``.
+    """
+    old = read_transactions(before) if before is not None else TRANSACTIONS.empty_table()
+    old_labels = read_labels(before) if before is not None else None
+    known = set(old["transaction_id"].to_pylist())
+    rows, unknown, gone = [], 0, 0
+    for name, each in sorted(stream.decided.items()):
+        transaction = stream.transactions.get((each.partition, each.offset))
+        if name in known:
+            continue
+        if transaction is None:
+            gone += 1
+        elif each.decision == _BLOCKED and name not in stream.labels:
+            unknown += 1
+        else:
+            rows.append(transaction)
+    transactions = pa.concat_tables([old, _table(rows)])
+    numbers = transactions["event_time"].cast(pa.int64()).to_numpy() // DAY_US
+    kept = (numbers < window.end) & (numbers >= (window.first if window.first is not None else numbers.min(initial=0)))
+    transactions = transactions.filter(pa.array(kept))
+    labels = labels_table(stream.labels)
+    relabelled = 0
+    if old_labels is not None:
+        stays = ~pc.is_in(old_labels["transaction_id"], pa.array(sorted(stream.labels), pa.string())).to_numpy()
+        relabelled = int((~stays).sum())
+        labels = pa.concat_tables([old_labels.filter(pa.array(stays)), labels])
+    ids = transactions["transaction_id"].combine_chunks()
+    labels = labels.filter(pc.is_in(labels["transaction_id"], ids))
+    return transactions, labels, {"new": len(rows), "unknown": unknown, "gone": gone, "relabelled": relabelled}
+
+
+def collect(
+    *, params: Params, repo: Path, now: datetime, data_dvc: str = "data.dvc", token: str = ""
+) -> dict[str, Any]:
+    """Collect matured days, and propose them as the data set's next version.
+
+    Args:
+        params: ``stream``, ``renew.window_weeks`` and ``poison_max``, ``validation``, ``label_delay_days``, and
+            ``rollout.forge``, which names the remote.
+        repo: a repository that knows the remote; its files are not touched.
+        now: the present.
+        data_dvc: the data set's ``.dvc`` file in the repository.
+        token: of the forge.
+
+    Returns:
+        ``action`` (none, proposed or merged), ``branch``, ``revision``, ``url``, ``pushed``, ``md5``, ``days`` (first
+        and last), the counts of :func:`joined`, and the screen's shares.
+
+    Raises:
+        ValidationFailed: the data set fails a critical expectation.
+        GateFailed: the new days look poisoned; names cards and days.
+        DataError: there is nothing to make a data set of.
+        UnavailableError: broker, remote or the data's store does not answer.
+    """
+    rules = params.rollout
+    end = Window.before(to_us(now), params.label_delay_days)
+    window = Window(end.end, end.end - 7 * params.renew.window_weeks)
+    stream = read_stream(params, window, now)
+    with Clone.of(address_of(rules.forge.remote, repo), "main", token) as clone:
+        clone.run("checkout", "-q", "--detach", clone.base)
+        tree, text = clone.folder, clone.read(data_dvc)
+        before, folder = None, tree / "data"
+        if text:
+            tracked = parse_dvc_file(text, data_dvc)
+            folder = tree / Path(data_dvc).parent / tracked.path
+            _dvc(tree, "pull", "-q", data_dvc)
+            before = folder
+        last = days(before)[-1] if before is not None else date.min
+        transactions, labels, counts = joined(stream, before, window)
+        if not counts["new"] and not counts["relabelled"]:
+            return {"action": "none", "branch": "", "pushed": False, **counts}
+        if not transactions.num_rows:
+            raise DataError("No decided transaction has matured.", "Wait for the labels' delay (label_delay_days).")
+        meta = read_meta(folder) if before is not None else {"name": "collected"}
+        kept = {key: meta[key] for key in ("name",) if key in meta}
+        write_dataset(folder, transactions, labels, {**kept, "collected": counts})
+        shown = _checked(tree, folder, last, params)
+        _dvc(tree, "add", "-q", str(folder.relative_to(tree)))
+        _dvc(tree, "push", "-q")
+        done = _proposed(clone, folder, data_dvc, counts, token, params)
+    log.info("collect.proposed", **{key: done[key] for key in ("branch", "pushed", "md5")})
+    return done | counts | shown
+
+
+def _checked(tree: Path, folder: Path, last: date, params: Params) -> dict[str, Any]:
+    """Validate, then the poisoning gate, on the days after ``last``."""
+    scratch = tree.parent
+    validate(dataset=folder, report=scratch / "validation", params=params)
+    features = scratch / "features"
+    featurize(dataset=folder, features=features, profiles=scratch / "profiles", params=params)
+    since = day_us(last) // DAY_US + 1 if last > date.min else 0
+    found = screen(features=features, since_day=since, params=params)
+    return {"share": found["share"], "suspicious": found["suspicious"]}
+
+
+def _proposed(
+    clone: Clone, folder: Path, data_dvc: str, counts: Mapping[str, int], token: str, params: Params
+) -> dict[str, Any]:
+    """Commit the data set on its branch and open the pull request, each once."""
+    tracked = parse_dvc_file((clone.folder / data_dvc).read_text(encoding="utf-8"), data_dvc)
+    first, last = days(folder)[0], days(folder)[-1]
+    branch = f"data/{last.isoformat()}-{tracked.md5[:12]}"
+    title = f"Data up to {last.isoformat()}: {counts['new']:,} new transactions"
+    summary = read_json(folder / "dataset.json")
+    body = "\n".join(
+        [
+            f"Days {first} to {last}, {summary['transactions']:,} transactions, {summary['frauds']:,} known frauds.",
+            f"New {counts['new']:,}; blocked without a label and left out {counts['unknown']:,}; "
+            f"no longer in the topic {counts['gone']:,}; labels that changed {counts['relabelled']:,}.",
+            f"md5 {tracked.md5}. Validated and screened against poisoning.",
+        ]
+    )
+    tip, pushed = clone.remote_branch(branch), False
+    if not tip:
+        clone.run("add", "-A")
+        when = f"{(day_us(last) + DAY_US) // 1_000_000} +0000"
+        who = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER")
+               for what, value in (("NAME", AUTHOR), ("EMAIL", f"{AUTHOR}@localhost"), ("DATE", when))}  # fmt: skip
+        clone.run("-c", "commit.gpgsign=false", "commit", "-q", "-m", f"{title}\n\n{body}", env=who)
+        tip = clone.run("rev-parse", "HEAD").strip()
+        pushed = clone.push(tip, branch)
+    rules = params.rollout.forge
+    forge = open_forge(rules, token, clone)
+    request = forge.ensure(branch, title, body)
+    merged = clone.merged(tip) or (rules.auto_merge and forge.merge(request, tip))
+    return {
+        "action": "merged" if merged else "proposed",
+        "branch": branch,
+        "revision": tip,
+        "url": request.url,
+        "pushed": pushed,
+        "md5": tracked.md5,
+        "days": [first.isoformat(), last.isoformat()],
+    }
+
+
+def _table(rows: Iterable[Transaction]) -> pa.Table:
+    listed = list(rows)
+    columns: dict[str, Any] = {}
+    for field in TRANSACTIONS:
+        values = [getattr(row, field.name) for row in listed]
+        if field.name == "event_time":
+            columns[field.name] = pa.array(values, pa.int64()).cast(field.type)
+        else:
+            columns[field.name] = pa.array(values, field.type)
+    return pa.table(columns, schema=TRANSACTIONS)
+
+
+def _dvc(tree: Path, *arguments: str) -> None:
+    """Run dvc in a working tree.
+
+    Raises:
+        UnavailableError: it failed; quotes what it said.
+    """
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(
+        command, cwd=tree, capture_output=True, text=True, check=False, env={**os.environ, "DVC_NO_ANALYTICS": "true"}
+    )
+    if done.returncode:
+        raise UnavailableError(
+            f"dvc {arguments[0]} failed: {(done.stderr or done.stdout).strip()[-_TAIL:]}.",
+            "Check the data's store: dvc remote list",
+        )

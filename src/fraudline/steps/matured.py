@@ -1,0 +1,152 @@
+"""What matured labels say of decisions: precision and recall with intervals, blocked transactions accounted for."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from fraudline.core.clock import DAY_US, from_us
+from fraudline.core.errors import DataError, SchemaError
+from fraudline.core.log import get_logger
+from fraudline.decide.policy import ALLOW, BLOCK, DECISIONS
+from fraudline.model.bootstrap import Draws, Sample, units
+from fraudline.monitor.selection import Judged
+from fraudline.steps.params import Params
+from fraudline.stream.messages import Label
+from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
+
+log = get_logger(__name__)
+
+_ALLOWED, _BLOCKED = DECISIONS[ALLOW], DECISIONS[BLOCK]
+
+
+class Decided(msgspec.Struct, frozen=True, gc=False):
+    """What is read of a decision; ``event_time`` in µs since the epoch."""
+
+    transaction_id: str
+    card_id: str
+    event_time: int
+    decision: str
+    model_version: str
+    partition: int = -1
+    offset: int = -1
+    sampled: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Days ``[first, end)`` since the epoch whose labels have matured; ``first`` None for all that there are."""
+
+    end: int
+    first: int | None = None
+
+    @classmethod
+    def before(cls, now_us: int, delay_days: int, days: int = 0) -> "Window":
+        """The newest whole days that are older than the labels' delay."""
+        end = now_us // DAY_US - delay_days
+        return cls(end, end - days if days else None)
+
+    def holds(self, event_time: int) -> bool:
+        """Whether an event lies in it."""
+        day = event_time // DAY_US
+        return day < self.end and (self.first is None or day >= self.first)
+
+
+def decided_in_file(file: Path) -> Iterable[Decided]:
+    """The decisions of a file of JSON lines.
+
+    Raises:
+        SchemaError: a line is no decision, or the file cannot be read.
+    """
+    decoder = msgspec.json.Decoder(Decided)
+    try:
+        for line in file.read_bytes().splitlines():
+            if line.strip():
+                yield decoder.decode(line)
+    except (OSError, msgspec.DecodeError) as error:
+        raise SchemaError(f"{file} is no file of decisions: {error}.", "Give JSON lines as the topic has.") from error
+
+
+def decided_on_topic(params: Params) -> Iterable[Decided]:
+    """The decisions of the topic, up to its present end.
+
+    Raises:
+        SchemaError: a record is no decision.
+        UnavailableError: the broker does not answer.
+        UsageError: there is no such topic.
+    """
+    decoder, stream = msgspec.json.Decoder(Decided), params.stream
+    with open_consumer(stream) as consumer:
+        for place in places_of(consumer, stream.topics.decisions):
+            for records in read_partition(consumer, place, 0, stream.timeout_s):
+                try:
+                    yield from (decoder.decode(record.value or b"") for record in records)
+                except msgspec.DecodeError as error:
+                    raise SchemaError(f"{place.topic} {place.partition} holds no decision: {error}.", "") from error
+
+
+def matured(
+    *,
+    decisions: Iterable[Decided],
+    labels: Mapping[str, Label],
+    window: Window,
+    params: Params,
+    model_version: str = "",
+) -> dict[str, Any]:
+    """Precision and recall of the decisions whose label is known by now.
+
+    Args:
+        decisions: in any order; the last one of a transaction holds.
+        labels: those that hold, by transaction (:func:`fraudline.stream.labels.newest`).
+        window: the days; a decision of another day is left out.
+        params: ``evaluate.bootstrap``, ``monitor.confidence``, ``monitor.label_rows_min`` and ``seed``.
+        model_version: of one model alone.
+
+    Returns:
+        ``rows``, ``frauds``, ``blocked`` and ``sampled`` (counts), ``days``, ``figures`` (``value`` and ``interval`` of
+        precision and recall; empty where too few frauds are known), and ``covers``: ``all``, or ``not blocked`` where
+        nothing was drawn to stand for what was blocked.
+
+    Raises:
+        DataError: no decision lies in the window.
+    """
+    held = {each.transaction_id: each for each in decisions if window.holds(each.event_time)}
+    rows = [each for each in held.values() if model_version in ("", each.model_version)]
+    if not rows:
+        raise DataError(
+            f"No decision has a matured label: none is before {from_us(window.end * DAY_US).date()}.",
+            "Wait for the labels' delay (label_delay_days).",
+        )
+    fraud = np.array([(found := labels.get(each.transaction_id)) is not None and found.is_fraud for each in rows])
+    blocked = np.array([each.decision == _BLOCKED for each in rows])
+    cards = np.unique([each.card_id for each in rows], return_inverse=True)[1]
+    judged = Judged(
+        fraud=fraud,
+        stopped=np.array([each.decision != _ALLOWED or each.sampled > 0 for each in rows]),
+        blocked=blocked,
+        sampled=np.array([each.sampled for each in rows]),
+        cards=cards,
+    )
+    drawn = int((judged.sampled > 0).sum())
+    known = int((fraud & ~blocked).sum())
+    document: dict[str, Any] = {
+        "rows": len(rows),
+        "frauds": known,
+        "blocked": int(blocked.sum()),
+        "sampled": drawn,
+        "days": len({each.event_time // DAY_US for each in rows}),
+        "covers": "all" if drawn or not blocked.any() else "not blocked",
+        "figures": {},
+    }
+    if known >= params.monitor.label_rows_min:
+        bootstrap = params.evaluate.bootstrap
+        sums = Draws.of(units(bootstrap.unit, cards), bootstrap.resamples, params.seed).sums(judged.columns())
+        for name, column in (("precision", 1), ("recall", 2)):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                sample = Sample(sums[:, 0] / sums[:, column])
+            document["figures"][name] = {"value": sample.point, "interval": sample.interval(params.monitor.confidence)}
+    log.info("labels.matured", **{key: value for key, value in document.items() if key != "figures"})
+    return document

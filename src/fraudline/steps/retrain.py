@@ -1,0 +1,262 @@
+"""Renewal: look at the signs, decide, train, propose; killed anywhere and run again it does each once.
+
+A journal (JSON lines, only ever appended to) is written ahead of each thing that is done: the decision with its reason,
+a run that begins, what became of its training, its pull request. A lock lets one look be at work. The next look first
+ends what an earlier one left open. A training child inherits the lock: it holds it for as long as it lives, also after
+its parent was killed.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from fraudline.core.digest import sha256_bytes
+from fraudline.core.errors import FraudlineError, GateFailed, StateError
+from fraudline.core.files import local_path, read_json
+from fraudline.core.log import get_logger
+from fraudline.data.store import read_meta
+from fraudline.model.artifact import load_artifact
+from fraudline.monitor.renewal import Past, RenewParams, Signs, decide
+from fraudline.steps.fetch import parse_dvc_file, read_dvc_file
+from fraudline.steps.params import Params
+
+log = get_logger(__name__)
+
+JOURNAL, LOCK = "journal.jsonl", "lock"
+_TRAINING = ("seed", "label_delay_days", "features", "split", "train", "threshold")
+
+
+class Trainer(Protocol):
+    """How a run is trained: here, or on a cluster."""
+
+    def train(self, run: str, lock: int) -> Mapping[str, Any]:
+        """Train, or look how a training is doing; doing it again goes on where it was.
+
+        Args:
+            run: the run's name.
+            lock: descriptor of the lock, for a child to inherit.
+
+        Returns:
+            ``state`` (``trained``, or ``submitted`` while it goes on elsewhere), and what to note of it; of a trained
+            model its ``digest`` and ``uri``.
+
+        Raises:
+            GateFailed, DataError: the data or the model is refused: the run is over.
+            FraudlineError: another error; the run goes on at the next look.
+        """
+
+
+Propose = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Opens the pull request of a trained model: takes what training noted, gives ``branch``, ``revision``, ``url``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run of the journal, as it stands."""
+
+    past: Past
+    state: str
+    noted: Mapping[str, Any]
+
+
+class Journal:
+    """The file of one renewal. Use :func:`opened`."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self._path, self.lock = path, lock
+        self.lines = read_journal(path)
+
+    def note(self, now: datetime, **what: Any) -> dict[str, Any]:
+        """Append a line; it is on disk when this returns."""
+        line = {"at": now.isoformat(timespec="seconds"), **what}
+        content = json.dumps(line, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+        handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            size = os.fstat(handle).st_size
+            if size and os.pread(handle, 1, size - 1) != b"\n":
+                content = b"\n" + content  # a line that a kill left torn
+            os.write(handle, content)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        self.lines.append(line)
+        return line
+
+    def runs(self) -> list[Run]:
+        """Every run that began, oldest first, with its newest state."""
+        found: dict[str, Run] = {}
+        for line in self.lines:
+            name = line.get("run", "")
+            if line.get("state") == "begun" and name not in found:
+                past = Past(name, datetime.fromisoformat(line["at"]), int(line["signs"]["frauds"]))
+                found[name] = Run(past, "begun", line)
+            elif "state" in line and name in found:
+                found[name] = Run(found[name].past, line["state"], {**found[name].noted, **line})
+        return list(found.values())
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """The lines of a journal, oldest first; one that a kill left torn is left out."""
+    found = []
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            log.warning("journal.torn", path=str(path), bytes=len(line))
+    return found
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Journal | None]:
+    """The journal of a folder, locked; None while another look is at work."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+            return
+        yield Journal(folder / JOURNAL, handle)
+    finally:
+        os.close(handle)
+
+
+def retrain(
+    *,
+    folder: Path,
+    signs: Signs,
+    params: RenewParams,
+    now: datetime,
+    trainer: Trainer,
+    propose: Propose | None,
+    asked: str = "",
+) -> dict[str, Any]:
+    """One look: end what is open, decide, and do what was decided. Safe to run at any time, also twice at once.
+
+    Args:
+        folder: of the journal and its lock.
+        signs: what is known now.
+        params: triggers and limits.
+        now: the present.
+        trainer: how it is trained.
+        propose: opens the pull request; None leaves the model in the registry.
+        asked: why a person wants it, whatever the signs.
+
+    Returns:
+        ``action`` (wait, busy, submitted, refused, trained, held, proposed), ``reason``, ``triggers``, ``run``, and
+        what training and the pull request noted.
+
+    Raises:
+        FraudlineError: training or proposing failed for now; the next look goes on.
+    """
+    with opened(folder) as journal:
+        if journal is None:
+            return {"action": "busy", "reason": "another look is at work", "triggers": [], "run": ""}
+        runs = journal.runs()
+        if runs and runs[-1].state in ("begun", "submitted"):
+            return _go_on(journal, runs[-1], now, trainer, propose)
+        if runs and runs[-1].state == "trained" and propose is not None:
+            done = _go_on(journal, runs[-1], now, trainer, propose)
+            if done["action"] != "held":
+                return done
+        verdict = decide(signs, [run.past for run in runs], now, params, asked=asked)
+        said = {"reason": verdict.reason, "triggers": list(verdict.triggers), "signs": signs.document()}
+        if not verdict.train:
+            journal.note(now, decision="wait", **said)
+            log.info("retrain.waits", reason=verdict.reason)
+            return {"action": "wait", "reason": verdict.reason, "triggers": said["triggers"], "run": ""}
+        journal.note(now, decision="train", state="begun", run=signs.run, **said)
+        log.info("retrain.begins", run=signs.run, reason=verdict.reason)
+        return _go_on(journal, journal.runs()[-1], now, trainer, propose)
+
+
+def _go_on(journal: Journal, run: Run, now: datetime, trainer: Trainer, propose: Propose | None) -> dict[str, Any]:
+    """Take a run as far as it goes."""
+    name, noted = run.past.run, dict(run.noted)
+    shown: dict[str, Any] = {"run": name, "reason": noted["reason"], "triggers": noted["triggers"]}
+    if run.state != "trained":
+        try:
+            found = trainer.train(name, journal.lock)
+        except FraudlineError as error:
+            if error.exit_code not in (GateFailed.exit_code, 3):
+                raise
+            journal.note(now, run=name, state="refused", problem=error.problem)
+            log.warning("retrain.refused", run=name, problem=error.problem)
+            return {"action": "refused", **shown, "problem": error.problem}
+        if found["state"] != run.state:
+            journal.note(now, run=name, **found)
+        noted |= found
+        if found["state"] != "trained":
+            return {"action": found["state"], **shown, **{k: v for k, v in found.items() if k != "state"}}
+    shown |= {key: noted[key] for key in ("digest", "uri") if key in noted}
+    if propose is None:
+        return {"action": "trained", **shown}
+    try:
+        request = dict(propose(noted))
+    except GateFailed as error:  # another rollout goes on: the next look tries again, and a newer run replaces it
+        log.info("retrain.held", run=name, problem=error.problem)
+        return {"action": "held", **shown, "problem": error.problem}
+    kept: dict[str, Any] = {key: request[key] for key in ("branch", "revision", "url") if key in request}
+    journal.note(now, run=name, state="proposed", **kept)
+    log.info("retrain.proposed", run=name, **kept)
+    return {"action": "proposed", **shown, **kept}
+
+
+def look(*, params: Params, data_dvc: Path, drift: Path | None = None) -> Signs:
+    """The signs in a working tree.
+
+    Args:
+        params: ``champion`` names the model that decides.
+        data_dvc: the data set's ``.dvc`` file; the set beside it is counted where it is there.
+        drift: report folder of step drift, with performance where labels were given; None for none.
+
+    Raises:
+        UsageError: the ``.dvc`` file cannot be read.
+        StateError: the report cannot be read, or is of another model than the champion.
+    """
+    tracked = parse_dvc_file(read_dvc_file(data_dvc), str(data_dvc))
+    dataset = data_dvc.parent / tracked.path
+    champion, trained_on = "", ""
+    if params.champion:
+        champion = Path(local_path(params.champion)).name
+        entry = local_path(params.champion)
+        trained_on = load_artifact(entry).meta.data_md5 if entry.is_dir() else ""
+    drifted, worse = _report(drift, champion)
+    return Signs(
+        data=tracked.md5,
+        params=sha256_bytes(params.model_dump_json(include=set(_TRAINING)).encode())[:12],
+        champion=champion[:12],
+        trained_on=trained_on,
+        frauds=int(read_meta(dataset)["frauds"]) if dataset.is_dir() else -1,
+        drifted=drifted,
+        worse=worse,
+    )
+
+
+def _report(folder: Path | None, champion: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What drifted, and which figures fell."""
+    if folder is None:
+        return (), ()
+    path = folder / "drift.json"
+    try:
+        document = read_json(path)
+        model = document["model"]["digest"]
+        names = [figure["name"] for figure in document["figures"] if figure["drifted"]]
+        if document["classifier"].get("drifted"):
+            names.append("several features together")
+        figures = document["performance"].get("figures", {})
+    except (OSError, ValueError, KeyError) as error:
+        raise StateError(f"{path} is no report of drift: {error}.", "Name the folder of `fraudline drift`.") from error
+    if champion and model != champion:
+        raise StateError(
+            f"{path} is about the model {model[:12]}, but {champion[:12]} is champion.",
+            "Run `fraudline drift` on the champion's decisions.",
+        )
+    return tuple(names), tuple(name for name, each in figures.items() if each["worse"])

@@ -1,0 +1,77 @@
+"""An A/B of two thresholds on live traffic: the difference in money, by an interval that holds at every look."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fraudline.core.errors import DataError, UsageError
+from fraudline.core.log import get_logger
+from fraudline.data.importers.source import column
+from fraudline.decide.decisions import read_columns, read_decisions
+from fraudline.decide.policy import ALLOW, DECISIONS
+from fraudline.monitor.money import WEEK_US, difference
+from fraudline.steps.params import Params
+
+log = get_logger(__name__)
+
+
+def threshold_ab(*, decisions: Path, dataset: Path, a: str, b: str, params: Params) -> dict[str, Any]:
+    """Compare two versions of thresholds that decided side by side (``stream.thresholds_b``).
+
+    What an alert saves is the recovered share of a fraud's amount, less the cost of a review; only whole weeks whose
+    labels have all matured count, so that a week's units do not change between two looks.
+
+    Args:
+        decisions: parquet, CSV or JSON lines with ``threshold_version`` and ``decision``.
+        dataset: data set with amounts and the labels that arrived.
+        a: version of the first thresholds.
+        b: of the second.
+        params: ``evaluate.cost``, ``label_delay_days``, ``monitor.confidence`` and ``stream.thresholds_b_share``.
+
+    Returns:
+        ``weeks``, ``units`` (cards and weeks), ``money_a_unit``: B's less A's, ``interval``, ``stop`` and ``say``; the
+        ``looks`` after each week.
+
+    Raises:
+        DataError: no whole week of both arms has matured.
+        UsageError: both versions are the same.
+    """
+    if a == b:
+        raise UsageError("Both arms have the same thresholds.", "Name two versions: fraudline threshold log.")
+    table = read_columns(decisions)
+    rows = read_decisions(decisions, dataset=dataset, label_delay_days=params.label_delay_days)
+    versions = np.array(column(decisions, table, "threshold_version").values.to_pylist(), str)[rows.rows]
+    words = np.array(column(decisions, table, "decision").values.to_pylist(), str)[rows.rows]
+    week = rows.times_us // WEEK_US
+    ripe = week < (week[~rows.known].min() if not rows.known.all() else week.max(initial=0) + 1)
+    kept = rows.known & ripe & ((versions == a) | (versions == b))
+    cost = params.evaluate.cost
+    alerted = words != DECISIONS[ALLOW]
+    saved = alerted * (rows.fraud * rows.amounts * cost.recovered_share - cost.review_cost_minor)
+    second, keys = (versions == b)[kept], np.stack([week[kept], rows.cards[kept]], axis=1)
+    if not second.any() or second.all():
+        raise DataError("No matured week has decisions of both thresholds.", "Wait for the labels' delay.")
+    units, place = np.unique(keys, axis=0, return_inverse=True)  # in the order of their weeks
+    money = np.bincount(place.ravel(), saved[kept]).astype(np.float64)
+    arm = np.bincount(place.ravel(), second) > 0
+    running = difference(money, arm, params.stream.thresholds_b_share, alpha=1 - params.monitor.confidence)
+    ends = np.flatnonzero(np.diff(units[:, 0], append=units[-1, 0] + 1))
+    figures = zip(
+        ends.tolist(), *(each[ends].tolist() for each in (running.mean, running.low, running.high)), strict=True
+    )
+    looks = [{"units": end + 1, "mean": mean, "interval": [low, high]} for end, mean, low, high in figures]
+    stop = bool(running.decided[ends].any())
+    first = int(ends[np.argmax(running.decided[ends])]) if stop else len(units) - 1
+    better = "B" if running.mean[first] > 0 else "A"
+    result = {
+        "weeks": len(ends),
+        "units": len(units),
+        "money_a_unit": float(running.mean[-1]),
+        "interval": [float(running.low[-1]), float(running.high[-1])],
+        "stop": stop,
+        "say": f"{better} is worth more" if stop else "too early to say",
+        "looks": looks,
+    }
+    log.info("threshold.ab", **{key: result[key] for key in ("weeks", "units", "money_a_unit", "say")})
+    return result

@@ -1,0 +1,111 @@
+"""Labels on their topic: sent by whoever learns the truth, read back as what holds now.
+
+    send_labels(labels, params)
+    held = newest(read_label_topic(params))      # by transaction id; the highest version wins
+
+Late, repeated and reversed labels are ordinary: versions, not the order of arrival, say which one holds.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+
+from fraudline.core.errors import SchemaError
+from fraudline.data.schema import LABELS
+from fraudline.stream.messages import Label, encode
+from fraudline.stream.params import StreamParams
+from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
+from fraudline.stream.topics import ensure_topics
+from fraudline.stream.transport import Output, open_sender
+
+KEEP = {"retention.ms": "-1"}
+"""Of the topic: compaction would keep the newest record of a transaction, which need not be its highest version."""
+
+_decoder = msgspec.json.Decoder(Label)
+
+
+def send_labels(labels: Iterable[Label], params: StreamParams) -> int:
+    """Append labels; sending one again changes nothing.
+
+    Raises:
+        UnavailableError: the broker does not take them.
+    """
+    ensure_topics(params, {params.topics.labels: KEEP})
+    count = 0
+    with closing(open_sender(params.transport, params.bootstrap, params.tls)) as sender:
+        for label in labels:
+            sender.send(Output(params.topics.labels, label.transaction_id.encode(), encode(label)))
+            count += 1
+        sender.flush()
+    return count
+
+
+def read_label_topic(params: StreamParams) -> Iterator[Label]:
+    """Every label of the topic up to its present end.
+
+    Raises:
+        SchemaError: a record is no label.
+        UnavailableError: the broker does not answer.
+        UsageError: there is no such topic.
+    """
+    with open_consumer(params) as consumer:
+        for place in places_of(consumer, params.topics.labels):
+            for records in read_partition(consumer, place, 0, params.timeout_s):
+                for record in records:
+                    yield _decoded(record.value or b"", f"{place.topic} {place.partition}:{record.offset}")
+
+
+def read_label_file(file: Path) -> Iterator[Label]:
+    """The labels of a file of JSON lines.
+
+    Raises:
+        SchemaError: a line is no label, or the file cannot be read.
+    """
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError as error:
+        raise SchemaError(f"{file} cannot be read: {error.strerror}.", "Name a file of JSON lines.") from error
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            yield _decoded(line, f"{file}:{number}")
+
+
+def newest(labels: Iterable[Label], *, before_us: int | None = None) -> dict[str, Label]:
+    """What holds, by transaction: the highest version; of equal ones the one that was found later, then read later.
+
+    Args:
+        labels: in any order.
+        before_us: leave out what was found at this moment or later, µs since the epoch.
+    """
+    held: dict[str, Label] = {}
+    for label in labels:
+        if before_us is not None and label.labelled_at >= before_us:
+            continue
+        known = held.get(label.transaction_id)
+        if known is None or (known.version, known.labelled_at) <= (label.version, label.labelled_at):
+            held[label.transaction_id] = label
+    return held
+
+
+def labels_table(held: Mapping[str, Label]) -> pa.Table:
+    """The frauds among labels that hold, as ``schema.LABELS``: others are normal once the delay has passed."""
+    frauds = sorted((each for each in held.values() if each.is_fraud), key=lambda each: each.transaction_id)
+    columns = {
+        "transaction_id": [each.transaction_id for each in frauds],
+        "label_time": pa.array([each.labelled_at for each in frauds], pa.int64()).cast(LABELS.field("label_time").type),
+        "is_fraud": [True] * len(frauds),
+        "fraud_kind": [each.fraud_kind for each in frauds],
+    }
+    return pa.table(columns, schema=LABELS)
+
+
+def _decoded(value: bytes, where: str) -> Label:
+    try:
+        return _decoder.decode(value)
+    except msgspec.DecodeError as error:
+        raise SchemaError(
+            f"{where} is no label: {error}.", "Correct it; its schema is reference/schemas/label.json."
+        ) from error

@@ -1,0 +1,1 @@
+"""The whole loop of renewal, once, on real parts."""

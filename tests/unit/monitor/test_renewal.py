@@ -1,0 +1,89 @@
+"""When a model is trained again."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from fraudline.monitor.renewal import Past, RenewParams, Signs, decide
+
+MONDAY = datetime(2026, 6, 1, 6, tzinfo=UTC)
+QUIET = RenewParams(schedule_days=0)
+DRIFTED = Signs(data="b", trained_on="a", champion="m", drifted=("amount", "score"))
+
+
+def ran(signs: Signs, *, ago: timedelta, frauds: int = -1) -> list[Past]:
+    return [Past(signs.run, MONDAY - ago, frauds)]
+
+
+def test_without_a_sign_nothing_is_trained_and_that_is_said():
+    verdict = decide(Signs(data="b", trained_on="a"), [], MONDAY, QUIET)
+    assert (verdict.train, verdict.reason) == (False, "nothing asks for it")
+
+
+@pytest.mark.parametrize(
+    ("signs", "params", "reason"),
+    [
+        (DRIFTED, QUIET, "drift: amount, score"),
+        (Signs(data="b", trained_on="a", worse=("recall",)), QUIET, "performance: recall fell"),
+        (Signs(data="b", trained_on="a"), RenewParams(schedule_days=0, on_data=True), "data: version b"),
+        (Signs(data="b", trained_on="a", frauds=170, trained_frauds=100), RenewParams(schedule_days=0, new_labels=70),
+         "labels: 70 newly known frauds"),
+        (Signs(data="b", trained_on="a"), RenewParams(schedule_days=7), "schedule: no run began in 7 days"),
+    ],
+)  # fmt: skip
+def test_each_trigger_asks_and_says_why(signs, params, reason):
+    verdict = decide(signs, [], MONDAY, params)
+    assert (verdict.train, verdict.reason) == (True, reason)
+
+
+@pytest.mark.parametrize(
+    "off", [{"on_drift": False}, {"on_performance": False}, {"new_labels": 71}, {"on_data": False}]
+)
+def test_a_trigger_that_is_off_or_below_its_number_does_not_ask(off):
+    signs = Signs(data="b", trained_on="a", drifted=("amount",) if "on_drift" in off else (), frauds=170,
+                  trained_frauds=100, worse=("recall",) if "on_performance" in off else ())  # fmt: skip
+    assert not decide(signs, [], MONDAY, RenewParams(schedule_days=0, **off)).train
+
+
+def test_two_triggers_at_once_are_one_run_with_both_reasons():
+    both = Signs(data="b", trained_on="a", drifted=("amount",), worse=("recall",))
+    verdict = decide(both, [], MONDAY, QUIET)
+    assert verdict.triggers == ("drift", "performance")
+    alone = Signs(data="b", trained_on="a", drifted=("amount",))
+    assert both.run == alone.run
+
+
+def test_the_same_data_and_parameters_are_trained_once_however_often_something_asks():
+    past = ran(DRIFTED, ago=timedelta(days=30))
+    verdict = decide(DRIFTED, past, MONDAY, QUIET)
+    assert not verdict.train
+    assert "learned from the same data" in verdict.reason
+    assert not decide(DRIFTED, past, MONDAY, QUIET, asked="I want it").train
+    other = Signs(data="b", params="other", drifted=("amount",))
+    assert decide(other, past, MONDAY, QUIET).train
+
+
+def test_what_the_champion_learned_from_is_not_trained_again():
+    assert not decide(Signs(data="a", trained_on="a", drifted=("amount",)), [], MONDAY, QUIET).train
+
+
+def test_a_run_holds_back_others_for_the_debounce_and_within_the_budget_of_a_week():
+    params = RenewParams(schedule_days=0, debounce_hours=24, budget=2)
+    one = [Past("x", MONDAY - timedelta(hours=23))]
+    assert "less than 24 hours ago" in decide(DRIFTED, one, MONDAY, params).reason
+    two = [Past("x", MONDAY - timedelta(days=6)), Past("y", MONDAY - timedelta(days=2))]
+    assert "the budget is 2" in decide(DRIFTED, two, MONDAY, params).reason
+    assert decide(DRIFTED, two, MONDAY + timedelta(days=1, hours=1), params).train
+
+
+def test_a_person_is_held_back_by_neither():
+    past = [Past("x", MONDAY - timedelta(hours=1))] * 5
+    verdict = decide(DRIFTED, past, MONDAY, QUIET, asked="new categories")
+    assert (verdict.train, verdict.reason) == (True, "asked: new categories")
+
+
+def test_the_schedule_asks_when_no_run_began_for_so_long_whatever_had_asked_for_the_last_one():
+    weekly = RenewParams(schedule_days=7, debounce_hours=0)
+    signs = Signs(data="b", trained_on="a")
+    assert decide(signs, [Past("x", MONDAY - timedelta(days=7))], MONDAY, weekly).triggers == ("schedule",)
+    assert decide(signs, [Past("x", MONDAY - timedelta(days=6))], MONDAY, weekly).reason == "nothing asks for it"

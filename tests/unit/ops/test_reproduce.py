@@ -1,0 +1,61 @@
+"""Training by dvc here and by Kubeflow there: started again it goes on, and a refusal is told from a failure."""
+
+import os
+import sys
+
+import pytest
+import yaml
+
+from fraudline.core.errors import GateFailed, UnavailableError
+from fraudline.core.files import write_json, write_text
+from fraudline.ops.pipeline_server import PipelineServer
+from fraudline.ops.reproduce import DvcTrainer, ServerTrainer
+from tests.support.kfp_server import KfpServer
+
+
+@pytest.fixture
+def server():
+    with KfpServer() as running:
+        yield running
+
+
+def on(server, tmp_path):
+    compiled = tmp_path / "pipeline.yaml"
+    write_text(compiled, yaml.safe_dump({"pipelineInfo": {"name": "p"}, "root": {"dag": {"tasks": {}}}}))
+    return ServerTrainer(PipelineServer(server.url), compiled, lambda: {}, "fraudline")
+
+
+def test_a_run_on_a_server_is_made_once_and_asked_about_afterwards(server, tmp_path):
+    trainer = on(server, tmp_path)
+    first, second = trainer.train("abc", -1), trainer.train("abc", -1)
+    assert first["state"] == second["state"] == "submitted"
+    assert first["run_id"] == second["run_id"]
+    assert [run["display_name"] for run in server.runs.values()] == ["fraudline-retrain-abc"]
+    server.runs[first["run_id"]]["state"] = "SUCCEEDED"
+    assert trainer.train("abc", -1)["state"] == "trained"
+
+
+def test_a_run_that_failed_on_a_server_is_a_refusal_with_the_step_that_failed(server, tmp_path):
+    trainer = on(server, tmp_path)
+    run = server.runs[trainer.train("abc", -1)["run_id"]]
+    task = {"display_name": "gate", "state": "FAILED", "error": {"code": 2, "message": "ap fell"}}
+    run |= {"state": "FAILED", "run_details": {"task_details": [task]}}
+    with pytest.raises(GateFailed, match="gate: ap fell"):
+        trainer.train("abc", -1)
+
+
+@pytest.mark.parametrize(("code", "kind"), [(4, GateFailed), (8, UnavailableError)])
+def test_a_stage_that_refuses_ends_the_run_and_one_that_fails_does_not(tmp_path, code, kind):
+    (tmp_path / ".dvc").mkdir()
+    write_text(tmp_path / ".dvc" / "config", "[core]\n    no_scm = true\n    analytics = false\n")
+    write_text(tmp_path / "stage.py", f"import sys\nsys.stderr.write('error: ap fell\\n')\nsys.exit({code})\n")
+    write_text(tmp_path / "dvc.yaml", yaml.safe_dump({"stages": {"gate": {"cmd": f"{sys.executable} stage.py"}}}))
+    handle = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
+    try:
+        with pytest.raises(kind, match="ap fell"):
+            DvcTrainer(tmp_path, tmp_path / "logs").train("abc", handle)
+        write_text(tmp_path / "stage.py", "")
+        write_json(tmp_path / "build" / "package" / "package.json", {"digest": "d", "uri": "u"})
+        assert DvcTrainer(tmp_path, tmp_path / "logs").train("abc", handle)["digest"] == "d"
+    finally:
+        os.close(handle)

@@ -1,0 +1,106 @@
+"""Performance by matured labels: only what has matured counts, and what was blocked is not taken for normal."""
+
+import numpy as np
+import pytest
+
+from fraudline.core.errors import DataError
+from fraudline.monitor.selection import SAMPLE, drawn
+from fraudline.steps.matured import Decided, Window, matured
+from fraudline.steps.params import Params
+from fraudline.stream.messages import Label
+from tests.support.transactions import DAY, START
+
+PARAMS = Params.parse({"evaluate": {"bootstrap": {"resamples": 200}}, "monitor": {"label_rows_min": 5}}, "test")
+WINDOW = Window.before(START + 100 * DAY, 7)
+
+
+def decided(name, decision="allow", *, day=0, card="c", sampled=0.0, model="m"):
+    return Decided(name, card, START + day * DAY, decision, model, sampled=sampled)
+
+
+def fraud(name, *, yes=True):
+    return name, Label(name, yes, "chargeback", 1, START + 50 * DAY)
+
+
+def crowd():
+    """900 allowed (30 frauds), 60 reviewed (20 frauds), each of a card of its own."""
+    rows = [decided(f"a{i}", card=f"c{i}") for i in range(900)]
+    rows += [decided(f"r{i}", "review", card=f"d{i}") for i in range(60)]
+    labels = dict([fraud(f"a{i}") for i in range(30)] + [fraud(f"r{i}") for i in range(20)])
+    return rows, labels
+
+
+def figures(rows, labels, **more):
+    return matured(decisions=rows, labels=labels, window=WINDOW, params=PARAMS, **more)
+
+
+def test_precision_and_recall_of_what_was_stopped_with_intervals():
+    rows, labels = crowd()
+    found = figures(rows, labels)
+    assert found["figures"]["precision"]["value"] == pytest.approx(20 / 60)
+    assert found["figures"]["recall"]["value"] == pytest.approx(20 / 50)
+    low, high = found["figures"]["recall"]["interval"]
+    assert 0.2 < low < 0.4 < high < 0.6
+    assert (found["rows"], found["frauds"], found["covers"]) == (960, 50, "all")
+
+
+def test_what_has_not_matured_does_not_count():
+    rows, labels = crowd()
+    young = [decided(f"y{i}", "review", day=94) for i in range(500)]
+    assert figures(rows + young, labels)["figures"] == figures(rows, labels)["figures"]
+    with pytest.raises(DataError, match="has a matured label"):
+        figures(young, labels)
+
+
+def test_a_blocked_one_without_a_verdict_is_not_taken_for_a_false_alarm_and_that_is_said():
+    rows, labels = crowd()
+    blocked = [decided(f"b{i}", "block", card=f"e{i}") for i in range(100)]
+    found = figures(rows + blocked, labels)
+    assert found["figures"]["precision"]["value"] == pytest.approx(20 / 60)
+    assert (found["covers"], found["blocked"]) == ("not blocked", 100)
+
+
+def test_drawn_ones_stand_for_what_was_blocked():
+    """Of 100 that would be blocked 80 are frauds; a tenth is drawn, reviewed and found with the same share."""
+    rows, labels = crowd()
+    blocked = [decided(f"b{i}", "block", card=f"e{i}") for i in range(90)]
+    passed = [decided(f"s{i}", "review", card=f"f{i}", sampled=0.1) for i in range(10)]
+    labels |= dict(fraud(f"s{i}") for i in range(8))
+    found = figures(rows + blocked + passed, labels)
+    assert found["figures"]["precision"]["value"] == pytest.approx((20 + 80) / (60 + 100))
+    assert found["figures"]["recall"]["value"] == pytest.approx((20 + 80) / (50 + 80))
+    assert (found["covers"], found["sampled"]) == ("all", 10)
+
+
+def test_the_weighted_estimate_is_right_on_average_and_the_naive_one_is_not():
+    rng = np.random.default_rng(1)
+    rows, labels = crowd()
+    truth = rng.random(400) < 0.8
+    right = (20 + truth.sum()) / (60 + 400)
+    estimates, naive = [], []
+    for trial in range(40):
+        passed = np.array([drawn(f"x{trial}-{i}", 0.2, SAMPLE) for i in range(400)])
+        would = [
+            decided(f"x{i}", "review" if p else "block", card=f"g{i}", sampled=0.2 if p else 0.0)
+            for i, p in enumerate(passed.tolist())
+        ]
+        known = labels | dict(fraud(f"x{i}") for i in np.flatnonzero(passed & truth).tolist())
+        few = PARAMS.model_copy(update={"evaluate": PARAMS.evaluate.model_copy(
+            update={"bootstrap": PARAMS.evaluate.bootstrap.model_copy(update={"resamples": 10})})})  # fmt: skip
+        found = matured(decisions=rows + would, labels=known, window=WINDOW, params=few)
+        estimates.append(found["figures"]["precision"]["value"])
+        naive.append((20 + (passed & truth).sum()) / (60 + 400))
+    assert np.mean(estimates) == pytest.approx(right, abs=0.01)
+    assert abs(np.mean(naive) - right) > 0.3
+
+
+def test_of_one_model_alone():
+    rows, labels = crowd()
+    other = [decided(f"o{i}", "review", model="n", card=f"h{i}") for i in range(50)]
+    assert figures(rows + other, labels, model_version="m")["rows"] == 960
+
+
+def test_the_draw_is_the_same_at_every_worker_and_as_large_as_it_should_be():
+    share = np.mean([drawn(f"t{i}", 0.05, SAMPLE) for i in range(20_000)])
+    assert share == pytest.approx(0.05, abs=0.005)
+    assert not any(drawn(f"t{i}", 0.0, SAMPLE) for i in range(100))

@@ -1,0 +1,172 @@
+"""One look at the signs: what is done once stays done once, whoever looks and whoever is killed."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from fraudline.core.errors import DataError, GateFailed, PromotionRefused, StateError, UnavailableError
+from fraudline.core.files import write_json, write_text
+from fraudline.monitor.renewal import RenewParams, Signs
+from fraudline.steps.params import Params
+from fraudline.steps.retrain import JOURNAL, look, opened, read_journal, retrain
+
+NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
+RULES = RenewParams(schedule_days=0)
+SIGNS = Signs(data="b" * 32, trained_on="a" * 32, champion="m", drifted=("amount",))
+OTHER = Signs(data="c" * 32, trained_on="a" * 32, champion="m", drifted=("amount",))
+
+
+class Kitchen:
+    """A trainer that counts, and fails in the way it is told."""
+
+    def __init__(self, *ends):
+        self.ends, self.runs = list(ends), []
+
+    def train(self, run, lock):
+        self.runs.append(run)
+        end = self.ends.pop(0) if self.ends else {"state": "trained", "digest": "d" * 64, "uri": "file:///store/d"}
+        if isinstance(end, Exception):
+            raise end
+        return end
+
+
+def once(folder, kitchen, *, signs=SIGNS, now=NOW, propose=lambda noted: {"branch": f"promote/{noted['digest'][:4]}"},
+         **more):  # fmt: skip
+    return retrain(folder=folder, signs=signs, params=RULES, now=now, trainer=kitchen, propose=propose, **more)
+
+
+def test_drift_is_trained_proposed_and_written_down_once(tmp_path):
+    kitchen = Kitchen()
+    done = once(tmp_path, kitchen)
+    assert (done["action"], done["branch"], done["reason"]) == ("proposed", "promote/dddd", "drift: amount")
+    again = once(tmp_path, kitchen, now=NOW + timedelta(days=30))
+    assert again["action"] == "wait"
+    assert len(kitchen.runs) == 1
+    said = [line.get("state", line.get("decision")) for line in read_journal(tmp_path / JOURNAL)]
+    assert said == ["begun", "trained", "proposed", "wait"]
+
+
+def test_a_decision_not_to_train_is_recorded_with_its_reason_and_what_was_known(tmp_path):
+    once(tmp_path, Kitchen(), signs=Signs(data="b"))
+    (line,) = read_journal(tmp_path / JOURNAL)
+    assert (line["decision"], line["reason"]) == ("wait", "nothing asks for it")
+    assert line["signs"]["data"] == "b"
+
+
+def test_a_training_that_failed_for_now_goes_on_at_the_next_look_and_nothing_else_begins(tmp_path):
+    kitchen = Kitchen(UnavailableError("no registry"))
+    with pytest.raises(UnavailableError):
+        once(tmp_path, kitchen)
+    assert once(tmp_path, kitchen, signs=OTHER, now=NOW + timedelta(days=9))["action"] == "proposed"
+    assert kitchen.runs == [SIGNS.run, SIGNS.run]
+
+
+@pytest.mark.parametrize("error", [GateFailed("ap fell"), DataError("no rows")])
+def test_what_was_refused_is_not_tried_again_with_the_same_data(tmp_path, error):
+    kitchen = Kitchen(error)
+    assert once(tmp_path, kitchen)["problem"] == error.problem
+    assert once(tmp_path, kitchen, now=NOW + timedelta(days=9))["action"] == "wait"
+    assert once(tmp_path, kitchen, signs=OTHER, now=NOW + timedelta(days=9))["action"] == "proposed"
+
+
+def test_a_model_that_may_not_be_proposed_yet_is_proposed_later_or_replaced_by_a_newer_one(tmp_path):
+    refusals = [PromotionRefused("a rollout goes on")] * 2
+
+    def propose(noted):
+        if refusals:
+            raise refusals.pop()
+        return {"branch": "b"}
+
+    kitchen = Kitchen()
+    assert once(tmp_path, kitchen, propose=propose)["action"] == "held"
+    assert once(tmp_path, kitchen, propose=propose, now=NOW + timedelta(hours=1))["action"] == "wait"
+    assert once(tmp_path, kitchen, propose=propose, now=NOW + timedelta(hours=2))["action"] == "proposed"
+    assert len(kitchen.runs) == 1
+
+
+def test_a_run_on_a_cluster_is_asked_about_until_it_ends(tmp_path):
+    going = {"state": "submitted", "run_id": "r1", "url": "u"}
+    kitchen = Kitchen(going, going, {"state": "trained", "run_id": "r1", "url": "u"})
+    actions = [once(tmp_path, kitchen, propose=None, now=NOW + timedelta(hours=h))["action"] for h in range(4)]
+    assert actions == ["submitted", "submitted", "trained", "wait"]
+    states = [line["state"] for line in read_journal(tmp_path / JOURNAL) if "state" in line]
+    assert states == ["begun", "submitted", "trained"]
+
+
+def test_while_one_look_is_at_work_another_does_nothing(tmp_path):
+    with opened(tmp_path):
+        assert once(tmp_path, Kitchen())["action"] == "busy"
+    assert read_journal(tmp_path / JOURNAL) == []
+
+
+def test_a_child_of_a_killed_look_keeps_others_out_for_as_long_as_it_lives(tmp_path):
+    with opened(tmp_path) as journal:
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(journal.lock,))
+    try:
+        assert once(tmp_path, Kitchen())["action"] == "busy"
+    finally:
+        child.communicate(b"\n")
+    assert once(tmp_path, Kitchen())["action"] == "proposed"
+
+
+def test_a_line_that_a_kill_left_torn_is_left_out_and_the_next_one_is_whole(tmp_path):
+    once(tmp_path, Kitchen())
+    with (tmp_path / JOURNAL).open("ab") as stream:
+        stream.write(b'{"at": "2026-')
+    assert once(tmp_path, Kitchen(), now=NOW + timedelta(days=9))["action"] == "wait"
+    said = [line.get("state", line.get("decision")) for line in read_journal(tmp_path / JOURNAL)]
+    assert said == ["begun", "trained", "proposed", "wait"]
+
+
+@pytest.mark.parametrize("after", ["begun", "trained"])
+def test_killed_after_a_line_and_run_again_there_is_one_run_and_one_proposal(tmp_path, after):
+    once(tmp_path, Kitchen())
+    lines = (tmp_path / JOURNAL).read_bytes().splitlines(keepends=True)
+    kept = 1 if after == "begun" else 2
+    (tmp_path / JOURNAL).write_bytes(b"".join(lines[:kept]))
+    kitchen = Kitchen()
+    assert once(tmp_path, kitchen, now=NOW + timedelta(hours=1))["action"] == "proposed"
+    assert len(kitchen.runs) == (1 if after == "begun" else 0)
+    said = [line["state"] for line in read_journal(tmp_path / JOURNAL)]
+    assert said == ["begun", "trained", "proposed"]
+
+
+def tree(folder: Path, **report) -> Path:
+    write_text(folder / "data.dvc", f"outs:\n- md5: {'b' * 32}.dir\n  nfiles: 3\n  path: data\n")
+    write_json(folder / "data" / "dataset.json", {"frauds": 41})
+    document = {
+        "model": {"digest": "e" * 64},
+        "figures": [{"name": "amount", "drifted": True}, {"name": "x", "drifted": False}],
+        "classifier": {"drifted": True},
+        "performance": {"figures": {"recall": {"worse": True}}},
+    }
+    write_json(folder / "drift" / "drift.json", document | report)
+    return folder
+
+
+def test_the_signs_of_a_working_tree_are_its_data_labels_and_the_report_of_drift(tmp_path):
+    folder = tree(tmp_path)
+    signs = look(params=Params(), data_dvc=folder / "data.dvc", drift=folder / "drift")
+    assert (signs.data, signs.frauds) == ("b" * 32 + ".dir", 41)
+    assert signs.drifted == ("amount", "several features together")
+    assert signs.worse == ("recall",)
+    assert signs.run != look(params=Params(seed=1), data_dvc=folder / "data.dvc").run
+
+
+def test_a_report_about_another_model_than_the_champion_is_refused(tmp_path):
+    folder = tree(tmp_path)
+    with pytest.raises(StateError, match="is champion"):
+        look(params=Params(champion=f"file:///store/{'f' * 64}"), data_dvc=folder / "data.dvc", drift=folder / "drift")
+    os.remove(folder / "drift" / "drift.json")
+    with pytest.raises(StateError, match="no report of drift"):
+        look(params=Params(), data_dvc=folder / "data.dvc", drift=folder / "drift")
+
+
+def test_the_journal_is_json_lines_that_anything_reads(tmp_path):
+    once(tmp_path, Kitchen())
+    assert all(json.loads(line)["at"] for line in (tmp_path / JOURNAL).read_text().splitlines())

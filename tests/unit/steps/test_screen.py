@@ -1,0 +1,50 @@
+"""The poisoning gate of a batch."""
+
+import numpy as np
+import pytest
+
+from fraudline.core.errors import GateFailed
+from fraudline.steps.params import Params
+from fraudline.steps.screen import screened
+
+PARAMS = Params.parse({"renew": {"poison_max": 0.02}}, "test")
+
+
+def rows(poisoned: int, *, days=20, a_day=300, frauds=150, moved=0.0):
+    """Normals around 0 and frauds around 3 in four features; ``poisoned`` frauds of two cards on three new days.
+
+    From day 15 on the normals lie at ``moved``.
+    """
+    rng = np.random.default_rng(1)
+    n = days * a_day
+    day = np.r_[np.arange(n) % days, rng.integers(0, days, frauds), days - 3 + np.arange(poisoned) % 3]
+    normal = rng.normal(0, 1, (n, 4)) + moved * (day[:n, None] >= 15)
+    matrix = np.concatenate([normal, rng.normal(3, 1, (frauds + poisoned, 4))]).astype(np.float32)
+    fraud = np.r_[np.zeros(n, bool), np.ones(frauds, bool), np.zeros(poisoned, bool)]
+    cards = np.array([f"c{i}" for i in rng.integers(0, 200, n + frauds)] + [f"bad{i % 2}" for i in range(poisoned)])
+    return matrix, fraud, cards.astype(object), day
+
+
+def look(poisoned, **more):
+    matrix, fraud, cards, day = rows(poisoned, **more)
+    return screened(matrix, fraud, cards, day, 15, PARAMS)
+
+
+def test_an_honest_batch_passes():
+    assert look(0)["share"] < 0.01
+
+
+def test_a_poisoned_batch_is_refused_with_its_cards_and_days_named():
+    with pytest.raises(GateFailed, match=r"cards bad[01] \(\d+\), bad[01] \(\d+\); days") as refused:
+        look(90)
+    assert all(day in refused.value.problem for day in ("1970-01-18", "1970-01-19", "1970-01-20"))
+
+
+def test_a_change_of_everybodys_traffic_is_drift_and_no_poison():
+    found = look(0, moved=2.0)
+    assert found["suspicious"] > 0.05
+    assert found["share"] < 0.02
+
+
+def test_without_frauds_to_learn_from_nothing_is_said():
+    assert look(0, frauds=10)["share"] is None

@@ -1,0 +1,60 @@
+"""Two thresholds that decided side by side, judged by matured weeks."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fraudline.core.errors import DataError, UsageError
+from fraudline.data.store import write_dataset
+from fraudline.monitor.money import second_arm
+from fraudline.steps.params import Params
+from fraudline.steps.threshold_ab import threshold_ab
+from tests.support.transactions import labels_of, table_of, transaction
+
+PARAMS = Params.parse({"evaluate": {"cost": {"review_cost_minor": 0, "recovered_share": 1.0}}}, "test")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """300 cards in six weeks, a fraud of 100.00 each in a tenth of the weeks; B stops all of them, A none."""
+    folder, rng = tmp_path_factory.mktemp("ab"), np.random.default_rng(1)
+    rows, said, labels = [], [], []
+    for week in range(6):
+        for card in range(300):
+            name, fraud = f"t{week}-{card}", rng.random() < 0.1
+            row = transaction(
+                (week * 7 + 1) * 86_400 + card, transaction_id=name, card_id=f"c{card}", amount_minor=10_000
+            )
+            second = second_arm(row["card_id"], row["event_time"], 0.5)
+            decision = "review" if fraud and second else "allow"
+            said.append({"transaction_id": name, "score": 0.5, "decision": decision, "threshold_version": "AB"[second]})
+            rows.append(row)
+            if fraud:
+                labels.append((name, row["event_time"] + 86_400_000_000))
+    write_dataset(folder / "data", table_of(rows), labels_of(labels), {})
+    (folder / "d.jsonl").write_text("\n".join(map(json.dumps, said)))
+    return folder
+
+
+def ab(made, a="A", b="B"):
+    return threshold_ab(decisions=made / "d.jsonl", dataset=made / "data", a=a, b=b, params=PARAMS)
+
+
+def test_the_better_arm_is_found_and_its_worth_is_inside_the_interval(made):
+    found = ab(made)
+    low, high = found["interval"]
+    assert (found["stop"], found["say"]) == (True, "B is worth more")
+    assert low < 1_000 < high
+    assert ab(made, "B", "A")["say"] == "A is worth more"
+
+
+def test_weeks_whose_labels_have_not_all_matured_do_not_count(made):
+    assert ab(made)["weeks"] == 5
+
+
+def test_the_same_version_twice_or_one_that_never_decided_is_refused(made):
+    with pytest.raises(UsageError):
+        ab(made, "A", "A")
+    with pytest.raises(DataError):
+        ab(made, "A", "C")

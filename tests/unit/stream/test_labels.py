@@ -1,0 +1,55 @@
+"""Labels arrive late, twice and reversed: what holds does not depend on the order."""
+
+import itertools
+
+import pyarrow.compute as pc
+import pytest
+
+from fraudline.core.errors import SchemaError
+from fraudline.stream.labels import labels_table, newest, read_label_file
+from fraudline.stream.messages import Label, encode
+from tests.support.transactions import DAY, START
+
+
+def label(name="t1", *, fraud=True, version=1, day=3, kind="chargeback"):
+    return Label(name, fraud, kind, version, START + day * DAY)
+
+
+FIRST = label()
+REVERSED = label(fraud=False, version=2, day=20, kind="reversal")
+AGAIN = label(version=3, day=30)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([FIRST, REVERSED, AGAIN])))
+def test_the_highest_version_holds_whatever_arrives_last(order):
+    assert newest(order)["t1"] == AGAIN
+
+
+def test_a_reversed_chargeback_is_no_fraud_any_more():
+    held = newest([REVERSED, FIRST])
+    assert held["t1"].is_fraud is False
+    assert labels_table(held).num_rows == 0
+
+
+def test_the_same_label_twice_is_one_and_of_two_with_one_version_the_later_finding_holds():
+    later = label(fraud=False, day=4, kind="analyst")
+    assert newest([FIRST, FIRST]) == {"t1": FIRST}
+    assert newest([later, FIRST])["t1"] == later == newest([FIRST, later])["t1"]
+
+
+def test_what_was_found_later_is_not_known_before():
+    held = newest([FIRST, REVERSED], before_us=START + 10 * DAY)
+    assert held["t1"] == FIRST
+
+
+def test_labels_that_hold_are_rows_of_the_training_schema():
+    table = labels_table(newest([label("b", day=5), label("a"), label("c", fraud=False)]))
+    assert table["transaction_id"].to_pylist() == ["a", "b"]
+    assert pc.all(table["is_fraud"]).as_py()
+
+
+def test_a_file_with_a_line_that_is_no_label_is_refused_by_its_place(tmp_path):
+    path = tmp_path / "labels.jsonl"
+    path.write_bytes(encode(FIRST) + b'\n{"transaction_id": "t2"}\n')
+    with pytest.raises(SchemaError, match=r"labels\.jsonl:2 is no label.*is_fraud"):
+        list(read_label_file(path))
