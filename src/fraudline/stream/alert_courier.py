@@ -133,6 +133,10 @@ class Courier:
             except FraudlineError as failure:
                 error = failure
                 break
+            except Exception as failure:  # what nobody thought of is no reason to send nothing more
+                log.exception("alerts.sink_broke", sink=self._name)
+                error = FraudlineError(f"{type(failure).__name__}: {failure}")
+                break
             else:
                 self._metrics.sent.labels(self._name).inc()
                 self._metrics.delay.labels(self._name).observe(max(0.0, time.time() - group.first.decided_at / 1e6))

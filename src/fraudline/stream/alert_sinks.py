@@ -19,6 +19,7 @@ import time
 from collections.abc import Mapping
 from email.message import EmailMessage
 from email.utils import formatdate
+from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, Self
 from urllib.error import HTTPError, URLError
@@ -245,7 +246,7 @@ class _Post:
             if error.code >= 500 or error.code in _AGAIN:
                 raise UnavailableError(problem) from error
             raise RefusedError(problem, "Look at what the receiver expects.") from error
-        except (URLError, OSError, ValueError) as error:
+        except (URLError, OSError, HTTPException, ValueError) as error:
             raise UnavailableError(f"{url} does not answer: {getattr(error, 'reason', error)}.") from error
 
 

@@ -1,0 +1,135 @@
+"""A courier sends everything in the end, says what it could not, and outlives whatever a sink does."""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from fraudline.core.errors import UnavailableError
+from fraudline.decide.routing import Group, Rate
+from fraudline.stream.alert_courier import MOST_WAITING, Courier
+from fraudline.stream.alert_metrics import AlertMetrics
+from fraudline.stream.alert_sinks import TopicSink
+from fraudline.stream.messages import Alert
+from tests.support.workers import wait_for
+
+ALERT = Alert(
+    transaction_id="t", card_id="c", event_time=1, score=7.5, decision="review", threshold=5.0, reasons=[],
+    model_version="m", threshold_version="t", profile_version="p", spec_version="s", partition=0, offset=0,
+    decided_at=1, merchant_id="m-1", amount_minor=100, currency="EUR",
+)  # fmt: skip
+
+
+def group(number: int) -> Group:
+    found = Group("r", {"merchant_id": f"m-{number}"}, 0.0, 0.0, ALERT, ALERT)
+    found.add(ALERT, (0, number), 0.0)
+    return found
+
+
+class Desk:
+    """Takes events as a sink, fails as told, and keeps books on everything."""
+
+    def __init__(self, answer: Callable[[int], Exception | None] = lambda _: None, **settings: Any) -> None:
+        self.events: list[Mapping[str, Any]] = []
+        self.letters: list[tuple[Mapping[str, Any], Mapping[str, str]]] = []
+        self.finished: list[Group] = []
+        self.tries = self.burials = 0
+        self.open = threading.Event()
+        self.open.set()
+        self.lost_letters = 0
+        self._answer = answer
+        self.courier = Courier(
+            "desk",
+            TopicSink(kind="topic", topic="t", **{"first_wait_s": 1e-3, "most_wait_s": 2e-3, **settings}),
+            self,
+            source="/fraudline/test",
+            dead_letters=self.bury,
+            done=self.finished.append,
+            metrics=AlertMetrics(),
+        )
+
+    def send(self, event: Mapping[str, Any], key: str) -> None:
+        self.open.wait(10)
+        self.tries += 1
+        if (error := self._answer(self.tries)) is not None:
+            raise error
+        self.events.append(event)
+
+    def bury(self, event: Mapping[str, Any], headers: Mapping[str, str]) -> None:
+        self.burials += 1
+        if self.burials <= self.lost_letters:
+            raise UnavailableError("the broker is away")
+        self.letters.append((event, headers))
+
+    def close(self) -> None:
+        pass
+
+    def alerts(self) -> int:
+        return sum(event["data"].get("count", 1) for event in self.events)
+
+
+@pytest.fixture
+def desk():
+    made: list[Desk] = []
+
+    def make(*arguments: Any, **settings: Any) -> Desk:
+        made.append(Desk(*arguments, **settings))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.open.set()
+        each.courier.stop(5)
+
+
+def test_what_the_rate_does_not_allow_is_sent_as_one_and_no_alert_is_lost(desk) -> None:
+    found = desk(rate=Rate(per_minute=300, burst=2))
+    for number in range(50):
+        found.courier.give(group(number))
+    wait_for(lambda: len(found.finished) == 50, "all finished", timeout=10, interval=0.01)
+    assert found.alerts() == 50
+    assert 3 <= len(found.events) <= 5
+
+
+def test_the_memory_of_a_courier_whose_sink_hangs_is_bounded_and_no_alert_is_lost(desk) -> None:
+    found = desk()
+    found.open.clear()
+    for number in range(3 * MOST_WAITING):
+        found.courier.give(group(number))
+    found.open.set()
+    wait_for(lambda: len(found.finished) == 3 * MOST_WAITING, "all finished", timeout=10, interval=0.01)
+    assert found.alerts() == 3 * MOST_WAITING
+    assert len(found.events) <= MOST_WAITING + 2
+
+
+def test_a_sink_that_breaks_as_nobody_thought_makes_a_dead_letter_and_the_next_is_sent(desk) -> None:
+    found = desk(lambda tries: ZeroDivisionError("oops") if tries == 1 else None)
+    found.lost_letters = 2
+    found.courier.give(group(1))
+    found.courier.give(group(2))
+    wait_for(lambda: len(found.finished) == 2, "both finished", timeout=10, interval=0.01)
+    ((event, headers),) = found.letters
+    assert headers["reason"] == "ZeroDivisionError: oops"
+    assert found.burials == 3
+    assert event["type"] == "fraudline.alert.v1"
+    assert found.alerts() == 1
+
+
+def test_a_courier_that_is_stopped_in_its_patience_leaves_the_alert_unfinished(desk) -> None:
+    found = desk(lambda _: UnavailableError("away"), first_wait_s=60, most_wait_s=60, attempts=100)
+    found.courier.give(group(1))
+    wait_for(lambda: found.tries, "a try", timeout=10, interval=0.01)
+    found.courier.stop(5)
+    assert (found.finished, found.letters) == ([], [])
+
+
+def test_a_courier_that_is_no_longer_wanted_sends_what_it_has(desk) -> None:
+    found = desk()
+    found.open.clear()
+    for number in range(5):
+        found.courier.give(group(number))
+    found.courier.finish()
+    found.open.set()
+    wait_for(lambda: len(found.finished) == 5, "all finished", timeout=10, interval=0.01)
+    assert found.alerts() == 5
