@@ -11,6 +11,7 @@ class MonitorParams(Settings):
     Attributes:
         false_alarms: chance that one window of traffic that has not changed is called drifted, over all figures
             together. At one window a day 0.001 means one false alarm in about three years.
+        topic_rows: newest decisions that are read of the topic, at most, where no file is given.
         min_rows: a window with fewer transactions is inconclusive.
         psi_min: population stability index below which a sure difference is not drift.
         score_psi_min: the same for the score, where decisions are made.
@@ -21,6 +22,7 @@ class MonitorParams(Settings):
     """
 
     false_alarms: float = Field(default=0.001, gt=0, lt=0.5)
+    topic_rows: int = Field(default=200_000, ge=1_000)
     min_rows: int = Field(default=1_000, ge=100)
     psi_min: float = Field(default=0.1, ge=0)
     score_psi_min: float = Field(default=0.1, ge=0)
