@@ -154,7 +154,7 @@ def _together(document: dict[str, Any], artifact: Artifact, sample: Sample, para
     found = separation(reference, thinned(sample, wanted, rng), seed=params.seed)
     if found is None:
         return
-    drifted = found.p_value <= monitor.false_alarms and found.auc >= monitor.auc_min
+    drifted = found.p_value <= monitor.of_a_test and found.auc >= monitor.auc_min
     document["classifier"] = asdict(found) | {"drifted": drifted}
     if drifted and document["verdict"] == "stable":
         document |= {"verdict": "drift", "why": f"{TOGETHER} (area under the curve {found.auc:.2f})"}
