@@ -291,7 +291,7 @@ def page(result: dict[str, Any]) -> str:
             f" together, and either the stability index is at least {params['psi_min']:g}, or a value or a narrow"
             f" range of values comes {params['ratio_min']:g} times as often or as rarely; each of the two has"
             " that chance of its own.",
-            f"Looked at are every {result['window']:,} transactions and every day, alone and together with what came before.",
+            f"Looked at are every {result['window']:,} transactions and every day, alone and with what came before.",
             "",
             "## Traffic that has not changed: alarms",
             "",
