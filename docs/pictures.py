@@ -1,9 +1,11 @@
-"""Draw the pictures of the README from a run: ``python -m docs.pictures``, after one ``make demo``.
+"""Draw pictures from a run, after one ``make demo``: ``python -m docs.pictures demo`` or ``dashboards``.
 
-The demo runs in a terminal of its own; its last screen and summary, and the first page of the evaluation report, are
-photographed by headless Chromium (Debian's package ``chromium``).
+``demo`` runs in a terminal of its own; its last screen and summary, and the first page of the evaluation report, are
+photographed by headless Chromium (Debian's package ``chromium``). ``dashboards`` runs the system with a real Prometheus
+beside it and draws each panel of the dashboards' JSON from its answers; Grafana has no part in it.
 """
 
+import argparse
 import os
 import pty
 import subprocess
@@ -14,6 +16,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from docs.monitoring.dashboards import DASHBOARDS
+from docs.monitoring.drawing import draw
+from docs.monitoring.live import watched
+
 ASSETS = Path(__file__).parent / "assets"
 _COLUMNS = 118
 _PAGE = """<!doctype html><meta charset="utf-8">
@@ -21,7 +27,32 @@ _PAGE = """<!doctype html><meta charset="utf-8">
 <pre style="font:14px/1.3 'DejaVu Sans Mono',monospace">{code}</pre></body>"""
 
 
+_SECONDS = 150.0
+
+
 def main() -> int:
+    """Write what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("demo", "dashboards"))
+    parser.add_argument("--seconds", type=float, default=_SECONDS, help="traffic behind the dashboards")
+    arguments = parser.parse_args()
+    return demo() if arguments.what == "demo" else dashboards(arguments.seconds)
+
+
+def dashboards(seconds: float) -> int:
+    """Write ``dashboards/*.png``."""
+    with watched(seconds) as (address, begun, ended):
+        empty = [
+            f"{name}: {title}"
+            for name, board in DASHBOARDS.items()
+            for title in draw(board, address, start=begun, end=ended, to=ASSETS / "dashboards" / f"{name}.png")
+        ]
+    if empty:
+        raise SystemExit(f"No data for {', '.join(empty)}.")
+    return 0
+
+
+def demo() -> int:
     """Write ``demo.png`` and ``evaluation.png``."""
     shown = _run_in_terminal([sys.executable, "-m", "fraudline.cli.main", "--log-level", "warning", "demo"])
     last = shown[_screen(shown) :]

@@ -10,14 +10,17 @@ from rich.console import Console
 
 from fraudline.cli.options import INCONCLUSIVE, json_option, load_params, metrics_options, params_option, publish
 from fraudline.cli.serve import newest_artifact
-from fraudline.core.errors import DriftFound
+from fraudline.core.errors import DriftFound, UsageError
 from fraudline.core.files import read_json
 
 folder = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @click.command()
-@click.argument("decisions", type=click.Path(path_type=Path, exists=True))
+@click.argument("decisions", required=False, type=click.Path(path_type=Path, exists=True))
+@click.option("--topic", is_flag=True, help="Take the newest decisions of this model from Kafka instead of a file.")
+@click.option("--newest", type=click.IntRange(1_000), help="Decisions to read of the topic; monitor.topic_rows.")
+@click.option("--bootstrap", envvar="FRAUDLINE_BOOTSTRAP", help="Kafka's host:port pairs, with --topic.")
 @click.option("--model", type=folder, help="Folder of the artifact; default: the newest packaged one.")
 @click.option("--days", default=0, show_default=True, type=click.IntRange(0), help="The newest days only; 0 for all.")
 @click.option("--report", default="build/drift", show_default=True, type=click.Path(path_type=Path, file_okay=False),
@@ -29,7 +32,10 @@ folder = click.Path(path_type=Path, exists=True, file_okay=False)
 @params_option
 @json_option
 def command(
-    decisions: Path,
+    decisions: Path | None,
+    topic: bool,
+    newest: int | None,
+    bootstrap: str | None,
     model: Path | None,
     days: int,
     report: Path,
@@ -43,23 +49,32 @@ def command(
     r"""Compare a window of DECISIONS with the traffic that the model learned from.
 
     DECISIONS is a file or a folder: parquet or JSON lines with event_time and the features, as the topic `decisions`
-    holds them or `fraudline score --with-features` writes them. Hours and weekdays are compared like with like.
+    holds them or `fraudline score --with-features` writes them. With --topic the topic itself is read, committed
+    records only, and no consumer group moves. Hours and weekdays are compared like with like.
 
     \b
     Exit codes: 0 no drift · 10 drift · 9 too few transactions to tell.
     Try:
       fraudline score week.parquet --model DIR --history data --with-features -o decisions.parquet
       fraudline drift decisions.parquet --model DIR --report build/drift
+      fraudline drift --topic --bootstrap localhost:9092 --newest 100000 --days 1
     """
     from fraudline.steps.drift import drift
 
+    if topic == (decisions is not None):
+        raise UsageError("Decisions come from a file or from the topic.", "Give DECISIONS or --topic.")
+    params = load_params(params_file)
+    if bootstrap:
+        params = params.model_copy(update={"stream": params.stream.model_copy(update={"bootstrap": bootstrap})})
+    if newest:
+        params = params.model_copy(update={"monitor": params.monitor.model_copy(update={"topic_rows": newest})})
     console = Console(stderr=True, highlight=False)
-    with console.status(f"comparing {decisions}"):
+    with console.status(f"comparing {decisions or params.stream.topics.decisions}"):
         result = drift(
             decisions=decisions,
             model=model or newest_artifact(),
             report=report,
-            params=load_params(params_file),
+            params=params,
             days=days,
             labels=labels,
             evaluation=evaluation,

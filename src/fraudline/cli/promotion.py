@@ -1,6 +1,7 @@
 """``fraudline promotion``: what CI runs on a pull request, what a cluster gets, and the keys."""
 
 import json
+import shlex
 from pathlib import Path
 
 import click
@@ -26,17 +27,24 @@ def group() -> None:
 @click.option("--head", default="HEAD", show_default=True, help="What is proposed.")
 @click.option("--models", type=click.Path(path_type=Path, exists=True, file_okay=False),
               help="Folder of artifacts by digest; default: the address in the evidence.")  # fmt: skip
+@click.option("--fetch", default="", envvar="FRAUDLINE_FETCH", show_envvar=True,
+              help="Command that fetches an address, with the words {uri} and {folder}; no shell runs it.")  # fmt: skip
 @repo_option
 @json_option
-def verify_command(base: str, head: str, models: Path | None, repo: Path, as_json: bool) -> None:
-    """Check a proposed change of what is served, from its evidence.
+def verify_command(base: str, head: str, models: Path | None, fetch: str, repo: Path, as_json: bool) -> None:
+    r"""Check a proposed change of what is served, from its evidence.
 
     The artifact is digested anew; the signatures are checked with the target branch's key; the change must be one that
     the target branch's rules allow, and nothing else: exit code 4 otherwise. A change of nothing that is served passes.
+
+    \b
+    Try:
+      fraudline promotion verify --fetch "aws s3 cp --quiet --recursive {uri} {folder}"
+      fraudline promotion verify --fetch "gcloud storage cp --recursive {uri} {folder}"
     """
     from fraudline.ops.gitops.verify import verify
 
-    results = verify(repo, base, head, models=models)
+    results = verify(repo, base, head, models=models, fetch=shlex.split(fetch))
     if as_json:
         click.echo(json.dumps([{"kind": result.kind, "said": result.said} for result in results]))
         return

@@ -59,19 +59,26 @@ class Calibration:
 
     def p_values(self, values: Floats) -> Floats:
         """(d,) how often chance alone makes the largest of all figures at least as large: adjusted for their number."""
-        return np.array([self._p(score) for score in self.standardised(values).tolist()])
+        return np.array([tail(self.largest, score) for score in self.standardised(values).tolist()])
 
-    def _p(self, score: float) -> float:
-        b = len(self.largest)
-        rank = (1 + int(np.count_nonzero(self.largest >= score))) / (b + 1)
-        start = int(_TAIL * b)
-        u = float(self.largest[start])
-        if score <= u:
-            return rank
-        excess = max(float((self.largest[start + 1 :] - u).mean()), 0.1)
-        share = (b - start) / (b + 1)
-        beyond = share * (1 + SHAPE * (score - u) / excess) ** (-1 / SHAPE)
-        return float(beyond if score > self.largest[-1] else max(rank, beyond))
+
+def tail(largest: Floats, score: float) -> float:
+    """How often a day's largest figure is at least ``score``.
+
+    Args:
+        largest: (b,) ascending, of the reference's days.
+        score: of a window.
+    """
+    b = len(largest)
+    rank = (1 + int(np.count_nonzero(largest >= score))) / (b + 1)
+    start = int(_TAIL * b)
+    u = float(largest[start])
+    if score <= u:
+        return rank
+    excess = max(float((largest[start + 1 :] - u).mean()), 0.1)
+    share = (b - start) / (b + 1)
+    beyond = share * (1 + SHAPE * (score - u) / excess) ** (-1 / SHAPE)
+    return float(beyond if score > largest[-1] else max(rank, beyond))
 
 
 def _least(values: Floats) -> Floats:

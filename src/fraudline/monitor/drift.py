@@ -4,7 +4,8 @@
     result.verdict, [figure.name for figure in result.figures if figure.drifted]
 
 The reference is weighed to the window's hours and weekdays, so that a night or a weekend alone is not drift. How much
-ordinary days differ is learned from the reference itself (:mod:`fraudline.monitor.calibration`). A figure whose level
+ordinary days differ is learned from the reference itself, for a figure's divergence as a whole
+(:mod:`fraudline.monitor.calibration`) and for each of its bins (:mod:`fraudline.monitor.rare`). A figure whose level
 follows the calendar already in the reference (the age of a merchant) can only move on: it is shown and not judged.
 """
 
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 
 from fraudline.core.errors import DataError
 from fraudline.monitor.calibration import LEAST_DAYS, Calibration
-from fraudline.monitor.divergence import deviance, jensen_shannon, psi, wasserstein
+from fraudline.monitor.divergence import FLOOR, deviance, jensen_shannon, psi, wasserstein
 from fraudline.monitor.histograms import SCORE, Bins, Histograms
 from fraudline.monitor.params import MonitorParams
+from fraudline.monitor.rare import RareValues
 
 Floats = NDArray[np.float64]
 Verdict = Literal["stable", "drift", "inconclusive"]
@@ -38,6 +40,9 @@ class Figure:
         wasserstein: standard deviations of the reference.
         deviations: standard deviations between the window's divergence and that of the reference's own days.
         p_value: of the divergence, adjusted for the number of figures.
+        ratio: of the window's share to the expected one in the bin that moved most surely.
+        ratio_bin: which; the last one counts what is no finite number.
+        ratio_p_value: of that bin, adjusted for all bins of all figures.
         mean: in the window; ``reference_mean`` in the reference at the same hours.
         missing: share of the window's values that are no finite number.
         judged: False for a figure that follows the calendar.
@@ -51,6 +56,9 @@ class Figure:
     wasserstein: float
     deviations: float
     p_value: float
+    ratio: float
+    ratio_bin: int
+    ratio_p_value: float
     mean: float
     reference_mean: float
     missing: float
@@ -97,8 +105,12 @@ class Reference:
         self._total = days.counts.sum(axis=0)
         self._cap = float(np.median(days.rows.sum(axis=1)))
         self.judged = ~_follows_the_calendar(days)
-        left_out = [self._divergence(day, self._total - day)[0] for day in days.counts]
-        self.calibration = Calibration.of(np.array(left_out)[:, self.judged])
+        left_out = [self._divergence(day, self._total - day) for day in days.counts]
+        self.calibration = Calibration.of(np.array([divergence for divergence, _, _ in left_out])[:, self.judged])
+        rows = days.rows.sum(axis=1)[:, None]
+        observed, expected = (np.array([each[place] for each in left_out]) * rows for place in (1, 2))
+        sizes = [place.stop - place.start for place in days.bins.places]
+        self.rare = RareValues(observed, expected, np.repeat(self.judged, sizes), self._cap)
 
     def compare(self, window: Histograms, params: MonitorParams) -> Comparison:
         """Judge a window with the same bins."""
@@ -112,8 +124,11 @@ class Reference:
         p_values = np.ones(len(divergence))
         deviations[self.judged] = self.calibration.standardised(divergence[self.judged])
         p_values[self.judged] = self.calibration.p_values(divergence[self.judged])
+        unusual = self.rare.deviations(observed, expected, n)
         made = [
-            self._figure(index, counts, window.sums, observed, expected, deviations[index], p_values[index], params)
+            self._figure(
+                index, counts, window.sums, observed, expected, deviations[index], p_values[index], unusual, params
+            )
             for index in range(len(self.bins.names))
         ]
         figures = tuple(sorted(made, key=lambda figure: (-figure.drifted, -figure.deviations)))
@@ -148,16 +163,23 @@ class Reference:
         expected: Floats,
         deviations: float,
         p_value: float,
+        unusual: Floats,
         params: MonitorParams,
     ) -> Figure:
         name, at = self.bins.names[index], self.bins.places[index]
         o, e, total = observed[at], expected[at], counts[:, at].sum(axis=0)
+        ratio = np.maximum(o, FLOOR) / np.maximum(e, FLOOR)
+        large = np.maximum(ratio, 1 / ratio) >= params.ratio_min
+        moved = int(np.argmax(np.where(large, 1e6, 1.0) * unusual[at]))
+        ratio_p_value = float(self.rare.p_values(unusual[at][[moved]])[0])
         centres = self.bins.centres[index]
         own = np.where(total[:-1] > 0, sums[at][:-1] / np.maximum(total[:-1], 1), centres)
         size = psi(o, e)
         least = params.score_psi_min if name == SCORE else params.psi_min
         finite, known = max(o[:-1].sum(), 1e-12), max(e[:-1].sum(), 1e-12)
         judged = bool(self.judged[index])
+        apart = bool(p_value <= params.of_a_test) and size >= least
+        often = ratio_p_value <= params.of_a_test and bool(large[moved])
         return Figure(
             name=name,
             psi=size,
@@ -165,11 +187,14 @@ class Reference:
             wasserstein=wasserstein(o[:-1] / finite, own, e[:-1] / known, centres, self.bins.sds[index]),
             deviations=float(deviations),
             p_value=float(p_value),
+            ratio=float(ratio[moved]),
+            ratio_bin=moved,
+            ratio_p_value=ratio_p_value,
             mean=float(o[:-1] @ own / finite),
             reference_mean=float(e[:-1] @ centres / known),
             missing=float(o[-1]),
             judged=judged,
-            drifted=judged and bool(p_value <= params.false_alarms) and size >= least,
+            drifted=judged and (apart or often),
             shares=tuple(o.tolist()),
             expected=tuple(e.tolist()),
         )

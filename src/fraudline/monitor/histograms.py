@@ -18,13 +18,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fraudline.core.clock import DAY_US, HOUR_US
+from fraudline.core.errors import ArtifactError
 
 SCORE = "score"
-HOURS = 4
-"""Hours of a part of the day."""
-PARTS = 24 // HOURS
-STRATA = 2 * PARTS
-"""Parts of the day, first those of Monday to Friday, then those of the weekend (UTC)."""
+HOURS = 24
+STRATA = 2 * HOURS
+"""Hours of the day, first those of Monday to Friday, then those of the weekend (UTC)."""
+_METADATA = {"strata": str(STRATA)}
 _FIRST_WEEKDAY = 3  # 1970-01-01 was a Thursday
 _SATURDAY = 5
 
@@ -33,10 +33,10 @@ def strata_of(times_us: NDArray[np.int64]) -> NDArray[np.int64]:
     """The stratum of each time.
 
     >>> strata_of(np.array([0, 2 * DAY_US + 23 * HOUR_US])).tolist()      # Thursday 00:00, Saturday 23:00
-    [0, 11]
+    [0, 47]
     """
     weekend = (times_us // DAY_US + _FIRST_WEEKDAY) % 7 >= _SATURDAY
-    return np.asarray(times_us % DAY_US // (HOURS * HOUR_US) + PARTS * weekend, np.int64)
+    return np.asarray(times_us % DAY_US // HOUR_US + HOURS * weekend, np.int64)
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,10 @@ class Histograms:
         return Histograms(bins, self.days, self.counts[:, :, : bins.width], self.sums[: bins.width])
 
     def table(self) -> pa.Table:
-        """What an artifact keeps as ``reference/days.parquet``: ``day``, ``stratum`` and ``counts``."""
+        """What an artifact keeps as ``reference/days.parquet``: ``day``, ``stratum`` and ``counts``.
+
+        The number of strata stands in its metadata.
+        """
         block, stratum = np.nonzero(self.rows)
         flat = pa.array(self.counts[block, stratum].astype(np.int32).ravel())
         return pa.table(
@@ -126,11 +129,20 @@ class Histograms:
                 "stratum": pa.array(stratum.astype(np.int8)),
                 "counts": pa.FixedSizeListArray.from_arrays(flat, self.bins.width),
             }
-        )
+        ).replace_schema_metadata(_METADATA)
 
     @classmethod
     def read(cls, bins: Bins, table: pa.Table) -> "Histograms":
-        """The inverse of :meth:`table`; its sums are those of the bins' centres."""
+        """The inverse of :meth:`table`; its sums are those of the bins' centres.
+
+        Raises:
+            ArtifactError: the table is of another version, with other strata.
+        """
+        if (table.schema.metadata or {}).get(b"strata") != _METADATA["strata"].encode():
+            raise ArtifactError(
+                "The reference of the artifact is from before drift was measured by the hour.",
+                "Train again (`dvc repro train`); the model itself stays as it is.",
+            )
         days, block = np.unique(table["day"].cast(pa.int32()).to_numpy(), return_inverse=True)
         counts = np.zeros((len(days), STRATA, bins.width), np.int64)
         flat = table["counts"].combine_chunks().flatten().to_numpy()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fraudline.core.clock import DAY_US, from_us
-from fraudline.core.errors import ArtifactError, DataError
+from fraudline.core.errors import ArtifactError, DataError, UsageError
 from fraudline.core.files import atomic_folder, write_json, write_text
 from fraudline.core.log import get_logger
 from fraudline.model.artifact import Artifact, load_artifact
@@ -32,7 +32,7 @@ _SAMPLED = 2_000
 
 def drift(
     *,
-    decisions: Path,
+    decisions: Path | None,
     model: Path,
     report: Path,
     params: Params,
@@ -43,10 +43,11 @@ def drift(
     """Compare a window of decisions with the reference of the model that made them.
 
     Args:
-        decisions: file or folder of decisions, parquet or JSON lines, with features.
+        decisions: file or folder of decisions, parquet or JSON lines, with features; None for the newest
+            ``monitor.topic_rows`` of the topic of decisions (``params.stream``).
         model: the artifact.
         report: folder to write: ``drift.json`` and ``index.html``.
-        params: ``monitor``.
+        params: ``monitor``, and ``stream`` to read the topic.
         days: the newest days of the file to take; 0 for all.
         labels: the data set with the decisions' transactions and the labels that arrived, for precision and recall.
         evaluation: ``metrics.json`` of step evaluate, to compare them with.
@@ -58,11 +59,14 @@ def drift(
     Raises:
         ArtifactError: the artifact has no reference of days.
         DataError: there is no row, or the reference has too few days.
-        SchemaError: a file lacks a column.
+        SchemaError: a file lacks a column, or a record is no decision.
+        UnavailableError: the broker does not answer.
+        UsageError: labels without a file of decisions.
     """
+    if decisions is None and labels is not None:
+        raise UsageError("Labels are joined with a file of decisions.", "Name the file, or leave out the labels.")
     artifact = load_artifact(model)
-    names = artifact.spec.names
-    found = pieces(decisions, names, artifact.version)
+    found = _pieces(decisions, artifact, params)
     window, sample, scored = _counted(found, artifact, params)
     if days:
         first = window.days[-1] - days
@@ -72,7 +76,7 @@ def drift(
     document = _document(comparison, window, artifact, params)
     if comparison.verdict != "inconclusive":
         _together(document, artifact, sample, params)
-    if labels is not None:
+    if labels is not None and decisions is not None:
         document["performance"] = performance(decisions, labels, artifact.thresholds, params, evaluation)
     with atomic_folder(report) as folder:
         write_json(folder / "drift.json", document)
@@ -88,6 +92,15 @@ def drift(
     }
     log.info("drift.measured", model=artifact.version, why=document["why"], **result)
     return result
+
+
+def _pieces(decisions: Path | None, artifact: Artifact, params: Params) -> Iterator[Piece]:
+    names, version = artifact.spec.names, artifact.version
+    if decisions is not None:
+        return pieces(decisions, names, version)
+    from fraudline.stream.decision_topic import newest_decisions
+
+    return newest_decisions(params.stream, params.monitor.topic_rows, names, version)
 
 
 def bins_of(artifact: Artifact, *, scored: bool) -> Bins:
@@ -141,7 +154,7 @@ def _together(document: dict[str, Any], artifact: Artifact, sample: Sample, para
     found = separation(reference, thinned(sample, wanted, rng), seed=params.seed)
     if found is None:
         return
-    drifted = found.p_value <= monitor.false_alarms and found.auc >= monitor.auc_min
+    drifted = found.p_value <= monitor.of_a_test and found.auc >= monitor.auc_min
     document["classifier"] = asdict(found) | {"drifted": drifted}
     if drifted and document["verdict"] == "stable":
         document |= {"verdict": "drift", "why": f"{TOGETHER} (area under the curve {found.auc:.2f})"}

@@ -56,11 +56,36 @@ def _table(figures: Sequence[Mapping[str, Any]]) -> str:
         rows.append(
             f"<tr{' class=main' if each['drifted'] else ''}><td>{escape(each['name'])}</td><td>{said}</td>"
             f"<td>{each['psi']:.3f}</td><td>{each['wasserstein']:.3f}</td><td>{each['jensen_shannon']:.4f}</td>"
-            f"<td>{each['p_value']:.2g}</td><td>{each['reference_mean']:.4g}</td><td>{each['mean']:.4g}</td>"
+            f"<td>{each['p_value']:.2g}</td><td>{_range(each)}</td><td>{each['ratio']:.3g}</td>"
+            f"<td>{each['ratio_p_value']:.2g}</td><td>{each['reference_mean']:.4g}</td><td>{each['mean']:.4g}</td>"
             f"<td>{missing}</td></tr>"
         )
-    titles = ["", "", "PSI", "Wasserstein, sd", "Jensen-Shannon, bits", "p", "mean before", "mean now", "missing"]
+    titles = [
+        "",
+        "",
+        "PSI",
+        "Wasserstein, sd",
+        "Jensen-Shannon, bits",
+        "p",
+        "most moved values",
+        "times as often",
+        "p",
+        "mean before",
+        "mean now",
+        "missing",
+    ]
     return sheet(titles, rows)
+
+
+def _range(each: Mapping[str, Any]) -> str:
+    """The values of the bin that moved most surely."""
+    edges, at = each["edges"], each["ratio_bin"]
+    if at > len(edges):
+        return "missing"
+    if not edges:
+        return "all"
+    low = "below" if at == 0 else f"{edges[at - 1]:.4g} to"
+    return f"{low} {edges[at]:.4g}" if at < len(edges) else f"from {edges[-1]:.4g}"
 
 
 def _together(found: Mapping[str, Any]) -> str:
@@ -103,8 +128,9 @@ def _plot(each: Mapping[str, Any]) -> str:
 def _notes(document: Mapping[str, Any]) -> str:
     params = document["params"]
     return (
-        f'<p class="soft"><br>A figure drifted when chance does as much in fewer than {params["false_alarms"]:g} of '
-        f"windows, over all figures together, by the reference's own days, and its stability index is at least "
-        f"{params['psi_min']:g} (the score's {params['score_psi_min']:g}). The last bin of each plot counts what is "
-        "missing. A figure that follows the calendar already in the reference is shown and not judged.</p>"
+        f'<p class="soft"><br>A figure drifted when it is sure, by the reference\'s own days and over all figures '
+        f"together, and large: its stability index at least {params['psi_min']:g} (the score's "
+        f"{params['score_psi_min']:g}), or a value or range of values {params['ratio_min']:g} times as often or as "
+        f"rare. Chance does as much in fewer than {params['false_alarms']:g} of windows. The last bin of each plot "
+        "counts what is missing. A figure that follows the calendar in the reference is shown and not judged.</p>"
     )

@@ -1,12 +1,18 @@
-"""The newest scores of the topic ``decisions``: what thresholds are adjusted by."""
+"""The newest decisions of the topic ``decisions``: what thresholds are adjusted by and drift is measured on."""
 
+import io
 import math
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.json as pa_json
 from numpy.typing import NDArray
 
 from fraudline.core.errors import DataError, SchemaError
+from fraudline.monitor.window import PIECE_ROWS, Piece, piece_of
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
 
@@ -50,10 +56,7 @@ def newest_scores(params: StreamParams, window: int, model_version: str) -> NDAr
                 try:
                     found += [decoder.decode(record.value or b"") for record in records]
                 except msgspec.DecodeError as error:
-                    problem = (
-                        f"{place.topic} {place.partition} has a record near {records[0].offset} that is no decision"
-                    )
-                    raise SchemaError(f"{problem}: {error}.", "Name the topic in stream.topics.decisions.") from error
+                    raise _no_decision(place, records[0].offset, error) from error
     mine = sorted((each for each in found if each.model_version == model_version), key=lambda each: each.decided_at)
     if not mine:
         raise DataError(
@@ -61,3 +64,51 @@ def newest_scores(params: StreamParams, window: int, model_version: str) -> NDAr
             "Name the model that decides, or wait for decisions.",
         )
     return np.array([each.score for each in mine[-window:]], np.float32)
+
+
+def newest_decisions(params: StreamParams, rows: int, names: Sequence[str], model_version: str) -> Iterator[Piece]:
+    """A bounded window of committed decisions, as :func:`fraudline.monitor.window.pieces` gives those of a file.
+
+    Args:
+        params: broker and topics.
+        rows: newest decisions that are looked at, at most; each partition gives its share of what the topic keeps.
+        names: d feature names.
+        model_version: whose decisions; those of another model are left out.
+
+    Raises:
+        SchemaError: a record is no decision, or has another number of features.
+        UnavailableError: the broker does not answer.
+        UsageError: there is no such topic.
+    """
+    with open_consumer(params) as consumer:
+        places = places_of(consumer, params.topics.decisions)
+        begins, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
+        kept = max(sum(ends[place] - begins[place] for place in places), 1)
+        for place in places:
+            start = ends[place] - int((ends[place] - begins[place]) * min(rows / kept, 1.0))
+            lines: list[bytes] = []
+            first = start
+            for records in read_partition(consumer, place, start, params.timeout_s):
+                lines += [record.value for record in records if record.value]
+                if len(lines) >= PIECE_ROWS:
+                    yield from _piece(place, first, lines, names, model_version)
+                    lines, first = [], records[-1].offset + 1
+            yield from _piece(place, first, lines, names, model_version)
+
+
+def _piece(place: Any, first: int, lines: Sequence[bytes], names: Sequence[str], model_version: str) -> Iterator[Piece]:
+    if not lines:
+        return
+    source = f"{place.topic} {place.partition}"
+    try:
+        table = pa_json.read_json(io.BytesIO(b"\n".join(lines)), pa_json.ReadOptions(block_size=16 << 20))
+    except pa.ArrowInvalid as error:
+        raise _no_decision(place, first, error) from error
+    piece = piece_of(table, names, source, model_version)
+    if len(piece):
+        yield piece
+
+
+def _no_decision(place: Any, offset: int, error: Exception) -> SchemaError:
+    problem = f"{place.topic} {place.partition} has a record near {offset} that is no decision"
+    return SchemaError(f"{problem}: {error}.", "Name the topic in stream.topics.decisions.")

@@ -13,10 +13,11 @@ from operator import attrgetter
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from fraudline.core.clock import now_us
+from fraudline.data.params import ValidateParams
 from fraudline.stream.messages import Transaction
 
-AMOUNT_MOST_MINOR = 5_000_000
-"""The largest credible amount, as in ``validation.max_amount_minor``."""
+AMOUNT_MOST_MINOR = ValidateParams().max_amount_minor
+"""The largest credible amount."""
 LATE_US = 3_600_000_000
 """A transaction that comes later than an hour after it happened is late."""
 LEARNED = 10_000

@@ -43,7 +43,7 @@ def test_a_bin_holds_its_lower_edge(rows):
     bins = Bins.of(feature_reference(("flag",), flag), None)
     count = Count(bins)
     count.add(np.zeros(4, np.int64), [flag[:, 0]])
-    assert count.done().counts.sum(axis=(0, 1)).tolist() == [0, 2, 2, 0]
+    assert count.done().counts.sum(axis=(0, 1)).tolist() == [0, 2, 2, 0, 0]
 
 
 def test_the_rows_kept_are_spread_over_each_day(rows):

@@ -14,7 +14,7 @@ def test_shares_of_every_feature_sum_to_one_and_bins_leave_no_gap() -> None:
         assert group["lower"].iloc[0] == -np.inf
         assert group["upper"].iloc[-1] == np.inf
         assert (group["upper"].iloc[:-1].to_numpy() == group["lower"].iloc[1:].to_numpy()).all()
-    assert (table["feature"] == "spread").sum() == 20
+    assert (table["feature"] == "spread").sum() == 22
     flag = table[table["feature"] == "flag"]
     assert np.isclose(flag["mean"].iloc[0], features[:, 1].mean())
     assert np.isclose(flag.loc[flag["lower"] == 1, "share"].iloc[0], features[:, 1].mean())
@@ -25,3 +25,12 @@ def test_the_score_has_finer_bins_where_decisions_are_made() -> None:
     table = score_reference(scores).to_pandas()
     assert np.isclose(table["share"].sum(), 1)
     assert table["share"].iloc[-1] < 0.001
+
+
+def test_a_flag_that_is_rare_or_was_never_raised_has_a_bin_of_its_own() -> None:
+    rare = (np.arange(1000) % 250 == 0).astype(np.float32)
+    table = feature_reference(("rare", "never"), np.column_stack([rare, np.zeros(1000, np.float32)])).to_pandas()
+    shares = {name: group.set_index("lower")["share"] for name, group in table.groupby("feature")}
+    assert shares["rare"][1.0] == 0.004
+    assert shares["never"].iloc[-1] == 0
+    assert 0 < shares["never"].index[-1] < 1e-6

@@ -1,6 +1,10 @@
-"""What a pull request says, in Markdown: what changes, why it may, and how to take it back."""
+"""What a pull request says, in Markdown: what changes, why it may, and how to take it back.
 
-from collections.abc import Mapping
+Plots are Mermaid's, which GitHub and GitLab draw in a description; in a plain commit message they stay readable text.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fraudline.ops.gitops.evidence import Entry, Evidence
@@ -42,6 +46,7 @@ def promotion_body(entry: Entry, evidence: Evidence, state: Rollout, environment
         f"| real server | {record['infra']['rows']} golden rows, {_worst(record['infra'])} |",
         "",
         *_figures(record["metrics"], evidence.stable),
+        *_figures_plot(record["metrics"], evidence.stable),
         *_gate(record["blessing"]),
         "",
         "CI runs `fraudline promotion verify`: it digests the artifact again, checks the signature with the key of the "
@@ -70,6 +75,7 @@ def step_body(state: Rollout, to: int, verdict: Mapping[str, Any]) -> str:
         f"After the merge {end.get(to, f'`{name}` gets {to} % of the traffic')}.",
         "",
         *verdict_table(verdict),
+        *_evidence_plot(verdict),
     ]
     return "\n".join(lines) + "\n"
 
@@ -100,6 +106,52 @@ def _figures(metrics: Mapping[str, float], champion: Entry | None) -> list[str]:
         for name, value in metrics.items()
     ]
     return ["| figure | this model | champion, when it was promoted |", "|---|---:|---:|", *rows, ""]
+
+
+def bar_plot(title: str, names: Sequence[str], bars: Sequence[float], line: Sequence[float] = ()) -> list[str]:
+    """Bars, and a line over them where there is something to compare with, as a Mermaid block.
+
+    Args:
+        title: says what bars and line are.
+        names: one a bar.
+        bars: finite values.
+        line: as many, or none.
+    """
+    shown = [*bars, *line, 0.0]
+    low, high = min(shown), max(shown) or 1.0
+    labels = ", ".join(f'"{name}"' for name in names)
+    drawn = ["```mermaid", "xychart-beta", f'    title "{title}"', f"    x-axis [{labels}]"]
+    drawn += [f"    y-axis {low:.4g} --> {high * 1.05:.4g}", f"    bar [{_values(bars)}]"]
+    return [*drawn, *([f"    line [{_values(line)}]"] if line else []), "```", ""]
+
+
+def _values(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)
+
+
+def _figures_plot(metrics: Mapping[str, float], champion: Entry | None) -> list[str]:
+    if not metrics:
+        return []
+    beside = champion.promotion.record["metrics"] if champion else {}
+    compared = all(name in beside for name in metrics)
+    title = "Bars: this model; line: the champion when it was promoted" if compared else "This model"
+    return bar_plot(
+        title, list(metrics), list(metrics.values()), [beside[name] for name in metrics] if compared else []
+    )
+
+
+def _evidence_plot(verdict: Mapping[str, Any]) -> list[str]:
+    """How far the evidence of each check has come: decades of its e-values."""
+    checks = [each for each in verdict["checks"] if each["e_worse"] is not None and each["e_fine"] is not None]
+    if not checks:
+        return []
+    against, fine = ([_decades(each[name]) for each in checks] for name in ("e_worse", "e_fine"))
+    title = "Decades of evidence; bars: against the canary, line: for it"
+    return ["", *bar_plot(title, [each["name"] for each in checks], against, fine)]
+
+
+def _decades(e_value: float) -> float:
+    return min(max(math.log10(max(e_value, 1e-6)), -6.0), 6.0)
 
 
 def _gate(blessing: Mapping[str, Any]) -> list[str]:

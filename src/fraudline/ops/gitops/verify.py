@@ -4,7 +4,10 @@ Rules and key come from the target branch, so that a pull request cannot change 
 ``rollout.yaml`` must be the one text of its state: nothing in it can be changed by hand.
 """
 
-from collections.abc import Mapping
+import re
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from typing import Any
 import yaml
 
 from fraudline.core.digest import sha256_file
-from fraudline.core.errors import FraudlineError, PromotionRefused, UsageError
+from fraudline.core.errors import FraudlineError, PromotionRefused, UnavailableError, UsageError
 from fraudline.core.files import local_path
 from fraudline.model.artifact import MANIFEST, load_artifact
 from fraudline.ops.gitops import transition
@@ -22,6 +25,8 @@ from fraudline.ops.gitops.proposal import PARAMETERS, with_champion
 from fraudline.ops.gitops.repository import git, read_at
 from fraudline.ops.gitops.state import EVIDENCE, ROLLOUT, Rollout, parse, render
 
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s-]")
+_FETCH_S = 900
 _BY_HAND = "Make it with `fraudline promote` or `fraudline rollout step`; edit nothing in it."
 
 
@@ -54,7 +59,45 @@ class Change:
         return read_at(self.repo, self.head, name)
 
 
-def verify(repo: Path, base: str, head: str, *, models: Path | None = None) -> list[Verified]:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where artifacts come from: a folder of them, a command that fetches one, or the files of their address."""
+
+    models: Path | None
+    fetch: tuple[str, ...]
+    scratch: Path
+
+    def folder_of(self, digest: str, uri: str) -> Path:
+        """The folder of an artifact, fetched where that is needed; what it holds is checked by nobody yet.
+
+        Raises:
+            UsageError: the address is no file, and no command was given; or the command does not say what to fetch.
+            UnavailableError: the command failed.
+        """
+        if self.models:
+            return self.models / digest
+        if not self.fetch or uri.startswith("file:"):
+            try:
+                return local_path(uri)
+            except UsageError as error:
+                action = "Fetch it and name its parent folder with --models, or name a command with --fetch."
+                raise UsageError(error.problem, action) from error
+        if not {"{uri}", "{folder}"} <= set(self.fetch):
+            raise UsageError("The command to fetch with lacks {uri} or {folder}.", "Give both, each as a word.")
+        if not _ADDRESS.match(uri):
+            raise UsageError(f"{uri} is no address.", "Register the model under a URI.")
+        folder = self.scratch / digest
+        words = {"{uri}": uri, "{folder}": str(folder)}
+        try:
+            subprocess.run([words.get(word, word) for word in self.fetch], check=True, timeout=_FETCH_S)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise UnavailableError(f"{uri} was not fetched: {error}.", "See what the command printed.") from error
+        return folder
+
+
+def verify(
+    repo: Path, base: str, head: str, *, models: Path | None = None, fetch: Sequence[str] = ()
+) -> list[Verified]:
     """Check what ``head`` would change on the target branch ``base``.
 
     Args:
@@ -62,6 +105,8 @@ def verify(repo: Path, base: str, head: str, *, models: Path | None = None) -> l
         base: the target branch.
         head: the proposal.
         models: folder of artifacts by digest; None: they are fetched from where the evidence says they are.
+        fetch: command that brings a model from where it is served: ``{uri}`` and ``{folder}`` stand for the address in
+            the signed evidence and for the folder to make.
 
     Returns:
         One result an environment that is touched; none when none is.
@@ -88,7 +133,9 @@ def verify(repo: Path, base: str, head: str, *, models: Path | None = None) -> l
                 f"There is no {rules.public_key} on the target branch.",
                 "Make a pair of keys: fraudline promotion keygen.",
             )
-        results.append(_check(Change(repo, base, head, environment, rules, key, files), models))
+        with tempfile.TemporaryDirectory(prefix="fraudline-models-") as scratch:
+            source = Source(models, tuple(fetch), Path(scratch))
+            results.append(_check(Change(repo, base, head, environment, rules, key, files), source))
     return results
 
 
@@ -135,7 +182,7 @@ def rules_at(repo: Path, revision: str) -> RolloutParams:
     return RolloutParams.parse(values.get("rollout") or {}, f"{PARAMETERS} of the target branch")
 
 
-def _check(change: Change, models: Path | None) -> Verified:
+def _check(change: Change, source: Source) -> Verified:
     overlay, service = change.environment.overlay, change.before(change.environment.service)
     text = change.before(f"{overlay}/{ROLLOUT}")
     old, new = parse(text or service), parse(change.after(f"{overlay}/{ROLLOUT}") or service)
@@ -152,7 +199,7 @@ def _check(change: Change, models: Path | None) -> Verified:
         entry = evidence.stable if new.canary is None else evidence.canary
         if entry is None:
             raise PromotionRefused("There is no evidence for the model.", _BY_HAND)
-        _forward(change, kind, old, before, entry, models)
+        _forward(change, kind, old, before, entry, source)
         if new.canary is not None and evidence.stable != before.stable:
             raise PromotionRefused("The champion's evidence was changed.", _BY_HAND)
     return Verified(kind, f"{kind}: {transition.shown(old)} becomes {transition.shown(new)}")
@@ -198,7 +245,7 @@ def _revert(change: Change, new: Rollout, evidence: Evidence) -> None:
             raise PromotionRefused(f"{PARAMETERS} differs in more than the champion.", _BY_HAND)
 
 
-def _forward(change: Change, kind: str, old: Rollout, before: Evidence, entry: Entry, models: Path | None) -> None:
+def _forward(change: Change, kind: str, old: Rollout, before: Evidence, entry: Entry, source: Source) -> None:
     for signed in (entry.promotion, *entry.steps):
         signed.check(change.key)
     if kind == "promote":
@@ -208,7 +255,7 @@ def _forward(change: Change, kind: str, old: Rollout, before: Evidence, entry: E
         if record["replaces"] != (old.stable.digest if old.stable else None):
             raise PromotionRefused("The evidence is about replacing another champion.", "Promote it again.")
         check_promotion(record, require_clean_code=change.rules.require_clean_code)
-        _artifact(record, change.rules, models)
+        _artifact(record, change.rules, source)
         return
     known = before.canary
     if not entry.steps or known is None or entry.steps == known.steps:
@@ -232,16 +279,13 @@ def _step(record: Mapping[str, Any], old: Rollout, rules: RolloutParams, follows
         )
 
 
-def _artifact(record: Mapping[str, Any], rules: RolloutParams, models: Path | None) -> None:
+def _artifact(record: Mapping[str, Any], rules: RolloutParams, source: Source) -> None:
     """Fetch the artifact and digest it anew; the manifest covers what the digest leaves out (SavedModel)."""
     model = record["model"]
     digest = str(model["digest"])
     if rules.models_at and model["served_at"] != f"{rules.models_at.rstrip('/')}/{digest}":
         raise PromotionRefused(f"{model['served_at']} is not below {rules.models_at}.", _BY_HAND)
-    try:
-        folder = models / digest if models else local_path(str(model["uri"]))
-    except UsageError as error:
-        raise UsageError(error.problem, "Fetch the artifact, and name its parent folder with --models.") from error
+    folder = source.folder_of(digest, str(model["served_at" if source.fetch else "uri"]))
     try:
         artifact = load_artifact(folder, digest)
     except FraudlineError as error:

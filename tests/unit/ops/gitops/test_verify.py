@@ -2,13 +2,14 @@
 
 import json
 import os
+import sys
 from copy import copy
 from datetime import UTC, datetime
 
 import pytest
 import yaml
 
-from fraudline.core.errors import PromotionRefused, UsageError
+from fraudline.core.errors import PromotionRefused, UnavailableError, UsageError
 from fraudline.ops.gitops.evidence import Signed
 from fraudline.ops.gitops.forge import PlainGit
 from fraudline.ops.gitops.proposal import standing, step, submit
@@ -28,8 +29,8 @@ def verdict(word="successful"):
 class Case:
     """A forge with a champion and an open promotion of a challenger."""
 
-    def __init__(self, folder):
-        self.forge = Forge(folder)
+    def __init__(self, folder, **rules):
+        self.forge = Forge(folder, rules)
         self.first = self.forge.model(1)
         self.forge.merge(self.promote(self.first))
         self.second = self.forge.model(2, champion=self.first.name)
@@ -169,6 +170,28 @@ def test_the_artifact_may_lie_in_a_folder_that_ci_fetched(tmp_path):
     with pytest.raises(PromotionRefused, match="not what the evidence says"):
         case.verify()
     assert verify(case.forge.work, "origin/main", "proposal", models=moved)[0].kind == "promote"
+
+
+def test_an_artifact_is_fetched_from_the_bucket_that_serves_it_by_a_command(tmp_path):
+    case = Case(tmp_path, models_at="s3://bucket/models")
+    case.checkout()
+    copy = "import shutil, sys; shutil.copytree(sys.argv[2] + '/' + sys.argv[1].rpartition('/')[2], sys.argv[3])"
+    moved = tmp_path / "bucket"
+    case.forge.store.rename(moved)
+
+    def fetched(*words):
+        command = [sys.executable, "-c", copy, *words]
+        return verify(case.forge.work, "origin/main", "proposal", fetch=command)[0].kind
+
+    assert fetched("{uri}", str(moved), "{folder}") == "promote"
+    with pytest.raises(UnavailableError, match="was not fetched"):
+        fetched("{uri}", str(tmp_path / "nowhere"), "{folder}")
+    with pytest.raises(UsageError, match="lacks"):
+        fetched("{uri}")
+    (moved / case.second.name / "model.onnx").chmod(0o644)
+    (moved / case.second.name / "model.onnx").write_bytes(b"another model")
+    with pytest.raises(PromotionRefused, match=r"model\.onnx"):
+        fetched("{uri}", str(moved), "{folder}")
 
 
 def test_a_proposal_that_the_target_branch_has_overtaken_is_made_again(case):
