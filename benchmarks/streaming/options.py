@@ -12,7 +12,7 @@ from benchmarks.streaming import contest, load
 from benchmarks.streaming.page import table
 from benchmarks.streaming.setting import Setting
 
-RECORDS, CARDS, ROUNDS = 100_000, 10_000, 5
+RECORDS, CARDS, ROUNDS = 50_000, 5_000, 3
 RATIO = 0.01
 _SOURCE = "options"
 

@@ -132,6 +132,17 @@ def test_a_score_that_the_artifact_does_not_give_and_a_model_that_is_gone_are_sa
     assert nowhere["decision"]["reasons"] == decided.alert["reasons"]
 
 
+def test_the_worker_says_which_model_it_used_on_which_topics(decided: Decided) -> None:
+    begun, ended = (json.loads(line) for line in (decided.folder / "lineage.jsonl").read_text().splitlines())
+    assert [begun["eventType"], ended["eventType"]] == ["START", "COMPLETE"]
+    topics, broker = decided.params.stream.topics, f"kafka://{decided.params.stream.bootstrap}"
+    model, source = ended["inputs"]
+    assert (model["name"], model["facets"]["version"]["datasetVersion"]) == ("model", decided.artifact.digest)
+    assert (source["namespace"], source["name"]) == (broker, topics.transactions)
+    written = [thing["name"] for thing in ended["outputs"]]
+    assert written == [topics.decisions, topics.alerts, topics.dead_letters]
+
+
 def test_a_row_that_was_changed_ends_verify_with_its_place(decided: Decided) -> None:
     out = decided.folder / "tampered"
     decided.cli("audit", "export", "-o", out, "--now")

@@ -1,5 +1,6 @@
 """A card is erased on a real broker: nothing that is kept names it any more, and the chain still verifies."""
 
+import json
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -9,8 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
+from click.testing import CliRunner
 
-from fraudline.core.clock import now
+from fraudline.cli.main import cli
+from fraudline.core.clock import now, now_us
 from fraudline.core.errors import UsageError
 from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
@@ -18,6 +22,7 @@ from fraudline.features.spec import load_spec
 from fraudline.ops.local.kafka import LocalKafka
 from fraudline.steps import audit
 from fraudline.steps.params import Params
+from fraudline.stream.card_topic import block_cards, listed
 from fraudline.stream.checkpoint import CheckpointStore
 from fraudline.stream.dead_letter_topic import read_letters, replay_letters
 from fraudline.stream.messages import Decision
@@ -69,7 +74,7 @@ def test_an_erased_card_is_in_nothing_that_is_kept_and_begins_anew_when_it_comes
 ) -> None:
     (tmp_path / "master").write_text("ab" * 32)
     keys = {"card_keys": str(tmp_path / "keys.db"), "card_keys_master": str(tmp_path / "master")}
-    stream = own_params(tmp_path, kafka.bootstrap, **keys)
+    stream = own_params(tmp_path, kafka.bootstrap, block_hours=1.0, **keys)
     params, trail, store = Params(stream=stream), tmp_path / "trail", tmp_path / "artifacts"
     ensure_topics(stream)
     entry = stored_artifact(tmp_path)
@@ -98,8 +103,14 @@ def test_an_erased_card_is_in_nothing_that_is_kept_and_begins_anew_when_it_comes
     assert replay_letters(stream).sent == 1  # and is refused again: one more letter
     work(stream, entry, 1)
 
-    result = audit.erase(card=card, params=params, by="ada", why="request 17")
+    block_cards(stream, [card], now_us() + 3_600_000_000, by="ada", why="seen")
+    assert card in {entry.card_id for entry in listed(stream)}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"stream": stream.model_dump(mode="json")}))
+    given = ["--card", "-", "--why", "request 17", "--by", "ada", "--params", str(tmp_path / "params.yaml"), "--json"]
+    said = CliRunner().invoke(cli, ["audit", "erase", *given], input=f"{card}\n", catch_exceptions=False)
+    result = json.loads(said.stdout)
     assert result["key_destroyed"]
+    assert card not in {entry.card_id for entry in listed(stream)}
     assert result["pseudonym"] == before[mine[0]].card_id
     send_table(stream, again)
     work(stream, entry, again.num_rows + 1)
@@ -115,12 +126,17 @@ def test_an_erased_card_is_in_nothing_that_is_kept_and_begins_anew_when_it_comes
     after = decisions_of(stream)
     came_again = [i for i in mine if i in again["transaction_id"].to_pylist()]
     assert {after[i].card_id for i in came_again}.isdisjoint({before[mine[0]].card_id})
+    begins_anew(card, table, again, after)
+
+
+def begins_anew(card: str, table: pa.Table, again: pa.Table, after: dict[str, Decision]) -> None:
+    """The card's features are those of a card that comes for the first time, every other card's are as they were."""
     rows = [n for n, c in enumerate(again["card_id"].to_pylist()) if c == card]
     alone = again.take(pa.array(rows))
     expected = FeatureEngine(load_spec()).advance(columns_from_table(alone))
     got = np.array([after[i].features for i in alone["transaction_id"].to_pylist()], np.float32)
     assert got.tobytes() == expected.tobytes()  # the state knows nothing of what came before the erasure
-    others = [i for i in again["transaction_id"].to_pylist() if i not in came_again]
+    others = set(again["transaction_id"].to_pylist()) - set(alone["transaction_id"].to_pylist())
     whole = FeatureEngine(load_spec()).advance(columns_from_table(table))
     at = {i: n for n, i in enumerate(table["transaction_id"].to_pylist())}
     assert all(np.float32(after[i].features).tobytes() == whole[at[i]].tobytes() for i in others)

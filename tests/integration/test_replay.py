@@ -65,6 +65,18 @@ def test_another_threshold_alerts_what_the_recorded_scores_say(decided: Decided,
         assert moved["review -> allow"] == 0
 
 
+def test_a_rule_file_decides_the_past_as_the_worker_would_have(decided: Decided, tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules:\n  - {id: dear, when: 'amount > 200.0', verdict: block, reason: a dear purchase}\n")
+    given = ("--topic", "--model", decided.entry, "--rules", rules, "-o", tmp_path / "r.parquet", "--json")
+    document = json.loads(decided.cli("replay", *ALWAYS, *given).stdout)
+    dear = pq.read_table(tmp_path / "r.parquet").to_pylist()
+    blocked = [row for row in dear if row["decision"] == "block" and row["before_decision"] != "block"]
+    assert document["rule_version"]
+    assert len(blocked) == document["transitions"]["allow -> block"] + document["transitions"]["review -> block"] > 0
+    assert min(row["amount_minor"] for row in blocked if row["currency"] == "EUR") > 20_000
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("what-if")

@@ -10,6 +10,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from fraudline.cli.main import cli
+from fraudline.core.lineage import Lineage, LineageParams
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.ops.local.kafka import LocalKafka
 from fraudline.steps.params import Params
@@ -48,7 +49,8 @@ def decided(kafka: LocalKafka, tmp_path_factory: pytest.TempPathFactory) -> Deci
     table = small_tables()[0].slice(5_000, ROWS)
     send_table(stream, table)
     stop = StopAfter(ROWS)
-    run_worker(stream, model_dir=entry, stop=stop.event, on_batch=stop)
+    lineage = Lineage(LineageParams(url=(folder / "lineage.jsonl").as_uri()))
+    run_worker(stream, model_dir=entry, stop=stop.event, on_batch=stop, lineage=lineage)
     (folder / "params.yaml").write_text(yaml.safe_dump({"stream": stream.model_dump(mode="json")}))
     found = [json.loads(record.value) for record in read_all(stream.bootstrap, stream.topics.decisions)]
     alert = next(decision for decision in found if decision["decision"] == "block")

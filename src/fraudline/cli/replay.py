@@ -27,6 +27,7 @@ _EXAMPLES = 5
 @click.option(
     "--thresholds", default="", help="7.8, 7.8:9.5, a thresholds file or a model's folder; default: --model's."
 )
+@click.option("--rules", type=file, help="A rule file (`fraudline rules`) beside the model.")
 @click.option("--data", "dataset", type=folder,
               help="Data set with the transactions and labels; with --topic: what came before it.")  # fmt: skip
 @click.option("--topic", is_flag=True, help="Take the transactions from the topic instead.")
@@ -46,6 +47,7 @@ def command(
     end: datetime,
     model: Path | None,
     thresholds: str,
+    rules: Path | None,
     dataset: Path | None,
     topic: bool,
     decisions: Path | None,
@@ -90,6 +92,7 @@ def command(
             out=out,
             params=with_bootstrap(params_file, bootstrap),
             thresholds=thresholds,
+            rules=rules,
             dataset=dataset,
             topic=topic,
             before=RECORDED if recorded else against or newest_artifact(),

@@ -22,7 +22,7 @@ from fraudline.steps.audit_story import find_decision, story_of
 from fraudline.steps.params import Params
 from fraudline.stream.decision_log import Piece, open_log
 from fraudline.stream.sealing import erasure, keys_at_hand
-from fraudline.stream.transport import open_sender
+from fraudline.stream.transport import Output, open_sender
 
 log = get_logger(__name__)
 
@@ -143,8 +143,9 @@ def show(
 def erase(*, card: str, params: Params, by: str, why: str) -> dict[str, Any]:
     """Erase a card: its key is destroyed, and with it what decisions, exports and dead letters say of it.
 
-    Workers forget the card's state where the record that this writes lies in their topic; a card that comes again after
-    that is a new one. What remains, and why it cannot be read, is in the how-to.
+    The card is taken off the list of blocked cards, and workers forget its state where the record that this writes lies
+    in their topic; a card that comes again after that is a new one. What remains, and why it cannot be read, is in the
+    how-to.
 
     Args:
         card: its identifier, as transactions have it.
@@ -166,6 +167,8 @@ def erase(*, card: str, params: Params, by: str, why: str) -> dict[str, Any]:
             raise UsageError("Cards have no keys here, so none can be destroyed.", "Set stream.card_keys first.")
         pseudonym = keys.known(card)
         outputs = [erasure(stream.topics.transactions, card)]
+        if stream.block_hours:
+            outputs.append(Output(stream.topics.blocked_cards, card.encode(), None))
         with closing(open_sender(stream.transport, stream.bootstrap, stream.tls)) as sender:
             for output in outputs:
                 sender.send(output)

@@ -30,6 +30,7 @@ from fraudline.decide.candidates import thresholds_of
 from fraudline.decide.compare import compare_outcomes
 from fraudline.decide.decisions import Decisions, read_decisions
 from fraudline.decide.policy import ALLOW, DECISIONS
+from fraudline.decide.rules import RuleSet
 from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.profiles import ProfileTable
@@ -45,6 +46,7 @@ from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import Advanced, PartitionState
 from fraudline.stream.produce import messages_of
 from fraudline.stream.scoring import InProcessScoring
+from fraudline.stream.settling import Settling
 from fraudline.stream.topics import ensure_topics
 from fraudline.stream.transport import Output, Record, Sender, Transport, open_sender
 
@@ -97,6 +99,7 @@ def replay(
     out: Path,
     params: Params,
     thresholds: str = "",
+    rules: Path | None = None,
     dataset: Path | None = None,
     topic: bool = False,
     before: Path | str = RECORDED,
@@ -116,6 +119,7 @@ def replay(
         params: ``stream`` for the topics, ``evaluate`` for costs and bootstrap, ``label_delay_days``.
         thresholds: figures, a thresholds file or a model's folder (see :mod:`fraudline.decide.candidates`); the
             model's own when empty.
+        rules: a rule file beside the model; none when not given.
         dataset: the data set with the transactions and labels; with ``topic`` what came before the log's first record,
             and where labels are looked up.
         topic: take the transactions from the topic ``transactions``.
@@ -150,7 +154,8 @@ def replay(
             f"{before} has another feature specification than {model}.", "Compare with its recorded decisions."
         )
     recorded = _recorded(decisions, params) if other is None else {}
-    judge = _Judging(artifact, thresholds, tables, params, side_topic)
+    ruled = RuleSet.load(rules, artifact.card_spec) if rules is not None else None
+    judge = _Judging(artifact, thresholds, tables, params, rules=ruled, side_topic=side_topic)
     other_judge = _Judging(other, "", tables, params) if other is not None else None
     window = to_us(begin), to_us(end)
     parts = (
@@ -181,6 +186,7 @@ def replay(
         "names": names,
         "window": {"begin": begin.isoformat(), "end": end.isoformat()},
         "thresholds": judge.thresholds,
+        "rule_version": judge.rules,
         "unmatched": written.unmatched,
         "profiles": {"now": tables.version if tables is not None else "", "then": sorted(written.profiles)},
         **_compared(out, dataset, topic, params),
@@ -236,7 +242,14 @@ class _Judging:
     """One model with its thresholds, deciding as the worker does."""
 
     def __init__(
-        self, artifact: Artifact, thresholds: str, profiles: ProfileTable | None, params: Params, side_topic: str = ""
+        self,
+        artifact: Artifact,
+        thresholds: str,
+        profiles: ProfileTable | None,
+        params: Params,
+        *,
+        rules: RuleSet | None = None,
+        side_topic: str = "",
     ) -> None:
         held = thresholds_of(thresholds) if thresholds else artifact.thresholds
         self.thresholds = held.model_dump(mode="json")
@@ -244,7 +257,9 @@ class _Judging:
         self._topic = side_topic or topics.decisions
         stream = params.stream.model_copy(update={"topics": topics.model_copy(update={"decisions": self._topic})})
         scoring = InProcessScoring(artifact, lambda: held)
-        self._judge = Judge(artifact, scoring, stream, profiles.version if profiles is not None else "")
+        settling = Settling(stream, artifact.card_spec, rules)
+        self._judge = Judge(artifact, scoring, stream, profiles.version if profiles is not None else "", settling)
+        self.rules = rules.version if rules is not None else ""
 
     def decide(self, part: Advanced, sender: Sender | None = None) -> list[_Verdict]:
         """The decisions on a part, which also go to the side topic."""

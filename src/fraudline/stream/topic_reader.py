@@ -35,7 +35,7 @@ def places_of(consumer: Any, topic: str) -> list[Any]:
 def read_partition(
     consumer: Any, place: Any, start: int, timeout_s: float, *, end: int | None = None
 ) -> Iterator[list[Record]]:
-    """The committed records of a partition from the offset ``start`` to before ``end`` or its present end, in pieces.
+    """The committed records of a partition from the offset ``start`` to ``end``, by default its present end, in pieces.
 
     Raises:
         UnavailableError: nothing comes for ``timeout_s`` seconds.

@@ -116,7 +116,8 @@ def run_worker(
             rules = RuleSet.load(Path(params.rules), artifact.card_spec) if params.rules else None
             cards = stack.enter_context(closing(BlockedCards(KafkaCardLog(params)))) if params.block_hours else None
             settling = Settling(params, artifact.card_spec, rules, cards)
-            judge = Judge(artifact, scoring, params, profiles.version if profiles is not None else "", settling, sealer)
+            version = profiles.version if profiles is not None else ""
+            judge = Judge(artifact, scoring, params, version, settling, sealer)
         _warm(artifact, profiles)
         engines = _engines(artifact, profiles, history_dir, params)
         tracing = open_tracing(params.tracing, f"fraudline-{params.group}")

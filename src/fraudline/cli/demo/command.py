@@ -100,7 +100,8 @@ def command(
         except KeyboardInterrupt:
             if not stream_only:
                 raise
-    story = alert_story(FOLDER, tally, transactions, champion, params)
+        stream = None if line.broker.notice else line.settings.model_copy(update={"transport": "kafka-python"})
+        story = alert_story(FOLDER, tally, transactions, champion, params, stream)
     reports = REPORTS | ({"one alert's story": story} if story is not None else {})
     summary(console, tally, line.sent, names, reports)
     figures = _figures(tally, line, names, reports)

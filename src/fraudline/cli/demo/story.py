@@ -10,18 +10,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraudline.cli.demo.tally import Tally
+from fraudline.core.clock import DAY_US, from_us, now_us
 from fraudline.core.files import write_text
 from fraudline.model.page import sheet
 from fraudline.steps.audit import show
 from fraudline.steps.audit_page import audit_page, lines
 from fraudline.steps.params import Params
+from fraudline.stream.card_topic import actions, block_cards, listed
 from fraudline.stream.messages import Decision
+from fraudline.stream.params import StreamParams
+from fraudline.stream.topics import ensure_topics
 
 _SHOWN = 12
 
 
-def alert_story(folder: Path, tally: Tally, transactions: pa.Table, champion: Path, params: Params) -> Path | None:
-    """Write the page of the champion's surest alert on a fraud; None when it alerted none.
+def alert_story(
+    folder: Path,
+    tally: Tally,
+    transactions: pa.Table,
+    champion: Path,
+    params: Params,
+    stream: StreamParams | None = None,
+) -> Path | None:
+    """Block the card of the champion's surest alert on a fraud, and write the page; None when it alerted none.
 
     Args:
         folder: of the demo: gets ``alert.jsonl``, the decision, and ``alert.html``.
@@ -29,6 +40,7 @@ def alert_story(folder: Path, tally: Tally, transactions: pa.Table, champion: Pa
         transactions: what was streamed.
         champion: its artifact in the store.
         params: of the audit.
+        stream: a running broker, to block the card at; None where the broker cannot (the mock).
     """
     alert = surest(tally, champion.name[:12])
     if alert is None:
@@ -38,7 +50,8 @@ def alert_story(folder: Path, tally: Tally, transactions: pa.Table, champion: Pa
     document = show(transaction_id=alert.transaction_id, params=params, store=champion.parent, source=decision)
     card = transactions.filter(pc.equal(transactions["card_id"], alert.card_id)).to_pylist()
     mine = next(row for row in card if row["transaction_id"] == alert.transaction_id)
-    write_text(page, audit_page(document, before=_transaction(mine), after=_card(card, mine, tally)))
+    blocked = _blocked(stream, alert) if stream is not None else []
+    write_text(page, audit_page(document, before=_transaction(mine), after=[*blocked, *_card(card, mine, tally)]))
     return page
 
 
@@ -56,6 +69,25 @@ def _transaction(row: Mapping[str, Any]) -> list[str]:
     return ["<h2>The transaction</h2>", sheet(["", ""], facts)]
 
 
+def _blocked(stream: StreamParams, alert: Decision) -> list[str]:
+    """Put the card on the list, as `fraudline cards block` does, and show what list and trail say."""
+    topics = stream.topics
+    ensure_topics(stream, {topics.blocked_cards: {"cleanup.policy": "compact"}, topics.card_actions: {}})
+    why = f"{alert.decision} of {alert.transaction_id}: {alert.reasons[0].text if alert.reasons else 'its score'}"
+    block_cards(stream, [alert.card_id], now_us() + DAY_US, by="demo", why=why)
+    entry = next(entry for entry in listed(stream) if entry.card_id == alert.card_id)
+    action = next(action for action in actions(stream) if action.card_id == alert.card_id)
+    rows = [
+        ("card", entry.card_id),
+        ("blocked until", from_us(entry.until).isoformat(timespec="seconds")),
+        ("who", action.by),
+        ("when", from_us(action.at).isoformat(timespec="seconds")),
+        ("why", action.why),
+    ]
+    facts = [f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in rows]
+    return ["<h2>The block</h2>", sheet(["", ""], facts)]
+
+
 def _card(card: list[dict[str, Any]], mine: Mapping[str, Any], tally: Tally) -> list[str]:
     """The card in this stream, around the alert, with what each became and what it was in truth."""
     at = next(n for n, row in enumerate(card) if row["transaction_id"] == mine["transaction_id"])
@@ -68,4 +100,4 @@ def _card(card: list[dict[str, Any]], mine: Mapping[str, Any], tally: Tally) -> 
         for row in card[begin : begin + _SHOWN]
     ]
     titles = ["time", "amount", "merchant", "decided", "in truth"]
-    return ["<h2>What the card did around it, and what was done</h2>", sheet(titles, rows)]
+    return ["<h2>What the card did around it</h2>", sheet(titles, rows)]

@@ -193,5 +193,5 @@ def rows_of(path: Path) -> Iterator[tuple[Any, ...]]:
         pyarrow.ArrowException: it is no such file.
     """
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_ROW_GROUP):
+        for batch in file.iter_batches(batch_size=_ROW_GROUP, use_threads=False):
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)

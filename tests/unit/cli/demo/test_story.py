@@ -10,13 +10,16 @@ from fraudline.cli.demo.tally import Tally
 from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
 from fraudline.model.artifact import load_artifact
+from fraudline.ops.local.kafka import LocalKafka
 from fraudline.steps.params import Params
 from fraudline.stream.batch import Judge
+from fraudline.stream.card_topic import listed
 from fraudline.stream.messages import Decision
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import Advanced
 from fraudline.stream.produce import messages_of
 from fraudline.stream.scoring import InProcessScoring
+from tests.support.broker import own_params
 from tests.support.datasets import small_tables
 from tests.support.stored import stored_artifact
 from tests.unit.stream.fakes import record
@@ -60,6 +63,21 @@ def test_the_surest_alert_on_a_fraud_is_told_from_the_transaction_to_the_data(
         html.index(title) for title in ("The transaction<", "Reasons", "What the card did", "The run that made it")
     ]
     assert order == sorted(order)
+
+
+@pytest.mark.integration
+def test_the_card_of_the_story_is_blocked_on_a_real_broker(
+    streamed: tuple[Tally, pa.Table, Path], tmp_path: Path, kafka: LocalKafka
+) -> None:
+    tally, table, entry = streamed
+    stream = own_params(tmp_path, kafka.bootstrap)
+    page = alert_story(tmp_path / "demo", tally, table, entry, Params(), stream)
+    alert = surest(tally, entry.name[:12])
+    assert page is not None
+    assert alert is not None
+    assert [item.card_id for item in listed(stream)] == [alert.card_id]
+    html = page.read_text()
+    assert html.index("Reasons") < html.index("The block") < html.index("The run that made it")
 
 
 def test_without_an_alert_on_a_fraud_there_is_no_story(streamed: tuple[Tally, pa.Table, Path], tmp_path: Path) -> None:

@@ -1,0 +1,84 @@
+"""A card that is erased within a batch is forgotten at that place, and a checkpoint in writing stays whole."""
+
+from functools import partial
+
+import numpy as np
+
+from fraudline.features.columns import columns_from_messages
+from fraudline.features.engine import FeatureEngine
+from fraudline.stream.messages import Decoder
+from fraudline.stream.partition import PartitionState
+from fraudline.stream.sealing import ERASE, erases, erasure
+from fraudline.stream.transport import Record
+from tests.unit.stream.fakes import FakeTransport, log_of
+from tests.unit.stream.test_partition import SPEC, TRANSACTIONS
+
+CARD = max({t.card_id for t in TRANSACTIONS}, key=[t.card_id for t in TRANSACTIONS].count)
+HALF = len(TRANSACTIONS) // 2
+
+
+def with_erasure(at: int = HALF) -> list[Record]:
+    """The log with the record that erases CARD put in at a place."""
+    output = erasure("transactions", CARD)
+    first, rest = log_of(TRANSACTIONS[:at]), log_of(TRANSACTIONS[at:])
+    marker = Record("transactions", 0, at, 0, output.key, output.value, output.headers)
+    return [*first, marker, *(record._replace(offset=record.offset + at + 1) for record in rest)]
+
+
+def state(log: list[Record]) -> PartitionState:
+    return PartitionState(
+        0,
+        engines=partial(FeatureEngine, SPEC),
+        decoder=Decoder(SPEC.currencies),
+        transport=FakeTransport({0: log}),
+        store=None,
+    )
+
+
+def expected() -> np.ndarray:
+    """Everything before; after it the card alone begins anew."""
+    whole, rest = FeatureEngine(SPEC), FeatureEngine(SPEC)
+    after = TRANSACTIONS[HALF:]
+    features = whole.advance(columns_from_messages(TRANSACTIONS))
+    anew = rest.advance(columns_from_messages([t for t in after if t.card_id == CARD]))
+    features[[n + HALF for n, t in enumerate(after) if t.card_id == CARD]] = anew
+    return features
+
+
+def test_the_card_begins_anew_and_no_other_notices_however_the_log_is_cut() -> None:
+    log = with_erasure()
+    for size in (len(log), 1, 7):
+        one = state(log)
+        parts = [one.advance(log[at : at + size]) for at in range(0, len(log), size)]
+        assert np.concatenate([part.features for part in parts]).tobytes() == expected().tobytes()
+        assert [card for part in parts for card in part.erased] == [CARD]
+        assert [bad for part in parts for bad in part.bad] == []
+
+
+def test_a_batch_of_nothing_but_an_erasure_gives_nothing_and_moves_on() -> None:
+    log = with_erasure()
+    one = state(log)
+    one.advance(log[:HALF])
+    cards = one.cards
+    gone = one.advance(log[HALF : HALF + 1])
+    assert (len(gone.records), len(gone.features), gone.erased) == (0, 0, (CARD,))
+    assert (one.cards, one.next_offset) == (cards - 1, HALF + 1)
+
+
+def test_a_checkpoint_that_is_being_written_stays_as_it_was_when_a_card_is_forgotten() -> None:
+    engine = FeatureEngine(SPEC)
+    engine.advance(columns_from_messages(TRANSACTIONS))
+    before = engine.snapshot()
+    frozen = engine.freeze()
+    assert engine.forget([CARD, "nobody"]) == 1
+    engine.advance(columns_from_messages(TRANSACTIONS[:5]))
+    assert b"".join(frozen.pieces()) == before
+    assert engine.forget(["nobody"]) == 0
+
+
+def test_only_a_record_without_a_value_and_with_the_header_erases() -> None:
+    record = with_erasure()[HALF]
+    assert erases(record)
+    assert not erases(record._replace(headers=()))
+    assert not erases(record._replace(value=b"{}"))
+    assert record.headers[0][0] == ERASE
