@@ -100,7 +100,7 @@ class Trial:
 def run(kills: int, seed: int) -> dict[str, Any]:
     """Kill it so often; see the module."""
     rng = random.Random(seed)  # noqa: S311 - moments to kill at
-    done = {"kills": 0, "trials": 0, "reached": 0, "duplicates": {"runs": 0, "requests": 0, "commits": 0, "notes": 0}}
+    done: dict[str, Any] = {"kills": 0, "trials": 0, "at": {}, "duplicates": {}}
     with tempfile.TemporaryDirectory(prefix="fraudline-kills-") as name:
         folder = Path(name)
         begun = Forge(folder / "begun")
@@ -112,16 +112,17 @@ def run(kills: int, seed: int) -> dict[str, Any]:
         while done["kills"] < kills:
             trial = Trial(begun, model, folder / f"trial-{done['trials']}")
             for _ in range(min(KILLS_A_TRIAL, kills - done["kills"])):
-                hit = trial.killed(rng.uniform(0.0, longest), children=rng.random() < 0.5)
-                done["kills"] += hit
-                if not hit:
-                    break  # it came to its end first
-            done["reached"] += bool(trial.states())
-            timed = time.monotonic()
+                hit = trial.killed(rng.uniform(0.3, 1.0) * longest, children=rng.random() < 0.5)
+                if not hit:  # it came to its end first, or found another at work
+                    longest *= 0.8
+                    break
+                done["kills"] += 1
+                at = (trial.states() or ["before a run"])[-1]
+                done["at"][at] = done["at"].get(at, 0) + 1
+                longest *= 1.25 if at == "before a run" else 1.0
             trial.finish()
-            longest = max(1.0, min(longest, 1.2 * (time.monotonic() - timed)))
             for what, count in trial.duplicates(before).items():
-                done["duplicates"][what] += count
+                done["duplicates"][what] = done["duplicates"].get(what, 0) + count
             done["trials"] += 1
             shutil.rmtree(trial.forge.folder)
     return done

@@ -133,7 +133,7 @@ def world_of(params: Params, *, days: int, cards: int, seed: int) -> World:
 
 def figures(year: Year, days: int) -> dict[str, Any]:
     """What the year says: recall by week, the events, and for each drift the level before and after."""
-    own, static = year.weekly_recall(BUDGET)
+    own, static = (each[: days // 7] for each in year.weekly_recall(BUDGET))
     begins = sorted(change.day for change in CHANGES)
     drifts = []
     for change in (c for c in CHANGES if c.kind == "drift" and c.day < days):

@@ -1,0 +1,52 @@
+"""A short year: the loop turns, and the picture has what happened."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from fraudline.cli.simulate import command as simulation
+from fraudline.cli.simulate.picture import draw
+from fraudline.cli.simulate.world import Change, payment_app
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def year(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        changes = (
+            Change(7, "an app takes a fifth of the purchases", "drift", payment_app),
+            Change(14, "a policy with eight times the alerts", "candidate"),
+        )
+        patch.setattr(simulation, "CHANGES", changes)
+        lax = {"rules": [{"metric": "roc_auc", "min": 0.1}]}
+        patch.setattr(simulation, "SETTINGS", simulation.SETTINGS | {"gate": lax})
+        folder = tmp_path_factory.mktemp("year") / "year"
+        made = simulation.simulate(days=28, cards=250, seed=3, kind="xgboost", folder=folder)
+        return made, simulation.figures(made, 28)
+
+
+def test_a_change_is_noticed_and_a_careless_candidate_is_taken_back_by_its_canary(year):
+    made, _ = year
+    told = {noted.what for noted in made.notes}
+    assert {"drift", "candidate"} <= told
+    assert {"retrained", "rollback"} <= told
+    assert made.champion
+    assert not made.canary
+
+
+def test_nothing_is_begun_or_merged_twice_and_every_week_has_its_recall(year):
+    _, figures = year
+    assert figures["duplicates"] == 0
+    assert len(figures["recall"]) == len(figures["recall_without"]) == 4
+    assert all(0 <= each <= 1 for each in figures["recall"] + figures["recall_without"])
+
+
+def test_the_picture_is_whole_and_names_every_event(year):
+    _, figures = year
+    drawn = draw(figures)
+    ElementTree.fromstring(drawn)  # noqa: S314 - our own
+    for event in figures["events"]:
+        assert event["text"][:20] in drawn.replace("&amp;", "&")
