@@ -24,6 +24,7 @@ def serve(
     expected_digest: str | None = None,
     host: str = "127.0.0.1",
     thresholds: Path | None = None,
+    gather: bool = True,
 ) -> None:
     """Verify an artifact and serve it until SIGTERM or SIGINT. One process; scale by replicas.
 
@@ -35,6 +36,7 @@ def serve(
         expected_digest: refuse any other model.
         host: address to bind.
         thresholds: a thresholds file whose newest line holds, instead of the artifact's own.
+        gather: score requests that arrive together in one call.
 
     Raises:
         ArtifactError: the artifact is not what it says.
@@ -48,7 +50,7 @@ def serve(
     # KServe logs each request and each refusal with a trace; refusals are logged here, once, without one
     for noisy in ("kserve", "kserve.trace", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    model = FraudModel(name, model_dir, expected_digest=expected_digest, thresholds=thresholds)
+    model = FraudModel(name, model_dir, expected_digest=expected_digest, thresholds=thresholds, gather=gather)
     model.load()
     log.info("serve.ready", model=name, version=model.version, host=host, http_port=http_port, grpc_port=grpc_port)
     run(model, host=host, http_port=http_port, grpc_port=grpc_port)
@@ -71,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             expected_digest=options.expected_digest or None,
             host=options.host,
             thresholds=Path(options.thresholds) if options.thresholds else None,
+            gather=options.gather,
         )
     except FraudlineError as error:
         log.error("serve.failed", error=type(error).__name__, problem=error.problem, action=error.action)
@@ -88,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--enable_grpc", "--enable-grpc", type=_boolean, default=True, help="true or false")
     add("--expected_digest", "--expected-digest", default="", help="refuse any other model")
     add("--thresholds", default="", help="thresholds file instead of the artifact's own thresholds")
+    add("--gather", type=_boolean, default=True, help="true: score requests that arrive together in one call")
     add("--host", default="0.0.0.0", help="address to bind")  # noqa: S104  # a container's port is its interface
     add("--log_level", "--log-level", default="info", choices=("debug", "info", "warning", "error"))
     add("--log_json", "--log-json", action="store_true", help="one JSON object a line")

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 from kserve import InferOutput, InferRequest, InferResponse, Model
+from kserve.metrics import POST_HIST_TIME, PRE_HIST_TIME, PREDICT_HIST_TIME, get_labels
+from kserve.model import InferenceVerb
 from numpy.typing import NDArray
 
-from fraudline.core.errors import MessageError
 from fraudline.core.log import get_logger
 from fraudline.decide.policy import DECISIONS, decide, threshold_of
 from fraudline.decide.threshold_log import ThresholdLog
@@ -25,6 +26,7 @@ from fraudline.model.reasons import top_reasons
 from fraudline.model.scorer import Scorer, Scores
 from fraudline.model.wording import Wording
 from fraudline.serve.errors import RequestError
+from fraudline.serve.in_flight import InFlight
 from fraudline.serve.metrics import PredictorMetrics, band_edges
 from fraudline.serve.payload import INPUT, MAX_ROWS, Batch, check_datatype, kind, parse_instances, parse_tensor
 from fraudline.serve.table import encoded
@@ -33,6 +35,12 @@ log = get_logger(__name__)
 
 REASONS = 3
 """Reasons a row in V1 answers."""
+
+BLOCK_ROWS = 4
+"""Matrix kernels take rows in blocks of four and the rest one by one, with other rounding: what goes through the graph is
+filled up to whole blocks, so that a row's score has the same bits whatever requests it is scored with."""
+
+_TIMES = (PRE_HIST_TIME, PREDICT_HIST_TIME, POST_HIST_TIME)
 
 OUTPUTS = {"score": "FP32", "decision": "BYTES", "contributions": "FP32", "expected": "FP32"}
 
@@ -46,12 +54,26 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """A scored job. ``decisions`` are indices into ``DECISIONS``."""
+class Scored:
+    """Scores of n rows, and the n decisions on them: indices into ``DECISIONS``."""
 
-    job: Job
     scores: Scores
     decisions: NDArray[np.int8]
+
+    def part(self, rows: slice) -> "Scored":
+        """Some of the rows."""
+        found = self.scores
+        return Scored(
+            Scores(found.score[rows], found.contributions[rows], found.expected[rows]), self.decisions[rows]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A scored job."""
+
+    job: Job
+    scored: Scored
 
 
 class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
@@ -63,6 +85,7 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         expected_digest: the digest that the deployment names; any other model is refused.
         max_rows: largest number of rows a request.
         thresholds: a thresholds file whose newest line holds, instead of the artifact's own.
+        gather: score requests that arrive together in one call.
     """
 
     def __init__(
@@ -73,12 +96,14 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         expected_digest: str | None = None,
         max_rows: int = MAX_ROWS,
         thresholds: Path | None = None,
+        gather: bool = True,
     ) -> None:
         super().__init__(name)
         self._folder = folder
         self._expected_digest = expected_digest
         self._max_rows = max_rows
         self._thresholds_file = thresholds
+        self._gather = gather
 
     def load(self) -> bool:
         """Verify the artifact, build the scorer and score one row; ready only then.
@@ -90,7 +115,6 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         started = time.perf_counter()
         artifact = load_artifact(self._folder, self._expected_digest)
         self._scorer = Scorer(artifact)
-        self._scorer.score(np.zeros((1, len(artifact.spec.names)), np.float32))
         self.version = artifact.version
         self.digest = artifact.digest
         self._names = tuple(artifact.spec.names)
@@ -100,6 +124,9 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         if self._thresholds_file is not None:
             self._thresholds = ThresholdLog.read(self._thresholds_file, artifact.digest).newest.thresholds
         self._metrics = PredictorMetrics(self.name, self.version, features=self._names, edges=_edges(artifact))
+        self._in_flight = InFlight(self._scored, Scored.part, gather=self._gather)
+        self._timers = [times.labels(**get_labels(self.name)) for times in _TIMES]
+        self._warm()
         self.ready = True
         log.info("serve.loaded", model=self.name, digest=self.digest, seconds=round(time.perf_counter() - started, 3))
         return self.ready
@@ -132,26 +159,51 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
             self._metrics.refused()
             raise
 
-    def predict(self, payload: Job, headers: Mapping[str, str] | None = None) -> Result:
-        """Score and decide.
+    async def __call__(
+        self, body: Any, headers: Mapping[str, str] | None = None, verb: InferenceVerb = InferenceVerb.PREDICT
+    ) -> tuple[dict[str, Any] | InferResponse, dict[str, str]]:
+        """Preprocess, predict and postprocess, with KServe's timers; rows of other requests may share the call.
 
         Raises:
-            RequestError: the scorer refuses a row.
+            RequestError: the request is wrong.
+            NotImplementedError: another verb than predict.
         """
+        if verb is not InferenceVerb.PREDICT:
+            raise NotImplementedError
+        with self._timers[0].time():
+            job = self.preprocess(body, headers)
+        with self._timers[1].time(), self._metrics.scoring():
+            scored = await self._in_flight(job.batch.features)
+        with self._timers[2].time():
+            return self.postprocess(Result(job, scored), headers), {}
+
+    def predict(self, payload: Job, headers: Mapping[str, str] | None = None) -> Result:
+        """Score and decide one request by itself."""
         with self._metrics.scoring():
-            try:
-                scores = self._scorer.score(payload.batch.features)
-            except MessageError as error:
-                raise RequestError(INPUT, error.problem, error.action) from error
-            decisions = decide(scores.score, self._thresholds)
-        self._metrics.decided(decisions, scores.score, scores.contributions)
-        return Result(payload, scores, decisions)
+            return Result(payload, self._scored(payload.batch.features))
 
     def postprocess(self, result: Result, headers: Mapping[str, str] | None = None) -> dict[str, Any] | InferResponse:
         """The answer in the protocol of the request."""
         if result.job.request is not None:
             return self._answer_v2(result, result.job.request)
         return {"predictions": self._predictions(result)}
+
+    def _scored(self, rows: NDArray[np.float32]) -> Scored:
+        """Score, decide and count (n, d) rows, of one request or of several."""
+        n = len(rows)
+        if lacking := -n % BLOCK_ROWS:
+            rows = np.concatenate([rows, np.repeat(rows[-1:], lacking, axis=0)])
+        scores = self._scorer.score(rows)
+        found = Scored(scores, decide(scores.score, self._thresholds)).part(slice(0, n))
+        self._metrics.decided(found.decisions, found.scores.score, found.scores.contributions)
+        return found
+
+    def _warm(self) -> None:
+        """Everything that the first request would otherwise do first: buffers of the runtime, compiled formats."""
+        rows = np.zeros((BLOCK_ROWS, len(self._names)), np.float32)
+        scores = self._scorer.score(rows)
+        job = Job(Batch(rows, (None,) * BLOCK_ROWS))
+        self._predictions(Result(job, Scored(scores, decide(scores.score, self._thresholds))))
 
     def _parse_v2(self, request: InferRequest) -> Job:
         names = [tensor.name for tensor in request.inputs]
@@ -169,12 +221,12 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         return Job(Batch(features, (None,) * len(features)), request)
 
     def _predictions(self, result: Result) -> list[dict[str, Any]]:
-        features, scores = result.job.batch.features, result.scores
+        features, scores = result.job.batch.features, result.scored.scores
         reasons = top_reasons(
             self._names, scores.contributions, features, scores.expected, REASONS, wording=self._wording
         )
         predictions = []
-        for i, decision in enumerate(result.decisions.tolist()):
+        for i, decision in enumerate(result.scored.decisions.tolist()):
             prediction: dict[str, Any] = {
                 "score": float(scores.score[i]),
                 "decision": DECISIONS[decision],
@@ -189,19 +241,23 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         return predictions
 
     def _answer_v2(self, result: Result, request: InferRequest) -> InferResponse:
+        scores, decisions = result.scored.scores, result.scored.decisions
         values = {
-            "score": result.scores.score,
-            "decision": np.array([DECISIONS[decision] for decision in result.decisions], dtype=np.object_),
-            "contributions": result.scores.contributions,
-            "expected": result.scores.expected,
+            "score": scores.score,
+            "decision": np.array([DECISIONS[decision] for decision in decisions], dtype=np.object_),
+            "contributions": scores.contributions,
+            "expected": scores.expected,
         }
-        asked = [output.name for output in request.request_outputs or []] or list(OUTPUTS)
-        outputs = [InferOutput(name, list(values[name].shape), OUTPUTS[name], values[name]) for name in asked]
-        if request.from_grpc:  # KServe's conversion takes raw bytes or lists, not arrays
-            for output in outputs:
+        binary = {output.name: (output.parameters or {}).get("binary_data") for output in request.request_outputs or []}
+        outputs = [
+            InferOutput(name, list(values[name].shape), OUTPUTS[name], values[name]) for name in binary or list(OUTPUTS)
+        ]
+        for output in outputs:
+            if request.from_grpc:  # KServe's conversion takes raw bytes or lists, not arrays
                 output.set_data_from_numpy(values[output.name], binary_data=True)
-        for output in request.request_outputs or []:
-            output.parameters = {"binary_data": request.use_binary_outputs} | (output.parameters or {})
+            else:
+                asked = binary.get(output.name)
+                output.parameters = {"binary_data": request.use_binary_outputs if asked is None else asked}
         # gRPC parameters have no floating point type
         show = repr if request.from_grpc else float
         limits = {"review": show(self._thresholds.review), "block": show(self._thresholds.block)}
@@ -211,8 +267,6 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
             model_version=self.version,
             infer_outputs=outputs,
             parameters={"threshold_version": self._thresholds.version, **limits},
-            use_binary_outputs=request.use_binary_outputs,
-            requested_outputs=None if request.from_grpc else request.request_outputs,
         )
 
 
