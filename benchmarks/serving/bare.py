@@ -1,6 +1,6 @@
 """The same model behind bare FastAPI, as one writes it in an afternoon: nothing is checked.
 
-    python -m benchmarks.serving.bare --http_port 8080 --model_dir build/model --engine onnx
+python -m benchmarks.serving.bare --http_port 8080 --model_dir build/model --engine onnx
 """
 
 import argparse

@@ -48,6 +48,10 @@ class Contestant:
         pages = int(Path(f"/proc/{self.child.pid}/statm").read_text(encoding="utf-8").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
+    def maps(self) -> str:
+        """The files that it has mapped into memory."""
+        return Path(f"/proc/{self.child.pid}/maps").read_text(encoding="utf-8")
+
     def takes(self, case: Case) -> bool:
         """Whether it speaks the protocol of a case."""
         return bool(case.path or self.grpc_port)

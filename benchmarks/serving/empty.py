@@ -15,7 +15,7 @@ import kserve.model_server
 from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer
 from kserve.protocol.rest.server import RESTServer
 
-STEPS = ("logs", "loop", "timing", "route", "encode")
+STEPS = ("logs", "loop", "timing", "route")
 """In this order: each with those before it."""
 
 

@@ -128,7 +128,17 @@ def ghz(address: str, case: Case, seconds: float, folder: Path) -> dict[str, flo
     protoset.write_bytes(_descriptors())
     command = [str(ghz_program()), "--insecure", "--protoset", str(protoset), "--call"]
     command += ["inference.GRPCInferenceService.ModelInfer", "-B", str(body), "-c", str(CONNECTIONS)]
-    command += ["--connections", str(CONNECTIONS), "-z", f"{seconds:g}s", "--duration-stop", "wait", "-O", "json", address]
+    command += [
+        "--connections",
+        str(CONNECTIONS),
+        "-z",
+        f"{seconds:g}s",
+        "--duration-stop",
+        "wait",
+        "-O",
+        "json",
+        address,
+    ]
     said = json.loads(_output(command, "check the address"))
     quantiles = {item["percentage"]: item["latency"] / 1e6 for item in said["latencyDistribution"]}
     right = said["statusCodeDistribution"].get("OK", 0)
@@ -142,7 +152,7 @@ def ghz(address: str, case: Case, seconds: float, folder: Path) -> dict[str, flo
 
 
 def ghz_program() -> Path:
-    """ghz of the fixed version; built by Go the first time.
+    """Ghz of the fixed version; built by Go the first time.
 
     Raises:
         UnavailableError: there is no Go.

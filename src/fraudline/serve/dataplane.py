@@ -63,7 +63,8 @@ class StrictDataPlane(DataPlane):  # type: ignore[misc]  # kserve has no type in
         if has_binary_headers(headers):
             return self._decode_binary_event(body, headers)
         content = decode_json(body, "body")
-        if _media_type(headers) == _STRUCTURED or (isinstance(content, dict) and all(name in content for name in _EVENT_FIELDS)):
+        is_event = isinstance(content, dict) and all(name in content for name in _EVENT_FIELDS)
+        if is_event or _media_type(headers) == _STRUCTURED:
             return _unwrap(content)
         return content, {}
 
@@ -191,7 +192,7 @@ def parse_binary_request(body: bytes, json_length: str | None, model_name: str) 
 
 
 def encode_response(response: InferResponse) -> tuple[bytes, dict[str, str]]:
-    """A V2 answer over REST: its tensors are arrays, in the JSON, or after it where their parameter ``binary_data`` says so.
+    """A V2 answer over REST: its tensors are arrays, in the JSON, or after it by their parameter ``binary_data``.
 
     KServe's own conversion takes a Python call for each number.
 

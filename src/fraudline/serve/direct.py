@@ -1,7 +1,7 @@
 """The two paths that requests for scores take, answered without FastAPI's validation and serialisation.
 
-KServe's endpoints of the same paths stay registered behind them: they document the API, and answer for every other model,
-version and method. What is answered here goes through the same data plane, and its errors through the same handlers.
+KServe's endpoints of the same paths stay registered behind them: they document the API, and answer for every other
+model, version and method. What is answered here goes through the same data plane, and its errors to the same handlers.
 """
 
 from collections.abc import Iterable, Mapping

@@ -5,45 +5,43 @@ request is a batch of one, and while a batch runs the next one gathers, so batch
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-Answer = TypeVar("Answer")
-Row = NDArray[np.float32]
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 ALONE_ROWS = 128
-"""A request of this many rows gains nothing from company: a call's own cost is spread over its rows already."""
+"""A request of this many rows gains nothing from company: the cost of a call is spread over its rows already."""
 
 
-class InFlight(Generic[Answer]):
-    """Gathers the rows of waiting requests for one call.
+class InFlight(Generic[Job, Result]):
+    """Gathers waiting jobs for one call.
 
     Args:
-        call: the model; (n, d) float32 to an answer, raises what the requests are told.
-        part: some rows of an answer.
-        gather: False scores each request by itself.
+        call: the model; a result for each job.
+        rows: of a job.
+        gather: False calls the model for each job by itself.
     """
 
     def __init__(
-        self, call: Callable[[Row], Answer], part: Callable[[Answer, slice], Answer], *, gather: bool = True
+        self, call: Callable[[Sequence[Job]], list[Result]], rows: Callable[[Job], int], *, gather: bool = True
     ) -> None:
         self._call = call
-        self._part = part
+        self._size = rows
         self._gather = gather
-        self._waiting: list[tuple[Row, asyncio.Future[Answer]]] = []
+        self._waiting: list[tuple[Job, asyncio.Future[Result]]] = []
         self._rows = 0
 
-    async def __call__(self, rows: Row) -> Answer:
-        """The model's answer for (n, d) rows."""
-        if not self._gather or len(rows) >= ALONE_ROWS:
-            return self._call(rows)
+    async def __call__(self, job: Job) -> Result:
+        """The result of a job. What the model raises is raised to every job of the call."""
+        rows = self._size(job)
+        if not self._gather or rows >= ALONE_ROWS:
+            return self._call([job])[0]
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
-        self._waiting.append((rows, future))
-        self._rows += len(rows)
+        future: asyncio.Future[Result] = loop.create_future()
+        self._waiting.append((job, future))
+        self._rows += rows
         if len(self._waiting) == 1:
             loop.call_soon(self._flush)
         elif self._rows >= ALONE_ROWS:
@@ -51,18 +49,16 @@ class InFlight(Generic[Answer]):
         return await future
 
     def _flush(self) -> None:
-        waiting, self._waiting, self._rows = self._waiting, [], 0
+        # a job that is done was cancelled: its client is gone
+        waiting = [(job, future) for job, future in self._waiting if not future.done()]
+        self._waiting, self._rows = [], 0
         if not waiting:
             return
         try:
-            found = self._call(waiting[0][0] if len(waiting) == 1 else np.concatenate([rows for rows, _ in waiting]))
+            results = self._call([job for job, _ in waiting])
         except Exception as error:
             for _, future in waiting:
-                if not future.done():
-                    future.set_exception(error)
+                future.set_exception(error)
             return
-        start = 0
-        for rows, future in waiting:
-            if not future.done():  # the client may be gone
-                future.set_result(self._part(found, slice(start, start + len(rows))))
-            start += len(rows)
+        for (_, future), result in zip(waiting, results, strict=True):
+            future.set_result(result)

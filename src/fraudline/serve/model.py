@@ -6,8 +6,9 @@ the tensors ``score``, ``decision``, ``contributions`` and ``expected``. Scores:
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ from fraudline.decide.policy import DECISIONS, decide, threshold_of
 from fraudline.decide.threshold_log import ThresholdLog
 from fraudline.features.table import TableSpec
 from fraudline.model.artifact import Artifact, load_artifact
-from fraudline.model.reasons import top_reasons
+from fraudline.model.reasons import Reason, top_reasons
 from fraudline.model.scorer import Scorer, Scores
 from fraudline.model.wording import Wording
+from fraudline.serve import quick
 from fraudline.serve.errors import RequestError
 from fraudline.serve.in_flight import InFlight
 from fraudline.serve.metrics import PredictorMetrics, band_edges
@@ -37,8 +39,8 @@ REASONS = 3
 """Reasons a row in V1 answers."""
 
 BLOCK_ROWS = 4
-"""Matrix kernels take rows in blocks of four and the rest one by one, with other rounding: what goes through the graph is
-filled up to whole blocks, so that a row's score has the same bits whatever requests it is scored with."""
+"""Matrix kernels take rows in blocks of four and the rest one by one, with other rounding: what goes through the graph
+is filled up to whole blocks, so that a row's score has the same bits whatever requests it is scored with."""
 
 _TIMES = (PRE_HIST_TIME, PREDICT_HIST_TIME, POST_HIST_TIME)
 
@@ -54,26 +56,20 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """Scores of n rows, and the n decisions on them: indices into ``DECISIONS``."""
-
-    scores: Scores
-    decisions: NDArray[np.int8]
-
-    def part(self, rows: slice) -> "Scored":
-        """Some of the rows."""
-        found = self.scores
-        return Scored(
-            Scores(found.score[rows], found.contributions[rows], found.expected[rows]), self.decisions[rows]
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
-    """A scored job."""
+    """A scored job.
+
+    Attributes:
+        job: what was asked.
+        scores: of its n rows.
+        decisions: (n,) indices into ``DECISIONS``.
+        reasons: a list a row; None for V2, whose answer has no place for them.
+    """
 
     job: Job
-    scored: Scored
+    scores: Scores
+    decisions: NDArray[np.int8]
+    reasons: list[list[Reason]] | None
 
 
 class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
@@ -124,7 +120,7 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         if self._thresholds_file is not None:
             self._thresholds = ThresholdLog.read(self._thresholds_file, artifact.digest).newest.thresholds
         self._metrics = PredictorMetrics(self.name, self.version, features=self._names, edges=_edges(artifact))
-        self._in_flight = InFlight(self._scored, Scored.part, gather=self._gather)
+        self._in_flight = InFlight(self._results, lambda job: len(job.batch.features), gather=self._gather)
         self._timers = [times.labels(**get_labels(self.name)) for times in _TIMES]
         self._warm()
         self.ready = True
@@ -154,7 +150,8 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
                 return self._parse_v2(payload)
             if self._table is not None:
                 payload = encoded(payload, self._table)
-            return Job(parse_instances(payload, self._names, self._max_rows))
+            limits = self._names, self._max_rows
+            return Job(quick.instances(payload, *limits) or parse_instances(payload, *limits))
         except RequestError:
             self._metrics.refused()
             raise
@@ -173,14 +170,14 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         with self._timers[0].time():
             job = self.preprocess(body, headers)
         with self._timers[1].time(), self._metrics.scoring():
-            scored = await self._in_flight(job.batch.features)
+            result = await self._in_flight(job)
         with self._timers[2].time():
-            return self.postprocess(Result(job, scored), headers), {}
+            return self.postprocess(result, headers), {}
 
     def predict(self, payload: Job, headers: Mapping[str, str] | None = None) -> Result:
         """Score and decide one request by itself."""
         with self._metrics.scoring():
-            return Result(payload, self._scored(payload.batch.features))
+            return self._results([payload])[0]
 
     def postprocess(self, result: Result, headers: Mapping[str, str] | None = None) -> dict[str, Any] | InferResponse:
         """The answer in the protocol of the request."""
@@ -188,22 +185,43 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
             return self._answer_v2(result, result.job.request)
         return {"predictions": self._predictions(result)}
 
-    def _scored(self, rows: NDArray[np.float32]) -> Scored:
-        """Score, decide and count (n, d) rows, of one request or of several."""
+    def _results(self, jobs: Sequence[Job], *, count: bool = True) -> list[Result]:
+        """Score, decide, count and explain the rows of some jobs, together."""
+        batches = [job.batch.features for job in jobs]
+        rows = np.concatenate(batches)
+        scores = self._score(rows)
+        decisions = decide(scores.score, self._thresholds)
+        if count:
+            self._metrics.decided(decisions, scores.score, scores.contributions)
+        asked = np.repeat([job.request is None for job in jobs], list(map(len, batches)))
+        explained = iter(self._explain(rows, scores, asked))
+        results, start = [], 0
+        for job, n in zip(jobs, map(len, batches), strict=True):
+            part = slice(start, start + n)
+            start += n
+            own = Scores(scores.score[part], scores.contributions[part], scores.expected[part])
+            reasons = list(islice(explained, n)) if job.request is None else None
+            results.append(Result(job, own, decisions[part], reasons))
+        return results
+
+    def _score(self, rows: NDArray[np.float32]) -> Scores:
         n = len(rows)
-        if lacking := -n % BLOCK_ROWS:
-            rows = np.concatenate([rows, np.repeat(rows[-1:], lacking, axis=0)])
-        scores = self._scorer.score(rows)
-        found = Scored(scores, decide(scores.score, self._thresholds)).part(slice(0, n))
-        self._metrics.decided(found.decisions, found.scores.score, found.scores.contributions)
-        return found
+        lacking = -n % BLOCK_ROWS
+        if not lacking:
+            return self._scorer.score(rows)
+        found = self._scorer.score(np.concatenate([rows, np.repeat(rows[-1:], lacking, axis=0)]))
+        return Scores(found.score[:n], found.contributions[:n], found.expected[:n])
+
+    def _explain(self, rows: NDArray[np.float32], scores: Scores, asked: NDArray[np.bool_]) -> list[list[Reason]]:
+        if not asked.any():
+            return []
+        parts = (scores.contributions[asked], rows[asked], scores.expected[asked])
+        return top_reasons(self._names, *parts, REASONS, wording=self._wording)
 
     def _warm(self) -> None:
-        """Everything that the first request would otherwise do first: buffers of the runtime, compiled formats."""
+        """What the first request would otherwise do first: buffers of the runtime, compiled formats of sentences."""
         rows = np.zeros((BLOCK_ROWS, len(self._names)), np.float32)
-        scores = self._scorer.score(rows)
-        job = Job(Batch(rows, (None,) * BLOCK_ROWS))
-        self._predictions(Result(job, Scored(scores, decide(scores.score, self._thresholds))))
+        self._predictions(self._results([Job(Batch(rows, (None,) * BLOCK_ROWS))], count=False)[0])
 
     def _parse_v2(self, request: InferRequest) -> Job:
         names = [tensor.name for tensor in request.inputs]
@@ -217,31 +235,36 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
             raise RequestError("parameters.binary_data_output", f"expected a boolean, got {kind(binary)}.")
         tensor = request.inputs[0]
         check_datatype(tensor.datatype)
-        features = parse_tensor(tensor.shape, _data(request), self._names, self._max_rows)
+        data = _data(request)
+        values = quick.numbers(data)
+        features = parse_tensor(tensor.shape, data if values is None else values, self._names, self._max_rows)
         return Job(Batch(features, (None,) * len(features)), request)
 
     def _predictions(self, result: Result) -> list[dict[str, Any]]:
-        features, scores = result.job.batch.features, result.scored.scores
-        reasons = top_reasons(
-            self._names, scores.contributions, features, scores.expected, REASONS, wording=self._wording
-        )
         predictions = []
-        for i, decision in enumerate(result.scored.decisions.tolist()):
+        rows = zip(
+            result.scores.score.tolist(),
+            result.decisions.tolist(),
+            result.reasons or [],
+            result.job.batch.transaction_ids,
+            strict=True,
+        )
+        for score, decision, reasons, transaction_id in rows:
             prediction: dict[str, Any] = {
-                "score": float(scores.score[i]),
+                "score": score,
                 "decision": DECISIONS[decision],
                 "threshold": threshold_of(decision, self._thresholds),
-                "reasons": [reason._asdict() for reason in reasons[i]],
+                "reasons": [reason._asdict() for reason in reasons],
                 "model_version": self.version,
                 "threshold_version": self._thresholds.version,
             }
-            if (transaction_id := result.job.batch.transaction_ids[i]) is not None:
+            if transaction_id is not None:
                 prediction["transaction_id"] = transaction_id
             predictions.append(prediction)
         return predictions
 
     def _answer_v2(self, result: Result, request: InferRequest) -> InferResponse:
-        scores, decisions = result.scored.scores, result.scored.decisions
+        scores, decisions = result.scores, result.decisions
         values = {
             "score": scores.score,
             "decision": np.array([DECISIONS[decision] for decision in decisions], dtype=np.object_),

@@ -33,7 +33,7 @@ from tests.support.datasets import small_tables
 # importing kafka-python on Python 3.11
 pytestmark = pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated:DeprecationWarning")
 
-PARAMS = Params()
+PARAMS = Params.model_validate({"stream": {"reasons_on": "all"}})
 PARTITIONS = PARAMS.stream.topics.partitions
 
 
