@@ -4,7 +4,7 @@
 
 Sections: ``requests`` (everyone, every protocol, one row and a hundred), ``causes`` (what makes the empty server slow),
 ``ready`` (CPU and memory until ready), ``memory`` (under ten minutes of load), ``cache`` (of answers and of profiles),
-``files`` (`fraudline score`). Without a section all of them run. ``--write`` puts the tables into
+``files`` (`fraudline score`). Without a section all of them run; in the short form all but ``causes``. ``--write`` puts the tables into
 docs/reference/endpoint-speed.md. wrk is a Debian package; ghz is built by Go the first time.
 """
 
@@ -29,6 +29,7 @@ SECTIONS = {
     "cache": caching.measure,
     "files": files.measure,
 }
+SHORT = [name for name in SECTIONS if name != "causes"]
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "endpoint-speed.md"
 PACKAGES = ("kserve", "fastapi", "uvicorn", "uvloop", "grpcio", "onnxruntime")
 
@@ -50,7 +51,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory() as folder:
             setting = open_setting(arguments, Path(folder))
-            for name in arguments.sections or SECTIONS:
+            for name in arguments.sections or (SHORT if arguments.short else SECTIONS):
                 figures[name] = _section(name, setting, quiet=arguments.json, write=arguments.write)
     except FraudlineError as error:
         print(error, file=sys.stderr)

@@ -93,6 +93,7 @@ def _said(profiles: dict[str, float]) -> str:
     if not profiles:
         return "No profiles here: make repro makes them."
     return (
-        f"Profiles: the {profiles['days']:.0f} daily tables are read once, in {profiles['seconds']:.2f} s, and lie in "
-        f"memory as {profiles['mb']:.1f} MB from then on; a transaction reads its row by index. There is nothing to cache."
+        f"Profiles: the {profiles['days']:.0f} daily tables are read once, in {profiles['seconds']:.2f} s, and lie "
+        f"in memory as {profiles['mb']:.1f} MB from then on; a transaction reads its row by index. "
+        "There is nothing to cache."
     )

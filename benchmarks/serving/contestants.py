@@ -56,7 +56,7 @@ class Contestant:
         """Whether it speaks the protocol of a case."""
         return bool(case.path or self.grpc_port)
 
-    def load(self, case: Case, seconds: float, folder: Path) -> Run:
+    def load(self, case: Case, seconds: int, folder: Path) -> Run:
         """Load for some seconds."""
         before = self.cpu_s()
         if case.path:

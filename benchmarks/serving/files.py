@@ -1,4 +1,4 @@
-"""`fraudline score` on feature rows: rows a second of one core, where they go, and memory against the size of the file."""
+"""`fraudline score` on feature rows: rows a second of one core, where they go, memory against the size of the file."""
 
 import json
 import os

@@ -46,14 +46,14 @@ def measure_memory(setting: Setting) -> dict[str, Any]:
     """Resident memory under a load of all protocols in turn."""
     server = start(OURS, setting.model, setting.folder)
     try:
-        wanted = [case for case in cases(setting.artifact) if case.path or setting.grpc]
+        wanted = setting.cases
         for case in wanted:
-            server.load(case, min(1.0, setting.soak_s / 20), setting.folder)
+            server.load(case, 1, setting.folder)
         begun, asked, at = time.monotonic(), 0.0, [(0.0, server.resident_mb())]
         while (passed := time.monotonic() - begun) < setting.soak_s:
             case = wanted[len(at) % len(wanted)]
-            seconds = max(setting.soak_s / _SLICES / len(wanted), 0.3)
-            run = server.load(case, min(seconds, max(setting.soak_s - passed, 0.3)), setting.folder)
+            seconds = max(round(min(setting.soak_s / _SLICES / len(wanted), setting.soak_s - passed)), 1)
+            run = server.load(case, seconds, setting.folder)
             asked += run.rate * seconds
             at.append((time.monotonic() - begun, server.resident_mb()))
     finally:

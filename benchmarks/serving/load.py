@@ -101,7 +101,7 @@ def _protobuf(part: NDArray[np.float32]) -> bytes:
     return made
 
 
-def wrk(url: str, case: Case, seconds: float, folder: Path) -> dict[str, float]:
+def wrk(url: str, case: Case, seconds: int, folder: Path) -> dict[str, float]:
     """Load by wrk.
 
     Raises:
@@ -109,7 +109,7 @@ def wrk(url: str, case: Case, seconds: float, folder: Path) -> dict[str, float]:
     """
     body = folder / f"{case.key}.body"
     body.write_bytes(case.body)
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "-s", str(_SCRIPT), f"{url}{case.path}", "--"]
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(_SCRIPT), f"{url}{case.path}", "--"]
     for part in (str(body), *(text for pair in case.headers.items() for text in pair)):
         command.append(part)
     said = _output(command, "apt-get install wrk")
@@ -117,7 +117,7 @@ def wrk(url: str, case: Case, seconds: float, folder: Path) -> dict[str, float]:
     return found
 
 
-def ghz(address: str, case: Case, seconds: float, folder: Path) -> dict[str, float]:
+def ghz(address: str, case: Case, seconds: int, folder: Path) -> dict[str, float]:
     """Load by ghz.
 
     Raises:

@@ -5,7 +5,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.serving.contestants import EMPTY, FASTAPI, ONE_BY_ONE, OURS, SAVEDMODEL, Contestant, running
-from benchmarks.serving.load import Run, cases
+from benchmarks.serving.load import Run
 from benchmarks.serving.setting import Setting
 from benchmarks.streaming.page import table
 from fraudline.core.errors import UnavailableError
@@ -20,11 +20,12 @@ def measure(setting: Setting) -> dict[str, Any]:
     runs: dict[tuple[str, str], list[Run]] = defaultdict(list)
     names = [name for name in ALL if name != SAVEDMODEL or setting.has_savedmodel]
     with running(names, setting.model, setting.folder) as contestants:
-        wanted = [case for case in cases(setting.artifact) if case.path or setting.grpc]
+        wanted = setting.cases
         for case in wanted:
             for contestant in filter(lambda one: one.takes(case), contestants):  # noqa: B023  # used at once
                 _right(contestant, case)
-                contestant.load(case, 0.5, setting.folder)
+                if not setting.short:
+                    contestant.load(case, 1, setting.folder)
         for _ in range(setting.rounds):
             for case in wanted:
                 for contestant in contestants:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from benchmarks.serving.load import ghz_available, ghz_program
+from benchmarks.serving.load import Case, cases, ghz_available, ghz_program
 from fraudline.core.files import local_path, read_json
 from fraudline.model.artifact import Artifact, load_artifact
 
@@ -44,15 +44,21 @@ class Setting:
         """How often everything is measured."""
         return 1 if self.short else 3
 
+    @cached_property
+    def cases(self) -> list[Case]:
+        """The requests: one row and a hundred of every protocol; in the short form one."""
+        made = cases(self.artifact, (1,) if self.short else (1, 100))
+        return [case for case in made if case.path or self.grpc]
+
     @property
-    def seconds(self) -> float:
-        """Of load."""
-        return 0.2 if self.short else 2.0
+    def seconds(self) -> int:
+        """Of load; wrk takes whole ones."""
+        return 1 if self.short else 2
 
     @property
     def soak_s(self) -> float:
         """Of load while memory is watched."""
-        return 5.0 if self.short else float(os.environ.get("FRAUDLINE_SOAK_S", "600"))
+        return 3.0 if self.short else float(os.environ.get("FRAUDLINE_SOAK_S", "600"))
 
 
 def open_setting(arguments: argparse.Namespace, folder: Path) -> Setting:
