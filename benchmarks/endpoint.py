@@ -4,8 +4,8 @@
 
 Sections: ``requests`` (everyone, every protocol, one row and a hundred), ``causes`` (what makes the empty server slow),
 ``ready`` (CPU and memory until ready), ``memory`` (under ten minutes of load), ``cache`` (of answers and of profiles),
-``files`` (`fraudline score`). Without a section all of them run; in the short form all but ``causes``. ``--write`` puts the tables into
-docs/reference/endpoint-speed.md. wrk is a Debian package; ghz is built by Go the first time.
+``files`` (`fraudline score`). Without a section all of them run; in the short form all but ``causes``. ``--write`` puts
+the tables into docs/reference/endpoint-speed.md. wrk is a Debian package; ghz is built by Go the first time.
 """
 
 import argparse

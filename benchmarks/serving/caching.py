@@ -36,7 +36,7 @@ def measure(setting: Setting) -> dict[str, Any]:
     for case in cases(setting.artifact):
         if not case.path:
             continue
-        calls = (4 if case.rows > 1 else 40) if setting.short else (60 if case.rows > 1 else 600)
+        calls = 8 if setting.short else 80 if case.rows > 1 else 800
         answer = _least(lambda: asyncio.run(_answers(route, case, calls)), calls)  # noqa: B023
         kept: OrderedDict[bytes, bytes] = OrderedDict()
         look = _least(lambda: _looks(kept, case.body, calls), calls)  # noqa: B023

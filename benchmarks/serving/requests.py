@@ -11,6 +11,7 @@ from benchmarks.streaming.page import table
 from fraudline.core.errors import UnavailableError
 
 ALL = (EMPTY, OURS, ONE_BY_ONE, FASTAPI, SAVEDMODEL)
+SHORT = (EMPTY, OURS, FASTAPI)
 GOALS = {"rate": 0.9, "p50": 0.3, "p99": 1.2}
 _SAME = 1e-5
 
@@ -18,7 +19,7 @@ _SAME = 1e-5
 def measure(setting: Setting) -> dict[str, Any]:
     """Every case by everyone who speaks its protocol."""
     runs: dict[tuple[str, str], list[Run]] = defaultdict(list)
-    names = [name for name in ALL if name != SAVEDMODEL or setting.has_savedmodel]
+    names = SHORT if setting.short else [name for name in ALL if name != SAVEDMODEL or setting.has_savedmodel]
     with running(names, setting.model, setting.folder) as contestants:
         wanted = setting.cases
         for case in wanted:

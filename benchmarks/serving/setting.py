@@ -36,8 +36,8 @@ class Setting:
 
     @property
     def has_savedmodel(self) -> bool:
-        """Whether TensorFlow can take part: not in the short form, it takes long to start."""
-        return not self.short and (self.model / "savedmodel").is_dir()
+        """Whether TensorFlow can take part."""
+        return (self.model / "savedmodel").is_dir()
 
     @property
     def rounds(self) -> int:

@@ -20,9 +20,9 @@ from kserve.protocol.infer_type import InferInput, InferRequest, InferResponse, 
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.v2_datamodels import InferenceRequest
 from kserve.utils.numpy_codec import to_np_dtype
-from numpy.typing import NDArray
 
 from fraudline.core.clock import now
+from fraudline.serve.encoding import encode_response
 from fraudline.serve.errors import RequestError
 from fraudline.serve.payload import kind
 
@@ -189,44 +189,6 @@ def parse_binary_request(body: bytes, json_length: str | None, model_name: str) 
     return InferRequest(
         model_name, inputs, request_id, parameters=_parameters("", content), request_outputs=outputs or None
     )
-
-
-def encode_response(response: InferResponse) -> tuple[bytes, dict[str, str]]:
-    """A V2 answer over REST: its tensors are arrays, in the JSON, or after it by their parameter ``binary_data``.
-
-    KServe's own conversion takes a Python call for each number.
-
-    Returns:
-        The body, and the header that says how much of it is JSON where not all is.
-    """
-    outputs, raw = [], []
-    for output in response.outputs:
-        values = np.ascontiguousarray(output.data)
-        described = {"name": output.name, "shape": output.shape, "datatype": output.datatype}
-        parameters = dict(output.parameters or {})
-        if parameters.pop("binary_data", False):
-            raw.append(_text_bytes(values) if values.dtype.hasobject else values.tobytes())
-            parameters["binary_data_size"] = len(raw[-1])
-        else:
-            described["data"] = values.tolist() if values.dtype.hasobject else values.ravel()
-        outputs.append(described | ({"parameters": parameters} if parameters else {}))
-    answer = {
-        "id": response.id,
-        "model_name": response.model_name,
-        "model_version": response.model_version,
-        "outputs": outputs,
-        "parameters": response.parameters,
-    }
-    content = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
-    if not raw:
-        return content, {}
-    return b"".join([content, *raw]), {INFERENCE_CONTENT_LENGTH_HEADER: str(len(content))}
-
-
-def _text_bytes(values: NDArray[Any]) -> bytes:
-    """A BYTES tensor: each text after its length, four bytes, little-endian."""
-    texts = [text.encode() for text in values.ravel().tolist()]
-    return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
 
 
 def _decode_any_number(body: bytes) -> Any:

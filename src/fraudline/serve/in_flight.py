@@ -1,7 +1,7 @@
 """Requests that arrive together go through the model in one call.
 
-No request waits for another one: what the event loop has read by the time that the model is called is one batch. A lone
-request is a batch of one, and while a batch runs the next one gathers, so batches grow with the load by themselves.
+No request waits for a clock: a batch is what has come when the event loop has made some turns in which nothing more
+came. While a batch runs the next one gathers, so batches grow with the load by themselves.
 """
 
 import asyncio
@@ -14,6 +14,12 @@ Result = TypeVar("Result")
 ALONE_ROWS = 128
 """A request of this many rows gains nothing from company: the cost of a call is spread over its rows already."""
 
+PATIENCE = 1
+"""Turns without a newcomer that end the wait: over HTTP all that has arrived is read in one turn."""
+
+GRPC_PATIENCE = 24
+"""gRPC hands over one call at a time, with several turns between two calls that came together."""
+
 
 class InFlight(Generic[Job, Result]):
     """Gathers waiting jobs for one call.
@@ -21,14 +27,21 @@ class InFlight(Generic[Job, Result]):
     Args:
         call: the model; a result for each job.
         rows: of a job.
+        patience: of a job, in turns.
         gather: False calls the model for each job by itself.
     """
 
     def __init__(
-        self, call: Callable[[Sequence[Job]], list[Result]], rows: Callable[[Job], int], *, gather: bool = True
+        self,
+        call: Callable[[Sequence[Job]], list[Result]],
+        *,
+        rows: Callable[[Job], int],
+        patience: Callable[[Job], int],
+        gather: bool = True,
     ) -> None:
         self._call = call
         self._size = rows
+        self._patience = patience
         self._gather = gather
         self._waiting: list[tuple[Job, asyncio.Future[Result]]] = []
         self._rows = 0
@@ -43,10 +56,19 @@ class InFlight(Generic[Job, Result]):
         self._waiting.append((job, future))
         self._rows += rows
         if len(self._waiting) == 1:
-            loop.call_soon(self._flush)
+            loop.call_soon(self._settle, loop, 1, self._patience(job))
         elif self._rows >= ALONE_ROWS:
             self._flush()
         return await future
+
+    def _settle(self, loop: asyncio.AbstractEventLoop, seen: int, turns: int) -> None:
+        now = len(self._waiting)
+        if now > seen:
+            turns = self._patience(self._waiting[-1][0])
+        if now > seen or turns > 1:
+            loop.call_soon(self._settle, loop, now, turns - (now == seen))
+        else:
+            self._flush()
 
     def _flush(self) -> None:
         # a job that is done was cancelled: its client is gone

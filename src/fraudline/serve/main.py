@@ -43,7 +43,7 @@ def serve(
         StateError: the thresholds file was changed by hand, or is of another model.
     """
     from fraudline.serve.model import FraudModel
-    from fraudline.serve.server import run
+    from fraudline.serve.server import Predictor
 
     # KServe answers with a response class that FastAPI deprecates: nothing that who runs the server can change
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
@@ -53,7 +53,7 @@ def serve(
     model = FraudModel(name, model_dir, expected_digest=expected_digest, thresholds=thresholds, gather=gather)
     model.load()
     log.info("serve.ready", model=name, version=model.version, host=host, http_port=http_port, grpc_port=grpc_port)
-    run(model, host=host, http_port=http_port, grpc_port=grpc_port)
+    Predictor(host=host, http_port=http_port, grpc_port=grpc_port).start([model])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from kserve import InferOutput, InferRequest, InferResponse, Model
 from kserve.metrics import POST_HIST_TIME, PRE_HIST_TIME, PREDICT_HIST_TIME, get_labels
 from kserve.model import InferenceVerb
+from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferResponse
 from numpy.typing import NDArray
 
 from fraudline.core.log import get_logger
@@ -27,8 +28,9 @@ from fraudline.model.reasons import Reason, top_reasons
 from fraudline.model.scorer import Scorer, Scores
 from fraudline.model.wording import Wording
 from fraudline.serve import quick
+from fraudline.serve.encoding import encode_message
 from fraudline.serve.errors import RequestError
-from fraudline.serve.in_flight import InFlight
+from fraudline.serve.in_flight import GRPC_PATIENCE, PATIENCE, InFlight
 from fraudline.serve.metrics import PredictorMetrics, band_edges
 from fraudline.serve.payload import INPUT, MAX_ROWS, Batch, check_datatype, kind, parse_instances, parse_tensor
 from fraudline.serve.table import encoded
@@ -43,6 +45,9 @@ BLOCK_ROWS = 4
 is filled up to whole blocks, so that a row's score has the same bits whatever requests it is scored with."""
 
 _TIMES = (PRE_HIST_TIME, PREDICT_HIST_TIME, POST_HIST_TIME)
+
+Answer: TypeAlias = dict[str, Any] | InferResponse | ModelInferResponse
+"""Of V1 and events, of V2 over REST, of V2 over gRPC."""
 
 OUTPUTS = {"score": "FP32", "decision": "BYTES", "contributions": "FP32", "expected": "FP32"}
 
@@ -120,7 +125,12 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         if self._thresholds_file is not None:
             self._thresholds = ThresholdLog.read(self._thresholds_file, artifact.digest).newest.thresholds
         self._metrics = PredictorMetrics(self.name, self.version, features=self._names, edges=_edges(artifact))
-        self._in_flight = InFlight(self._results, lambda job: len(job.batch.features), gather=self._gather)
+        self._in_flight = InFlight(
+            self._results,
+            rows=lambda job: len(job.batch.features),
+            patience=lambda job: GRPC_PATIENCE if job.request is not None and job.request.from_grpc else PATIENCE,
+            gather=self._gather,
+        )
         self._timers = [times.labels(**get_labels(self.name)) for times in _TIMES]
         self._warm()
         self.ready = True
@@ -158,7 +168,7 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
 
     async def __call__(
         self, body: Any, headers: Mapping[str, str] | None = None, verb: InferenceVerb = InferenceVerb.PREDICT
-    ) -> tuple[dict[str, Any] | InferResponse, dict[str, str]]:
+    ) -> tuple[Answer, dict[str, str]]:
         """Preprocess, predict and postprocess, with KServe's timers; rows of other requests may share the call.
 
         Raises:
@@ -179,7 +189,7 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         with self._metrics.scoring():
             return self._results([payload])[0]
 
-    def postprocess(self, result: Result, headers: Mapping[str, str] | None = None) -> dict[str, Any] | InferResponse:
+    def postprocess(self, result: Result, headers: Mapping[str, str] | None = None) -> Answer:
         """The answer in the protocol of the request."""
         if result.job.request is not None:
             return self._answer_v2(result, result.job.request)
@@ -263,11 +273,11 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
             predictions.append(prediction)
         return predictions
 
-    def _answer_v2(self, result: Result, request: InferRequest) -> InferResponse:
-        scores, decisions = result.scores, result.decisions
+    def _answer_v2(self, result: Result, request: InferRequest) -> InferResponse | ModelInferResponse:
+        scores = result.scores
         values = {
             "score": scores.score,
-            "decision": np.array([DECISIONS[decision] for decision in decisions], dtype=np.object_),
+            "decision": np.array([DECISIONS[decision] for decision in result.decisions], dtype=np.object_),
             "contributions": scores.contributions,
             "expected": scores.expected,
         }
@@ -275,22 +285,23 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         outputs = [
             InferOutput(name, list(values[name].shape), OUTPUTS[name], values[name]) for name in binary or list(OUTPUTS)
         ]
-        for output in outputs:
-            if request.from_grpc:  # KServe's conversion takes raw bytes or lists, not arrays
-                output.set_data_from_numpy(values[output.name], binary_data=True)
-            else:
-                asked = binary.get(output.name)
-                output.parameters = {"binary_data": request.use_binary_outputs if asked is None else asked}
-        # gRPC parameters have no floating point type
-        show = repr if request.from_grpc else float
-        limits = {"review": show(self._thresholds.review), "block": show(self._thresholds.block)}
-        return InferResponse(
+        answer = InferResponse(
             response_id=request.id or uuid.uuid4().hex,
             model_name=self.name,
             model_version=self.version,
             infer_outputs=outputs,
-            parameters={"threshold_version": self._thresholds.version, **limits},
+            parameters={
+                "threshold_version": self._thresholds.version,
+                "review": self._thresholds.review,
+                "block": self._thresholds.block,
+            },
         )
+        if request.from_grpc:
+            return encode_message(answer)
+        for output in outputs:
+            asked = binary.get(output.name)
+            output.parameters = {"binary_data": request.use_binary_outputs if asked is None else asked}
+        return answer
 
 
 def _edges(artifact: Artifact) -> NDArray[np.float64] | None:
