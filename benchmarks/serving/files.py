@@ -39,7 +39,7 @@ _GEMM_ROWS = 4_096
 
 def measure(setting: Setting) -> dict[str, Any]:
     """Files of three sizes, and the parts of one chunk."""
-    sizes = (2_000, 8_000) if setting.short else (250_000, 1_000_000, 4_000_000)
+    sizes = (2_000, 8_000) if setting.short else (100_000, 400_000, 1_600_000)
     figures: dict[str, Any] = {"files": [_file(setting, rows) for rows in sizes], "parts": _parts(setting)}
     rows = [
         [f"{f['rows']:,}", f"{f['mb']:,.0f} MB", f"{f['rows'] / f['cpu_s']:,.0f}", f"{f['reviews'] + f['blocks']:,}",

@@ -479,6 +479,10 @@ class TestTogether:
             found = list(pool.map(lambda job: job[0](job[1]), jobs))
         np.testing.assert_allclose(found, [served.scores[i] for _, i in jobs], atol=TOLERANCE)
 
+    def test_no_line_is_logged_for_a_request_that_is_answered(self, served: Served) -> None:
+        assert served.client.post(V1, json={"instances": served.objects[:1]}).status_code == 200
+        assert "HTTP/1.1" not in served.predictor.child.log_path.read_text()
+
     def test_it_is_kserves_server_and_its_api_is_still_described(self, served: Served) -> None:
         from kserve import ModelServer
 

@@ -47,13 +47,15 @@ def serve(
 
     # KServe answers with a response class that FastAPI deprecates: nothing that who runs the server can change
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
-    # KServe logs each request and each refusal with a trace; refusals are logged here, once, without one
-    for noisy in ("kserve", "kserve.trace", "uvicorn.access"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     model = FraudModel(name, model_dir, expected_digest=expected_digest, thresholds=thresholds, gather=gather)
     model.load()
     log.info("serve.ready", model=name, version=model.version, host=host, http_port=http_port, grpc_port=grpc_port)
-    Predictor(host=host, http_port=http_port, grpc_port=grpc_port).start([model])
+    server = Predictor(host=host, http_port=http_port, grpc_port=grpc_port)
+    # KServe, whose constructor sets up its logs, writes a line a request, and a trace for each refusal; refusals are
+    # logged here, once, without one
+    for noisy in ("kserve", "kserve.trace", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    server.start([model])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
