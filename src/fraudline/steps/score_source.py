@@ -17,6 +17,7 @@ ROWS = 65_536
 """Of a chunk, at most."""
 
 _BLOCK_BYTES = 8 << 20
+_BUFFER_BYTES = 1 << 20
 _PARQUET = (".parquet", ".pq")
 _CSV = ".csv"
 
@@ -79,16 +80,17 @@ def chunks(file: Path, only: Sequence[str] | None = None) -> Iterator[Chunk]:
 
 
 def _parquet(file: Path, only: Sequence[str] | None) -> Iterator[Chunk]:
-    with pq.ParquetFile(file) as source:
+    with pq.ParquetFile(file, buffer_size=_BUFFER_BYTES) as source:
         schema = source.schema_arrow
         _unique(file, schema.names)
         names = [name for name in schema.names if only is None or name in only]
         whole, done = source.metadata.num_rows, 0
         if whole == 0:
             yield Chunk(file, schema.empty_table().select(names), 0, 1.0)
-        for batch in source.iter_batches(ROWS, columns=names, use_threads=False):
-            yield Chunk(file, pa.Table.from_batches([batch]), done, (done + batch.num_rows) / whole)
-            done += batch.num_rows
+        for group in range(source.num_row_groups):  # a reader of all groups keeps what it has read of the file
+            for batch in source.iter_batches(ROWS, row_groups=[group], columns=names, use_threads=False):
+                yield Chunk(file, pa.Table.from_batches([batch]), done, (done + batch.num_rows) / whole)
+                done += batch.num_rows
 
 
 def _csv(file: Path, only: Sequence[str] | None) -> Iterator[Chunk]:
