@@ -237,6 +237,14 @@ bench-stream: setup .venv-bench/.ready ## the worker beside its clients' limits,
 bench-stream-short: setup ## its short form: a tenth of the records, nothing written
 	@python -m benchmarks.stream --short
 
+.PHONY: bench-endpoint
+bench-endpoint: setup ## the endpoint beside an empty KServe server, bare FastAPI and a SavedModel; `fraudline score`
+	@python -m benchmarks.endpoint --write
+
+.PHONY: bench-endpoint-short
+bench-endpoint-short: setup ## its short form: everything once, nothing written
+	@python -m benchmarks.endpoint --short
+
 .PHONY: bench-training
 bench-training: setup .venv-bench/.ready ## CPU-seconds to the same loss, beside Keras fit and PyOD's AutoEncoder
 	@python -m benchmarks.training --json build/bench/training.json --page docs/reference/training-speed.md

@@ -9,6 +9,7 @@ from pathlib import Path
 from fraudline.core.files import write_text
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "performance.md"
+PACKAGES = ("kafka-python", "confluent-kafka", "onnxruntime")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -17,7 +18,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def put(section: str, text: str, page: Path = PAGE) -> None:
+def put(section: str, text: str, page: Path = PAGE, packages: Sequence[str] = PACKAGES) -> None:
     """Replace what stands between the markers of ``section``.
 
     Raises:
@@ -29,16 +30,16 @@ def put(section: str, text: str, page: Path = PAGE) -> None:
         raise SystemExit(f"{page.name} has no markers {begin} and {end}: put them where the table belongs.")
     head, rest = content.split(begin)
     tail = rest.split(end)[1]
-    write_text(page, f"{head}{begin}\n{text}\n\n{machine()}\n{end}{tail}")
+    write_text(page, f"{head}{begin}\n{text}\n\n{machine(packages)}\n{end}{tail}")
 
 
-def machine() -> str:
-    """The machine and the versions, in a line."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("kafka-python", "confluent-kafka", "onnxruntime"))
+def machine(packages: Sequence[str] = PACKAGES) -> str:
+    """The machine and the versions of some packages, in a line."""
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
     load = os.getloadavg()[0]
     return (
         f"Measured on {os.cpu_count()} cores ({_processor()}), {_memory_gb():.0f} GB of memory, "
-        f"Python {platform.python_version()}, {packages}; load average {load:.1f} at the end."
+        f"Python {platform.python_version()}, {versions}; load average {load:.1f} at the end."
     )
 
 

@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -457,6 +458,39 @@ def check_refusal(served: Served, answer: httpx.Response, field_name: str) -> No
         field_name = field_name.replace(f"<{i}>", name)
     assert answer.status_code == 400, f"{answer.status_code}: {answer.text}"
     assert field_name in answer.json()["error"], answer.text
+
+
+class TestTogether:
+    def test_requests_at_the_same_time_over_every_protocol_each_get_their_own_rows(self, served: Served) -> None:
+        def rest(i: int) -> float:
+            body = {"instances": served.objects[i : i + 1]}
+            return served.client.post(V1, json=body).json()["predictions"][0]["score"]
+
+        def v2_json(i: int) -> float:
+            row = served.features[i : i + 1]
+            answer = served.client.post(V2, json=v2(served, shape=list(row.shape), data=row.ravel().tolist())).json()
+            return answer["outputs"][0]["data"][0]
+
+        def over_grpc(i: int) -> float:
+            return float(np.frombuffer(infer(served, served.features[i : i + 1]).raw_output_contents[0], np.float32)[0])
+
+        jobs = [(ask, i) for i in range(ROWS) for ask in (rest, v2_json, over_grpc)]
+        with ThreadPoolExecutor(12) as pool:
+            found = list(pool.map(lambda job: job[0](job[1]), jobs))
+        np.testing.assert_allclose(found, [served.scores[i] for _, i in jobs], atol=TOLERANCE)
+
+    def test_no_line_is_logged_for_a_request_that_is_answered(self, served: Served) -> None:
+        assert served.client.post(V1, json={"instances": served.objects[:1]}).status_code == 200
+        assert "HTTP/1.1" not in served.predictor.child.log_path.read_text()
+
+    def test_it_is_kserves_server_and_its_api_is_still_described(self, served: Served) -> None:
+        from kserve import ModelServer
+
+        from fraudline.serve.server import Predictor
+
+        assert issubclass(Predictor, ModelServer)
+        paths = served.client.get("/openapi.json").json()["paths"]
+        assert {"/v1/models/{model_name}:predict", "/v2/models/{model_name}/infer", "/v2/health/ready"} <= set(paths)
 
 
 class TestReadiness:

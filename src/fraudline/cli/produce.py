@@ -81,10 +81,9 @@ def command(
 
 def _file(source: Path) -> tuple[Iterator[pa.Table], int]:
     """The rows of a file of transactions, checked before the first is sent."""
-    from fraudline.data.importers.source import read_source
-    from fraudline.steps.score import transaction_rows
+    from fraudline.steps.score import all_transactions
 
-    table = transaction_rows(source, read_source(source))
+    table = all_transactions(source)
     return iter([table]), table.num_rows
 
 

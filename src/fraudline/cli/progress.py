@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
     from fraudline.model.training import Epoch
@@ -37,3 +37,19 @@ def epochs(console: Console) -> Iterator[None]:
             yield
         finally:
             EPOCH_LISTENER.reset(token)
+
+
+@contextmanager
+def rows(console: Console, what: str) -> Iterator[None]:
+    """Show how far the step ``score`` is as one bar."""
+    from fraudline.steps.score import LISTENER
+
+    counted = TextColumn("{task.fields[rows]:,} rows")
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), counted, TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(what, total=1.0, rows=0)
+        token = LISTENER.set(lambda done, share: bars.update(task, completed=share, rows=done))
+        try:
+            yield
+        finally:
+            LISTENER.reset(token)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from fraudline.cli import progress
 from fraudline.cli.options import json_option, load_params, params_option
 
 path = click.Path(path_type=Path, exists=True)
@@ -47,7 +48,7 @@ def command(
     if thresholds is not None:
         params = params.model_copy(update={"stream": params.stream.model_copy(update={"thresholds": str(thresholds)})})
     console = Console(stderr=True, highlight=False)
-    with console.status(f"scoring {file}"):
+    with progress.rows(console, f"scoring {file}"):
         result = score(
             file=file,
             model=model,

@@ -7,6 +7,7 @@ an event without data), keeps JSON with a charset as raw bytes, and does not unw
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,12 +16,13 @@ import orjson
 from cloudevents.sdk.converters.util import has_binary_headers
 from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER, PredictorProtocol
 from kserve.protocol.dataplane import DataPlane
-from kserve.protocol.infer_type import InferInput, InferRequest, RequestedOutput
+from kserve.protocol.infer_type import InferInput, InferRequest, InferResponse, RequestedOutput
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.v2_datamodels import InferenceRequest
 from kserve.utils.numpy_codec import to_np_dtype
 
 from fraudline.core.clock import now
+from fraudline.serve.encoding import encode_response
 from fraudline.serve.errors import RequestError
 from fraudline.serve.payload import kind
 
@@ -61,20 +63,30 @@ class StrictDataPlane(DataPlane):  # type: ignore[misc]  # kserve has no type in
         if has_binary_headers(headers):
             return self._decode_binary_event(body, headers)
         content = decode_json(body, "body")
-        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type == _STRUCTURED or (isinstance(content, dict) and all(name in content for name in _EVENT_FIELDS)):
+        is_event = isinstance(content, dict) and all(name in content for name in _EVENT_FIELDS)
+        if is_event or _media_type(headers) == _STRUCTURED:
             return _unwrap(content)
         return content, {}
 
+    def encode(
+        self, model_name: str, response: Any, headers: Mapping[str, str] | None, req_attributes: dict[str, Any]
+    ) -> tuple[Any, dict[str, str]]:
+        """The body of the answer, and what KServe adds to its headers; an answer of V2 is bytes."""
+        if isinstance(response, InferResponse):
+            return encode_response(response)
+        content: tuple[Any, dict[str, str]] = super().encode(model_name, response, headers, req_attributes)
+        return content
+
     def _decode_v2(self, body: Any, headers: Mapping[str, str], model_name: str) -> InferRequest:
-        if isinstance(body, InferenceRequest):
+        if isinstance(body, InferenceRequest):  # parsed by KServe's own endpoint
             for tensor in body.inputs:
                 if not tensor.data and tensor.parameters and "binary_data_size" in tensor.parameters:
                     raise RequestError(f"inputs.{tensor.name}.data", "missing.", BINARY)
             return InferRequest.from_inference_request(body, model_name)
         if not isinstance(body, bytes):
             raise RequestError("body", f"expected a JSON object, got {kind(body)}.")
-        return parse_binary_request(body, headers.get(INFERENCE_CONTENT_LENGTH_HEADER), model_name)
+        is_json = _media_type(headers) == "application/json"
+        return parse_binary_request(body, None if is_json else headers.get(INFERENCE_CONTENT_LENGTH_HEADER), model_name)
 
     def _decode_binary_event(self, body: bytes, headers: Mapping[str, str]) -> tuple[Any, dict[str, Any]]:
         # ce-contenttype would have the SDK unmarshal the data itself
@@ -110,6 +122,10 @@ def decode_json(body: object, path: str) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise RequestError(path, f"not JSON: {error}.") from error
+
+
+def _media_type(headers: Mapping[str, str]) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def as_instances(data: object) -> object:
@@ -154,7 +170,7 @@ def parse_binary_request(body: bytes, json_length: str | None, model_name: str) 
         RequestError: names the field.
     """
     length = len(body) if json_length is None else _length(json_length, len(body))
-    content = decode_json(body[:length], "body")
+    content = _decode_any_number(body[:length])
     if not isinstance(content, dict):
         raise RequestError("body", f"expected a JSON object, got {kind(content)}.")
     inputs, position = [], length
@@ -173,6 +189,17 @@ def parse_binary_request(body: bytes, json_length: str | None, model_name: str) 
     return InferRequest(
         model_name, inputs, request_id, parameters=_parameters("", content), request_outputs=outputs or None
     )
+
+
+def _decode_any_number(body: bytes) -> Any:
+    """JSON, in which NaN and infinities are let through: the tensor that has them is named later."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError):
+            raise RequestError("body", f"not JSON: {error}.", BINARY) from error
 
 
 def _tensor(path: str, item: dict[str, Any], body: bytes, position: int) -> tuple[InferInput, int]:

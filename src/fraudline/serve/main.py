@@ -28,6 +28,7 @@ def serve(
     host: str = "127.0.0.1",
     thresholds: Path | None = None,
     tracing: TracingParams | None = None,
+    gather: bool = True,
 ) -> None:
     """Verify an artifact and serve it until SIGTERM or SIGINT. One process; scale by replicas.
 
@@ -40,27 +41,30 @@ def serve(
         host: address to bind.
         thresholds: a thresholds file whose newest line holds, instead of the artifact's own.
         tracing: spans of requests, when an address is set; by default what the environment says.
+        gather: score requests that arrive together in one call.
 
     Raises:
         ArtifactError: the artifact is not what it says.
         StateError: the thresholds file was changed by hand, or is of another model.
     """
     from fraudline.serve.model import FraudModel
-    from fraudline.serve.server import run
+    from fraudline.serve.server import Predictor
 
     # KServe answers with a response class that FastAPI deprecates: nothing that who runs the server can change
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
-    # KServe logs each request and each refusal with a trace; refusals are logged here, once, without one
-    for noisy in ("kserve", "kserve.trace", "uvicorn.access"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    model = FraudModel(name, model_dir, expected_digest=expected_digest, thresholds=thresholds)
+    model = FraudModel(name, model_dir, expected_digest=expected_digest, thresholds=thresholds, gather=gather)
     model.load()
     log.info("serve.ready", model=name, version=model.version, host=host, http_port=http_port, grpc_port=grpc_port)
     lineage = open_lineage(LineageParams(), os.environ)
     spans = open_tracing(tracing or TracingParams(endpoint=os.environ.get(ENVIRONMENT, "")), "fraudline-predictor")
+    server = Predictor(host=host, http_port=http_port, grpc_port=grpc_port, tracing=spans)
+    # KServe, whose constructor sets up its logs, writes a line a request, and a trace for each refusal; refusals are
+    # logged here, once, without one
+    for noisy in ("kserve", "kserve.trace", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         with lineage.run("predictor", kind="STREAMING", inputs=[model_thing(model_dir, model.digest)]):
-            run(model, host=host, http_port=http_port, grpc_port=grpc_port, tracing=spans)
+            server.start([model])
     finally:
         if spans is not None:
             spans.close()
@@ -83,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             expected_digest=options.expected_digest or None,
             host=options.host,
             thresholds=Path(options.thresholds) if options.thresholds else None,
+            gather=options.gather,
         )
     except FraudlineError as error:
         log.error("serve.failed", error=type(error).__name__, problem=error.problem, action=error.action)
@@ -100,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--enable_grpc", "--enable-grpc", type=_boolean, default=True, help="true or false")
     add("--expected_digest", "--expected-digest", default="", help="refuse any other model")
     add("--thresholds", default="", help="thresholds file instead of the artifact's own thresholds")
+    add("--gather", type=_boolean, default=True, help="true: score requests that arrive together in one call")
     add("--host", default="0.0.0.0", help="address to bind")  # noqa: S104  # a container's port is its interface
     add("--log_level", "--log-level", default="info", choices=("debug", "info", "warning", "error"))
     add("--log_json", "--log-json", action="store_true", help="one JSON object a line")

@@ -6,25 +6,31 @@ the tensors ``score``, ``decision``, ``contributions`` and ``expected``. Scores:
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from kserve import InferOutput, InferRequest, InferResponse, Model
+from kserve.metrics import POST_HIST_TIME, PRE_HIST_TIME, PREDICT_HIST_TIME, get_labels
+from kserve.model import InferenceVerb
+from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferResponse
 from numpy.typing import NDArray
 
-from fraudline.core.errors import MessageError
 from fraudline.core.log import get_logger
 from fraudline.decide.policy import DECISIONS, decide, threshold_of
 from fraudline.decide.threshold_log import ThresholdLog
 from fraudline.features.table import TableSpec
 from fraudline.model.artifact import Artifact, load_artifact
-from fraudline.model.reasons import top_reasons
+from fraudline.model.reasons import Reason, top_reasons
 from fraudline.model.scorer import Scorer, Scores
 from fraudline.model.wording import Wording
+from fraudline.serve import quick
+from fraudline.serve.encoding import encode_message
 from fraudline.serve.errors import RequestError
+from fraudline.serve.in_flight import GRPC_PATIENCE, PATIENCE, InFlight
 from fraudline.serve.metrics import PredictorMetrics, band_edges
 from fraudline.serve.payload import INPUT, MAX_ROWS, Batch, check_datatype, kind, parse_instances, parse_tensor
 from fraudline.serve.table import encoded
@@ -33,6 +39,15 @@ log = get_logger(__name__)
 
 REASONS = 3
 """Reasons a row in V1 answers."""
+
+BLOCK_ROWS = 4
+"""Matrix kernels take rows in blocks of four and the rest one by one, with other rounding: what goes through the graph
+is filled up to whole blocks, so that a row's score has the same bits whatever requests it is scored with."""
+
+_TIMES = (PRE_HIST_TIME, PREDICT_HIST_TIME, POST_HIST_TIME)
+
+Answer: TypeAlias = dict[str, Any] | InferResponse | ModelInferResponse
+"""Of V1 and events, of V2 over REST, of V2 over gRPC."""
 
 OUTPUTS = {"score": "FP32", "decision": "BYTES", "contributions": "FP32", "expected": "FP32"}
 
@@ -47,11 +62,19 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A scored job. ``decisions`` are indices into ``DECISIONS``."""
+    """A scored job.
+
+    Attributes:
+        job: what was asked.
+        scores: of its n rows.
+        decisions: (n,) indices into ``DECISIONS``.
+        reasons: a list a row; None for V2, whose answer has no place for them.
+    """
 
     job: Job
     scores: Scores
     decisions: NDArray[np.int8]
+    reasons: list[list[Reason]] | None
 
 
 class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
@@ -63,6 +86,7 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         expected_digest: the digest that the deployment names; any other model is refused.
         max_rows: largest number of rows a request.
         thresholds: a thresholds file whose newest line holds, instead of the artifact's own.
+        gather: score requests that arrive together in one call.
     """
 
     def __init__(
@@ -73,12 +97,14 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         expected_digest: str | None = None,
         max_rows: int = MAX_ROWS,
         thresholds: Path | None = None,
+        gather: bool = True,
     ) -> None:
         super().__init__(name)
         self._folder = folder
         self._expected_digest = expected_digest
         self._max_rows = max_rows
         self._thresholds_file = thresholds
+        self._gather = gather
 
     def load(self) -> bool:
         """Verify the artifact, build the scorer and score one row; ready only then.
@@ -90,7 +116,6 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         started = time.perf_counter()
         artifact = load_artifact(self._folder, self._expected_digest)
         self._scorer = Scorer(artifact)
-        self._scorer.score(np.zeros((1, len(artifact.spec.names)), np.float32))
         self.version = artifact.version
         self.digest = artifact.digest
         self._names = tuple(artifact.spec.names)
@@ -100,6 +125,14 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         if self._thresholds_file is not None:
             self._thresholds = ThresholdLog.read(self._thresholds_file, artifact.digest).newest.thresholds
         self._metrics = PredictorMetrics(self.name, self.version, features=self._names, edges=_edges(artifact))
+        self._in_flight = InFlight(
+            self._results,
+            rows=lambda job: len(job.batch.features),
+            patience=lambda job: GRPC_PATIENCE if job.request is not None and job.request.from_grpc else PATIENCE,
+            gather=self._gather,
+        )
+        self._timers = [times.labels(**get_labels(self.name)) for times in _TIMES]
+        self._warm()
         self.ready = True
         log.info("serve.loaded", model=self.name, digest=self.digest, seconds=round(time.perf_counter() - started, 3))
         return self.ready
@@ -127,31 +160,78 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
                 return self._parse_v2(payload)
             if self._table is not None:
                 payload = encoded(payload, self._table)
-            return Job(parse_instances(payload, self._names, self._max_rows))
+            limits = self._names, self._max_rows
+            return Job(quick.instances(payload, *limits) or parse_instances(payload, *limits))
         except RequestError:
             self._metrics.refused()
             raise
 
-    def predict(self, payload: Job, headers: Mapping[str, str] | None = None) -> Result:
-        """Score and decide.
+    async def __call__(
+        self, body: Any, headers: Mapping[str, str] | None = None, verb: InferenceVerb = InferenceVerb.PREDICT
+    ) -> tuple[Answer, dict[str, str]]:
+        """Preprocess, predict and postprocess, with KServe's timers; rows of other requests may share the call.
 
         Raises:
-            RequestError: the scorer refuses a row.
+            RequestError: the request is wrong.
+            NotImplementedError: another verb than predict.
         """
-        with self._metrics.scoring():
-            try:
-                scores = self._scorer.score(payload.batch.features)
-            except MessageError as error:
-                raise RequestError(INPUT, error.problem, error.action) from error
-            decisions = decide(scores.score, self._thresholds)
-        self._metrics.decided(decisions, scores.score, scores.contributions)
-        return Result(payload, scores, decisions)
+        if verb is not InferenceVerb.PREDICT:
+            raise NotImplementedError
+        with self._timers[0].time():
+            job = self.preprocess(body, headers)
+        with self._timers[1].time(), self._metrics.scoring():
+            result = await self._in_flight(job)
+        with self._timers[2].time():
+            return self.postprocess(result, headers), {}
 
-    def postprocess(self, result: Result, headers: Mapping[str, str] | None = None) -> dict[str, Any] | InferResponse:
+    def predict(self, payload: Job, headers: Mapping[str, str] | None = None) -> Result:
+        """Score and decide one request by itself."""
+        with self._metrics.scoring():
+            return self._results([payload])[0]
+
+    def postprocess(self, result: Result, headers: Mapping[str, str] | None = None) -> Answer:
         """The answer in the protocol of the request."""
         if result.job.request is not None:
             return self._answer_v2(result, result.job.request)
         return {"predictions": self._predictions(result)}
+
+    def _results(self, jobs: Sequence[Job], *, count: bool = True) -> list[Result]:
+        """Score, decide, count and explain the rows of some jobs, together."""
+        batches = [job.batch.features for job in jobs]
+        rows = np.concatenate(batches)
+        scores = self._score(rows)
+        decisions = decide(scores.score, self._thresholds)
+        if count:
+            self._metrics.decided(decisions, scores.score, scores.contributions)
+        asked = np.repeat([job.request is None for job in jobs], list(map(len, batches)))
+        explained = iter(self._explain(rows, scores, asked))
+        results, start = [], 0
+        for job, n in zip(jobs, map(len, batches), strict=True):
+            part = slice(start, start + n)
+            start += n
+            own = Scores(scores.score[part], scores.contributions[part], scores.expected[part])
+            reasons = list(islice(explained, n)) if job.request is None else None
+            results.append(Result(job, own, decisions[part], reasons))
+        return results
+
+    def _score(self, rows: NDArray[np.float32]) -> Scores:
+        n = len(rows)
+        lacking = -n % BLOCK_ROWS
+        if not lacking:
+            return self._scorer.score(rows)
+        found = self._scorer.score(np.concatenate([rows, np.repeat(rows[-1:], lacking, axis=0)]))
+        return Scores(found.score[:n], found.contributions[:n], found.expected[:n])
+
+    def _explain(self, rows: NDArray[np.float32], scores: Scores, asked: NDArray[np.bool_]) -> list[list[Reason]]:
+        if not asked.any():
+            return []
+        parts = (scores.contributions[asked], rows[asked], scores.expected[asked])
+        return top_reasons(self._names, *parts, REASONS, wording=self._wording)
+
+    def _warm(self) -> None:
+        """What the first request would otherwise do first: buffers of the runtime, compiled formats of sentences."""
+        rows = np.zeros((BLOCK_ROWS, len(self._names)), np.float32)
+        self._predictions(self._results([Job(Batch(rows, (None,) * BLOCK_ROWS))], count=False)[0])
 
     def _parse_v2(self, request: InferRequest) -> Job:
         names = [tensor.name for tensor in request.inputs]
@@ -165,55 +245,63 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
             raise RequestError("parameters.binary_data_output", f"expected a boolean, got {kind(binary)}.")
         tensor = request.inputs[0]
         check_datatype(tensor.datatype)
-        features = parse_tensor(tensor.shape, _data(request), self._names, self._max_rows)
+        data = _data(request)
+        values = quick.numbers(data)
+        features = parse_tensor(tensor.shape, data if values is None else values, self._names, self._max_rows)
         return Job(Batch(features, (None,) * len(features)), request)
 
     def _predictions(self, result: Result) -> list[dict[str, Any]]:
-        features, scores = result.job.batch.features, result.scores
-        reasons = top_reasons(
-            self._names, scores.contributions, features, scores.expected, REASONS, wording=self._wording
-        )
         predictions = []
-        for i, decision in enumerate(result.decisions.tolist()):
+        rows = zip(
+            result.scores.score.tolist(),
+            result.decisions.tolist(),
+            result.reasons or [],
+            result.job.batch.transaction_ids,
+            strict=True,
+        )
+        for score, decision, reasons, transaction_id in rows:
             prediction: dict[str, Any] = {
-                "score": float(scores.score[i]),
+                "score": score,
                 "decision": DECISIONS[decision],
                 "threshold": threshold_of(decision, self._thresholds),
-                "reasons": [reason._asdict() for reason in reasons[i]],
+                "reasons": [reason._asdict() for reason in reasons],
                 "model_version": self.version,
                 "threshold_version": self._thresholds.version,
             }
-            if (transaction_id := result.job.batch.transaction_ids[i]) is not None:
+            if transaction_id is not None:
                 prediction["transaction_id"] = transaction_id
             predictions.append(prediction)
         return predictions
 
-    def _answer_v2(self, result: Result, request: InferRequest) -> InferResponse:
+    def _answer_v2(self, result: Result, request: InferRequest) -> InferResponse | ModelInferResponse:
+        scores = result.scores
         values = {
-            "score": result.scores.score,
+            "score": scores.score,
             "decision": np.array([DECISIONS[decision] for decision in result.decisions], dtype=np.object_),
-            "contributions": result.scores.contributions,
-            "expected": result.scores.expected,
+            "contributions": scores.contributions,
+            "expected": scores.expected,
         }
-        asked = [output.name for output in request.request_outputs or []] or list(OUTPUTS)
-        outputs = [InferOutput(name, list(values[name].shape), OUTPUTS[name], values[name]) for name in asked]
-        if request.from_grpc:  # KServe's conversion takes raw bytes or lists, not arrays
-            for output in outputs:
-                output.set_data_from_numpy(values[output.name], binary_data=True)
-        for output in request.request_outputs or []:
-            output.parameters = {"binary_data": request.use_binary_outputs} | (output.parameters or {})
-        # gRPC parameters have no floating point type
-        show = repr if request.from_grpc else float
-        limits = {"review": show(self._thresholds.review), "block": show(self._thresholds.block)}
-        return InferResponse(
+        binary = {output.name: (output.parameters or {}).get("binary_data") for output in request.request_outputs or []}
+        outputs = [
+            InferOutput(name, list(values[name].shape), OUTPUTS[name], values[name]) for name in binary or list(OUTPUTS)
+        ]
+        answer = InferResponse(
             response_id=request.id or uuid.uuid4().hex,
             model_name=self.name,
             model_version=self.version,
             infer_outputs=outputs,
-            parameters={"threshold_version": self._thresholds.version, **limits},
-            use_binary_outputs=request.use_binary_outputs,
-            requested_outputs=None if request.from_grpc else request.request_outputs,
+            parameters={
+                "threshold_version": self._thresholds.version,
+                "review": self._thresholds.review,
+                "block": self._thresholds.block,
+            },
         )
+        if request.from_grpc:
+            return encode_message(answer)
+        for output in outputs:
+            asked = binary.get(output.name)
+            output.parameters = {"binary_data": request.use_binary_outputs if asked is None else asked}
+        return answer
 
 
 def _edges(artifact: Artifact) -> NDArray[np.float64] | None:

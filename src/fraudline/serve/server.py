@@ -1,19 +1,20 @@
 """One process, one model, KServe's own REST application and gRPC service.
 
 KServe's ``ModelServer`` binds all interfaces whatever it is told and offers loading and unloading over the network;
-this composes the same public parts with a host, strict decoding, a fixed repository and errors that name the field.
+:class:`Predictor` is one with a host, strict decoding, a fixed repository, errors that name the field and a shorter way
+from a request to the model.
 """
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from kserve import ModelRepository
+from kserve import ModelRepository, ModelServer
 from kserve.constants.constants import FASTAPI_APP_IMPORT_STRING, MAX_GRPC_MESSAGE_LENGTH
 from kserve.errors import InvalidInput
 from kserve.model_server import app as kserve_app
@@ -27,6 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fraudline.core.log import get_logger
 from fraudline.core.tracing import Tracing
 from fraudline.serve.dataplane import BINARY, FixedRepository, StrictDataPlane
+from fraudline.serve.direct import DirectRoute
 from fraudline.serve.model import FraudModel
 from fraudline.serve.tracing import TracedRequests
 
@@ -39,30 +41,44 @@ MAX_BODY_BYTES = 32 << 20
 """Largest request body: MAX_ROWS rows of named features in JSON fit several times."""
 
 
-def run(model: FraudModel, *, host: str, http_port: int, grpc_port: int | None, tracing: Tracing | None = None) -> None:
-    """Serve a loaded model until SIGTERM or SIGINT.
+class Predictor(ModelServer):  # type: ignore[misc]  # kserve has no type information
+    """KServe's model server for one model.
 
     Args:
-        model: ready.
         host: address to bind, for example 127.0.0.1 or 0.0.0.0.
         http_port: port of REST.
         grpc_port: port of gRPC; None: no gRPC.
         tracing: makes a span of each traced request of REST.
     """
-    repository = ModelRepository()
-    repository.update(model)
-    dataplane = StrictDataPlane(repository)
-    extension = FixedRepository(repository)
-    rest = _RestServer(FASTAPI_APP_IMPORT_STRING, dataplane, extension, http_port, grace_period=GRACE_SECONDS)
-    rest.config.host = host
-    rest.tracing = tracing
-    # uvicorn stops on these signals by itself, then raises them again: that must not end the process before gRPC has
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(
-            _serve(rest, None if grpc_port is None else (InferenceServicer(dataplane, extension), grpc_port), host)
+
+    def __init__(self, *, host: str, http_port: int, grpc_port: int | None, tracing: Tracing | None = None) -> None:
+        super().__init__(
+            http_port=http_port,
+            grpc_port=grpc_port or 0,
+            enable_grpc=grpc_port is not None,
+            enable_latency_logging=False,
+            grace_period=GRACE_SECONDS,
+            registered_models=ModelRepository(),
         )
+        self.host = host
+        self.tracing = tracing
+        self.dataplane = StrictDataPlane(self.registered_models)
+        self.model_repository_extension = FixedRepository(self.registered_models)
+
+    def start(self, models: Sequence[FraudModel]) -> None:
+        """Serve loaded models until SIGTERM or SIGINT."""
+        for model in models:
+            self.register_model(model)
+        parts = self.dataplane, self.model_repository_extension
+        rest = _RestServer(FASTAPI_APP_IMPORT_STRING, *parts, self.http_port, grace_period=self.grace_period)
+        rest.config.host = self.host
+        rest.tracing = self.tracing
+        # uvicorn stops on these signals by itself, then raises them again: gRPC must have ended before the process does
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            service = (InferenceServicer(*parts), self.grpc_port) if self.enable_grpc else None
+            runner.run(_serve(rest, service, self.host))
 
 
 async def _serve(rest: RESTServer, service: tuple[InferenceServicer, int] | None, host: str) -> None:
@@ -90,14 +106,18 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no type information
-    """KServe's REST server with our answers to wrong input."""
+    """KServe's REST server with our answers to wrong input, and a shorter way to right ones."""
 
     tracing: Tracing | None = None
+
+    def _add_middlewares(self, app: ASGIApp) -> None:
+        """None of KServe's: it times each request for a log that is off."""
 
     def create_application(self) -> None:
         super().create_application()
         if self.tracing is not None:
             kserve_app.add_middleware(TracedRequests, tracing=self.tracing)
+        kserve_app.router.routes.insert(0, DirectRoute(self.dataplane, self.dataplane.model_registry.get_models()))
         kserve_app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
         kserve_app.add_exception_handler(InvalidInput, _refuse)
         kserve_app.add_exception_handler(RequestValidationError, _refuse_schema)

@@ -6,8 +6,11 @@ feature specification is scored as it is.
 """
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +24,9 @@ from fraudline.core.files import atomic_file
 from fraudline.core.log import get_logger
 from fraudline.data.importers import reading
 from fraudline.data.importers.rows import UNKNOWN_CATEGORY, build_transactions
-from fraudline.data.importers.source import Column, column, read_source
+from fraudline.data.importers.source import Column
 from fraudline.data.store import read_transactions
-from fraudline.decide.policy import DECISIONS, Thresholds, decide, threshold_of
+from fraudline.decide.policy import DECISIONS, Thresholds, decide
 from fraudline.decide.threshold_log import ThresholdLog
 from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
@@ -31,15 +34,22 @@ from fraudline.features.profiles import ProfileTable
 from fraudline.features.spec import FeatureSpec
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.model.reasons import top_reasons
-from fraudline.model.scorer import Scorer
 from fraudline.model.wording import Wording
 from fraudline.steps.params import Params
+from fraudline.steps.score_source import Chunk, chunks
 from fraudline.stream.checkpoint import CheckpointStore
+from fraudline.stream.params import StreamParams
 from fraudline.stream.partitioning import partitions_of
+from fraudline.stream.scoring import InProcessScoring, joined
 
 log = get_logger(__name__)
 
-_CHUNK = 65_536
+LISTENER: ContextVar[Callable[[int, float], None]] = ContextVar("listener", default=lambda rows, share: None)
+"""Told after each chunk: rows scored, and the share of the file, from 0 to 1."""
+
+_ROWS_A_CALL = 1_024
+"""What one row's arithmetic needs stays in the processor's cache."""
+
 _SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv"}
 _REQUIRED = ("event_time", "card_id", "merchant_id", "amount_minor", "currency", "channel")
 _KEYS = ("transaction_id", "card_id", "event_time")
@@ -64,8 +74,8 @@ def score(
         model: the artifact.
         out: CSV or parquet by its suffix: transaction_id, score, decision, threshold, reasons (JSON), model_version,
             threshold_version.
-        params: ``stream``: the reasons a row and the thresholds file, if there is one; with a checkpoint its group,
-            topic and number of partitions.
+        params: ``stream``: how many reasons and on which decisions, and the thresholds file, if there is one; with a
+            checkpoint its group, topic and number of partitions.
         history: what the cards did before: a data set folder or a file of transactions. Where it holds rows of the
             file, it ends before the first of them.
         checkpoint: a worker's checkpoint folder.
@@ -90,78 +100,86 @@ def score(
     held = artifact.thresholds
     if params.stream.thresholds:
         held = ThresholdLog.read(Path(params.stream.thresholds), artifact.digest).newest.thresholds
+    judge = _Judge(artifact, held, params.stream, with_features=with_features)
+    rows, counts = 0, np.zeros(len(DECISIONS), np.int64)
     try:
-        source = read_source(file)
-        keys, features = _rows(file, source, artifact.card_spec, history, checkpoint, profiles, params)
+        with atomic_file(out) as temporary, ExitStack() as stack:
+            writer: Any = None
+            for chunk, keys, features in _featured(file, artifact, history, checkpoint, profiles, params):
+                table, decisions = judge.decide(keys if with_features else keys.select(["transaction_id"]), features)
+                writer = writer or stack.enter_context(_writer(kind, temporary, table.schema))
+                writer.write_table(table)
+                rows, counts = rows + len(decisions), counts + np.bincount(decisions, minlength=len(DECISIONS))
+                LISTENER.get()(rows, chunk.share)
     except SchemaError as error:
         raise SchemaError(error.problem, "Correct the file; nothing was written.") from error
-    if not with_features:
-        keys = keys.select(["transaction_id"])
-    table, decisions = _decide(artifact, held, keys, features, params.stream.reasons, with_features)
-    with atomic_file(out) as temporary:
-        if kind == "csv":
-            pa_csv.write_csv(table, temporary)
-        else:
-            pq.write_table(table, temporary, compression="zstd")
-    counts = np.bincount(decisions, minlength=len(DECISIONS)).tolist()
-    result = {"rows": len(decisions), "reviews": counts[1], "blocks": counts[2], "model_version": artifact.version}
+    reviews, blocks = counts[1:].tolist()
+    result = {"rows": rows, "reviews": reviews, "blocks": blocks, "model_version": artifact.version}
     log.info("score.done", out=str(out), **result)
     return result
 
 
-def _rows(
+def _writer(kind: str, path: Path, schema: pa.Schema) -> Any:
+    return pa_csv.CSVWriter(path, schema) if kind == "csv" else pq.ParquetWriter(path, schema, compression="zstd")
+
+
+def _featured(
     file: Path,
-    source: pa.Table,
-    spec: FeatureSpec,
+    artifact: Artifact,
     history: Path | None,
     checkpoint: Path | None,
     profiles: Path | None,
     params: Params,
-) -> tuple[pa.Table, NDArray[np.float32]]:
-    """Keys (``transaction_id``; ``card_id`` and ``event_time`` where they are known), and (n, d) float32 features."""
-    present = set(source.column_names)
-    if present >= set(spec.names):
-        if history is not None or checkpoint is not None or profiles is not None:
-            raise UsageError(f"{file} has feature rows already.", "Leave out history, checkpoint and profiles.")
-        keys = {"transaction_id": _ids(file, source)}
-        keys |= {name: source[name] for name in _KEYS[1:] if name in present}
-        return pa.table(keys), feature_rows(file, source, spec)
+) -> Iterator[tuple[Chunk, pa.Table, NDArray[np.float32]]]:
+    """Each chunk with its keys (``transaction_id``; ``card_id`` and ``event_time`` where known) and (n, d) features."""
+    spec = artifact.card_spec
+    engine: _Engine | None = None
+    for chunk in chunks(file):
+        present = chunk.names
+        if present >= set(spec.names):
+            if history is not None or checkpoint is not None or profiles is not None:
+                raise UsageError(f"{file} has feature rows already.", "Leave out history, checkpoint and profiles.")
+            keys = {"transaction_id": _ids(chunk)} | {name: chunk.table[name] for name in _KEYS[1:] if name in present}
+            yield chunk, pa.table(keys), feature_rows(chunk, spec)
+            continue
+        _check_names(chunk, spec)
+        transactions = transaction_rows(chunk)
+        if engine is None:
+            tables = ProfileTable.load(profiles, spec) if profiles is not None else None
+            engine = (
+                _OfCheckpoint(spec, tables, checkpoint, params)
+                if checkpoint
+                else _OfHistory(spec, tables, history, file)
+            )
+        yield chunk, transactions.select(_KEYS), engine.advance(transactions)
+
+
+def _check_names(chunk: Chunk, spec: FeatureSpec) -> None:
+    present = chunk.names
     lacking = [name for name in _REQUIRED if name not in present]
     if lacking and present & set(spec.names):
         lacking = [name for name in spec.names if name not in present]
     if lacking:
-        raise SchemaError(
-            f"{file} has no column {lacking[0]}; it has {', '.join(source.column_names)}.", "Give transactions."
-        )
-    transactions = transaction_rows(file, source)
-    tables = ProfileTable.load(profiles, spec) if profiles is not None else None
-    if checkpoint is not None:
-        features = _from_checkpoint(transactions, spec, tables, checkpoint, params)
-    else:
-        engine = FeatureEngine(spec, tables)
-        if history is not None:
-            own = transactions["transaction_id"] if "transaction_id" in present else pa.chunked_array([], pa.string())
-            engine.advance(columns_from_table(past_of(history, own.combine_chunks())))
-        features = engine.advance(columns_from_table(transactions))
-    return transactions.select(_KEYS), features
+        named = ", ".join(chunk.table.column_names)
+        raise SchemaError(f"{chunk.file} has no column {lacking[0]}; it has {named}.", "Give transactions.")
 
 
-def feature_rows(file: Path, source: pa.Table, spec: FeatureSpec) -> NDArray[np.float32]:
-    """The feature columns of a file, (n, d) float32 in the order of ``spec.names``.
+def feature_rows(chunk: Chunk, spec: FeatureSpec) -> NDArray[np.float32]:
+    """The feature columns of a chunk, (n, d) float32 in the order of ``spec.names``.
 
     Raises:
         SchemaError: a column is missing, or a value is not a finite 32-bit number (says row and column).
     """
-    matrix = np.empty((source.num_rows, len(spec.names)), np.float32)
+    matrix = np.empty((chunk.table.num_rows, len(spec.names)), np.float32)
     for j, name in enumerate(spec.names):
-        given = column(file, source, name)
+        given = chunk.column(name)
         values = reading.decimals(given)
         reading.refuse(given, np.abs(values) > np.finfo(np.float32).max, "a 32-bit number")
         matrix[:, j] = values
     return matrix
 
 
-def transaction_rows(file: Path, source: pa.Table) -> pa.Table:
+def transaction_rows(chunk: Chunk) -> pa.Table:
     """Rows of ``schema.TRANSACTIONS`` in the file's order; nullable columns may be missing.
 
     ``event_time`` is a timestamp, an ISO 8601 text (UTC without an offset), or whole microseconds since the epoch.
@@ -169,14 +187,10 @@ def transaction_rows(file: Path, source: pa.Table) -> pa.Table:
     Raises:
         SchemaError: a column is missing or a value is wrong (says row and column).
     """
-    present = set(source.column_names)
-
-    def given(name: str) -> Column:
-        return column(file, source, name)
-
+    present, given = chunk.names, chunk.column
     amount = reading.whole_numbers(given("amount_minor"))
     reading.refuse(given("amount_minor"), amount < 0, "an amount that is not negative")
-    optional = {}
+    optional: dict[str, Any] = {}
     for name in ("country", "device_id"):
         if name in present:
             optional[name] = reading.optional_strings(given(name))
@@ -184,7 +198,7 @@ def transaction_rows(file: Path, source: pa.Table) -> pa.Table:
         if name in present:
             optional[name] = reading.optional_decimals(given(name), -bound, bound)
     table = build_transactions(
-        transaction_id=_ids(file, source),
+        transaction_id=_ids(chunk),
         event_time_us=_times(given("event_time")),
         card_id=reading.strings(given("card_id")),
         merchant_id=reading.strings(given("merchant_id")),
@@ -197,14 +211,21 @@ def transaction_rows(file: Path, source: pa.Table) -> pa.Table:
     )
     times = table["event_time"].cast(pa.int64()).to_numpy()
     if (np.diff(times) < 0).any():
-        log.warning("score.order", file=str(file), note="rows are not in time order; they are taken as they come")
+        log.warning("score.order", file=str(chunk.file), note="rows are not in time order; they are taken as they come")
     return table
 
 
-def _ids(file: Path, source: pa.Table) -> pa.Array:
-    if "transaction_id" in source.column_names:
-        return reading.strings(column(file, source, "transaction_id"))
-    return pa.array([f"row-{row}" for row in range(1, source.num_rows + 1)], pa.string())
+def all_transactions(source: Path) -> pa.Table:
+    """The rows of a data set folder, or of a file as :func:`transaction_rows` gives them."""
+    if source.is_dir():
+        return read_transactions(source)
+    return pa.concat_tables([transaction_rows(chunk) for chunk in chunks(source)])
+
+
+def _ids(chunk: Chunk) -> pa.Array:
+    if "transaction_id" in chunk.names:
+        return reading.strings(chunk.column("transaction_id"))
+    return pa.array([f"row-{chunk.first + row}" for row in range(1, chunk.table.num_rows + 1)], pa.string())
 
 
 def _times(given: Column) -> NDArray[np.int64]:
@@ -226,7 +247,7 @@ def _categories(given: Column) -> NDArray[np.int16]:
 
 def past_of(history: Path, own: pa.Array) -> pa.Table:
     """The history, up to the first row that is the file's own: a day of a data set comes after the days before it."""
-    past = read_transactions(history) if history.is_dir() else transaction_rows(history, read_source(history))
+    past = all_transactions(history)
     first = pc.index(pc.is_in(past["transaction_id"], value_set=own), True).as_py()
     if first < 0:
         return past
@@ -234,66 +255,100 @@ def past_of(history: Path, own: pa.Array) -> pa.Table:
     return past.slice(0, first)
 
 
-def _from_checkpoint(
-    transactions: pa.Table, spec: FeatureSpec, profiles: ProfileTable | None, folder: Path, params: Params
-) -> NDArray[np.float32]:
-    """Each partition's rows go through the engine restored from its checkpoint, in the file's order."""
-    topics = params.stream.topics
-    if any(folder.glob(_CHECKPOINTS)):  # the group's own folder
-        store = CheckpointStore(folder.parent, group=folder.name, topic=topics.transactions)
-    else:
-        store = CheckpointStore(folder, group=params.stream.group, topic=topics.transactions)
-    if not any(store.path(partition).exists() for partition in range(topics.partitions)):
-        raise StateError(f"{folder} has no checkpoint of {topics.transactions}.", "Name the worker's checkpoint_dir.")
-    if store.path(topics.partitions).exists():
-        problem = f"{folder} has checkpoints beyond the {topics.partitions} partitions of params.yaml."
-        raise StateError(problem, "Set stream.topics.partitions to the topic's number.")
-    cards = transactions["card_id"].combine_chunks().dictionary_encode()
-    keys = [card.encode() for card in cards.dictionary.to_pylist()]
-    of_card = np.array(partitions_of(keys, topics.partitions), np.int64)
-    of_row = of_card[cards.indices.to_numpy()]
-    features = np.empty((transactions.num_rows, len(spec.names)), np.float32)
-    for partition in np.unique(of_row).tolist():
-        engine = FeatureEngine(spec, profiles)
-        saved = store.load(partition)
+class _Engine(Protocol):
+    """Features of transactions, in the order of the calls."""
+
+    def advance(self, transactions: pa.Table) -> NDArray[np.float32]: ...
+
+
+class _OfHistory:
+    """One engine, which has seen the history before the file."""
+
+    def __init__(self, spec: FeatureSpec, profiles: ProfileTable | None, history: Path | None, file: Path) -> None:
+        self._engine = FeatureEngine(spec, profiles)
+        if history is not None:
+            named = [chunk for chunk in chunks(file, ["transaction_id"]) if chunk.names]
+            own = pa.concat_arrays([_ids(chunk) for chunk in named]) if named else pa.array([], pa.string())
+            self._engine.advance(columns_from_table(past_of(history, own)))
+
+    def advance(self, transactions: pa.Table) -> NDArray[np.float32]:
+        return self._engine.advance(columns_from_table(transactions))
+
+
+class _OfCheckpoint:
+    """An engine a partition, each restored from its checkpoint when its first row comes."""
+
+    def __init__(self, spec: FeatureSpec, profiles: ProfileTable | None, folder: Path, params: Params) -> None:
+        topics = params.stream.topics
+        if any(folder.glob(_CHECKPOINTS)):  # the group's own folder
+            self._store = CheckpointStore(folder.parent, group=folder.name, topic=topics.transactions)
+        else:
+            self._store = CheckpointStore(folder, group=params.stream.group, topic=topics.transactions)
+        if not any(self._store.path(partition).exists() for partition in range(topics.partitions)):
+            raise StateError(
+                f"{folder} has no checkpoint of {topics.transactions}.", "Name the worker's checkpoint_dir."
+            )
+        if self._store.path(topics.partitions).exists():
+            problem = f"{folder} has checkpoints beyond the {topics.partitions} partitions of params.yaml."
+            raise StateError(problem, "Set stream.topics.partitions to the topic's number.")
+        self._partitions = topics.partitions
+        self._spec, self._profiles = spec, profiles
+        self._engines: dict[int, FeatureEngine] = {}
+
+    def advance(self, transactions: pa.Table) -> NDArray[np.float32]:
+        cards = transactions["card_id"].combine_chunks().dictionary_encode()
+        keys = [card.encode() for card in cards.dictionary.to_pylist()]
+        of_row = np.array(partitions_of(keys, self._partitions), np.int64)[cards.indices.to_numpy()]
+        features = np.empty((transactions.num_rows, len(self._spec.names)), np.float32)
+        for partition in np.unique(of_row).tolist():
+            mine = of_row == partition
+            engine = self._engines.get(partition) or self._restored(partition)
+            features[mine] = engine.advance(columns_from_table(transactions.filter(pa.array(mine))))
+        return features
+
+    def _restored(self, partition: int) -> FeatureEngine:
+        engine = self._engines[partition] = FeatureEngine(self._spec, self._profiles)
+        saved = self._store.load(partition)
         if saved is not None:
             engine.restore(saved.state)
-        mine = of_row == partition
-        features[mine] = engine.advance(columns_from_table(transactions.filter(pa.array(mine))))
-    return features
+        return engine
 
 
-def _decide(
-    artifact: Artifact,
-    thresholds: Thresholds,
-    keys: pa.Table,
-    features: NDArray[np.float32],
-    reasons: int,
-    with_features: bool,
-) -> tuple[pa.Table, NDArray[np.int8]]:
-    """The table to write, and the decision of each row."""
-    scorer, names = Scorer(artifact), tuple(artifact.spec.names)
-    scores = np.empty(len(features), np.float64)
-    decisions = np.empty(len(features), np.int8)
-    texts: list[str] = []
-    wording = Wording.of(artifact.spec)
-    for start in range(0, len(features), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        found = scorer.score(features[part])
-        scores[part], decisions[part] = found.score, decide(found.score, thresholds)
-        rows = top_reasons(names, found.contributions, features[part], found.expected, reasons, wording=wording)
-        texts += [json.dumps([reason._asdict() for reason in row]) for row in rows]
-        log.debug("score.progress", rows=min(start + _CHUNK, len(features)), of=len(features))
-    limits = [threshold_of(index, thresholds) for index in range(len(DECISIONS))]
-    columns: dict[str, Any] = {
-        **{name: keys[name] for name in keys.column_names},
-        "score": scores,
-        "decision": np.array(DECISIONS, dtype=object)[decisions],
-        "threshold": np.array(limits)[decisions],
-        "reasons": pa.array(texts, pa.string()),
-        "model_version": np.full(len(features), artifact.version, dtype=object),
-        "threshold_version": np.full(len(features), thresholds.version, dtype=object),
-    }
-    if with_features:
-        columns |= {name: features[:, j] for j, name in enumerate(names)}
-    return pa.table(columns), decisions
+class _Judge:
+    """Scores, decisions and reasons of feature rows, as a table."""
+
+    def __init__(
+        self, artifact: Artifact, thresholds: Thresholds, params: StreamParams, *, with_features: bool
+    ) -> None:
+        self._artifact, self._thresholds, self._with_features = artifact, thresholds, with_features
+        self._scoring = InProcessScoring(artifact, lambda: thresholds, explain_all=params.reasons_on == "all")
+        self._reasons = params.reasons
+        self._wording = Wording.of(artifact.spec)
+
+    def decide(self, keys: pa.Table, features: NDArray[np.float32]) -> tuple[pa.Table, NDArray[np.int8]]:
+        """The table to write of some rows, and the decision on each."""
+        n, names = len(features), self._artifact.spec.names
+        parts = [features[start : start + _ROWS_A_CALL] for start in range(0, n, _ROWS_A_CALL)]
+        scored = joined([self._scoring.score(part) for part in parts])
+        explained = np.arange(n) if scored.explained is None else scored.explained
+        texts = np.full(n, "[]", dtype=object)
+        texts[explained] = self._texts(features[explained], scored.contributions, scored.expected)
+        columns: dict[str, Any] = {
+            **{name: keys[name] for name in keys.column_names},
+            "score": scored.score.astype(np.float64),
+            "decision": scored.decision,
+            "threshold": scored.threshold,
+            "reasons": pa.array(texts, pa.string()),
+            "model_version": scored.model_version,
+            "threshold_version": scored.threshold_version,
+        }
+        if self._with_features:
+            columns |= {name: features[:, j] for j, name in enumerate(names)}
+        return pa.table(columns), decide(scored.score, self._thresholds)
+
+    def _texts(
+        self, rows: NDArray[np.float32], contributions: NDArray[np.float32], expected: NDArray[np.float32]
+    ) -> list[str]:
+        names = tuple(self._artifact.spec.names)
+        found = top_reasons(names, contributions, rows, expected, self._reasons, wording=self._wording)
+        return [json.dumps([reason._asdict() for reason in row]) for row in found]

@@ -14,8 +14,6 @@ from fraudline.core.clock import from_us
 from fraudline.core.errors import DataError, SchemaError
 from fraudline.core.files import atomic_folder, write_json, write_text
 from fraudline.core.log import get_logger
-from fraudline.data.importers.source import read_source
-from fraudline.data.store import read_transactions
 from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.profiles import ProfileTable
@@ -23,7 +21,7 @@ from fraudline.model.artifact import load_artifact
 from fraudline.monitor.skew import Difference, differences, unequal
 from fraudline.monitor.window import pieces
 from fraudline.steps.params import Params
-from fraudline.steps.score import past_of, transaction_rows
+from fraudline.steps.score import all_transactions, past_of
 from fraudline.steps.skew_page import skew_page
 
 log = get_logger(__name__)
@@ -112,10 +110,7 @@ def _logged(
 
 def _rows(transactions: Path, ids: pa.Array) -> tuple[pa.Table, NDArray[np.bool_]]:
     """The transactions of the ids that are known, in the order of the ids, and which are."""
-    if transactions.is_dir():
-        every = read_transactions(transactions)
-    else:
-        every = transaction_rows(transactions, read_source(transactions))
+    every = all_transactions(transactions)
     at = pc.index_in(ids, value_set=every["transaction_id"].combine_chunks())
     known = pc.is_valid(at).to_numpy(zero_copy_only=False)
     if not known.any():

@@ -17,8 +17,9 @@ from fraudline.data.store import read_transactions, write_dataset
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.profiles import ProfileTable, build_profiles, write_profiles
 from fraudline.model.artifact import load_artifact
+from fraudline.steps import score_source
 from fraudline.steps.params import Params
-from fraudline.steps.score import score
+from fraudline.steps.score import LISTENER, score
 from fraudline.stream.batch import Judge
 from fraudline.stream.checkpoint import CheckpointStore
 from fraudline.stream.messages import Decision, Decoder, encode
@@ -33,7 +34,7 @@ from tests.support.datasets import small_tables
 # importing kafka-python on Python 3.11
 pytestmark = pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated:DeprecationWarning")
 
-PARAMS = Params()
+PARAMS = Params.model_validate({"stream": {"reasons_on": "all"}})
 PARTITIONS = PARAMS.stream.topics.partitions
 
 
@@ -302,3 +303,53 @@ def test_more_partitions_than_params_say_are_refused(setting: Setting, tmp_path:
     file = write(setting.rows, tmp_path / "rows.parquet")
     with pytest.raises(StateError, match="beyond the"):
         run(file, setting, tmp_path / "out.csv", checkpoint=tmp_path / "checkpoints")
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+@pytest.mark.parametrize("beginning", ["history", "checkpoint"])
+def test_a_file_in_many_chunks_gets_the_answers_of_one(
+    setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, beginning: str
+) -> None:
+    stream = Stream(setting, tmp_path / "checkpoints")
+    stream.take(setting.past, 1000)
+    for partition in stream.partitions:
+        partition.save()
+    begun = {"history": setting.history, "checkpoint": tmp_path / "checkpoints"}[beginning]
+    options = {beginning: begun, "profiles": setting.profiles, "with_features": True}
+    file = write(setting.rows.drop_columns(["transaction_id"]), tmp_path / f"rows{suffix}")
+    whole = run(file, setting, tmp_path / "whole.parquet", **options)
+    monkeypatch.setattr(score_source, "ROWS", 101)
+    heard: list[tuple[int, float]] = []
+    token = LISTENER.set(lambda rows, share: heard.append((rows, share)))
+    try:
+        parts = run(file, setting, tmp_path / "parts.parquet", **options)
+    finally:
+        LISTENER.reset(token)
+    assert parts.equals(whole)
+    assert len(heard) == 15
+    assert heard == sorted(heard)
+    assert heard[-1] == (1500, 1.0)
+
+
+@pytest.mark.parametrize("wrong", ["a value", "a row"])
+def test_a_mistake_in_a_later_chunk_is_named_by_its_row_in_the_file(
+    setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    monkeypatch.setattr(score_source, "ROWS", 101)
+    file = write(setting.rows.slice(0, 400), tmp_path / "rows.csv")
+    lines = file.read_text().splitlines(keepends=True)
+    lines[307] = lines[307].replace(",", ",,", 1) if wrong == "a row" else lines[307].replace("EUR", "euro")
+    file.write_text("".join(lines))
+    with pytest.raises(SchemaError, match="row 307"):
+        run(file, setting, tmp_path / "out.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+def test_reasons_are_given_on_the_decisions_that_the_stream_explains(setting: Setting, tmp_path: Path) -> None:
+    file = write(setting.rows, tmp_path / "rows.parquet")
+    everything = run(file, setting, tmp_path / "all.parquet").to_pylist()
+    score(file=file, model=setting.model, out=tmp_path / "alerts.parquet", params=Params())
+    alerts = pq.read_table(tmp_path / "alerts.parquet").to_pylist()
+    assert {row["decision"] for row in alerts} >= {"allow", "review"}
+    for row, explained in zip(alerts, everything, strict=True):
+        assert row == explained | ({"reasons": "[]"} if row["decision"] == "allow" else {})

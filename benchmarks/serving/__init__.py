@@ -1,0 +1,1 @@
+"""What the endpoint is measured with: contestants, load, and a section each."""

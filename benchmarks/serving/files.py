@@ -1,0 +1,125 @@
+"""`fraudline score` on feature rows: rows a second of one core, where they go, memory against the size of the file."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from benchmarks.serving.setting import Setting
+from benchmarks.streaming.page import table
+from fraudline.model.scorer import Scorer
+from fraudline.steps.score import _Judge, feature_rows
+from fraudline.steps.score_source import chunks
+from fraudline.stream.params import StreamParams
+
+_CHILD = """
+import json, sys, time
+from pathlib import Path
+from fraudline.core.log import configure
+from fraudline.steps.params import Params
+from fraudline.steps.score import score
+configure(level="warning")
+file, model, out = map(Path, sys.argv[1:])
+before = time.process_time()
+found = score(file=file, model=model, out=out, params=Params())
+used = time.process_time() - before
+peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+json.dump(found | {"cpu_s": used, "peak_mb": peak / 1e3}, sys.stdout)
+"""
+_GEMM_ROWS = 4_096
+
+
+def measure(setting: Setting) -> dict[str, Any]:
+    """Files of three sizes, and the parts of one chunk."""
+    sizes = (2_000, 8_000) if setting.short else (100_000, 400_000, 1_600_000)
+    figures: dict[str, Any] = {"files": [_file(setting, rows) for rows in sizes], "parts": _parts(setting)}
+    rows = [
+        [f"{f['rows']:,}", f"{f['mb']:,.0f} MB", f"{f['rows'] / f['cpu_s']:,.0f}", f"{f['reviews'] + f['blocks']:,}",
+         f"{f['peak_mb']:,.0f} MB"]
+        for f in figures["files"]
+    ]  # fmt: skip
+    whole = table(["rows", "parquet", "rows a CPU second", "alerts among them", "peak of resident memory"], rows)
+    parts = figures["parts"]
+    lines = [[name, f"{value:.2f} µs", f"{1e6 / value:,.0f}"] for name, value in parts.items() if name != "mflop"]
+    one = table(["part", "CPU a row", "rows a CPU second, by itself"], lines)
+    return {"figures": figures, "table": f"{whole}\n\n{one}\n\n{_bound(parts)}"}
+
+
+def _file(setting: Setting, rows: int) -> dict[str, Any]:
+    path, out = setting.folder / "rows.parquet", setting.folder / "out.parquet"
+    features = _features(setting)
+    names = setting.artifact.spec.names
+    with pq.ParquetWriter(path, pa.schema([(name, pa.float32()) for name in names])) as writer:
+        for start in range(0, rows, 65_536):
+            part = np.resize(features, (min(65_536, rows - start), len(names)))
+            writer.write_table(pa.table({name: part[:, j] for j, name in enumerate(names)}), row_group_size=65_536)
+    command = [sys.executable, "-c", _CHILD, str(path), str(setting.model), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": "src"})
+    return json.loads(done.stdout) | {"mb": path.stat().st_size / 1e6}
+
+
+def _features(setting: Setting) -> NDArray[np.float32]:
+    """Rows of the test set where there is one: mostly usual ones, as in production; else golden ones."""
+    names = list(setting.artifact.spec.names)
+    found = sorted(Path("build/features").glob("*.parquet"))
+    source = pq.read_table(found[0]) if found else setting.artifact.table("golden.parquet")
+    if not set(names) <= set(source.column_names):
+        source = setting.artifact.table("golden.parquet")
+    return np.column_stack([source[name].to_numpy() for name in names]).astype(np.float32)
+
+
+def _parts(setting: Setting) -> dict[str, float]:
+    """CPU µs a row of the steps of one chunk, the least of three."""
+    artifact, path = setting.artifact, setting.folder / "rows.parquet"
+    scorer, judge = Scorer(artifact), _Judge(artifact, artifact.thresholds, StreamParams(), with_features=False)
+    chunk = next(chunks(path))
+    n = chunk.table.num_rows
+    features = feature_rows(chunk, artifact.card_spec)
+    keys = pa.table({"transaction_id": [f"row-{row}" for row in range(n)]})
+    table_of_decisions, _ = judge.decide(keys, features)
+    parts = [features[start : start + 1_024] for start in range(0, n, 1_024)]
+    return {
+        "read parquet": _least(lambda: next(chunks(path)), n),
+        "check, to one matrix": _least(lambda: feature_rows(chunk, artifact.card_spec), n),
+        "the model, scores only": _least(lambda: [scorer.only_scores(part) for part in parts], n),
+        "the model, reasons of alerts, the table": _least(lambda: judge.decide(keys, features), n),
+        "write parquet": _least(lambda: pq.write_table(table_of_decisions, setting.folder / "o.parquet"), n),
+        "the matrix products of the networks alone (NumPy)": _least(lambda: _products(artifact.meta, features), n),
+    }
+
+
+def _products(meta: Any, features: NDArray[np.float32]) -> None:
+    """Products of the shapes of the model's layers: the arithmetic that no program can leave out."""
+    width = features.shape[1]
+    for start in range(0, len(features), _GEMM_ROWS):
+        rows = features[start : start + _GEMM_ROWS]
+        for kind in ("members", "on_surprises"):
+            for layers in meta.architecture.get(kind, []):
+                x = rows
+                for size in (*layers, width):
+                    x = x @ np.ones((x.shape[1], size), np.float32)
+
+
+def _bound(parts: dict[str, float]) -> str:
+    products = parts["the matrix products of the networks alone (NumPy)"]
+    return (
+        f"The products of the networks' layers alone allow {1e6 / products:,.0f} rows a second of one core here; "
+        "the goal is 1,000,000."
+    )
+
+
+def _least(run: Any, rows: int) -> float:
+    best = np.inf
+    for _ in range(3):
+        before = time.process_time()
+        run()
+        best = min(best, time.process_time() - before)
+    return float(best / rows * 1e6)
