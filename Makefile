@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
 
-EXTRAS := base fast serve train pipeline lab local dev
+EXTRAS := base fast serve train pipeline lab local sign dev
 LOCKS := $(EXTRAS:%=requirements/%.lock)
 VENV := .venv
 BIN := $(VENV)/bin

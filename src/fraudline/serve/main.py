@@ -24,6 +24,9 @@ def serve(
     expected_digest: str | None = None,
     host: str = "127.0.0.1",
     thresholds: Path | None = None,
+    tls_certificate: Path | None = None,
+    tls_key: Path | None = None,
+    token_file: Path | None = None,
 ) -> None:
     """Verify an artifact and serve it until SIGTERM or SIGINT. One process; scale by replicas.
 
@@ -35,23 +38,28 @@ def serve(
         expected_digest: refuse any other model.
         host: address to bind.
         thresholds: a thresholds file whose newest line holds, instead of the artifact's own.
+        tls_certificate: PEM file of the server's certificate; None for plain connections.
+        tls_key: PEM file of its private key.
+        token_file: bearer tokens, one a line; None to ask for none.
 
     Raises:
+        UsageError: a certificate, a key or the tokens cannot be read.
         ArtifactError: the artifact is not what it says.
         StateError: the thresholds file was changed by hand, or is of another model.
     """
     from fraudline.serve.model import FraudModel
-    from fraudline.serve.server import run
+    from fraudline.serve.server import Access, run
 
     # KServe answers with a response class that FastAPI deprecates: nothing that who runs the server can change
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
     # KServe logs each request and each refusal with a trace; refusals are logged here, once, without one
     for noisy in ("kserve", "kserve.trace", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    access = Access(tls_certificate, tls_key, token_file)
     model = FraudModel(name, model_dir, expected_digest=expected_digest, thresholds=thresholds)
     model.load()
     log.info("serve.ready", model=name, version=model.version, host=host, http_port=http_port, grpc_port=grpc_port)
-    run(model, host=host, http_port=http_port, grpc_port=grpc_port)
+    run(model, host=host, http_port=http_port, grpc_port=grpc_port, access=access)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,7 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             grpc_port=options.grpc_port if options.enable_grpc else None,
             expected_digest=options.expected_digest or None,
             host=options.host,
-            thresholds=Path(options.thresholds) if options.thresholds else None,
+            **{
+                name: Path(value) if (value := getattr(options, name)) else None
+                for name in ("thresholds", "tls_certificate", "tls_key", "token_file")
+            },
         )
     except FraudlineError as error:
         log.error("serve.failed", error=type(error).__name__, problem=error.problem, action=error.action)
@@ -88,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--enable_grpc", "--enable-grpc", type=_boolean, default=True, help="true or false")
     add("--expected_digest", "--expected-digest", default="", help="refuse any other model")
     add("--thresholds", default="", help="thresholds file instead of the artifact's own thresholds")
+    add("--tls_certificate", "--tls-certificate", default="", help="PEM file of the server's certificate")
+    add("--tls_key", "--tls-key", default="", help="PEM file of its private key")
+    add("--token_file", "--token-file", default="", help="bearer tokens, one a line; needed on all but health")
     add("--host", default="0.0.0.0", help="address to bind")  # noqa: S104  # a container's port is its interface
     add("--log_level", "--log-level", default="info", choices=("debug", "info", "warning", "error"))
     add("--log_json", "--log-json", action="store_true", help="one JSON object a line")

@@ -6,7 +6,9 @@ this composes the same public parts with a host, strict decoding, a fixed reposi
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -22,10 +24,11 @@ from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.rest.server import RESTServer
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fraudline.core.errors import UsageError
 from fraudline.core.log import get_logger
 from fraudline.serve.dataplane import BINARY, FixedRepository, StrictDataPlane
+from fraudline.serve.guard import LIMITS, GrpcGuard, Guard, Tokens, impatient
 from fraudline.serve.model import FraudModel
 
 log = get_logger(__name__)
@@ -33,11 +36,37 @@ log = get_logger(__name__)
 GRACE_SECONDS = 20
 """Time for requests in flight at shutdown; below Kubernetes' 30 s before it kills."""
 
-MAX_BODY_BYTES = 32 << 20
-"""Largest request body: MAX_ROWS rows of named features in JSON fit several times."""
+_MAX_CALLS = 256
+"""gRPC calls at once; more wait in their connections."""
 
 
-def run(model: FraudModel, *, host: str, http_port: int, grpc_port: int | None) -> None:
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may ask, and what the connection is: files, read again when they change.
+
+    Attributes:
+        certificate: PEM file of the server's certificate; None for plain connections.
+        key: PEM file of its private key.
+        tokens: file of bearer tokens, one a line; None to ask for none.
+    """
+
+    certificate: Path | None = None
+    key: Path | None = None
+    tokens: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise UsageError("A certificate and its key go together.", "Name both files, or neither.")
+        for path in (self.certificate, self.key):
+            if path is not None and not path.is_file():
+                raise UsageError(f"There is no file {path}.", "Name the PEM file.")
+
+
+OPEN = Access()
+"""Everybody, over plain connections: behind a mesh or a gateway."""
+
+
+def run(model: FraudModel, *, host: str, http_port: int, grpc_port: int | None, access: Access = OPEN) -> None:
     """Serve a loaded model until SIGTERM or SIGINT.
 
     Args:
@@ -45,36 +74,61 @@ def run(model: FraudModel, *, host: str, http_port: int, grpc_port: int | None) 
         host: address to bind, for example 127.0.0.1 or 0.0.0.0.
         http_port: port of REST.
         grpc_port: port of gRPC; None: no gRPC.
+        access: who may ask.
+
+    Raises:
+        UsageError: a certificate, a key or the tokens cannot be read.
     """
+    tokens = Tokens(access.tokens) if access.tokens else None
     repository = ModelRepository()
     repository.update(model)
     dataplane = StrictDataPlane(repository)
     extension = FixedRepository(repository)
-    rest = _RestServer(FASTAPI_APP_IMPORT_STRING, dataplane, extension, http_port, grace_period=GRACE_SECONDS)
+    files = {"ssl_certfile": str(access.certificate), "ssl_keyfile": str(access.key)} if access.certificate else {}
+    rest = _RestServer(FASTAPI_APP_IMPORT_STRING, dataplane, extension, http_port, grace_period=GRACE_SECONDS, **files)
     rest.config.host = host
+    rest.config.http = impatient()
+    rest.config.limit_concurrency = LIMITS.connections
+    kserve_app.add_middleware(Guard, tokens=tokens)
     # uvicorn stops on these signals by itself, then raises them again: that must not end the process before gRPC has
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(
-            _serve(rest, None if grpc_port is None else (InferenceServicer(dataplane, extension), grpc_port), host)
-        )
+        servicer = InferenceServicer(dataplane, extension)
+        runner.run(_serve(rest, None if grpc_port is None else (servicer, f"{host}:{grpc_port}"), access, tokens))
 
 
-async def _serve(rest: RESTServer, service: tuple[InferenceServicer, int] | None, host: str) -> None:
+async def _serve(
+    rest: RESTServer, service: tuple[InferenceServicer, str] | None, access: Access, tokens: Tokens | None
+) -> None:
     if service is None:
         await rest.start()
         return
-    servicer, port = service
+    servicer, address = service
     limits = [(f"grpc.max_{way}_message_length", MAX_GRPC_MESSAGE_LENGTH) for way in ("send", "receive")]
-    server = grpc.aio.server(interceptors=(ExceptionToStatusInterceptor(),), options=limits)
+    guards = () if tokens is None else (GrpcGuard(tokens),)
+    server = grpc.aio.server(
+        interceptors=(*guards, ExceptionToStatusInterceptor()), options=limits, maximum_concurrent_rpcs=_MAX_CALLS
+    )
     add_GRPCInferenceServiceServicer_to_server(servicer, server)
-    server.add_insecure_port(f"{host}:{port}")
+    if access.certificate is None or access.key is None:
+        server.add_insecure_port(address)
+    else:
+        server.add_secure_port(address, _credentials(access.certificate, access.key))
     await server.start()
     try:
         await rest.start()
     finally:
         await server.stop(grace=GRACE_SECONDS)
+
+
+def _credentials(certificate: Path, key: Path) -> grpc.ServerCredentials:
+    """Those of the files as they are at each handshake."""
+
+    def fetch() -> Any:
+        return grpc.ssl_server_certificate_configuration([(key.read_bytes(), certificate.read_bytes())])
+
+    return grpc.dynamic_ssl_server_credentials(fetch(), fetch)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -90,11 +144,11 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no type infor
 
     def create_application(self) -> None:
         super().create_application()
-        kserve_app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
         kserve_app.add_exception_handler(InvalidInput, _refuse)
         kserve_app.add_exception_handler(RequestValidationError, _refuse_schema)
         kserve_app.add_exception_handler(NotImplementedError, _not_offered)
         kserve_app.add_exception_handler(HTTPException, _refuse_http)
+        kserve_app.add_exception_handler(Exception, _failed)
 
 
 def _answer(request: Request, status: int, error: str, field: str = "") -> JSONResponse:
@@ -126,43 +180,11 @@ async def _refuse_http(request: Request, error: Exception) -> JSONResponse:
     return _answer(request, status, f"{request.method} {request.url.path}: {getattr(error, 'detail', '')}.", "path")
 
 
+async def _failed(request: Request, error: Exception) -> JSONResponse:
+    """A mistake of ours: logged here, and nothing of it answered."""
+    log.error("serve.error", path=request.url.path, error=repr(error))
+    return JSONResponse(status_code=500, content={"error": "internal error."})
+
+
 async def _not_offered(request: Request, _: Exception) -> JSONResponse:
     return _answer(request, 404, f"{request.url.path}: not offered.", "path")
-
-
-class BodyLimit:
-    """ASGI middleware: 413 to a body that is declared or turns out larger than ``limit`` bytes."""
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app = app
-        self._limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count the body on its way in."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        request = Request(scope)
-        refusal = _answer_413(self._limit)
-        declared = request.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > self._limit:
-            await refusal(scope, receive, send)
-            return
-        await self._app(scope, self._counted(receive), send)
-
-    def _counted(self, receive: Receive) -> Callable[[], Awaitable[Message]]:
-        seen = 0
-
-        async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self._limit:
-                raise InvalidInput(f"body: more than {self._limit} bytes. Split the request.")
-            return message
-
-        return counted
-
-
-def _answer_413(limit: int) -> JSONResponse:
-    return JSONResponse(status_code=413, content={"error": f"body: more than {limit} bytes.", "field": "body"})
