@@ -180,7 +180,7 @@ test-fast: setup
 	@coverage report --fail-under=90
 
 # FORM is long (the figures of docs/reference/reliability.md) or short (at most ten minutes).
-RELIABILITY = FRAUDLINE_RELIABILITY=$(FORM) FRAUDLINE_FIGURES=$(CURDIR)/build/reliability \
+RELIABILITY = FRAUDLINE_FORM=$(FORM) FRAUDLINE_FIGURES=$(CURDIR)/build/reliability \
 	pytest -q -p no:randomly tests/reliability $(PYTEST_ARGS)
 
 .PHONY: test-reliability

@@ -11,6 +11,7 @@ from fraudline import __version__
 from fraudline.core.errors import FraudlineError
 
 _COMMANDS = {
+    "artifact": ("fraudline.cli.artifact", "group", "look into a model artifact, sign it, verify it"),
     "data": ("fraudline.cli.data", "group", "generate and import transactions"),
     "demo": ("fraudline.cli.demo", "command", "the main job on embedded defaults"),
     "drift": ("fraudline.cli.drift", "command", "compare decisions with the traffic of the training"),

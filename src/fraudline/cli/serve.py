@@ -45,6 +45,8 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--tls-certificate", type=FILE, help="PEM file of the server's certificate: REST and gRPC over TLS.")
 @click.option("--tls-key", type=FILE, help="PEM file of its private key.")
 @click.option("--token-file", type=FILE, help="Bearer tokens, one a line; asked for everywhere but on health.")
+@click.option("--public-key", type=FILE, help="PEM file of the key that must have signed the artifact.")
+@click.option("--minimum-release", type=click.IntRange(min=0), default=0, help="Oldest signed release that is served.")
 def command(
     model: Path | None,
     name: str,
@@ -56,6 +58,8 @@ def command(
     tls_certificate: Path | None,
     tls_key: Path | None,
     token_file: Path | None,
+    public_key: Path | None,
+    minimum_release: int,
 ) -> None:
     r"""Serve an artifact as a KServe predictor until Ctrl-C.
 
@@ -79,4 +83,6 @@ def command(
         tls_certificate=tls_certificate,
         tls_key=tls_key,
         token_file=token_file,
+        public_key=public_key,
+        minimum_release=minimum_release,
     )

@@ -114,10 +114,9 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = {name: value for name, value in scope["headers"] if name in _WANTED}
-        if self._tokens is not None and scope["path"] not in _OPEN:
-            if not self._tokens.admit(headers.get(b"authorization", b"").decode("latin-1")):
-                await _refuse(scope, receive, send, 401, "authorization", "a bearer token is needed, and not this one.")
-                return
+        if not self._admitted(scope["path"], headers.get(b"authorization", b"")):
+            await _refuse(scope, receive, send, 401, "authorization", "a bearer token is needed, and not this one.")
+            return
         length = headers.get(b"content-length", b"")
         if not length and b"transfer-encoding" not in headers:
             await self._app(scope, receive, send)
@@ -130,6 +129,9 @@ class Guard:
             await _refuse(scope, receive, send, 429, "body", "too many bytes wait to be answered; try again.")
             return
         await self._with_body(scope, receive, send)
+
+    def _admitted(self, path: str, header: bytes) -> bool:
+        return self._tokens is None or path in _OPEN or self._tokens.admit(header.decode("latin-1"))
 
     async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         pieces: list[bytes] = []
@@ -187,7 +189,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, field
 
 
 def impatient(limits: Limits = LIMITS) -> type[HttpToolsProtocol]:
-    """uvicorn's protocol class with time limits for a request's head and for the reading of its answer."""
+    """The protocol class of uvicorn with time limits for a request's head and for the reading of its answer."""
 
     class ImpatientProtocol(HttpToolsProtocol):
         _head: asyncio.TimerHandle | None = None
@@ -203,7 +205,7 @@ def impatient(limits: Limits = LIMITS) -> type[HttpToolsProtocol]:
             super().data_received(data)
 
         def on_headers_complete(self) -> None:
-            self._head = _cancelled(self._head)
+            self._head = _cancel(self._head)
             super().on_headers_complete()
 
         def pause_writing(self) -> None:
@@ -211,11 +213,11 @@ def impatient(limits: Limits = LIMITS) -> type[HttpToolsProtocol]:
             self._answer = self._answer or self.loop.call_later(limits.answer_s, self._cut, "answer not read")
 
         def resume_writing(self) -> None:
-            self._answer = _cancelled(self._answer)
+            self._answer = _cancel(self._answer)
             super().resume_writing()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._head, self._answer = _cancelled(self._head), _cancelled(self._answer)
+            self._head, self._answer = _cancel(self._head), _cancel(self._answer)
             super().connection_lost(exc)
 
         def _expect_head(self) -> None:
@@ -229,25 +231,55 @@ def impatient(limits: Limits = LIMITS) -> type[HttpToolsProtocol]:
     return ImpatientProtocol
 
 
-def _cancelled(timer: asyncio.TimerHandle | None) -> None:
+def _cancel(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
     if timer is not None:
         timer.cancel()
+    return None
 
 
 class GrpcGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no type information
-    """UNAUTHENTICATED to a call without one of the tokens; health needs none."""
+    """UNAUTHENTICATED to a call without one of the tokens (health needs none), INVALID_ARGUMENT to broken messages.
 
-    def __init__(self, tokens: Tokens) -> None:
+    By itself gRPC says INTERNAL of a message that cannot be parsed, as if the server were to blame.
+
+    Args:
+        tokens: who may ask; None for everybody.
+    """
+
+    def __init__(self, tokens: Tokens | None = None) -> None:
         self._tokens = tokens
-        self._refusal = grpc.unary_unary_rpc_method_handler(_unauthenticated)
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], call: Any) -> Any:
-        """Look at the call's metadata before its handler is looked up."""
+        """Look at the call's metadata before its handler, and at its message after."""
         given = dict(call.invocation_metadata).get("authorization", "")
-        if call.method.rpartition("/")[2] in _OPEN_GRPC or self._tokens.admit(str(given)):
-            return await continuation(call)
-        return self._refusal
+        free = self._tokens is None or call.method.rpartition("/")[2] in _OPEN_GRPC
+        if not free and not self._tokens.admit(str(given)):  # type: ignore[union-attr]
+            problem = "authorization: a bearer token is needed, and not this one."
+            return grpc.unary_unary_rpc_method_handler(_aborting(grpc.StatusCode.UNAUTHENTICATED, problem))
+        handler = await continuation(call)
+        return handler if handler is None or handler.unary_unary is None else _strict(handler)
 
 
-async def _unauthenticated(_: Any, context: Any) -> None:
-    await context.abort(grpc.StatusCode.UNAUTHENTICATED, "authorization: a bearer token is needed, and not this one.")
+def _strict(handler: Any) -> Any:
+    broken = object()
+    refuse = _aborting(grpc.StatusCode.INVALID_ARGUMENT, "request: not the protobuf message of this method.")
+
+    def parse(content: bytes) -> Any:
+        try:
+            return handler.request_deserializer(content)
+        except Exception:  # protobuf's own exceptions differ between its implementations
+            return broken
+
+    async def answer(request: Any, context: Any) -> Any:
+        return await (refuse if request is broken else handler.unary_unary)(request, context)
+
+    return grpc.unary_unary_rpc_method_handler(
+        answer, request_deserializer=parse, response_serializer=handler.response_serializer
+    )
+
+
+def _aborting(code: Any, problem: str) -> Callable[[Any, Any], Awaitable[None]]:
+    async def abort(_: Any, context: Any) -> None:
+        await context.abort(code, problem)
+
+    return abort

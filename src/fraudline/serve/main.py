@@ -27,6 +27,8 @@ def serve(
     tls_certificate: Path | None = None,
     tls_key: Path | None = None,
     token_file: Path | None = None,
+    public_key: Path | None = None,
+    minimum_release: int = 0,
 ) -> None:
     """Verify an artifact and serve it until SIGTERM or SIGINT. One process; scale by replicas.
 
@@ -41,12 +43,15 @@ def serve(
         tls_certificate: PEM file of the server's certificate; None for plain connections.
         tls_key: PEM file of its private key.
         token_file: bearer tokens, one a line; None to ask for none.
+        public_key: PEM file of the key that must have signed the artifact; None for any.
+        minimum_release: the oldest signed release that is served.
 
     Raises:
         UsageError: a certificate, a key or the tokens cannot be read.
         ArtifactError: the artifact is not what it says.
         StateError: the thresholds file was changed by hand, or is of another model.
     """
+    from fraudline.model.signature import Trust
     from fraudline.serve.model import FraudModel
     from fraudline.serve.server import Access, run
 
@@ -56,7 +61,9 @@ def serve(
     for noisy in ("kserve", "kserve.trace", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     access = Access(tls_certificate, tls_key, token_file)
-    model = FraudModel(name, model_dir, expected_digest=expected_digest, thresholds=thresholds)
+    signed = {"public_key": str(public_key or ""), "minimum_release": minimum_release}
+    trust = Trust.parse(signed, "the command line")
+    model = FraudModel(name, model_dir, expected_digest=expected_digest, thresholds=thresholds, trust=trust)
     model.load()
     log.info("serve.ready", model=name, version=model.version, host=host, http_port=http_port, grpc_port=grpc_port)
     run(model, host=host, http_port=http_port, grpc_port=grpc_port, access=access)
@@ -80,8 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             host=options.host,
             **{
                 name: Path(value) if (value := getattr(options, name)) else None
-                for name in ("thresholds", "tls_certificate", "tls_key", "token_file")
+                for name in ("thresholds", "tls_certificate", "tls_key", "token_file", "public_key")
             },
+            minimum_release=options.minimum_release,
         )
     except FraudlineError as error:
         log.error("serve.failed", error=type(error).__name__, problem=error.problem, action=error.action)
@@ -102,6 +110,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--tls_certificate", "--tls-certificate", default="", help="PEM file of the server's certificate")
     add("--tls_key", "--tls-key", default="", help="PEM file of its private key")
     add("--token_file", "--token-file", default="", help="bearer tokens, one a line; needed on all but health")
+    add("--public_key", "--public-key", default="", help="PEM file of the key that must have signed the artifact")
+    add("--minimum_release", "--minimum-release", type=int, default=0, help="oldest signed release that is served")
     add("--host", default="0.0.0.0", help="address to bind")  # noqa: S104  # a container's port is its interface
     add("--log_level", "--log-level", default="info", choices=("debug", "info", "warning", "error"))
     add("--log_json", "--log-json", action="store_true", help="one JSON object a line")

@@ -23,6 +23,7 @@ from fraudline.features.table import TableSpec
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.model.reasons import top_reasons
 from fraudline.model.scorer import Scorer, Scores
+from fraudline.model.signature import ANYBODY, Trust
 from fraudline.model.wording import Wording
 from fraudline.serve.errors import RequestError
 from fraudline.serve.metrics import PredictorMetrics, band_edges
@@ -63,6 +64,7 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         expected_digest: the digest that the deployment names; any other model is refused.
         max_rows: largest number of rows a request.
         thresholds: a thresholds file whose newest line holds, instead of the artifact's own.
+        trust: whose signature the artifact must have, if any.
     """
 
     def __init__(
@@ -73,12 +75,14 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         expected_digest: str | None = None,
         max_rows: int = MAX_ROWS,
         thresholds: Path | None = None,
+        trust: Trust = ANYBODY,
     ) -> None:
         super().__init__(name)
         self._folder = folder
         self._expected_digest = expected_digest
         self._max_rows = max_rows
         self._thresholds_file = thresholds
+        self._trust = trust
 
     def load(self) -> bool:
         """Verify the artifact, build the scorer and score one row; ready only then.
@@ -88,7 +92,7 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
             StateError: the thresholds file was changed by hand, or is of another model.
         """
         started = time.perf_counter()
-        artifact = load_artifact(self._folder, self._expected_digest)
+        artifact = load_artifact(self._folder, self._expected_digest, self._trust)
         self._scorer = Scorer(artifact)
         self._scorer.score(np.zeros((1, len(artifact.spec.names)), np.float32))
         self.version = artifact.version

@@ -106,9 +106,10 @@ async def _serve(
         return
     servicer, address = service
     limits = [(f"grpc.max_{way}_message_length", MAX_GRPC_MESSAGE_LENGTH) for way in ("send", "receive")]
-    guards = () if tokens is None else (GrpcGuard(tokens),)
     server = grpc.aio.server(
-        interceptors=(*guards, ExceptionToStatusInterceptor()), options=limits, maximum_concurrent_rpcs=_MAX_CALLS
+        interceptors=(GrpcGuard(tokens), ExceptionToStatusInterceptor()),
+        options=limits,
+        maximum_concurrent_rpcs=_MAX_CALLS,
     )
     add_GRPCInferenceServiceServicer_to_server(servicer, server)
     if access.certificate is None or access.key is None:
@@ -157,7 +158,7 @@ def _answer(request: Request, status: int, error: str, field: str = "") -> JSONR
 
 
 async def _refuse(request: Request, error: Exception) -> JSONResponse:
-    return _answer(request, 400, str(error), getattr(error, "field", ""))
+    return _answer(request, 400, str(error), getattr(error, "field", "body"))
 
 
 async def _refuse_schema(request: Request, error: Exception) -> JSONResponse:

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from fraudline.core.settings import Settings
+from fraudline.model.signature import Trust
 from fraudline.stream.tls import Tls
 
 
@@ -36,6 +37,7 @@ class StreamParams(Settings):
         transport: the Kafka client; ``confluent`` on the mock broker.
         bootstrap: ``host:port`` pairs, comma-separated.
         tls: certificates, where the brokers ask for them.
+        trust: whose signature a model must have to be loaded, and its oldest release.
         group: consumer group; workers of one group share the partitions.
         worker_id: one per running worker, the same after its restart (a StatefulSet's pod name). It fences a second
             worker of the same name and ends a killed predecessor's open transaction at once.
@@ -72,6 +74,7 @@ class StreamParams(Settings):
     transport: Literal["kafka-python", "confluent"] = "kafka-python"
     bootstrap: str = "127.0.0.1:9092"
     tls: Tls = Tls()
+    trust: Trust = Trust()
     group: str = "fraudline"
     worker_id: str = "worker-0"
     topics: Topics = Topics()

@@ -318,14 +318,16 @@ def _by_partition(records: Sequence[Record]) -> list[tuple[int, list[Record]]]:
 
 def _artifact(params: StreamParams, model_dir: Path | None, expected_digest: str | None) -> Artifact:
     if params.champion:
-        return first_champion(Path(params.champion), model_dir)
+        return first_champion(Path(params.champion), model_dir, params.trust)
     if model_dir is None:
         raise UsageError("There is no model to score with.", "Name an artifact or a pointer file.")
-    return load_artifact(model_dir, expected_digest)
+    return load_artifact(model_dir, expected_digest, params.trust)
 
 
 def _champions(params: StreamParams, artifact: Artifact, stack: ExitStack) -> ChampionWatch | None:
-    return stack.enter_context(closing(ChampionWatch(Path(params.champion), artifact))) if params.champion else None
+    if not params.champion:
+        return None
+    return stack.enter_context(closing(ChampionWatch(Path(params.champion), artifact, trust=params.trust)))
 
 
 def _warm(artifact: Artifact, profiles: ProfileTable | None) -> None:
