@@ -27,6 +27,7 @@ from fraudline.model.artifact import MANIFEST, load_artifact, write_manifest
 from fraudline.model.scorer import Scorer
 from fraudline.model.signature import RELEASE, SIGNATURE, Trust, sign
 from fraudline.ops.local.predictor import LocalPredictor
+from fraudline.stream.champion import proven
 from tests.support.artifacts import tiny_artifact
 from tests.support.figures import Figure, sized
 
@@ -154,20 +155,21 @@ MUTATIONS = (
 def test_no_mutation_of_a_signed_artifact_is_ever_ready(
     signed: list[Path], trust: Trust, tmp_path: Path, figure: Figure
 ) -> None:
-    """A signed artifact with one change: flipped bits, cut, missing, extra and swapped files, files of an older release,
-    links and pipes, a manifest made to fit, edited JSON. Loaded as the server does, with the key and a minimum."""
+    """A signed artifact with one change: flipped bits, cut, missing, extra and swapped files, files of an older
+    release, links and pipes, a manifest made to fit, edited JSON. Loaded as the server does: with key and minimum."""
     old, new = signed
-    rng, seen, refusals = random.Random(6), Counter[str](), Counter[str]()
-    rounds = sized(1_100, 1_100, 11_000)
+    rng, seen = random.Random(6), Counter[str]()
+    rounds = sized(220, 1_100, 11_000)
     for i in range(rounds):
         mutation = MUTATIONS[i % len(MUTATIONS)]
         folder = Path(shutil.copytree(new, tmp_path / f"{i}" / "model"))
         mutation(folder, rng, old)
-        with pytest.raises(ArtifactError) as caught:
+        try:
             load_artifact(folder, trust=trust)
-        assert caught.value.problem, mutation
-        seen[mutation.__name__] += 1
-        refusals[type(caught.value).__name__] += 1
+        except ArtifactError:
+            seen[mutation.__name__] += 1
+        else:
+            pytest.fail(f"round {i}: {mutation.__name__} was loaded")
         shutil.rmtree(tmp_path / f"{i}")
     assert load_artifact(new, trust=trust).digest
     figure(f"{rounds} mutated signed artifacts, 0 loaded ({len(seen)} kinds of change)", rounds=rounds)
@@ -176,7 +178,7 @@ def test_no_mutation_of_a_signed_artifact_is_ever_ready(
 def test_an_old_signed_release_is_refused_where_a_minimum_is_set(signed: list[Path], trust: Trust) -> None:
     old, _ = signed
     assert load_artifact(old, trust=trust.model_copy(update={"minimum_release": 1}))
-    with pytest.raises(ArtifactError, match="is release 1; 2 is the oldest"):
+    with pytest.raises(ArtifactError, match="is release 1; the oldest that is loaded is 2"):
         load_artifact(old, trust=trust)
 
 
@@ -276,7 +278,10 @@ def objects_in_parquet(folder: Path, canary: Path) -> None:
 
 def extension_type_in_parquet(folder: Path, canary: Path) -> None:
     table = pq.read_table(folder / "golden.parquet")
-    about = {b"ARROW:extension:name": b"arrow.py_extension_type", b"ARROW:extension:metadata": pickle.dumps(Touch(canary))}
+    about = {
+        b"ARROW:extension:name": b"arrow.py_extension_type",
+        b"ARROW:extension:metadata": pickle.dumps(Touch(canary)),
+    }
     field = pa.field("evil", pa.int64(), metadata=about)
     pq.write_table(table.append_column(field, pa.array([1] * table.num_rows)), folder / "golden.parquet")
 
@@ -375,12 +380,8 @@ def a_graph_nested_without_end(folder: Path, canary: Path) -> None:
     content = b""
     for _ in range(200):  # a GraphProto holding a node holding an attribute holding a graph
         for tag in (b"\x32", b"\x2a", b"\x0a"):
-            size, text = len(content), b""
-            while size >= 0x80:
-                text += bytes([size & 0x7F | 0x80])
-                size >>= 7
-            content = tag + text + bytes([size]) + content
-    (folder / "model.onnx").write_bytes(b"\x3a" + b"\xff\xff\x03"[:0] + _length(content) + content)
+            content = tag + _length(content) + content
+    (folder / "model.onnx").write_bytes(b"\x3a" + _length(content) + content)
 
 
 def _length(content: bytes) -> bytes:
@@ -439,9 +440,7 @@ def test_a_hostile_artifact_with_a_fitting_digest_is_refused_with_its_reason_and
     make(folder, canary)
     write_manifest(folder)
     with pytest.raises(FraudlineError, match=HOSTILE[make]) as caught:
-        artifact = load_artifact(folder)
-        artifact.table("golden.parquet")
-        Scorer(artifact)
+        proven(load_artifact(folder))
     assert isinstance(caught.value, ArtifactError)
     assert not canary.exists()
 
@@ -450,8 +449,8 @@ def test_a_hostile_artifact_with_a_fitting_digest_is_refused_with_its_reason_and
 def test_the_server_refuses_an_unsigned_and_a_hostile_artifact_and_ends_with_the_reason(
     signed: list[Path], keys: tuple[Path, Path], tmp_path: Path, figure: Figure
 ) -> None:
-    """The corpus of hostile artifacts: pickles, object arrays, Keras lambdas, Python and files in a SavedModel, ONNX with
-    external data, custom operators and functions. One of them, and an old signed release, at the server itself."""
+    """The corpus of hostile artifacts: pickles, object arrays, Keras lambdas, Python and files in a SavedModel, ONNX
+    with external data, custom operators and functions. One, and an old signed release, at the server itself."""
     folder, canary = tiny_artifact(tmp_path / "model"), tmp_path / "canary"
     custom_operator(folder, canary)
     write_manifest(folder)

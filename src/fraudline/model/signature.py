@@ -9,7 +9,6 @@ serving image needs no model-signing. Sigstore's keyless bundles are verified by
 """
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -128,26 +127,44 @@ def _payload(bundle: bytes, public_key: Path) -> bytes:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    try:
-        envelope = json.loads(bundle)["dsseEnvelope"]
-        (signature,) = envelope["signatures"]
-        payload, raw = (base64.b64decode(text, validate=True) for text in (envelope["payload"], signature["sig"]))
-        kind = envelope["payloadType"]
-    except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
-        raise ArtifactError(f"{SIGNATURE} is not a bundle of model-signing.", _SIGN) from error
-    if kind != _PAYLOAD:
-        raise ArtifactError(f"{SIGNATURE} signs {kind!r:.60}, not a statement about files.", _SIGN)
     key = _public(public_key)
+    try:
+        found = json.loads(bundle)
+        envelope = found["dsseEnvelope"]
+        payload, raw = (
+            base64.b64decode(x, validate=True) for x in (envelope["payload"], envelope["signatures"][0]["sig"])
+        )
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
+        raise ArtifactError(f"{SIGNATURE} is not a bundle of model-signing.", _SIGN) from error
+    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    wanted = _bundle(payload, raw, hint=sha256_bytes(pem))
     size = key.curve.key_size
     algorithm = hashes.SHA256() if size <= 256 else hashes.SHA384() if size <= 384 else hashes.SHA512()
-    head = f"DSSEv1 {len(kind)} {kind} {len(payload)} ".encode()
+    head = f"DSSEv1 {len(_PAYLOAD)} {_PAYLOAD} {len(payload)} ".encode()
     try:
         key.verify(raw, head + payload, ec.ECDSA(algorithm))
-    except InvalidSignature as error:
+    except InvalidSignature:
+        wanted = {}
+    if found != wanted:  # a bundle is taken whole or not at all: nothing unsigned travels with it
         problem = f"{SIGNATURE} is not by the key {public_key}, or was changed."
-        raise ArtifactError(problem, "Name the key whose private half signs your models.") from error
+        raise ArtifactError(problem, "Name the key whose private half signs your models.")
     return payload
+
+
+def _bundle(payload: bytes, signature: bytes, hint: str) -> dict[str, Any]:
+    """The bundle of these bytes, as model-signing 1.1 writes it."""
+    text = [base64.b64encode(part).decode() for part in (payload, signature)]
+    return {
+        "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "verificationMaterial": {"publicKey": {"hint": hint}, "tlogEntries": []},
+        "dsseEnvelope": {
+            "payload": text[0],
+            "payloadType": _PAYLOAD,
+            "signatures": [{"sig": text[1], "keyid": ""}],
+        },
+    }
 
 
 def _resources(payload: bytes) -> dict[str, str]:
