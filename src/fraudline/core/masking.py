@@ -93,7 +93,12 @@ def _among(groups: list[tuple[int, int]], content: bytes) -> Iterator[tuple[int,
             digits = b"".join(content[begin:stop] for begin, stop in groups[at : last + 1])
             if len(digits) > _LONGEST:
                 break
-            if len(digits) >= _SHORTEST and luhn(digits) and not _is_time(digits, last > at) and any(digits.lstrip(b"0")):
+            if (
+                len(digits) >= _SHORTEST
+                and luhn(digits)
+                and not _is_time(digits, last > at)
+                and any(digits.lstrip(b"0"))
+            ):
                 end = last + 1
         if end > at:
             yield groups[at][0], groups[end - 1][1]

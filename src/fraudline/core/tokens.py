@@ -37,7 +37,9 @@ class Tokenizer:
         self._keys = MappingProxyType(dict(keys))
         self.key_id = key_id or next(iter(self._keys), "")
         if self.key_id not in self._keys:
-            raise UsageError(f"There is no key {self.key_id!r}.", f"Name one of {', '.join(self._keys) or 'a key file'}.")
+            raise UsageError(
+                f"There is no key {self.key_id!r}.", f"Name one of {', '.join(self._keys) or 'a key file'}."
+            )
         self._hmac = hmac.new(self._keys[self.key_id], digestmod=hashlib.sha256)
 
     @classmethod

@@ -4,7 +4,8 @@
     output = letter.replayed()                 # the record as it first came
 
 A dead letter is the record's own key, value and headers behind four headers of the worker: ``reason``, ``topic``,
-``partition`` and ``offset``, the place it came from. A value larger than ``MOST_BYTES`` is cut, and a fifth header
+``partition`` and ``offset``, the place it came from. Its bytes are the record's, but for the digits of card numbers, which
+are masked (:mod:`fraudline.core.masking`) and never come back; a header ``masked`` says so. A value larger than ``MOST_BYTES`` is cut, and a fifth header
 ``cut`` gives its whole size; the record itself is still where the headers say.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from fraudline.core.errors import MessageError
+from fraudline.core.masking import mask_bytes, mask_text
 from fraudline.stream.transport import Output, Record
 
 MOST_BYTES = 15 << 20
@@ -20,23 +22,32 @@ MOST_BYTES = 15 << 20
 _CUT_BYTES = 1 << 20
 _OWN = ("reason", "topic", "partition", "offset")
 _CUT = "cut"
+_MASKED = "masked"
 REPLAYED = "replayed"
 """Header of a record that was sent again: the dead letter's ``partition:offset``."""
 
 
 def dead_letter(topic: str, record: Record, reason: str) -> Output:
-    """The record as it came, with the reason and the place it came from in its headers."""
-    value, headers = record.value, record.headers
+    """The record as it came, card numbers masked, with the reason and the place it came from in its headers."""
+    value, key, headers = _without_card_numbers(record)
     if value is not None and len(value) > MOST_BYTES:
         headers = ((_CUT, str(len(value)).encode()), *headers)
         value = value[:_CUT_BYTES]
     own = (
-        ("reason", reason.encode(errors="replace")),
+        ("reason", mask_text(reason).encode(errors="replace")),
         ("topic", record.topic.encode()),
         ("partition", str(record.partition).encode()),
         ("offset", str(record.offset).encode()),
     )
-    return Output(topic, record.key, value, (*own, *headers))
+    return Output(topic, key, value, (*own, *headers))
+
+
+def _without_card_numbers(record: Record) -> tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]:
+    value, key = (None if part is None else mask_bytes(part) for part in (record.value, record.key))
+    headers = tuple((mask_text(name), mask_bytes(content)) for name, content in record.headers)
+    if (value, key, headers) != (record.value, record.key, record.headers):
+        headers = ((_MASKED, b"card numbers"), *headers)
+    return value, key, headers
 
 
 def is_replayed(record: Record) -> bool:
@@ -114,5 +125,5 @@ class DeadLetter:
             problem = f"The dead letter {self.place} holds only the beginning of its {self.cut_from} bytes."
             action = f"Read the whole record from {self.topic} {self.source_partition}:{self.source_offset}."
             raise MessageError(problem, action)
-        headers = tuple(header for header in self.headers if header[0] != REPLAYED)
+        headers = tuple(header for header in self.headers if header[0] not in (REPLAYED, _MASKED))
         return Output(self.topic, self.key, self.value, (*headers, (REPLAYED, self.place.encode())))

@@ -37,6 +37,8 @@ class StreamParams(Settings):
         transport: the Kafka client; ``confluent`` on the mock broker.
         bootstrap: ``host:port`` pairs, comma-separated.
         tls: certificates, where the brokers ask for them.
+        tokens_only: make a dead letter of a transaction whose ``card_id`` is a card number; turn it off only where
+            tokens have the form of numbers.
         trust: whose signature a model must have to be loaded, and its oldest release.
         group: consumer group; workers of one group share the partitions.
         worker_id: one per running worker, the same after its restart (a StatefulSet's pod name). It fences a second
@@ -75,6 +77,7 @@ class StreamParams(Settings):
     bootstrap: str = "127.0.0.1:9092"
     tls: Tls = Tls()
     trust: Trust = Trust()
+    tokens_only: bool = True
     group: str = "fraudline"
     worker_id: str = "worker-0"
     topics: Topics = Topics()

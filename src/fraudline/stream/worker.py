@@ -138,7 +138,7 @@ class Worker:
         self._metrics = metrics
         self._champions = champions
         self._pace = Pace(params.max_batch, params.max_latency_ms / 1000)
-        self._decoder = Decoder(artifact.card_spec.currencies)
+        self._decoder = Decoder(artifact.card_spec.currencies, tokens_only=params.tokens_only)
         self._store = _store(params)
         self._states: dict[int, PartitionState] = {}
         self._aligned: set[int] = set()
