@@ -76,7 +76,7 @@ def generate_command(
     "--column", "columns", multiple=True, required=True, help="A column of card numbers; give it once a column."
 )
 @click.option("--key-file", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
-              help="Lines of `KEYID HEX`, 32 bytes or more; the first is used.")  # fmt: skip
+              help="Lines of `KEYID HEX`, 32 bytes; the first is used.")  # fmt: skip
 @click.option("--key-id", default="", help="Use another key of the file.")
 @click.option("--allow", multiple=True, help="A column whose digits may look like card numbers.")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
@@ -103,10 +103,11 @@ def tokenize_command(
     """
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
+    from fraudline.core.keyfile import read_keys
     from fraudline.core.tokens import Tokenizer
     from fraudline.data.tokenize import tokenize_file
 
-    tokenizer = Tokenizer.read(key_file, key_id)
+    tokenizer = Tokenizer(read_keys(key_file), key_id)
     console = Console(stderr=True, highlight=False)
     shown = (TextColumn("{task.description}  {task.completed:,.0f} rows"), TimeElapsedColumn())
     with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as progress:

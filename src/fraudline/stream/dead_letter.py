@@ -4,9 +4,9 @@
     output = letter.replayed()                 # the record as it first came
 
 A dead letter is the record's own key, value and headers behind four headers of the worker: ``reason``, ``topic``,
-``partition`` and ``offset``, the place it came from. Its bytes are the record's, but for the digits of card numbers, which
-are masked (:mod:`fraudline.core.masking`) and never come back; a header ``masked`` says so. A value larger than ``MOST_BYTES`` is cut, and a fifth header
-``cut`` gives its whole size; the record itself is still where the headers say.
+``partition`` and ``offset``, the place it came from. Its bytes are the record's but for the digits of card numbers:
+they are masked (:mod:`fraudline.core.masking`), never come back, and a header ``masked`` says so. A value larger than
+``MOST_BYTES`` is cut, and a header ``cut`` gives its whole size; the record itself is still where the headers say.
 """
 
 from dataclasses import dataclass
@@ -23,16 +23,19 @@ _CUT_BYTES = 1 << 20
 _OWN = ("reason", "topic", "partition", "offset")
 _CUT = "cut"
 _MASKED = "masked"
+_Bytes = bytes | None
+_Headers = tuple[tuple[str, bytes], ...]
 REPLAYED = "replayed"
 """Header of a record that was sent again: the dead letter's ``partition:offset``."""
 
 
 def dead_letter(topic: str, record: Record, reason: str) -> Output:
     """The record as it came, card numbers masked, with the reason and the place it came from in its headers."""
-    value, key, headers = _without_card_numbers(record)
+    value, key, headers = record.value, record.key, record.headers
     if value is not None and len(value) > MOST_BYTES:
         headers = ((_CUT, str(len(value)).encode()), *headers)
         value = value[:_CUT_BYTES]
+    value, key, headers = _without_card_numbers(value, key, headers)
     own = (
         ("reason", mask_text(reason).encode(errors="replace")),
         ("topic", record.topic.encode()),
@@ -42,12 +45,15 @@ def dead_letter(topic: str, record: Record, reason: str) -> Output:
     return Output(topic, key, value, (*own, *headers))
 
 
-def _without_card_numbers(record: Record) -> tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]:
-    value, key = (None if part is None else mask_bytes(part) for part in (record.value, record.key))
-    headers = tuple((mask_text(name), mask_bytes(content)) for name, content in record.headers)
-    if (value, key, headers) != (record.value, record.key, record.headers):
-        headers = ((_MASKED, b"card numbers"), *headers)
-    return value, key, headers
+def _without_card_numbers(value: bytes | None, key: bytes | None, headers: _Headers) -> tuple[_Bytes, _Bytes, _Headers]:
+    hidden = (
+        None if value is None else mask_bytes(value),
+        None if key is None else mask_bytes(key),
+        tuple((mask_text(name), mask_bytes(content)) for name, content in headers),
+    )
+    if hidden == (value, key, headers):
+        return value, key, headers
+    return *hidden[:2], ((_MASKED, b"card numbers"), *hidden[2])
 
 
 def is_replayed(record: Record) -> bool:
@@ -69,6 +75,7 @@ class DeadLetter:
         value: as it came, or the first MiB of it.
         headers: those it came with.
         cut_from: the whole size of a value that was cut, in bytes; None for a whole one.
+        masked: whether digits of card numbers were masked.
     """
 
     partition: int
@@ -82,6 +89,7 @@ class DeadLetter:
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
     cut_from: int | None = None
+    masked: bool = False
 
     @property
     def place(self) -> str:
@@ -100,6 +108,8 @@ class DeadLetter:
             problem = f"{record.topic} {record.partition}:{record.offset} has no headers {', '.join(_OWN)}."
             raise MessageError(problem, "Only workers may write to the dead letter topic.")
         reason, topic, partition, offset = (value.decode(errors="replace") for _, value in own)
+        masked = bool(rest) and rest[0][0] == _MASKED
+        rest = rest[1:] if masked else rest
         cut = int(rest[0][1]) if rest and rest[0][0] == _CUT else None
         return cls(
             partition=record.partition,
@@ -113,6 +123,7 @@ class DeadLetter:
             value=record.value,
             headers=rest if cut is None else rest[1:],
             cut_from=cut,
+            masked=masked,
         )
 
     def replayed(self) -> Output:
@@ -125,5 +136,5 @@ class DeadLetter:
             problem = f"The dead letter {self.place} holds only the beginning of its {self.cut_from} bytes."
             action = f"Read the whole record from {self.topic} {self.source_partition}:{self.source_offset}."
             raise MessageError(problem, action)
-        headers = tuple(header for header in self.headers if header[0] not in (REPLAYED, _MASKED))
+        headers = tuple(header for header in self.headers if header[0] != REPLAYED)
         return Output(self.topic, self.key, self.value, (*headers, (REPLAYED, self.place.encode())))

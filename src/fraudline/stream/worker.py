@@ -363,6 +363,7 @@ def _connection(params: StreamParams) -> Connection:
     return Connection(
         bootstrap=params.bootstrap,
         extra=params.tls.client(params.transport),
+        tls=params.tls,
         topic=params.topics.transactions,
         group=params.group,
         worker_id=params.worker_id,
