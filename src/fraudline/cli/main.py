@@ -23,10 +23,12 @@ _COMMANDS = {
     "promotion": ("fraudline.cli.promotion", "group", "verify promotions, and make the keys that sign them"),
     "rollout": ("fraudline.cli.rollout", "group", "judge a canary, and move it on or back by a pull request"),
     "score": ("fraudline.cli.score", "command", "score a file of transactions offline"),
+    "seal": ("fraudline.cli.seal", "seal", "encrypt a file or a folder for where it lies"),
     "serve": ("fraudline.cli.serve", "command", "serve an artifact as a KServe predictor"),
     "skew": ("fraudline.cli.skew", "command", "compare the stream's features with the offline ones"),
     "step": ("fraudline.cli.step", "group", "run one pipeline step: files in, files out"),
     "stream": ("fraudline.cli.stream", "command", "score a Kafka topic exactly once"),
+    "unseal": ("fraudline.cli.seal", "unseal", "decrypt what seal wrote"),
     "threshold": ("fraudline.cli.threshold", "group", "compare thresholds, and change them with a trail"),
     "tune": ("fraudline.cli.tune", "command", "search training parameters on the validation days"),
 }

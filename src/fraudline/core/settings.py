@@ -42,6 +42,6 @@ class Settings(BaseModel):
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}.", "Name an existing file.") from error
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
             raise UsageError(f"{path} is not YAML: {error}.", "Correct the file.") from error
         return cls.parse(values, str(path))

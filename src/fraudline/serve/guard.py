@@ -26,6 +26,7 @@ log = get_logger(__name__)
 _OPEN = ("/", "/v2/health/live", "/v2/health/ready")
 _OPEN_GRPC = ("ServerLive", "ServerReady", "ModelReady")
 _MIN_TOKEN = 16
+_LONGEST_LENGTH = 18  # digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class Guard:
         if not length and b"transfer-encoding" not in headers:
             await self._app(scope, receive, send)
             return
-        declared = int(length) if length.isdigit() else 0
+        declared = int(length[:_LONGEST_LENGTH]) if length.isdigit() else 0
         if declared > self._limits.body_bytes:
             await self._too_large(scope, receive, send)
             return

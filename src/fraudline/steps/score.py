@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fraudline.core.errors import SchemaError, StateError, UsageError
 from fraudline.core.files import atomic_file
 from fraudline.core.log import get_logger
+from fraudline.core.sealing import key_wrapper
 from fraudline.data.importers import reading
 from fraudline.data.importers.rows import UNKNOWN_CATEGORY, build_transactions
 from fraudline.data.importers.source import Column, column, read_source
@@ -238,11 +239,11 @@ def _from_checkpoint(
     transactions: pa.Table, spec: FeatureSpec, profiles: ProfileTable | None, folder: Path, params: Params
 ) -> NDArray[np.float32]:
     """Each partition's rows go through the engine restored from its checkpoint, in the file's order."""
-    topics = params.stream.topics
+    topics, keys = params.stream.topics, key_wrapper(params.stream.encryption)
     if any(folder.glob(_CHECKPOINTS)):  # the group's own folder
-        store = CheckpointStore(folder.parent, group=folder.name, topic=topics.transactions)
+        store = CheckpointStore(folder.parent, group=folder.name, topic=topics.transactions, keys=keys)
     else:
-        store = CheckpointStore(folder, group=params.stream.group, topic=topics.transactions)
+        store = CheckpointStore(folder, group=params.stream.group, topic=topics.transactions, keys=keys)
     if not any(store.path(partition).exists() for partition in range(topics.partitions)):
         raise StateError(f"{folder} has no checkpoint of {topics.transactions}.", "Name the worker's checkpoint_dir.")
     if store.path(topics.partitions).exists():

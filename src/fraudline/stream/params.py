@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from fraudline.core.sealing import Encryption
 from fraudline.core.settings import Settings
 from fraudline.model.signature import Trust
 from fraudline.stream.tls import Tls
@@ -53,6 +54,7 @@ class StreamParams(Settings):
             to end, because a worker that is told to end may be waiting.
         checkpoint_dir: folder of the feature state's checkpoints; empty for none (the log is then replayed whole).
         checkpoint_s: seconds between checkpoints.
+        encryption: what encrypts checkpoints.
         dedupe_hours: of event time in which the same transaction id gives one decision; 0 for no such memory.
         dedupe_most: ids that a partition remembers at most, 14 to 28 bytes each; the oldest are forgotten first.
         endpoint: address of a V2 inference service; empty to score in process.
@@ -89,6 +91,7 @@ class StreamParams(Settings):
     timeout_s: float = Field(default=15.0, gt=0)
     checkpoint_dir: str = "build/checkpoints"
     checkpoint_s: float = Field(default=30.0, gt=0)
+    encryption: Encryption = Encryption()
     dedupe_hours: int = Field(default=24, ge=0, le=168)
     dedupe_most: int = Field(default=4_000_000, ge=1)
     endpoint: str = ""

@@ -19,6 +19,7 @@ import numpy as np
 
 from fraudline.core.errors import FraudlineError, UnavailableError, UsageError
 from fraudline.core.log import get_logger
+from fraudline.core.sealing import key_wrapper
 from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.profiles import ProfileTable
@@ -354,7 +355,8 @@ def _engines(
 def _store(params: StreamParams) -> CheckpointStore | None:
     if not params.checkpoint_dir:
         return None
-    return CheckpointStore(Path(params.checkpoint_dir), group=params.group, topic=params.topics.transactions)
+    keys = key_wrapper(params.encryption)
+    return CheckpointStore(Path(params.checkpoint_dir), group=params.group, topic=params.topics.transactions, keys=keys)
 
 
 def _connection(params: StreamParams) -> Connection:
