@@ -21,6 +21,7 @@ from fraudline.stream.worker import run_worker
 from tests.support.artifacts import tiny_artifact
 from tests.support.broker import need_java, own_params, read_all
 from tests.support.certificates import Authority
+from tests.support.figures import Figure
 from tests.support.guarded import GuardedKafka
 
 pytestmark = pytest.mark.integration
@@ -66,8 +67,9 @@ def params_of(broker: GuardedKafka, folder: Path, transport: str, tls: Tls, **ch
 )
 def test_a_user_with_its_password_and_rights_decides_every_transaction(
     broker: GuardedKafka, users: dict[str, Tls], tmp_path: Path, transport: str, user: str,
-    capfd: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str], figure: Figure,
 ) -> None:  # fmt: skip
+    """A worker of either transport at a real broker with TLS, SASL/SCRAM and ACLs, as a user with its password."""
     params = params_of(broker, tmp_path, transport, users[user], timeout_s=20.0)
     ensure_topics(params.model_copy(update={"bootstrap": broker.bootstrap, "tls": Tls()}))
     table = generate(GenerateParams(days=3, cards=60, merchants=90, seed=3))[0].slice(0, ROWS)
@@ -87,6 +89,7 @@ def test_a_user_with_its_password_and_rights_decides_every_transaction(
     assert len(read_all(broker.bootstrap, params.topics.decisions)) == ROWS
     shown = "".join(capfd.readouterr())
     assert PASSWORD not in shown + repr(params) + str(params.model_dump())
+    figure(f"{user}, {transport}: {ROWS} of {ROWS} decided; the password is in no output")
 
 
 def wrong(broker: GuardedKafka, users: dict[str, Tls], folder: Path, how: str) -> tuple[str, Tls, str]:
@@ -131,8 +134,9 @@ def wrong(broker: GuardedKafka, users: dict[str, Tls], folder: Path, how: str) -
 )  # fmt: skip
 def test_a_wrong_client_is_told_what_is_wrong_with_it(
     broker: GuardedKafka, users: dict[str, Tls], tmp_path: Path, transport: str, how: str,
-    capfd: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str], figure: Figure,
 ) -> None:  # fmt: skip
+    """A client of either transport at a real broker with TLS, SASL/SCRAM and ACLs that does one thing wrong."""
     address, tls, said = wrong(broker, users, tmp_path, how)
     connection = Connection(
         bootstrap=address, topic="transactions", group="g", worker_id="w", timeout_s=4.0, outputs=("decisions",),
@@ -143,6 +147,7 @@ def test_a_wrong_client_is_told_what_is_wrong_with_it(
     assert said in f"{caught.value.problem}", caught.value
     assert caught.value.action
     assert PASSWORD not in "".join(capfd.readouterr()) + f"{caught.value} {connection!r}"
+    figure(f"{how}, {transport}: refused: {said}")
 
 
 def test_a_password_comes_from_the_environment_or_a_file_and_is_asked_for_by_name(
