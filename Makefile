@@ -65,7 +65,7 @@ lock: ## resolve pyproject.toml anew into requirements/*.lock
 	compile pyproject.toml -c $$tmp/all.lock -o requirements/base.lock; \
 	for extra in $(filter-out base,$(EXTRAS)) docs cloud; do compile pyproject.toml --extra $$extra -c $$tmp/all.lock -o requirements/$$extra.lock; done; \
 	compile pyproject.toml --extra bench -o requirements/bench.lock; \
-	echo uv | compile - -o requirements/bootstrap.lock; echo 'atheris>=3' | compile - -o requirements/fuzz.lock; rm -r $$tmp
+	echo uv | compile - -o requirements/bootstrap.lock; echo 'atheris>=3,<3.1' | compile - -o requirements/fuzz.lock; rm -r $$tmp
 
 # ---- the main job ----------------------------------------------------------------------------------------------------
 

@@ -38,15 +38,15 @@ make fuzz                   # each parser under atheris, SECONDS_EACH=60
 """
 FALLS_SHORT = """## What this does not show
 
-- Limits of the endpoint are a process's own. A flood of connections is the gateway's to stop; gRPC has limits of message
-  size and calls at once, none of the time that a message takes.
+- Limits of the endpoint are a process's own. A flood of connections is the gateway's to stop; gRPC has limits of
+  message size and of calls at once, none of the time that a message takes.
 - Slow clients and the measured one share this machine's cores with everything else on it: the ratio is of one run.
 - The signature check takes keys of a file. Sigstore's keyless bundles are verified by `model_signing verify sigstore`
   before the artifact is handed to the server, not by the server.
 - What an artifact may contain is a list of known names and a walk over ONNX and SavedModel. A graph of ONNX's own
   operators is run by ONNX Runtime, whose own faults are its own.
-- Masking is of digits in UTF-8. A card number in base64, in UTF-16 or inside a longer number is not found. Decisions and
-  alerts carry merchant, device and transaction identifiers as the event gives them; a card number is refused as `card_id`.
+- Masking is of digits in UTF-8. A card number in base64, in UTF-16 or inside a longer number is not found. Decisions
+  and alerts carry merchant, device and transaction identifiers as they came; a card number is refused as `card_id`.
 - A key service is tried with a stand-in: no cloud's KMS is reached from here.
 """
 

@@ -4,6 +4,7 @@
 reference pages). ``FRAUDLINE_FIGURES``: a folder that takes one JSON file a scenario.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -30,11 +31,12 @@ not_fast = pytest.mark.skipif(FORM == "fast", reason="runs in `make test-reliabi
 
 
 @pytest.fixture
-def figure(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Figure:
+def figure(request: pytest.FixtureRequest) -> Figure:
     """Prints a scenario's figure and keeps it: ``figure("sentence", name=value, ...)``."""
 
     def keep(said: str, **values: Any) -> None:
-        with capsys.disabled():
+        capture = request.config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
             sys.stdout.write(f"\n{request.node.name}: {said}\n")
         folder = os.environ.get("FRAUDLINE_FIGURES")
         if folder:

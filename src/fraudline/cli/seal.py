@@ -4,6 +4,7 @@ import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, cast
 
 import click
 
@@ -41,7 +42,7 @@ def seal(path: Path, key_file: Path | None, key_service: str, out: Path) -> None
     with atomic_file(out) as temporary, temporary.open("wb") as file, Sealer(file, keys, _CONTEXT) as sealed:
         sealed.write(_FOLDER if path.is_dir() else _FILE)
         if path.is_dir():
-            with tarfile.open(fileobj=sealed, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+            with tarfile.open(fileobj=cast("IO[bytes]", sealed), mode="w|") as archive:
                 archive.add(path, arcname=".", filter=_plain)
         else:
             with path.open("rb") as source:
@@ -66,7 +67,7 @@ def unseal(path: Path, key_file: Path | None, key_service: str, out: Path) -> No
         if out.exists():
             raise UsageError(f"{out} is there already.", "Name a new folder.")
         with atomic_folder(out) as folder:
-            with tarfile.open(fileobj=content, mode="r|") as archive:
+            with tarfile.open(fileobj=cast("IO[bytes]", content), mode="r|") as archive:
                 archive.extractall(folder, filter="data")  # never outside the folder, no devices, no set-id bits
             while content.read(1 << 20):  # to the end: only then is all of it authentic
                 pass

@@ -34,5 +34,5 @@ def configure(*, level: str = "info", as_json: bool = False) -> None:
     )
 
 
-def _without_card_numbers(_logger: Any, _method: str, line: str) -> str:
-    return mask_text(line)
+def _without_card_numbers(_logger: Any, _method: str, line: Any) -> str:
+    return mask_text(str(line))

@@ -211,9 +211,10 @@ def _opened(key: bytes, nonce: bytes, content: bytes, about: bytes) -> bytes:
     from cryptography.exceptions import InvalidTag
 
     try:
-        return _aead(key).decrypt(nonce, content, about)
+        opened: bytes = _aead(key).decrypt(nonce, content, about)
     except (InvalidTag, ValueError) as error:
         raise StateError("It was sealed with another key or as something else, or was changed.", _ACTION) from error
+    return opened
 
 
 def _aead(key: bytes) -> Any:

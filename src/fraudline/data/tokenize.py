@@ -56,7 +56,12 @@ def tokenize_file(
         SchemaError: a line is malformed, or a card number stands in another column (says row and column, never the
             number).
     """
-    kinds = {".csv": _Csv, ".parquet": _Parquet, ".jsonl": _Lines, ".ndjson": _Lines}
+    kinds: dict[str, Callable[[_Work], _Csv | _Lines | _Parquet]] = {
+        ".csv": _Csv,
+        ".parquet": _Parquet,
+        ".jsonl": _Lines,
+        ".ndjson": _Lines,
+    }
     if source.suffix not in kinds:
         raise UsageError(f"{source.name} is of no format known here.", f"Name one of {', '.join(kinds)}.")
     work = _Work(source, tuple(columns), tokenizer, frozenset(allow), progress)

@@ -239,11 +239,11 @@ def _from_checkpoint(
     transactions: pa.Table, spec: FeatureSpec, profiles: ProfileTable | None, folder: Path, params: Params
 ) -> NDArray[np.float32]:
     """Each partition's rows go through the engine restored from its checkpoint, in the file's order."""
-    topics, keys = params.stream.topics, key_wrapper(params.stream.encryption)
+    topics, wrapper = params.stream.topics, key_wrapper(params.stream.encryption)
     if any(folder.glob(_CHECKPOINTS)):  # the group's own folder
-        store = CheckpointStore(folder.parent, group=folder.name, topic=topics.transactions, keys=keys)
+        store = CheckpointStore(folder.parent, group=folder.name, topic=topics.transactions, keys=wrapper)
     else:
-        store = CheckpointStore(folder, group=params.stream.group, topic=topics.transactions, keys=keys)
+        store = CheckpointStore(folder, group=params.stream.group, topic=topics.transactions, keys=wrapper)
     if not any(store.path(partition).exists() for partition in range(topics.partitions)):
         raise StateError(f"{folder} has no checkpoint of {topics.transactions}.", "Name the worker's checkpoint_dir.")
     if store.path(topics.partitions).exists():
