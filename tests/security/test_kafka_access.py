@@ -72,7 +72,7 @@ def test_a_user_with_its_password_and_rights_decides_every_transaction(
     """A worker of either transport at a real broker with TLS, SASL/SCRAM and ACLs, as a user with its password."""
     params = params_of(broker, tmp_path, transport, users[user], timeout_s=20.0)
     ensure_topics(params.model_copy(update={"bootstrap": broker.bootstrap, "tls": Tls()}))
-    table = generate(GenerateParams(days=3, cards=60, merchants=90, seed=3))[0].slice(0, ROWS)
+    table = generate(GenerateParams(days=3, cards=60, merchants=150, seed=3))[0].slice(0, ROWS)
     produce([table], bootstrap=params.bootstrap, topic=params.topics.transactions, transport=transport, tls=params.tls)
     stop, timer = threading.Event(), None
     timer = threading.Timer(60, stop.set)

@@ -112,6 +112,8 @@ class Tls(Settings):
         try:
             yield
         except UnavailableError as error:
+            if error.action in (RIGHTS, LOGIN):
+                raise  # the broker has said it itself
             found = self._problem(bootstrap.split(",", maxsplit=1)[0])
             if found is None:
                 raise
@@ -149,6 +151,9 @@ class Tls(Settings):
                 )
         except (OSError, ValueError) as error:
             return f"no connection: {error}.", "Check the broker's address, and the files of stream.tls."
+        if self.username:  # kafka-python tries again and again, and never says so
+            problem = f"TLS works, the login does not: it refused the user or its password, or has no {self.mechanism}."
+            return problem, LOGIN
         return None
 
 
