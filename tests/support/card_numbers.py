@@ -1,6 +1,7 @@
 """Card numbers that nobody has: random digits behind issuers' prefixes, with a Luhn digit at the end."""
 
 import random
+import re
 
 _KINDS = (
     ("4", 16),
@@ -36,7 +37,7 @@ def written(number: str, how: int) -> str:
 def found_in(content: bytes, numbers: list[str]) -> list[str]:
     """Those of the numbers that stand in ``content``, with or without spaces and dashes between their digits."""
     bare = content.replace(b" ", b"").replace(b"-", b"")
-    windows = {
-        bare[at : at + size] for size in {len(number) for number in numbers} for at in range(len(bare) - size + 1)
-    }
+    sizes = {len(number) for number in numbers}
+    runs = set(re.findall(rb"[0-9]{13,}", bare))
+    windows = {run[at : at + size] for run in runs for size in sizes for at in range(len(run) - size + 1)}
     return [number for number in numbers if number.encode() in windows]

@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from kserve import ModelRepository
 from kserve.constants.constants import FASTAPI_APP_IMPORT_STRING, MAX_GRPC_MESSAGE_LENGTH
-from kserve.errors import InvalidInput
+from kserve.errors import InvalidInput, ModelNotFound
 from kserve.model_server import app as kserve_app
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
@@ -27,6 +27,7 @@ from starlette.exceptions import HTTPException
 
 from fraudline.core.errors import UsageError
 from fraudline.core.log import get_logger
+from fraudline.core.masking import masked
 from fraudline.serve.dataplane import BINARY, FixedRepository, StrictDataPlane
 from fraudline.serve.guard import LIMITS, GrpcGuard, Guard, Tokens, impatient
 from fraudline.serve.model import FraudModel
@@ -147,6 +148,7 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no type infor
         super().create_application()
         kserve_app.add_exception_handler(InvalidInput, _refuse)
         kserve_app.add_exception_handler(RequestValidationError, _refuse_schema)
+        kserve_app.add_exception_handler(ModelNotFound, _no_such_model)
         kserve_app.add_exception_handler(NotImplementedError, _not_offered)
         kserve_app.add_exception_handler(HTTPException, _refuse_http)
         kserve_app.add_exception_handler(Exception, _failed)
@@ -154,11 +156,15 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no type infor
 
 def _answer(request: Request, status: int, error: str, field: str = "") -> JSONResponse:
     log.warning("serve.refused", path=request.url.path, status=status, error=error)
-    return JSONResponse(status_code=status, content={"error": error} | ({"field": field} if field else {}))
+    return JSONResponse(status_code=status, content=masked({"error": error} | ({"field": field} if field else {})))
 
 
 async def _refuse(request: Request, error: Exception) -> JSONResponse:
     return _answer(request, 400, str(error), getattr(error, "field", "body"))
+
+
+async def _no_such_model(request: Request, error: Exception) -> JSONResponse:
+    return _answer(request, 404, str(error), "model")
 
 
 async def _refuse_schema(request: Request, error: Exception) -> JSONResponse:

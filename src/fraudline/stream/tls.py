@@ -119,7 +119,7 @@ class Tls(Settings):
                 raise
             raise type(error)(f"{bootstrap}: {found[0]} ({error.problem})", found[1]) from error
 
-    def _problem(self, address: str) -> tuple[str, str] | None:
+    def _problem(self, address: str) -> tuple[str, str] | None:  # noqa: PLR0911 - one a cause
         host, _, port = address.rpartition(":")
         context = ssl.create_default_context(cafile=self.ca or None)
         if not self.ca:

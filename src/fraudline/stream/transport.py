@@ -177,12 +177,12 @@ def open_transport(name: str, connection: Connection) -> Transport:
         UsageError: there is no such transport, or its client is not installed.
         UnavailableError: the broker does not answer.
     """
+    _check(name)
     with connection.tls.explained(connection.bootstrap):
         if name == "kafka-python":
             from fraudline.stream.kafka_python import KafkaPythonTransport
 
             return KafkaPythonTransport(connection)
-        _check(name)
         from fraudline.stream.confluent import ConfluentTransport
 
         return ConfluentTransport(connection)
@@ -195,12 +195,12 @@ def open_sender(name: str, bootstrap: str, tls: Tls = PLAIN) -> Sender:
         UsageError: there is no such transport, or its client is not installed.
         UnavailableError: the broker does not answer.
     """
+    _check(name)
     with tls.explained(bootstrap):
         if name == "kafka-python":
             from fraudline.stream.kafka_python import KafkaPythonSender
 
             return KafkaPythonSender(bootstrap, tls)
-        _check(name)
         from fraudline.stream.confluent import ConfluentSender
 
         return ConfluentSender(bootstrap, tls)
@@ -209,6 +209,8 @@ def open_sender(name: str, bootstrap: str, tls: Tls = PLAIN) -> Sender:
 def _check(name: str) -> None:
     if name not in TRANSPORTS:
         raise UsageError(f"There is no transport {name!r}.", f"Choose from {', '.join(TRANSPORTS)}.")
+    if name == "kafka-python":
+        return
     try:
         import confluent_kafka  # noqa: F401
     except ImportError as error:
