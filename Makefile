@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
 
-EXTRAS := base fast rules serve train pipeline tracing lineage keys lab local dev
+EXTRAS := base fast rules serve train pipeline tracing lineage keys lab local sign dev
 LOCKS := $(EXTRAS:%=requirements/%.lock)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -65,7 +65,7 @@ lock: ## resolve pyproject.toml anew into requirements/*.lock
 	compile pyproject.toml -c $$tmp/all.lock -o requirements/base.lock; \
 	for extra in $(filter-out base,$(EXTRAS)) docs cloud; do compile pyproject.toml --extra $$extra -c $$tmp/all.lock -o requirements/$$extra.lock; done; \
 	compile pyproject.toml --extra bench -o requirements/bench.lock; \
-	echo uv | compile - -o requirements/bootstrap.lock; rm -r $$tmp
+	echo uv | compile - -o requirements/bootstrap.lock; echo 'atheris>=3,<3.1' | compile - -o requirements/fuzz.lock; rm -r $$tmp
 
 # ---- the main job ----------------------------------------------------------------------------------------------------
 
@@ -184,7 +184,7 @@ test-fast: setup
 	@coverage report --fail-under=90
 
 # FORM is long (the figures of docs/reference/reliability.md) or short (at most ten minutes).
-RELIABILITY = FRAUDLINE_RELIABILITY=$(FORM) FRAUDLINE_FIGURES=$(CURDIR)/build/reliability \
+RELIABILITY = FRAUDLINE_FORM=$(FORM) FRAUDLINE_FIGURES=$(CURDIR)/build/reliability \
 	pytest -q -p no:randomly tests/reliability $(PYTEST_ARGS)
 
 .PHONY: test-reliability
@@ -206,6 +206,34 @@ test-loop: setup ## stream to data set to retraining to pull request, once, on a
 .PHONY: test-loop-kills
 test-loop-kills: setup ## fraudline retrain killed a hundred times: no run, pull request or commit twice
 	@python -m tests.loop.kills --kills 100
+
+# FORM as above; SECURITY_FIGURES take the place of those of earlier runs.
+SECURITY = FRAUDLINE_FORM=$(FORM) FRAUDLINE_FIGURES=$(CURDIR)/build/security pytest -q -p no:randomly tests/security $(PYTEST_ARGS)
+
+.PHONY: test-security
+test-security: FORM := long
+test-security: setup ## bad requests, hostile artifacts, Kafka access, card numbers, at rest: in full; writes its page
+	@mkdir -p build/security; find build/security -name 'test_*' -delete; begun=$$SECONDS; $(SECURITY); \
+	python -m docs.security build/security $$((SECONDS - begun))
+
+.PHONY: test-security-short
+test-security-short: FORM := short
+test-security-short: setup ## the same, smaller
+	@$(SECURITY)
+
+.PHONY: fuzz-endpoint
+fuzz-endpoint: setup ## more than 10,000 bad requests at the real server
+	@FRAUDLINE_FORM=long pytest -q -p no:randomly tests/security/test_requests.py
+
+# atheris in a folder of its own, before the environment: it pins nothing, and nothing but this needs it.
+SECONDS_EACH ?= 60
+.fuzz/.ready: requirements/fuzz.lock | $(filter $(BOOT)/bin/uv,$(UV))
+	@$(UV) pip install -q --python $(BIN)/python --target .fuzz --require-hashes -r requirements/fuzz.lock
+	@touch $@
+
+.PHONY: fuzz
+fuzz: setup .fuzz/.ready ## every parser under atheris, SECONDS_EACH=60 each; the page of make test-security takes the figures
+	@PYTHONPATH=.fuzz python -m tests.fuzz all $(SECONDS_EACH) build/security
 
 .PHONY: format
 format: setup ## rewrite the sources in the house style

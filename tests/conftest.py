@@ -9,10 +9,10 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
-pytest_plugins = ["tests.support.broker", "tests.support.decided"]
+pytest_plugins = ["tests.support.broker", "tests.support.decided", "tests.support.figures", "tests.support.served"]
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take minutes come first, so that no process is left alone with one at the end."""
-    items.sort(key=lambda item: item.path.parent.name not in {"integration", "reliability"})
+    items.sort(key=lambda item: item.path.parent.name not in {"integration", "reliability", "security"})

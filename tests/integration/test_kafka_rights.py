@@ -17,8 +17,6 @@ from kafka.errors import KafkaError, TopicAuthorizationFailedError
 from fraudline.core.errors import UnavailableError
 from fraudline.data.generate import generate
 from fraudline.data.params import GenerateParams
-from fraudline.ops.local.kafka import LocalKafka
-from fraudline.ops.local.process import free_port
 from fraudline.steps.params import Params
 from fraudline.stream.batch import BatchReport
 from fraudline.stream.params import StreamParams
@@ -28,57 +26,15 @@ from fraudline.stream.topics import ensure_topics
 from fraudline.stream.transport import TRANSPORTS
 from fraudline.stream.worker import run_worker
 from tests.support.artifacts import tiny_artifact
-from tests.support.broker import CACHE, need_java, read_all
+from tests.support.broker import need_java, read_all
 from tests.support.certificates import Authority
+from tests.support.guarded import GuardedKafka
 from tests.support.kustomize import overlay
 
 pytestmark = pytest.mark.integration
 ROWS = 300
 _KINDS = {"topic": ResourceType.TOPIC, "group": ResourceType.GROUP, "transactionalId": ResourceType.TRANSACTIONAL_ID}
 _PATTERNS = {"literal": ACLResourcePatternType.LITERAL, "prefix": ACLResourcePatternType.PREFIXED}
-
-
-class GuardedKafka(LocalKafka):
-    """A broker with a second listener, where clients come in with certificates and may do what rules say.
-
-    The plain listener is the administrator's.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, cache=CACHE)
-        self.authority = Authority()
-        self._tls_port = free_port()
-
-    @property
-    def guarded(self) -> str:
-        return f"127.0.0.1:{self._tls_port}"
-
-    def user(self, name: str) -> Tls:
-        """The certificate of a user."""
-        certificate, key = self.authority.write_client(name, self.folder / "users" / name)
-        return Tls(ca=str(self.folder / "ca.pem"), certificate=str(certificate), key=str(key))
-
-    def _write_properties(self) -> Path:
-        path = super()._write_properties()
-        certificate, key = self.authority.write_server(self.folder)
-        (self.folder / "server.pem").write_bytes(key.read_bytes() + certificate.read_bytes())
-        (self.folder / "ca.pem").write_bytes(self.authority.pem)
-        lines = dict(line.partition("=")[::2] for line in path.read_text().splitlines())
-        tls = f"TLS://{self.guarded}"
-        lines |= {
-            "listeners": f"{lines['listeners']},{tls}",
-            "advertised.listeners": f"{lines['advertised.listeners']},{tls}",
-            "listener.security.protocol.map": f"{lines['listener.security.protocol.map']},TLS:SSL",
-            "listener.name.tls.ssl.client.auth": "required",
-            "ssl.keystore.type": "PEM",
-            "ssl.keystore.location": str(self.folder / "server.pem"),
-            "ssl.truststore.type": "PEM",
-            "ssl.truststore.location": str(self.folder / "ca.pem"),
-            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            "super.users": "User:ANONYMOUS",
-        }
-        path.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
-        return path
 
 
 def rules(user: dict[str, Any]) -> Iterator[ACL]:

@@ -1,85 +1,26 @@
 """The real KServe server with one artifact: the golden scores over every protocol, and what it says of wrong input."""
 
 import json
-import math
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import grpc
-import httpx
 import numpy as np
 import orjson
 import pytest
 
 from fraudline.core.errors import ArtifactError
-from fraudline.model.artifact import load_artifact
 from fraudline.ops.local.predictor import LocalPredictor
 from tests.support.artifacts import tiny_artifact
+from tests.support.bad_requests import BAD_V1, BAD_V2, EVENT, JSON, NAN, V1, V2, binary, check_refusal, send, v2
+from tests.support.served import ROWS, Served
 
 pytestmark = pytest.mark.integration
 
-V1 = "/v1/models/fraud:predict"
-V2 = "/v2/models/fraud/infer"
-JSON = {"content-type": "application/json"}
-BYTES = {"content-type": "application/octet-stream"}
-EVENT = {"ce-specversion": "1.0", "ce-id": "e1", "ce-source": "test", "ce-type": "fraudline.features.v1"}
 TOLERANCE = 1e-5
-ROWS = 16
-
-
-@dataclass
-class Served:
-    """A running predictor and what its answers must be."""
-
-    predictor: LocalPredictor
-    client: httpx.Client
-    names: list[str]
-    features: np.ndarray
-    scores: np.ndarray
-    version: str
-    objects: list[dict[str, float]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.objects = [dict(zip(self.names, row, strict=True)) for row in self.features.tolist()]
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tiny_artifact(tmp_path_factory.mktemp("serve") / "model", review=0.5, block=0.55)
-    artifact = load_artifact(folder)
-    golden = artifact.table("golden.parquet").slice(0, ROWS)
-    names = list(artifact.spec.names)
-    features = np.column_stack([golden[name].to_numpy() for name in names]).astype(np.float32)
-    with (
-        LocalPredictor(folder, grpc=True, expected_digest=artifact.digest) as predictor,
-        httpx.Client(base_url=predictor.url, timeout=20) as client,
-    ):
-        yield Served(predictor, client, names, features, golden["score"].to_numpy(), artifact.version)
-    assert predictor.child.returncode == 0, "SIGTERM is a normal end"
-
-
-def v2(served: Served, **changes: Any) -> dict[str, Any]:
-    shape = list(served.features.shape)
-    tensor = {"name": "features", "shape": shape, "datatype": "FP32", "data": served.features.ravel().tolist()}
-    return {"inputs": [tensor | changes]}
-
-
-def binary(head: Any, tensor: bytes) -> tuple[bytes, dict[str, str]]:
-    content = orjson.dumps(head)
-    return content + tensor, BYTES | {"inference-header-content-length": str(len(content))}
-
-
-def binary_v2(served: Served, tensor: bytes | None = None, **changes: Any) -> tuple[bytes, dict[str, str]]:
-    raw = served.features.tobytes() if tensor is None else tensor
-    head = v2(served)
-    del head["inputs"][0]["data"]
-    head["inputs"][0] |= {"parameters": {"binary_data_size": len(raw)}} | changes
-    return binary(head, raw)
 
 
 class TestGoldenScores:
@@ -217,172 +158,6 @@ def infer(served: Served, features: np.ndarray, *, raw: bool = True, **changes: 
         return GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=20)
 
 
-NAN, INF = math.nan, math.inf
-
-
-def without(row: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key != name}
-
-
-def event(**changes: Any) -> dict[str, Any]:
-    return {"specversion": "1.0", "id": "e", "source": "s", "type": "t"} | changes
-
-
-# what it is: (how the request is made, the field that the answer names)
-BAD_V1: dict[str, tuple[Any, str]] = {
-    "no body": (lambda s: (b"", JSON), "body"),
-    "no JSON": (lambda s: (b"{", JSON), "body"),
-    "no UTF-8": (lambda s: (b'{"instances": ["\xff"]}', JSON), "body"),
-    "JSON with NaN": (lambda s: (b'{"instances": [[NaN]]}', JSON), "body"),
-    "a list": (lambda s: [1, 2], "body"),
-    "a string": (lambda s: "instances", "body"),
-    "null": (lambda s: None, "body"),
-    "a number": (lambda s: 3, "body"),
-    "an empty object": (lambda s: {}, "instances"),
-    "the V2 field": (lambda s: {"inputs": [[1.0]]}, "instances"),
-    "instances is null": (lambda s: {"instances": None}, "instances"),
-    "instances is an object": (lambda s: {"instances": s.objects[0]}, "instances"),
-    "instances is a string": (lambda s: {"instances": "x"}, "instances"),
-    "no rows": (lambda s: {"instances": []}, "instances"),
-    "too many rows": (lambda s: {"instances": [[0]] * 4097}, "instances"),
-    "a row is null": (lambda s: {"instances": [None]}, "instances[0]"),
-    "a row is a number": (lambda s: {"instances": [1.0]}, "instances[0]"),
-    "a row is a string": (lambda s: {"instances": [s.objects[0], "x"]}, "instances[1]"),
-    "a row is too short": (lambda s: {"instances": [s.features[0].tolist()[:-1]]}, "instances[0]"),
-    "a row is too long": (lambda s: {"instances": [[*s.features[0].tolist(), 0.0]]}, "instances[0]"),
-    "a row is empty": (lambda s: {"instances": [{}]}, "instances[0]."),
-    "a row of rows": (lambda s: {"instances": [[s.features[0].tolist()]]}, "instances[0]"),
-    "a missing feature": (
-        lambda s: {"instances": [s.objects[0], without(s.objects[0], s.names[7])]},
-        "instances[1].<7>",
-    ),
-    "an unknown feature": (lambda s: {"instances": [s.objects[0] | {"colour": 1}]}, "instances[0].colour"),
-    "a null feature": (lambda s: {"instances": [s.objects[0] | {s.names[2]: None}]}, "instances[0].<2>"),
-    "a string feature": (lambda s: {"instances": [s.objects[0] | {s.names[2]: "1.0"}]}, "instances[0].<2>"),
-    "a boolean feature": (lambda s: {"instances": [s.objects[0] | {s.names[2]: True}]}, "instances[0].<2>"),
-    "a list feature": (lambda s: {"instances": [s.objects[0] | {s.names[2]: [1.0]}]}, "instances[0].<2>"),
-    "beyond float32": (lambda s: {"instances": [s.objects[0] | {s.names[2]: 1e39}]}, "instances[0].<2>"),
-    "a huge integer": (lambda s: {"instances": [s.objects[0] | {s.names[2]: 10**300}]}, "instances[0].<2>"),
-    "a number id": (lambda s: {"instances": [s.objects[0] | {"transaction_id": 5}]}, "instances[0].transaction_id"),
-    "a structured event without data": (lambda s: event(), "data"),
-    "a structured event with a list as data": (lambda s: event(data=[1]), "body"),
-    "a structured event with a broken feature": (lambda s: event(data=s.objects[0] | {"x": 1}), "instances[0].x"),
-    "a structured event with text that is not JSON": (lambda s: event(data="hello"), "data"),
-    "a structured event with broken base64": (lambda s: event(data_base64="!"), "data_base64"),
-    "a structured event of another version": (lambda s: event(specversion="9", data={}), "specversion"),
-    "a structured event without id": (
-        lambda s: (orjson.dumps(event(data={}, id="")), {"content-type": "application/cloudevents+json"}),
-        "id",
-    ),
-    "a structured event that is a list": (lambda s: (b"[]", {"content-type": "application/cloudevents+json"}), "body"),
-    "a binary event without data": (lambda s: (b"", EVENT | JSON), "data"),
-    "a binary event that is not JSON": (lambda s: (b"\x00\x01", EVENT | {"content-type": "text/plain"}), "data"),
-    "a binary event with a contenttype and no JSON": (lambda s: (b"{", EVENT | {"ce-contenttype": "x"}), "data"),
-    "a binary event of null": (lambda s: (b"null", EVENT | JSON), "body"),
-    "a binary event of another version": (lambda s: (b"{}", EVENT | JSON | {"ce-specversion": "9.9"}), "specversion"),
-}
-
-BAD_V2: dict[str, tuple[Any, str]] = {
-    "no body": (lambda s: (b"", JSON), "body"),
-    "no JSON": (lambda s: (b"{[", JSON), "body"),
-    "a list": (lambda s: [], "body"),
-    "null": (lambda s: None, "body"),
-    "a string": (lambda s: "x", "body"),
-    "no inputs": (lambda s: {}, "inputs"),
-    "inputs is null": (lambda s: {"inputs": None}, "inputs"),
-    "inputs is empty": (lambda s: {"inputs": []}, "inputs"),
-    "an input is a string": (lambda s: {"inputs": ["features"]}, "inputs"),
-    "no name": (lambda s: {"inputs": [without(v2(s)["inputs"][0], "name")]}, "name"),
-    "another name": (lambda s: v2(s, name="input_1"), "inputs"),
-    "the same input twice": (lambda s: {"inputs": v2(s)["inputs"] * 2}, "inputs"),
-    "no shape": (lambda s: {"inputs": [without(v2(s)["inputs"][0], "shape")]}, "shape"),
-    "shape is a string": (lambda s: v2(s, shape="2x2"), "shape"),
-    "shape of one dimension": (lambda s: v2(s, shape=[s.features.size]), "inputs.features.shape"),
-    "shape of three dimensions": (lambda s: v2(s, shape=[1, *s.features.shape]), "inputs.features.shape"),
-    "shape transposed": (lambda s: v2(s, shape=list(s.features.shape[::-1])), "inputs.features.shape"),
-    "shape is negative": (lambda s: v2(s, shape=[-1, s.features.shape[1]]), "inputs.features.shape"),
-    "shape is huge": (lambda s: v2(s, shape=[2**62, s.features.shape[1]]), "inputs.features"),
-    "no rows": (lambda s: v2(s, shape=[0, s.features.shape[1]], data=[]), "inputs.features"),
-    "no datatype": (lambda s: {"inputs": [without(v2(s)["inputs"][0], "datatype")]}, "datatype"),
-    "datatype BYTES": (lambda s: v2(s, datatype="BYTES"), "inputs.features.datatype"),
-    "datatype unknown": (lambda s: v2(s, datatype="FP31"), "inputs.features.datatype"),
-    "datatype INT64": (lambda s: v2(s, datatype="INT64"), "inputs.features.datatype"),
-    "datatype FP16": (lambda s: v2(s, datatype="FP16"), "features"),
-    "no data": (lambda s: {"inputs": [without(v2(s)["inputs"][0], "data")]}, "data"),
-    "data is a string": (lambda s: v2(s, data="abc"), "data"),
-    "data is null": (lambda s: v2(s, data=None), "data"),
-    "data is too short": (lambda s: v2(s, data=s.features.ravel().tolist()[:-1]), "inputs.features.data"),
-    "data is too long": (lambda s: v2(s, data=[*s.features.ravel().tolist(), 0.0]), "inputs.features.data"),
-    "data has a ragged row": (lambda s: v2(s, data=[*s.features.tolist()[:-1], [1.0]]), "inputs.features.data[15]"),
-    "data mixes rows and numbers": (lambda s: v2(s, data=[s.features[0].tolist(), 1.0]), "inputs.features.data[1]"),
-    "data has a string": (lambda s: v2(s, data=["a"] * s.features.size), "inputs.features.data[0]"),
-    "data has a null": (lambda s: v2(s, data=[None] * s.features.size), "inputs.features.data[0]"),
-    "data has a boolean": (lambda s: v2(s, data=[True] * s.features.size), "inputs.features.data[0]"),
-    "data has NaN": (
-        lambda s: (json.dumps(v2(s, data=[NAN] * s.features.size)).encode(), JSON),
-        "inputs.features.data",
-    ),
-    "data has infinity": (
-        lambda s: (json.dumps(v2(s, data=[-INF] * s.features.size)).encode(), JSON),
-        "inputs.features.data",
-    ),
-    "data beyond float32": (lambda s: v2(s, data=[1e39] * s.features.size), "inputs.features.data"),
-    "an unknown output": (lambda s: v2(s) | {"outputs": [{"name": "colour"}]}, "outputs.colour"),
-    "an output without name": (lambda s: v2(s) | {"outputs": [{}]}, "outputs"),
-    "parameters is a list": (lambda s: v2(s) | {"parameters": [1]}, "parameters"),
-    "binary output is a string": (
-        lambda s: v2(s) | {"parameters": {"binary_data_output": "yes"}},
-        "parameters.binary_data_output",
-    ),
-    "id is a number": (lambda s: v2(s) | {"id": 5}, "id"),
-    "binary: the header is missing": (lambda s: (binary_v2(s)[0], BYTES), "body"),
-    "binary: sent as JSON": (lambda s: (binary_v2(s)[0], binary_v2(s)[1] | JSON), "body"),
-    "binary: the header is no number": (
-        lambda s: (binary_v2(s)[0], BYTES | {"inference-header-content-length": "many"}),
-        "inference-header-content-length",
-    ),
-    "binary: the header is negative": (
-        lambda s: (binary_v2(s)[0], BYTES | {"inference-header-content-length": "-5"}),
-        "inference-header-content-length",
-    ),
-    "binary: the header is too large": (
-        lambda s: (binary_v2(s)[0], BYTES | {"inference-header-content-length": "99999999"}),
-        "inference-header-content-length",
-    ),
-    "binary: the header cuts the JSON": (
-        lambda s: (binary_v2(s)[0], BYTES | {"inference-header-content-length": "7"}),
-        "body",
-    ),
-    "binary: no body": (lambda s: (b"", BYTES), "body"),
-    "binary: a list": (lambda s: binary([1], b""), "body"),
-    "binary: no inputs": (lambda s: binary({}, b""), "inputs"),
-    "binary: an input is a number": (lambda s: binary({"inputs": [1]}, b""), "inputs[0]"),
-    "binary: no name": (lambda s: binary({"inputs": [{}]}, b""), "inputs[0].name"),
-    "binary: no size": (lambda s: binary_v2(s, parameters={}), "inputs[0].data"),
-    "binary: size too large": (lambda s: binary_v2(s, parameters={"binary_data_size": 10**8}), "binary_data_size"),
-    "binary: size not of the type": (lambda s: binary_v2(s, parameters={"binary_data_size": 3}), "binary_data_size"),
-    "binary: size is a string": (lambda s: binary_v2(s, parameters={"binary_data_size": "8"}), "binary_data_size"),
-    "binary: size negative": (lambda s: binary_v2(s, parameters={"binary_data_size": -4}), "binary_data_size"),
-    "binary: bytes left over": (lambda s: binary_v2(s, parameters={"binary_data_size": 4}), "body"),
-    "binary: shape against size": (lambda s: binary_v2(s, tensor=b"\0" * 8), "inputs.features.data"),
-    "binary: datatype BYTES": (lambda s: binary_v2(s, datatype="BYTES"), "inputs[0].datatype"),
-    "binary: datatype INT32": (lambda s: binary_v2(s, datatype="INT32"), "inputs.features.datatype"),
-    "binary: NaN": (
-        lambda s: binary_v2(s, tensor=np.full_like(s.features, NAN).tobytes()),
-        "inputs.features.data[0][0]",
-    ),
-    "binary: parameters is a list": (lambda s: binary_v2(s, parameters=[]), "inputs[0].parameters"),
-}
-
-
-def send(served: Served, path: str, made: Any) -> httpx.Response:
-    if isinstance(made, tuple):
-        body, headers = made
-    else:
-        body, headers = json.dumps(made).encode(), JSON
-    return served.client.post(path, content=body, headers=headers)
-
-
 class TestWrongInput:
     @pytest.mark.parametrize("what", BAD_V1)
     def test_a_wrong_v1_request_is_a_400_that_names_the_field(self, served: Served, what: str) -> None:
@@ -451,13 +226,6 @@ class TestWrongInput:
 
     def test_the_server_still_answers_after_all_of_this(self, served: Served) -> None:
         assert served.client.post(V1, json={"instances": served.objects[:1]}).status_code == 200
-
-
-def check_refusal(served: Served, answer: httpx.Response, field_name: str) -> None:
-    for i, name in enumerate(served.names):
-        field_name = field_name.replace(f"<{i}>", name)
-    assert answer.status_code == 400, f"{answer.status_code}: {answer.text}"
-    assert field_name in answer.json()["error"], answer.text
 
 
 class TestTogether:

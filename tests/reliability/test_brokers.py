@@ -14,9 +14,9 @@ from fraudline.ops.local.kafka import LocalCluster, LocalKafka
 from fraudline.ops.local.process import free_port
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topics import ensure_topics
-from tests.reliability.conftest import Figure, not_fast, sized
 from tests.support.artifacts import tiny_artifact
 from tests.support.broker import committed_everything, own_params
+from tests.support.figures import Figure, not_fast, sized
 from tests.support.workers import (
     Books,
     WorkerProcess,

@@ -16,9 +16,9 @@ from fraudline.ops.local.process import free_port
 from fraudline.stream.params import StreamParams
 from fraudline.stream.produce import produce
 from fraudline.stream.topics import ensure_topics
-from tests.reliability.conftest import Figure, not_fast, sized
 from tests.support.artifacts import tiny_artifact
 from tests.support.broker import own_params
+from tests.support.figures import Figure, not_fast, sized
 from tests.support.workers import WorkerProcess, books_of, wait_for, wait_until_committed
 
 pytestmark = [pytest.mark.reliability, pytest.mark.timeout(600)]

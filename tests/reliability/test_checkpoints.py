@@ -11,9 +11,9 @@ from fraudline.features.spec import load_spec
 from fraudline.ops.local.kafka import LocalKafka
 from fraudline.ops.local.process import free_port
 from fraudline.stream.topics import ensure_topics
-from tests.reliability.conftest import Figure, sized
 from tests.support.artifacts import tiny_artifact
 from tests.support.broker import own_params
+from tests.support.figures import Figure, sized
 from tests.support.workers import WorkerProcess, books_of, send_table, wait_until_committed
 
 pytestmark = [pytest.mark.reliability, pytest.mark.timeout(600)]

@@ -11,9 +11,9 @@ import pytest
 from fraudline.ops.local.kafka import LocalKafka
 from fraudline.ops.local.process import free_port
 from fraudline.stream.topics import ensure_topics
-from tests.reliability.conftest import Figure, sized
 from tests.support.artifacts import tiny_artifact
 from tests.support.broker import committed_everything, own_params
+from tests.support.figures import Figure, sized
 from tests.support.inference import InferenceService
 from tests.support.workers import WorkerProcess, books_of, send_table, wait_for, wait_until_committed
 

@@ -14,9 +14,9 @@ from fraudline.ops.local.process import free_port
 from fraudline.stream.dedupe import SeenIds, hash_ids
 from fraudline.stream.produce import messages_of, output_of
 from fraudline.stream.topics import ensure_topics
-from tests.reliability.conftest import Figure, sized
 from tests.support.artifacts import tiny_artifact
 from tests.support.broker import own_params
+from tests.support.figures import Figure, sized
 from tests.support.workers import WorkerProcess, books_of, send, wait_for, wait_until_committed
 
 pytestmark = [pytest.mark.reliability, pytest.mark.timeout(600)]

@@ -15,10 +15,10 @@ from fraudline.stream.params import StreamParams
 from fraudline.stream.produce import messages_of, output_of
 from fraudline.stream.topics import ensure_topics
 from fraudline.stream.transport import Output
-from tests.reliability.conftest import Figure, not_fast, sized
 from tests.support.artifacts import tiny_artifact
 from tests.support.broker import committed_everything, own_params, read_all
 from tests.support.control_worker import PAUSE_S
+from tests.support.figures import Figure, not_fast, sized
 from tests.support.workers import (
     WorkerProcess,
     books_of,

@@ -19,9 +19,9 @@ from fraudline.stream.params import StreamParams
 from fraudline.stream.produce import messages_of, output_of
 from fraudline.stream.topics import ensure_topics
 from fraudline.stream.transport import Output, open_sender
-from tests.reliability.conftest import Figure, sized
 from tests.support.artifacts import tiny_artifact
 from tests.support.broker import own_params, read_all
+from tests.support.figures import Figure, sized
 from tests.support.workers import Books, WorkerProcess, books_of, wait_for, wait_until_committed
 
 pytestmark = [pytest.mark.reliability, pytest.mark.timeout(sized(600, 600, 1_800))]

@@ -12,9 +12,9 @@ import pytest
 from fraudline.ops.local.kafka import LocalKafka
 from fraudline.ops.local.process import free_port
 from fraudline.stream.topics import ensure_topics
-from tests.reliability.conftest import Figure, not_fast, sized
 from tests.support.artifacts import tiny_artifact
 from tests.support.broker import CACHE, committed_everything, need_java, own_params
+from tests.support.figures import Figure, not_fast, sized
 from tests.support.workers import WorkerProcess, books_of, send_table, wait_for, wait_until_committed
 
 pytestmark = [pytest.mark.reliability, pytest.mark.timeout(600)]

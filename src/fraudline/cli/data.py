@@ -70,6 +70,56 @@ def generate_command(
     _report(summary, folder, as_json)
 
 
+@group.command("tokenize")
+@source_argument
+@click.option(
+    "--column", "columns", multiple=True, required=True, help="A column of card numbers; give it once a column."
+)
+@click.option("--key-file", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="Lines of `KEYID HEX`, 32 bytes; the first is used.")  # fmt: skip
+@click.option("--key-id", default="", help="Use another key of the file.")
+@click.option("--allow", multiple=True, help="A column whose digits may look like card numbers.")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
+@json_option
+def tokenize_command(
+    source: Path,
+    columns: tuple[str, ...],
+    key_file: Path,
+    key_id: str,
+    allow: tuple[str, ...],
+    out: Path,
+    as_json: bool,
+) -> None:
+    r"""Replace card numbers by keyed tokens: the only form in which cards come in.
+
+    A token is the key's id and 128 bits of HMAC-SHA256; the same number has the same token as long as the key stays.
+    A card number left in another column is an error with its row, and nothing is written.
+
+    \b
+    Example:
+      (umask 077; echo "k1 $(openssl rand -hex 32)" > card.key)
+      fraudline data tokenize bank.csv --column pan --key-file card.key -o tokens.csv
+      fraudline data import table tokens.csv --mapping bank.yaml
+    """
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    from fraudline.core.keyfile import read_keys
+    from fraudline.core.tokens import Tokenizer
+    from fraudline.data.tokenize import tokenize_file
+
+    tokenizer = Tokenizer(read_keys(key_file), key_id)
+    console = Console(stderr=True, highlight=False)
+    shown = (TextColumn("{task.description}  {task.completed:,.0f} rows"), TimeElapsedColumn())
+    with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(f"tokens for {source.name}", total=None)
+        done = tokenize_file(
+            source, out, columns, tokenizer, allow=allow, progress=lambda rows: progress.advance(task, rows)
+        )
+    found = {"rows": done.rows, "replaced": done.replaced, "key_id": tokenizer.key_id, "out": str(out)}
+    text = f"[bold green]{out}[/]  {done.replaced:,} of {done.rows:,} rows' numbers replaced, key {tokenizer.key_id}"
+    click.echo(json.dumps(found)) if as_json else console.print(text)
+
+
 @group.group("import")
 def import_group() -> None:
     """Bring transactions from elsewhere: the file is checked first, and nothing is written when a row is wrong."""

@@ -29,6 +29,9 @@ def newest_artifact() -> Path:
     return folder
 
 
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
 @click.command()
 @click.option("--model", type=click.Path(path_type=Path, exists=True, file_okay=False),
               help="Folder of the artifact; default: the one that the last dvc repro packaged.")  # fmt: skip
@@ -39,6 +42,11 @@ def newest_artifact() -> Path:
 @click.option("--expected-digest", default="", help="Refuse any other model.")
 @click.option("--thresholds", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Thresholds file (`fraudline threshold`) instead of the artifact's own thresholds.")  # fmt: skip
+@click.option("--tls-certificate", type=FILE, help="PEM file of the server's certificate: REST and gRPC over TLS.")
+@click.option("--tls-key", type=FILE, help="PEM file of its private key.")
+@click.option("--token-file", type=FILE, help="Bearer tokens, one a line; asked for everywhere but on health.")
+@click.option("--public-key", type=FILE, help="PEM file of the key that must have signed the artifact.")
+@click.option("--minimum-release", type=click.IntRange(min=0), default=0, help="Oldest signed release that is served.")
 def command(
     model: Path | None,
     name: str,
@@ -47,6 +55,11 @@ def command(
     host: str,
     expected_digest: str,
     thresholds: Path | None,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    token_file: Path | None,
+    public_key: Path | None,
+    minimum_release: int,
 ) -> None:
     r"""Serve an artifact as a KServe predictor until Ctrl-C.
 
@@ -67,4 +80,9 @@ def command(
         expected_digest=expected_digest or None,
         host=host,
         thresholds=thresholds,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+        token_file=token_file,
+        public_key=public_key,
+        minimum_release=minimum_release,
     )

@@ -22,12 +22,14 @@ Each error says the problem and the corrective action, and carries what a server
 
 from typing import ClassVar
 
+from fraudline.core.masking import mask_text
+
 
 class FraudlineError(Exception):
     """Base of all errors that fraudline raises on purpose.
 
     Args:
-        problem: what is wrong, with the name of the thing that is wrong.
+        problem: what is wrong, with the name of the thing that is wrong; card numbers in it are masked.
         action: what the user does about it.
     """
 
@@ -36,9 +38,9 @@ class FraudlineError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(self, problem: str, action: str = "") -> None:
-        self.problem = problem
+        self.problem = mask_text(problem)
         self.action = action
-        super().__init__(f"{problem} {action}".strip())
+        super().__init__(f"{self.problem} {action}".strip())
 
 
 class UsageError(FraudlineError):

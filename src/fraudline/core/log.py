@@ -1,10 +1,12 @@
-"""Structured events: ``log = get_logger(__name__)``, ``log.info("step.done", rows=n)``."""
+"""Structured events: ``log = get_logger(__name__)``, ``log.info("step.done", rows=n)``. Card numbers are masked."""
 
 import logging
 import sys
 from typing import Any
 
 import structlog
+
+from fraudline.core.masking import mask_text
 
 get_logger = structlog.get_logger
 
@@ -23,9 +25,14 @@ def configure(*, level: str = "info", as_json: bool = False) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info if as_json else structlog.processors.UnicodeDecoder(),
             renderer,
+            _without_card_numbers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         # the stream is looked up at each event: a test or a daemon may have replaced it since
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _without_card_numbers(_logger: Any, _method: str, line: Any) -> str:
+    return mask_text(str(line))

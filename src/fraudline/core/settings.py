@@ -53,6 +53,6 @@ class Settings(BaseModel):
         """
         try:
             values = yaml.safe_load(content.decode("utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
             raise UsageError(f"{source} is not YAML: {error}.", "Correct the file.") from error
         return cls.parse(values, source)

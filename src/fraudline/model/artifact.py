@@ -7,6 +7,7 @@
     reference/      distributions of the training data, for drift and skew
     card.md         the model card
     manifest.json   {"format": 1, "digest": ..., "files": {path: sha256}, "unnamed": {path: sha256}}
+    model.sig, release.json   who made it, and its number (:mod:`fraudline.model.signature`); outside the digest
 
 ``load_artifact(folder, expected_digest)`` reads each file once and hands out those verified bytes, so a file changed
 after the check is never used. Stable: format 1 will be readable by every later version.
@@ -32,6 +33,9 @@ from fraudline.core.files import write_json
 from fraudline.core.settings import Settings
 from fraudline.features.spec import FeatureSpec
 from fraudline.features.table import TableSpec
+from fraudline.model import signature
+from fraudline.model.contents import check_content, check_name, check_schema
+from fraudline.model.signature import ANYBODY, BESIDE, Trust
 from fraudline.model.thresholds import Thresholds
 
 FORMAT = 1
@@ -116,8 +120,10 @@ class Artifact:
         if name not in self.content:
             raise ArtifactError(f"The artifact {self.version} has no {name}.", _REBUILD)
         try:
-            return pq.read_table(io.BytesIO(self.content[name]))
-        except pa.ArrowInvalid as error:
+            file = pq.ParquetFile(io.BytesIO(self.content[name]))
+            check_schema(file.schema_arrow, name)
+            return file.read()
+        except (pa.ArrowException, OSError) as error:
             raise ArtifactError(f"{name} of the artifact {self.version} is not parquet: {error}.", _REBUILD) from error
 
 
@@ -130,7 +136,7 @@ def write_manifest(folder: Path) -> str:
     Raises:
         ArtifactError: a required file is missing, or something is not a regular file.
     """
-    paths = [path for path in _walk(folder) if path != MANIFEST]
+    paths = [path for path in _walk(folder) if path not in (MANIFEST, *BESIDE)]
     hashes = {path: sha256_bytes(_read(folder, path)) for path in paths}
     named = {path: value for path, value in hashes.items() if not path.startswith(UNNAMED_PREFIX)}
     unnamed = {path: value for path, value in hashes.items() if path.startswith(UNNAMED_PREFIX)}
@@ -140,36 +146,39 @@ def write_manifest(folder: Path) -> str:
     return digest
 
 
-def load_artifact(folder: Path, expected_digest: str | None = None) -> Artifact:
+def load_artifact(folder: Path, expected_digest: str | None = None, trust: Trust = ANYBODY) -> Artifact:
     """Verify an artifact folder, then parse it.
 
     Args:
         folder: the artifact; it may itself be reached through a link, nothing inside it may be one.
         expected_digest: the full digest that the caller was told to load, if any.
+        trust: whose signature it must have, if any.
 
     Raises:
         DigestMismatch: a file is changed, missing or extra, or the digest is not ``expected_digest``.
-        ArtifactError: the folder is no artifact, holds a link, or is of another format.
+        ArtifactError: the folder is no artifact, holds a link or hostile content, is of another format, or not signed
+            as ``trust`` asks.
     """
-    digest, content = verify(folder, expected_digest)
+    digest, content = verify(folder, expected_digest, trust)
     meta, spec = _parse_model(content["model.json"])
     return Artifact(folder, digest, spec, meta, MappingProxyType(content))
 
 
-def verify(folder: Path, expected_digest: str | None = None) -> tuple[str, dict[str, bytes]]:
-    """Check every file of an artifact against its manifest.
+def verify(folder: Path, expected_digest: str | None = None, trust: Trust = ANYBODY) -> tuple[str, dict[str, bytes]]:
+    """Check every file of an artifact against its manifest, then its signature, then what it contains.
 
     Returns:
         The digest, and the verified bytes of the named files by relative path.
 
     Raises:
         DigestMismatch: a file is changed, missing or extra, or the digest is not ``expected_digest``.
-        ArtifactError: the folder is no artifact or holds a link.
+        ArtifactError: the folder is no artifact, holds a link or hostile content, or is not signed as ``trust`` asks.
     """
     present = set(_walk(folder))
     if MANIFEST not in present:
         raise ArtifactError(f"{folder} has no {MANIFEST}: it is not a model artifact.", _REBUILD)
-    digest, named, unnamed = _parse_manifest(_read(folder, MANIFEST, MAX_MANIFEST_BYTES))
+    manifest = _read(folder, MANIFEST, MAX_MANIFEST_BYTES)
+    digest, named, unnamed = _parse_manifest(manifest)
     if expected_digest is not None and digest != expected_digest:
         raise DigestMismatch(
             f"{folder} holds the model {digest[:12]}, but {expected_digest[:12]} was asked for.",
@@ -177,12 +186,19 @@ def verify(folder: Path, expected_digest: str | None = None) -> tuple[str, dict[
         )
     _require(named, folder)
     listed = set(named) | set(unnamed) | {MANIFEST}
+    beside = present & set(BESIDE)
+    present -= beside
     if present != listed:
         extra, missing = sorted(present - listed), sorted(listed - present)
         raise DigestMismatch(f"{folder}: extra files {extra[:5]}, missing files {missing[:5]}.", _REBUILD)
     content = {path: _checked(folder, path, value) for path, value in named.items()}
     for path, value in unnamed.items():
-        _checked(folder, path, value)
+        check_content(path, _checked(folder, path, value))
+    if trust.public_key:
+        aside = {path: _read(folder, path, MAX_MANIFEST_BYTES) for path in beside}
+        signature.check(trust, digest, {**named, **unnamed, MANIFEST: manifest, **aside})
+    for path, raw in content.items():
+        check_content(path, raw)
     return digest, content
 
 
@@ -207,6 +223,8 @@ def _parse_manifest(raw: bytes) -> tuple[str, dict[str, str], dict[str, str]]:
         raise ArtifactError(f"{MANIFEST} names a file of {UNNAMED_PREFIX}.", _REBUILD)
     if not all(path.startswith(UNNAMED_PREFIX) for path in unnamed):
         raise ArtifactError(f"{MANIFEST} leaves a file outside {UNNAMED_PREFIX} unnamed.", _REBUILD)
+    for path in (*named, *unnamed):
+        check_name(path)
     if manifest.get("digest") != digest_of(named):
         raise DigestMismatch(f"{MANIFEST}: its digest does not cover the files it lists.", _REBUILD)
     return digest_of(named), named, unnamed

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fraudline.core.log import get_logger
+from fraudline.core.masking import mask_text
 from fraudline.ops import provenance
 from fraudline.ops.mlflow_client import artifact_root, connect, translated
 from fraudline.ops.params import RegistryParams
@@ -191,7 +192,7 @@ class MlflowRun:
         """Record parameters; nested mappings become dotted names."""
         from mlflow.entities import Param
 
-        entries = [Param(name, str(value)[:_VALUE_LIMIT]) for name, value in flatten(values).items()]
+        entries = [Param(name, mask_text(str(value))[:_VALUE_LIMIT]) for name, value in flatten(values).items()]
         with translated(self._uri):
             for first in range(0, len(entries), _PARAMS_BATCH):
                 self._client.log_batch(self.run_id, params=entries[first : first + _PARAMS_BATCH])
@@ -213,7 +214,7 @@ class MlflowRun:
     def tag(self, name: str, value: str) -> None:
         """Mark the run."""
         with translated(self._uri):
-            self._client.set_tag(self.run_id, name, value)
+            self._client.set_tag(self.run_id, name, mask_text(value))
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Keep a file or a folder with the run."""

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import orjson
-from cloudevents.sdk.converters.util import has_binary_headers
 from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER, PredictorProtocol
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.infer_type import InferInput, InferRequest, InferResponse, RequestedOutput
@@ -60,7 +59,7 @@ class StrictDataPlane(DataPlane):  # type: ignore[misc]  # kserve has no type in
         headers = headers or {}
         if protocol_version.lower() == PredictorProtocol.REST_V2.value:
             return self._decode_v2(body, headers, model_name or ""), {}
-        if has_binary_headers(headers):
+        if any(f"ce-{name}" in headers for name in _EVENT_FIELDS):
             return self._decode_binary_event(body, headers)
         content = decode_json(body, "body")
         is_event = isinstance(content, dict) and all(name in content for name in _EVENT_FIELDS)
@@ -89,11 +88,13 @@ class StrictDataPlane(DataPlane):  # type: ignore[misc]  # kserve has no type in
         return parse_binary_request(body, None if is_json else headers.get(INFERENCE_CONTENT_LENGTH_HEADER), model_name)
 
     def _decode_binary_event(self, body: bytes, headers: Mapping[str, str]) -> tuple[Any, dict[str, Any]]:
-        # ce-contenttype would have the SDK unmarshal the data itself
-        kept = {name: value for name, value in headers.items() if name != "ce-contenttype"}
-        event = self.get_binary_cloudevent(body, kept)
-        content = decode_json(event.get_data(), "data")
-        return as_instances(content), dict(event.get_attributes())
+        attributes = {
+            name[3:]: value for name, value in headers.items() if name.startswith("ce-") and name != "ce-contenttype"
+        }
+        _check_attributes(attributes, "ce-")
+        if "content-type" in headers:
+            attributes["datacontenttype"] = headers["content-type"]
+        return as_instances(decode_json(body, "data")), {"time": now().isoformat()} | attributes
 
 
 class FixedRepository(ModelRepositoryExtension):  # type: ignore[misc]  # kserve has no type information
@@ -138,12 +139,7 @@ def as_instances(data: object) -> object:
 def _unwrap(event: object) -> tuple[object, dict[str, Any]]:
     if not isinstance(event, dict):
         raise RequestError("body", f"expected a CloudEvent object, got {kind(event)}.")
-    for name in _EVENT_FIELDS:
-        if not isinstance(event.get(name), str) or not event[name]:
-            got = kind(event[name]) if name in event else "nothing"
-            raise RequestError(name, f"a CloudEvent needs a non-empty string here, got {got}.")
-    if event["specversion"] not in ("1.0", "0.3"):
-        raise RequestError("specversion", f"expected 1.0, got {event['specversion']!r:.20}.")
+    _check_attributes(event)
     # KServe needs a time when it merges the request's attributes into the answer (CE_MERGE)
     attributes = {"time": now().isoformat()} | {k: v for k, v in event.items() if k not in ("data", "data_base64")}
     if "data" in event:
@@ -156,6 +152,15 @@ def _unwrap(event: object) -> tuple[object, dict[str, Any]]:
             raise RequestError("data_base64", f"not base64: {error}.") from error
         return as_instances(decode_json(raw, "data_base64")), attributes
     raise RequestError("data", "missing; an event carries one object of features, or a V1 body.")
+
+
+def _check_attributes(event: Mapping[str, object], prefix: str = "") -> None:
+    for name in _EVENT_FIELDS:
+        if not isinstance(event.get(name), str) or not event[name]:
+            got = kind(event[name]) if name in event else "nothing"
+            raise RequestError(f"{prefix}{name}", f"a CloudEvent needs a non-empty string here, got {got}.")
+    if event["specversion"] not in ("1.0", "0.3"):
+        raise RequestError(f"{prefix}specversion", f"expected 1.0, got {event['specversion']!r:.20}.")
 
 
 def parse_binary_request(body: bytes, json_length: str | None, model_name: str) -> InferRequest:

@@ -29,6 +29,11 @@ def serve(
     thresholds: Path | None = None,
     tracing: TracingParams | None = None,
     gather: bool = True,
+    tls_certificate: Path | None = None,
+    tls_key: Path | None = None,
+    token_file: Path | None = None,
+    public_key: Path | None = None,
+    minimum_release: int = 0,
 ) -> None:
     """Verify an artifact and serve it until SIGTERM or SIGINT. One process; scale by replicas.
 
@@ -42,22 +47,34 @@ def serve(
         thresholds: a thresholds file whose newest line holds, instead of the artifact's own.
         tracing: spans of requests, when an address is set; by default what the environment says.
         gather: score requests that arrive together in one call.
+        tls_certificate: PEM file of the server's certificate; None for plain connections.
+        tls_key: PEM file of its private key.
+        token_file: bearer tokens, one a line; None to ask for none.
+        public_key: PEM file of the key that must have signed the artifact; None for any.
+        minimum_release: the oldest signed release that is served.
 
     Raises:
+        UsageError: a certificate, a key or the tokens cannot be read.
         ArtifactError: the artifact is not what it says.
         StateError: the thresholds file was changed by hand, or is of another model.
     """
+    from fraudline.model.signature import Trust
     from fraudline.serve.model import FraudModel
-    from fraudline.serve.server import Predictor
+    from fraudline.serve.server import Access, Predictor
 
     # KServe answers with a response class that FastAPI deprecates: nothing that who runs the server can change
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
-    model = FraudModel(name, model_dir, expected_digest=expected_digest, thresholds=thresholds, gather=gather)
+    access = Access(tls_certificate, tls_key, token_file)
+    signed = {"public_key": str(public_key or ""), "minimum_release": minimum_release}
+    trust = Trust.parse(signed, "the command line")
+    model = FraudModel(
+        name, model_dir, expected_digest=expected_digest, thresholds=thresholds, gather=gather, trust=trust
+    )
     model.load()
     log.info("serve.ready", model=name, version=model.version, host=host, http_port=http_port, grpc_port=grpc_port)
     lineage = open_lineage(LineageParams(), os.environ)
     spans = open_tracing(tracing or TracingParams(endpoint=os.environ.get(ENVIRONMENT, "")), "fraudline-predictor")
-    server = Predictor(host=host, http_port=http_port, grpc_port=grpc_port, tracing=spans)
+    server = Predictor(host=host, http_port=http_port, grpc_port=grpc_port, access=access, tracing=spans)
     # KServe, whose constructor sets up its logs, writes a line a request, and a trace for each refusal; refusals are
     # logged here, once, without one
     for noisy in ("kserve", "kserve.trace", "uvicorn.access"):
@@ -86,13 +103,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             grpc_port=options.grpc_port if options.enable_grpc else None,
             expected_digest=options.expected_digest or None,
             host=options.host,
-            thresholds=Path(options.thresholds) if options.thresholds else None,
             gather=options.gather,
+            thresholds=_file(options.thresholds),
+            tls_certificate=_file(options.tls_certificate),
+            tls_key=_file(options.tls_key),
+            token_file=_file(options.token_file),
+            public_key=_file(options.public_key),
+            minimum_release=options.minimum_release,
         )
     except FraudlineError as error:
         log.error("serve.failed", error=type(error).__name__, problem=error.problem, action=error.action)
         return error.exit_code
     return 0
+
+
+def _file(value: str) -> Path | None:
+    return Path(value) if value else None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -106,6 +132,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--expected_digest", "--expected-digest", default="", help="refuse any other model")
     add("--thresholds", default="", help="thresholds file instead of the artifact's own thresholds")
     add("--gather", type=_boolean, default=True, help="true: score requests that arrive together in one call")
+    add("--tls_certificate", "--tls-certificate", default="", help="PEM file of the server's certificate")
+    add("--tls_key", "--tls-key", default="", help="PEM file of its private key")
+    add("--token_file", "--token-file", default="", help="bearer tokens, one a line; needed on all but health")
+    add("--public_key", "--public-key", default="", help="PEM file of the key that must have signed the artifact")
+    add("--minimum_release", "--minimum-release", type=int, default=0, help="oldest signed release that is served")
     add("--host", default="0.0.0.0", help="address to bind")  # noqa: S104  # a container's port is its interface
     add("--log_level", "--log-level", default="info", choices=("debug", "info", "warning", "error"))
     add("--log_json", "--log-json", action="store_true", help="one JSON object a line")

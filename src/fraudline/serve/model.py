@@ -26,6 +26,7 @@ from fraudline.features.table import TableSpec
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.model.reasons import Reason, top_reasons
 from fraudline.model.scorer import Scorer, Scores
+from fraudline.model.signature import ANYBODY, Trust
 from fraudline.model.wording import Wording
 from fraudline.serve import quick
 from fraudline.serve.encoding import encode_message
@@ -87,6 +88,7 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         max_rows: largest number of rows a request.
         thresholds: a thresholds file whose newest line holds, instead of the artifact's own.
         gather: score requests that arrive together in one call.
+        trust: whose signature the artifact must have, if any.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         max_rows: int = MAX_ROWS,
         thresholds: Path | None = None,
         gather: bool = True,
+        trust: Trust = ANYBODY,
     ) -> None:
         super().__init__(name)
         self._folder = folder
@@ -105,6 +108,7 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         self._max_rows = max_rows
         self._thresholds_file = thresholds
         self._gather = gather
+        self._trust = trust
 
     def load(self) -> bool:
         """Verify the artifact, build the scorer and score one row; ready only then.
@@ -114,7 +118,7 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
             StateError: the thresholds file was changed by hand, or is of another model.
         """
         started = time.perf_counter()
-        artifact = load_artifact(self._folder, self._expected_digest)
+        artifact = load_artifact(self._folder, self._expected_digest, self._trust)
         self._scorer = Scorer(artifact)
         self.version = artifact.version
         self.digest = artifact.digest

@@ -7,7 +7,9 @@ from a request to the model.
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -16,19 +18,22 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from kserve import ModelRepository, ModelServer
 from kserve.constants.constants import FASTAPI_APP_IMPORT_STRING, MAX_GRPC_MESSAGE_LENGTH
-from kserve.errors import InvalidInput
+from kserve.errors import InvalidInput, ModelNotFound
 from kserve.model_server import app as kserve_app
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.rest.server import RESTServer
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
+from fraudline.core.errors import UsageError
 from fraudline.core.log import get_logger
+from fraudline.core.masking import masked
 from fraudline.core.tracing import Tracing
 from fraudline.serve.dataplane import BINARY, FixedRepository, StrictDataPlane
 from fraudline.serve.direct import DirectRoute
+from fraudline.serve.guard import LIMITS, GrpcGuard, Guard, Tokens, impatient
 from fraudline.serve.model import FraudModel
 from fraudline.serve.tracing import TracedRequests
 
@@ -37,8 +42,34 @@ log = get_logger(__name__)
 GRACE_SECONDS = 20
 """Time for requests in flight at shutdown; below Kubernetes' 30 s before it kills."""
 
-MAX_BODY_BYTES = 32 << 20
-"""Largest request body: MAX_ROWS rows of named features in JSON fit several times."""
+_MAX_CALLS = 256
+"""gRPC calls at once; more wait in their connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may ask, and what the connection is: files, read again when they change.
+
+    Attributes:
+        certificate: PEM file of the server's certificate; None for plain connections.
+        key: PEM file of its private key.
+        tokens: file of bearer tokens, one a line; None to ask for none.
+    """
+
+    certificate: Path | None = None
+    key: Path | None = None
+    tokens: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise UsageError("A certificate and its key go together.", "Name both files, or neither.")
+        for path in (self.certificate, self.key):
+            if path is not None and not path.is_file():
+                raise UsageError(f"There is no file {path}.", "Name the PEM file.")
+
+
+OPEN = Access()
+"""Everybody, over plain connections: behind a mesh or a gateway."""
 
 
 class Predictor(ModelServer):  # type: ignore[misc]  # kserve has no type information
@@ -48,10 +79,24 @@ class Predictor(ModelServer):  # type: ignore[misc]  # kserve has no type inform
         host: address to bind, for example 127.0.0.1 or 0.0.0.0.
         http_port: port of REST.
         grpc_port: port of gRPC; None: no gRPC.
+        access: who may ask.
         tracing: makes a span of each traced request of REST.
+
+    Raises:
+        UsageError: a certificate, a key or the tokens cannot be read.
     """
 
-    def __init__(self, *, host: str, http_port: int, grpc_port: int | None, tracing: Tracing | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        host: str,
+        http_port: int,
+        grpc_port: int | None,
+        access: Access = OPEN,
+        tracing: Tracing | None = None,
+    ) -> None:
+        self._access = access
+        self._tokens = Tokens(access.tokens) if access.tokens else None
         super().__init__(
             http_port=http_port,
             grpc_port=grpc_port or 0,
@@ -70,31 +115,54 @@ class Predictor(ModelServer):  # type: ignore[misc]  # kserve has no type inform
         for model in models:
             self.register_model(model)
         parts = self.dataplane, self.model_repository_extension
-        rest = _RestServer(FASTAPI_APP_IMPORT_STRING, *parts, self.http_port, grace_period=self.grace_period)
+        access, port = self._access, self.http_port
+        files = {"ssl_certfile": str(access.certificate), "ssl_keyfile": str(access.key)} if access.certificate else {}
+        rest = _RestServer(FASTAPI_APP_IMPORT_STRING, *parts, port, grace_period=self.grace_period, **files)
         rest.config.host = self.host
+        rest.config.http = impatient()
+        rest.config.limit_concurrency = LIMITS.connections
+        kserve_app.add_middleware(Guard, tokens=self._tokens)
         rest.tracing = self.tracing
         # uvicorn stops on these signals by itself, then raises them again: gRPC must have ended before the process does
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            service = (InferenceServicer(*parts), self.grpc_port) if self.enable_grpc else None
-            runner.run(_serve(rest, service, self.host))
+            service = (InferenceServicer(*parts), f"{self.host}:{self.grpc_port}") if self.enable_grpc else None
+            runner.run(_serve(rest, service, access, self._tokens))
 
 
-async def _serve(rest: RESTServer, service: tuple[InferenceServicer, int] | None, host: str) -> None:
+async def _serve(
+    rest: RESTServer, service: tuple[InferenceServicer, str] | None, access: Access, tokens: Tokens | None
+) -> None:
     if service is None:
         await rest.start()
         return
-    servicer, port = service
+    servicer, address = service
     limits = [(f"grpc.max_{way}_message_length", MAX_GRPC_MESSAGE_LENGTH) for way in ("send", "receive")]
-    server = grpc.aio.server(interceptors=(ExceptionToStatusInterceptor(),), options=limits)
+    server = grpc.aio.server(
+        interceptors=(GrpcGuard(tokens), ExceptionToStatusInterceptor()),
+        options=limits,
+        maximum_concurrent_rpcs=_MAX_CALLS,
+    )
     add_GRPCInferenceServiceServicer_to_server(servicer, server)
-    server.add_insecure_port(f"{host}:{port}")
+    if access.certificate is None or access.key is None:
+        server.add_insecure_port(address)
+    else:
+        server.add_secure_port(address, _credentials(access.certificate, access.key))
     await server.start()
     try:
         await rest.start()
     finally:
         await server.stop(grace=GRACE_SECONDS)
+
+
+def _credentials(certificate: Path, key: Path) -> grpc.ServerCredentials:
+    """Those of the files as they are at each handshake."""
+
+    def fetch() -> Any:
+        return grpc.ssl_server_certificate_configuration([(key.read_bytes(), certificate.read_bytes())])
+
+    return grpc.dynamic_ssl_server_credentials(fetch(), fetch)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -118,20 +186,25 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no type infor
         if self.tracing is not None:
             kserve_app.add_middleware(TracedRequests, tracing=self.tracing)
         kserve_app.router.routes.insert(0, DirectRoute(self.dataplane, self.dataplane.model_registry.get_models()))
-        kserve_app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
         kserve_app.add_exception_handler(InvalidInput, _refuse)
         kserve_app.add_exception_handler(RequestValidationError, _refuse_schema)
+        kserve_app.add_exception_handler(ModelNotFound, _no_such_model)
         kserve_app.add_exception_handler(NotImplementedError, _not_offered)
         kserve_app.add_exception_handler(HTTPException, _refuse_http)
+        kserve_app.add_exception_handler(Exception, _failed)
 
 
 def _answer(request: Request, status: int, error: str, field: str = "") -> JSONResponse:
     log.warning("serve.refused", path=request.url.path, status=status, error=error)
-    return JSONResponse(status_code=status, content={"error": error} | ({"field": field} if field else {}))
+    return JSONResponse(status_code=status, content=masked({"error": error} | ({"field": field} if field else {})))
 
 
 async def _refuse(request: Request, error: Exception) -> JSONResponse:
-    return _answer(request, 400, str(error), getattr(error, "field", ""))
+    return _answer(request, 400, str(error), getattr(error, "field", "body"))
+
+
+async def _no_such_model(request: Request, error: Exception) -> JSONResponse:
+    return _answer(request, 404, str(error), "model")
 
 
 async def _refuse_schema(request: Request, error: Exception) -> JSONResponse:
@@ -154,43 +227,11 @@ async def _refuse_http(request: Request, error: Exception) -> JSONResponse:
     return _answer(request, status, f"{request.method} {request.url.path}: {getattr(error, 'detail', '')}.", "path")
 
 
+async def _failed(request: Request, error: Exception) -> JSONResponse:
+    """A mistake of ours: logged here, and nothing of it answered."""
+    log.error("serve.error", path=request.url.path, error=repr(error))
+    return JSONResponse(status_code=500, content={"error": "internal error."})
+
+
 async def _not_offered(request: Request, _: Exception) -> JSONResponse:
     return _answer(request, 404, f"{request.url.path}: not offered.", "path")
-
-
-class BodyLimit:
-    """ASGI middleware: 413 to a body that is declared or turns out larger than ``limit`` bytes."""
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app = app
-        self._limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count the body on its way in."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        request = Request(scope)
-        refusal = _answer_413(self._limit)
-        declared = request.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > self._limit:
-            await refusal(scope, receive, send)
-            return
-        await self._app(scope, self._counted(receive), send)
-
-    def _counted(self, receive: Receive) -> Callable[[], Awaitable[Message]]:
-        seen = 0
-
-        async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self._limit:
-                raise InvalidInput(f"body: more than {self._limit} bytes. Split the request.")
-            return message
-
-        return counted
-
-
-def _answer_413(limit: int) -> JSONResponse:
-    return JSONResponse(status_code=413, content={"error": f"body: more than {limit} bytes.", "field": "body"})

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from fraudline.core.errors import SchemaError, StateError, UsageError
 from fraudline.core.files import atomic_file
 from fraudline.core.log import get_logger
+from fraudline.core.sealing import key_wrapper
 from fraudline.data.importers import reading
 from fraudline.data.importers.rows import UNKNOWN_CATEGORY, build_transactions
 from fraudline.data.importers.source import Column
@@ -279,11 +280,11 @@ class _OfCheckpoint:
     """An engine a partition, each restored from its checkpoint when its first row comes."""
 
     def __init__(self, spec: FeatureSpec, profiles: ProfileTable | None, folder: Path, params: Params) -> None:
-        topics = params.stream.topics
+        topics, keys = params.stream.topics, key_wrapper(params.stream.encryption)
         if any(folder.glob(_CHECKPOINTS)):  # the group's own folder
-            self._store = CheckpointStore(folder.parent, group=folder.name, topic=topics.transactions)
+            self._store = CheckpointStore(folder.parent, group=folder.name, topic=topics.transactions, keys=keys)
         else:
-            self._store = CheckpointStore(folder, group=params.stream.group, topic=topics.transactions)
+            self._store = CheckpointStore(folder, group=params.stream.group, topic=topics.transactions, keys=keys)
         if not any(self._store.path(partition).exists() for partition in range(topics.partitions)):
             raise StateError(
                 f"{folder} has no checkpoint of {topics.transactions}.", "Name the worker's checkpoint_dir."

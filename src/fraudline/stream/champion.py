@@ -21,6 +21,7 @@ from fraudline.core.settings import Settings
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.model.golden import TOLERANCE, read_golden
 from fraudline.model.scorer import Scorer
+from fraudline.model.signature import ANYBODY, Trust
 
 log = get_logger(__name__)
 
@@ -48,14 +49,14 @@ class Pointer(Settings):
         """
         return cls.load(path)
 
-    def artifact(self, path: Path) -> Artifact:
-        """The verified artifact that the pointer at ``path`` names.
+    def artifact(self, path: Path, trust: Trust = ANYBODY) -> Artifact:
+        """The verified artifact that the pointer at ``path`` names, signed as ``trust`` asks.
 
         Raises:
             ArtifactError: it is not what the pointer says.
             UsageError: the address is not on this machine.
         """
-        return load_artifact(path.parent / local_path(self.uri), self.digest)
+        return load_artifact(path.parent / local_path(self.uri), self.digest, trust)
 
 
 def proven(artifact: Artifact) -> Scorer:
@@ -85,9 +86,16 @@ class ChampionWatch:
     """
 
     def __init__(
-        self, path: Path, current: Artifact, *, interval_s: float = _INTERVAL_S, again_s: float = _AGAIN_S
+        self,
+        path: Path,
+        current: Artifact,
+        *,
+        interval_s: float = _INTERVAL_S,
+        again_s: float = _AGAIN_S,
+        trust: Trust = ANYBODY,
     ) -> None:
         self._path = path
+        self._trust = trust
         self._spec_version = current.spec.version
         self._digest = current.digest
         self._interval_s = interval_s
@@ -136,7 +144,7 @@ class ChampionWatch:
         if pointer.digest == self._digest:
             self._problem = ""
             return
-        artifact = pointer.artifact(self._path)
+        artifact = pointer.artifact(self._path, self._trust)
         if artifact.spec.version != self._spec_version:
             problem = (
                 f"The champion {artifact.version} is of the feature spec {artifact.spec.version}, "
@@ -152,23 +160,24 @@ class ChampionWatch:
         self._problem = problem
 
 
-def first_champion(path: Path, model_dir: Path | None) -> Artifact:
+def first_champion(path: Path, model_dir: Path | None, trust: Trust = ANYBODY) -> Artifact:
     """The artifact to begin with: the pointer's, or where that is refused the one at ``model_dir``.
 
     Args:
         path: the pointer file.
         model_dir: what to begin with instead; None for nothing.
+        trust: whose signature either must have, if any.
 
     Raises:
         ArtifactError: the pointer's is refused and there is no other.
         UsageError: as above, for a wrong pointer.
     """
     try:
-        artifact = Pointer.read(path).artifact(path)
+        artifact = Pointer.read(path).artifact(path, trust)
         proven(artifact)
     except FraudlineError as error:
         if model_dir is None:
             raise
         log.warning("champion.refused", problem=error.problem, action=error.action, instead=str(model_dir))
-        return load_artifact(model_dir)
+        return load_artifact(model_dir, trust=trust)
     return artifact

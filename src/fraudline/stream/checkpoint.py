@@ -13,17 +13,21 @@ the state is built again from the log.
 """
 
 import hashlib
+import io
 import re
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import pyarrow as pa
 
 from fraudline.core.errors import StateError, UsageError
 from fraudline.core.files import atomic_file
+from fraudline.core.sealing import KeyWrapper, Sealer, is_sealed, unsealed
 from fraudline.features.frozen import Frozen
 
 FORMAT = 3
@@ -75,14 +79,16 @@ class CheckpointStore:
         folder: a local or mounted folder, shared by the group's workers where they share partitions.
         group: consumer group.
         topic: the topic whose state it is.
+        keys: encrypts what is written, and only what it encrypted is read; None for plain files.
     """
 
-    def __init__(self, folder: Path, *, group: str, topic: str) -> None:
+    def __init__(self, folder: Path, *, group: str, topic: str, keys: KeyWrapper | None = None) -> None:
         for name in (group, topic):
             if not _NAME.fullmatch(name):
                 raise UsageError(f"{name!r} cannot name a checkpoint.", "Use letters, digits, dot, dash, underscore.")
         self._folder = folder / group
         self._topic = topic
+        self._keys = keys
 
     def path(self, partition: int) -> Path:
         """The file of a partition."""
@@ -100,7 +106,7 @@ class CheckpointStore:
         head = (_MAGIC, _LENGTH.pack(len(header)), header)
         pieces: Iterable[bytes | memoryview] = (checkpoint.state,) if frozen is None else frozen.pieces()
         digest = hashlib.sha256()
-        with atomic_file(self.path(checkpoint.partition)) as temporary, temporary.open("wb") as file:
+        with atomic_file(self.path(checkpoint.partition)) as temporary, self._writer(temporary) as file:
             for part in chain(head, _packed(chain(pieces, (checkpoint.seen,)))):
                 file.write(part)
                 digest.update(part)
@@ -119,10 +125,34 @@ class CheckpointStore:
             return None
         except OSError as error:
             raise StateError(f"{path} cannot be read: {error.strerror}.", _ACTION) from error
-        checkpoint = _parse(content, path)
+        checkpoint = _parse(self._plain(content, path), path)
         if checkpoint.partition != partition:
             raise StateError(f"{path} is of partition {checkpoint.partition}.", _ACTION)
         return checkpoint
+
+    @contextmanager
+    def _writer(self, path: Path) -> Iterator[IO[bytes] | Sealer]:
+        with path.open("wb") as file:
+            if self._keys is None:
+                yield file
+            else:
+                with Sealer(file, self._keys, self._context) as sealed:
+                    yield sealed
+
+    def _plain(self, content: bytes, path: Path) -> bytes:
+        """What was sealed; with keys a plain file is none of ours, without them a sealed one cannot be read."""
+        if self._keys is None:
+            if is_sealed(content[:64]):
+                raise StateError(f"{path} is encrypted, and stream.encryption names no key.", _ACTION)
+            return content
+        try:
+            return b"".join(unsealed(io.BytesIO(content), self._keys, self._context))
+        except StateError as error:
+            raise StateError(f"{path} cannot be opened: {error.problem}", _ACTION) from error
+
+    @property
+    def _context(self) -> bytes:
+        return f"checkpoint {self._folder.name} {self._topic}".encode()
 
 
 def _parse(content: bytes, path: Path) -> Checkpoint:

@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from fraudline.core.errors import UnavailableError
-from fraudline.stream.tls import Tls
+from fraudline.stream.tls import LOGIN, RIGHTS, Tls
 from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record
 
 _TIMEOUT_S = 30.0
@@ -17,6 +17,12 @@ _SEEK_TRIES = 50
 _made = partial(tuple.__new__, Record)
 _ACTION = "Check the broker's address and that it runs."
 _FENCING = (KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED)  # noqa: SLF001 - librdkafka's own codes
+_RIGHTS = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+)
 _QUIET = {"log_level": 2}
 _PARTITIONER = {"partitioner": "murmur2_random"}
 """Java's and kafka-python's partitioner; librdkafka's own default would send a card elsewhere."""
@@ -174,9 +180,11 @@ class ConfluentTransport:
                 return
 
     def _open_producer(self) -> Any:
+        heard: list[Any] = []
         producer = Producer(
             {
                 "bootstrap.servers": self._connection.bootstrap,
+                "error_cb": heard.append,
                 "client.id": f"{self._connection.worker_id}-producer",
                 "transactional.id": f"{self._connection.group}.{self._connection.worker_id}",
                 "transaction.timeout.ms": int(self._connection.transaction_timeout_s * 1000),
@@ -188,7 +196,14 @@ class ConfluentTransport:
                 **self._connection.extra,
             }
         )
-        producer.init_transactions(self._connection.timeout_s)
+        try:
+            producer.init_transactions(self._connection.timeout_s)
+        except KafkaException:
+            producer.poll(0)  # what librdkafka says beside its timeout
+            for reason in heard:
+                if reason.code() == KafkaError._AUTHENTICATION:  # noqa: SLF001 - librdkafka's own code
+                    raise KafkaException(reason) from None
+            raise
         for topic in self._connection.outputs:
             producer.list_topics(topic, self._connection.timeout_s)
         return producer
@@ -338,4 +353,8 @@ def _translated() -> Iterator[None]:
         if isinstance(reason, KafkaError) and reason.code() == KafkaError.FENCED_INSTANCE_ID:
             problem = "Another worker runs under this worker's id."
             raise FencedError(problem, "Give each worker its own worker_id.") from error
-        raise UnavailableError(f"Kafka refused: {reason}.", _ACTION) from error
+        code = reason.code() if isinstance(reason, KafkaError) else None
+        if code == KafkaError._AUTHENTICATION:  # noqa: SLF001 - librdkafka's own code
+            raise UnavailableError("Kafka refused the user or its password.", LOGIN) from error
+        action = RIGHTS if code in _RIGHTS else _ACTION
+        raise UnavailableError(f"Kafka refused: {reason}.", action) from error

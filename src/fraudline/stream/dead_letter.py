@@ -4,8 +4,9 @@
     output = letter.replayed()                 # the record as it first came
 
 A dead letter is the record's own key, value and headers behind four headers of the worker: ``reason``, ``topic``,
-``partition`` and ``offset``, the place it came from. A value larger than ``MOST_BYTES`` is cut, and a fifth header
-``cut`` gives its whole size; the record itself is still where the headers say.
+``partition`` and ``offset``, the place it came from. Its bytes are the record's but for the digits of card numbers:
+they are masked (:mod:`fraudline.core.masking`), never come back, and a header ``masked`` says so. A value larger than
+``MOST_BYTES`` is cut, and a header ``cut`` gives its whole size; the record itself is still where the headers say.
 """
 
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from typing import Self
 
 from fraudline.core.card_keys import CardKeys
 from fraudline.core.errors import MessageError
+from fraudline.core.masking import mask_bytes, mask_text
 from fraudline.stream.transport import Output, Record
 
 MOST_BYTES = 15 << 20
@@ -25,23 +27,37 @@ _CUT = "cut"
 SEALED = "sealed"
 """Header of a letter that only its card's key opens: the record's own key, encrypted; the letter's is a pseudonym."""
 
+_MASKED = "masked"
+_Bytes = bytes | None
 REPLAYED = "replayed"
 """Header of a record that was sent again: the dead letter's ``partition:offset``."""
 
 
 def dead_letter(topic: str, record: Record, reason: str) -> Output:
-    """The record as it came, with the reason and the place it came from in its headers."""
-    value, headers = record.value, record.headers
+    """The record as it came, card numbers masked, with the reason and the place it came from in its headers."""
+    value, key, headers = record.value, record.key, record.headers
     if value is not None and len(value) > MOST_BYTES:
         headers = ((_CUT, str(len(value)).encode()), *headers)
         value = value[:_CUT_BYTES]
+    value, key, headers = _without_card_numbers(value, key, headers)
     own = (
-        ("reason", reason.encode(errors="replace")),
+        ("reason", mask_text(reason).encode(errors="replace")),
         ("topic", record.topic.encode()),
         ("partition", str(record.partition).encode()),
         ("offset", str(record.offset).encode()),
     )
-    return Output(topic, record.key, value, (*own, *headers))
+    return Output(topic, key, value, (*own, *headers))
+
+
+def _without_card_numbers(value: bytes | None, key: bytes | None, headers: Headers) -> tuple[_Bytes, _Bytes, Headers]:
+    hidden = (
+        None if value is None else mask_bytes(value),
+        None if key is None else mask_bytes(key),
+        tuple((mask_text(name), mask_bytes(content)) for name, content in headers),
+    )
+    if hidden == (value, key, headers):
+        return value, key, headers
+    return *hidden[:2], ((_MASKED, b"card numbers"), *hidden[2])
 
 
 def is_replayed(record: Record) -> bool:
@@ -64,6 +80,7 @@ class DeadLetter:
         headers: those it came with.
         cut_from: the whole size of a value that was cut, in bytes; None for a whole one.
         sealed_key: the record's key, encrypted as ``value`` is, of a letter that is sealed; ``key`` is a pseudonym.
+        masked: whether digits of card numbers were masked.
     """
 
     partition: int
@@ -78,6 +95,7 @@ class DeadLetter:
     headers: tuple[tuple[str, bytes], ...] = ()
     cut_from: int | None = None
     sealed_key: bytes | None = None
+    masked: bool = False
 
     @property
     def place(self) -> str:
@@ -99,6 +117,8 @@ class DeadLetter:
         sealed_key = None
         if rest and rest[0][0] == SEALED:
             sealed_key, rest = rest[0][1], rest[1:]
+        masked = bool(rest) and rest[0][0] == _MASKED
+        rest = rest[1:] if masked else rest
         cut = int(rest[0][1]) if rest and rest[0][0] == _CUT else None
         return cls(
             partition=record.partition,
@@ -113,6 +133,7 @@ class DeadLetter:
             headers=rest if cut is None else rest[1:],
             cut_from=cut,
             sealed_key=sealed_key,
+            masked=masked,
         )
 
     @staticmethod

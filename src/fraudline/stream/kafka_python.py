@@ -8,13 +8,19 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
-from kafka.errors import FencedInstanceIdError, KafkaError, KafkaTimeoutError
+from kafka.errors import (
+    AuthorizationError,
+    FencedInstanceIdError,
+    KafkaError,
+    KafkaTimeoutError,
+    SaslAuthenticationFailedError,
+)
 from kafka.structs import OffsetAndMetadata
 
 from fraudline.core.errors import UnavailableError
 from fraudline.core.log import get_logger
 from fraudline.stream.partitioning import partitions_of
-from fraudline.stream.tls import Tls
+from fraudline.stream.tls import LOGIN, RIGHTS, Tls
 from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record
 
 log = get_logger(__name__)
@@ -367,6 +373,10 @@ def translated() -> Iterator[None]:
         raise FencedError(
             "Another worker runs under this worker's id.", "Give each worker its own worker_id."
         ) from error
+    except AuthorizationError as error:
+        raise UnavailableError(f"Kafka refused: {type(error).__name__}: {error}.", RIGHTS) from error
+    except SaslAuthenticationFailedError as error:
+        raise UnavailableError("Kafka refused the user or its password.", LOGIN) from error
     except KafkaTimeoutError as error:
         raise UnavailableError(f"The broker did not answer in time: {error}.", ACTION) from error
     except KafkaError as error:

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 
 from fraudline.core.card_keys import CardName
 from fraudline.core.errors import MessageError
+from fraudline.core.masking import is_card_number
 
 TIME_MIN_US = 946_684_800_000_000  # 2000-01-01
 TIME_MAX_US = 4_102_444_800_000_000  # 2100-01-01
@@ -244,10 +245,12 @@ class Decoder:
 
     Args:
         currencies: ISO 4217 codes that the feature spec can convert.
+        tokens_only: refuse a ``card_id`` that is a card number.
     """
 
-    def __init__(self, currencies: Collection[str]) -> None:
+    def __init__(self, currencies: Collection[str], *, tokens_only: bool = True) -> None:
         self._currencies = frozenset(currencies)
+        self._tokens_only = tokens_only
         self._decoder = msgspec.json.Decoder(Transaction)
 
     def decode(self, value: bytes | None) -> Transaction:
@@ -265,6 +268,10 @@ class Decoder:
         if transaction.currency not in self._currencies:
             problem = f"currency: expected one that the feature spec knows, got {transaction.currency!r}"
             raise MessageError(problem, _ACTION)
+        if self._tokens_only and _may_be_number(transaction.card_id) and is_card_number(transaction.card_id):
+            raise MessageError(
+                "card_id: expected a token, got a card number", "Send what `fraudline data tokenize` makes."
+            )
         return transaction
 
     def decode_all(self, values: Sequence[bytes | None]) -> tuple[list[Transaction], list[tuple[int, str]]]:
@@ -279,7 +286,8 @@ class Decoder:
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
                 place = len(good) + len(bad)  # what came before the bad value stays in the list
                 bad.append((place, self._problem(values[place])))
-        if {transaction.currency for transaction in good} <= self._currencies:
+        numbers = self._tokens_only and any(_may_be_number(transaction.card_id) for transaction in good)
+        if not numbers and {transaction.currency for transaction in good} <= self._currencies:
             return good, bad
         return self._one_by_one(values)
 
@@ -298,6 +306,10 @@ class Decoder:
         except MessageError as error:
             return error.problem
         return "value: expected a transaction"
+
+
+def _may_be_number(card_id: str) -> bool:
+    return len(card_id) > 12 and "0" <= card_id[0] <= "9"
 
 
 def _reason(error: Exception, value: bytes) -> str:

@@ -4,8 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from fraudline.core.sealing import Encryption
 from fraudline.core.settings import Settings
 from fraudline.core.tracing import TracingParams
+from fraudline.model.signature import Trust
 from fraudline.stream.tls import Tls
 
 
@@ -47,6 +49,9 @@ class StreamParams(Settings):
         transport: the Kafka client; ``confluent`` on the mock broker.
         bootstrap: ``host:port`` pairs, comma-separated.
         tls: certificates, where the brokers ask for them.
+        tokens_only: make a dead letter of a transaction whose ``card_id`` is a card number; turn it off only where
+            tokens have the form of numbers.
+        trust: whose signature a model must have to be loaded, and its oldest release.
         group: consumer group; workers of one group share the partitions.
         worker_id: one per running worker, the same after its restart (a StatefulSet's pod name). It fences a second
             worker of the same name and ends a killed predecessor's open transaction at once.
@@ -60,6 +65,7 @@ class StreamParams(Settings):
             to end, because a worker that is told to end may be waiting.
         checkpoint_dir: folder of the feature state's checkpoints; empty for none (the log is then replayed whole).
         checkpoint_s: seconds between checkpoints.
+        encryption: what encrypts checkpoints.
         dedupe_hours: of event time in which the same transaction id gives one decision; 0 for no such memory.
         dedupe_most: ids that a partition remembers at most, 14 to 28 bytes each; the oldest are forgotten first.
         endpoint: address of a V2 inference service; empty to score in process.
@@ -96,6 +102,8 @@ class StreamParams(Settings):
     transport: Literal["kafka-python", "confluent"] = "kafka-python"
     bootstrap: str = "127.0.0.1:9092"
     tls: Tls = Tls()
+    trust: Trust = Trust()
+    tokens_only: bool = True
     group: str = "fraudline"
     worker_id: str = "worker-0"
     topics: Topics = Topics()
@@ -107,6 +115,7 @@ class StreamParams(Settings):
     timeout_s: float = Field(default=15.0, gt=0)
     checkpoint_dir: str = "build/checkpoints"
     checkpoint_s: float = Field(default=30.0, gt=0)
+    encryption: Encryption = Encryption()
     dedupe_hours: int = Field(default=24, ge=0, le=168)
     dedupe_most: int = Field(default=4_000_000, ge=1)
     endpoint: str = ""

@@ -1,27 +1,46 @@
 """How a Kafka client proves who it is, and whom it believes: the section ``stream.tls`` of ``params.yaml``.
 
-Certificates are files, as Strimzi writes them into secrets; a renewed one is read when the client starts again.
+Certificates and passwords are files, as Strimzi writes them into secrets; a renewed one is read when the client starts
+again. No secret stands in ``params.yaml``, on a command line or in a message.
 """
 
-from typing import Any, Self
+import contextlib
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
+from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.settings import Settings
+
+PASSWORD_VARIABLE = "FRAUDLINE_KAFKA_PASSWORD"  # noqa: S105 - its name, not its value
+RIGHTS = "Give this client's user the right (an ACL), as manifests/components/kafka/users.yaml does."
+LOGIN = "Check stream.tls: username, password file and mechanism."
+_PROBE_S = 3.0
 
 
 class Tls(Settings):
-    """Certificates as PEM files. Without ``ca`` the connection is plain.
+    """Certificates as PEM files, and a user where the brokers ask for one. Without ``ca`` the connection is plain.
 
     Attributes:
         ca: of the authority that signed the brokers' certificates; their host names are checked.
         certificate: this client's own; the broker's rules are by its common name. Empty for none.
         key: the private key of ``certificate``.
+        username: for SASL/SCRAM; empty for none. Needs ``ca``: a password never goes over a plain connection.
+        password_file: its password; empty for that of the environment variable FRAUDLINE_KAFKA_PASSWORD.
+        mechanism: how the password is proven.
     """
 
     ca: str = ""
     certificate: str = ""
     key: str = ""
+    username: str = ""
+    password_file: str = ""
+    mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256"] = "SCRAM-SHA-512"
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -29,25 +48,113 @@ class Tls(Settings):
             raise ValueError("certificate and key go together")
         if self.certificate and not self.ca:
             raise ValueError("a client's certificate needs ca: without it the connection is plain")
+        if self.username and not self.ca:
+            raise ValueError("username needs ca: without it the connection is plain")
+        if self.password_file and not self.username:
+            raise ValueError("password_file needs username")
         return self
+
+    def password(self) -> str:
+        """The password of ``username``.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if not self.password_file:
+            found = os.environ.get(PASSWORD_VARIABLE, "")
+        else:
+            try:
+                found = Path(self.password_file).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                problem = f"The password file {self.password_file} cannot be read: {type(error).__name__}."
+                raise UsageError(problem, "Name the file of the secret in stream.tls.password_file.") from error
+        if not found:
+            problem = f"There is no password for the Kafka user {self.username}."
+            raise UsageError(problem, f"Set stream.tls.password_file, or {PASSWORD_VARIABLE}.")
+        return found
 
     def kafka_python(self) -> dict[str, Any]:
         """The settings by the names of kafka-python; empty for a plain connection."""
         if not self.ca:
             return {}
         own = {"ssl_certfile": self.certificate, "ssl_keyfile": self.key} if self.certificate else {}
-        return {"security_protocol": "SSL", "ssl_cafile": self.ca, **own}
+        if self.username:
+            own |= {"sasl_mechanism": self.mechanism, "sasl_plain_username": self.username}
+            own |= {"sasl_plain_password": self.password()}
+        protocol = "SASL_SSL" if self.username else "SSL"
+        return {"security_protocol": protocol, "ssl_cafile": self.ca, **own}
 
     def librdkafka(self) -> dict[str, Any]:
         """The settings by the names of librdkafka; empty for a plain connection."""
         if not self.ca:
             return {}
         own = {"ssl.certificate.location": self.certificate, "ssl.key.location": self.key} if self.certificate else {}
-        return {"security.protocol": "ssl", "ssl.ca.location": self.ca, **own}
+        if self.username:
+            own |= {"sasl.mechanism": self.mechanism, "sasl.username": self.username}
+            own |= {"sasl.password": self.password()}
+        protocol = "sasl_ssl" if self.username else "ssl"
+        return {"security.protocol": protocol, "ssl.ca.location": self.ca, **own}
 
     def client(self, transport: str) -> dict[str, Any]:
         """The settings by the names of a transport's client."""
         return self.librdkafka() if transport == "confluent" else self.kafka_python()
+
+    @contextlib.contextmanager
+    def explained(self, bootstrap: str) -> Iterator[None]:
+        """Say why a first connection failed, where the clients only say that it did.
+
+        Args:
+            bootstrap: ``host:port`` pairs, comma-separated.
+
+        Raises:
+            UnavailableError: as the block raised it, with the reason that a connection of our own found.
+        """
+        try:
+            yield
+        except UnavailableError as error:
+            if error.action in (RIGHTS, LOGIN):
+                raise  # the broker has said it itself
+            found = self._problem(bootstrap.split(",", maxsplit=1)[0])
+            if found is None:
+                raise
+            raise type(error)(f"{bootstrap}: {found[0]} ({error.problem})", found[1]) from error
+
+    def _problem(self, address: str) -> tuple[str, str] | None:  # noqa: PLR0911 - one a cause
+        host, _, port = address.rpartition(":")
+        context = ssl.create_default_context(cafile=self.ca or None)
+        if not self.ca:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        try:
+            if self.certificate:
+                context.load_cert_chain(self.certificate, self.key)
+            with (
+                socket.create_connection((host, int(port)), timeout=_PROBE_S) as plain,
+                context.wrap_socket(plain, server_hostname=host) as secure,
+            ):
+                if not self.ca:
+                    return "the broker speaks TLS, this client does not.", "Set stream.tls.ca."
+                with contextlib.suppress(TimeoutError):
+                    secure.recv(1)  # a refusal of this client's certificate comes after the handshake
+        except ssl.SSLCertVerificationError as error:
+            return (
+                f"the broker's certificate is refused: {error.verify_message}.",
+                "Name its authority in stream.tls.ca.",
+            )
+        except ssl.SSLError as error:
+            reason = (error.reason or "").replace("_", " ").lower()
+            if "certificate" in reason:
+                return f"the broker refuses this client's certificate: {reason}.", "Name one of its authority's."
+            if self.ca:
+                return (
+                    f"the broker does not speak TLS: {reason}.",
+                    "Name its TLS listener, or leave stream.tls.ca empty.",
+                )
+        except (OSError, ValueError) as error:
+            return f"no connection: {error}.", "Check the broker's address, and the files of stream.tls."
+        if self.username:  # kafka-python tries again and again, and never says so
+            problem = f"TLS works, the login does not: it refused the user or its password, or has no {self.mechanism}."
+            return problem, LOGIN
+        return None
 
 
 PLAIN = Tls()

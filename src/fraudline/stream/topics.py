@@ -37,7 +37,8 @@ def ensure_topics(params: StreamParams, wanted: Mapping[str, Mapping[str, str]] 
         UnavailableError: the broker does not answer, or refuses.
     """
     wanted = _wanted(params) if wanted is None else wanted
-    found = _confluent(params, wanted) if params.transport == "confluent" else _kafka_python(params, wanted)
+    with params.tls.explained(params.bootstrap):
+        found = _confluent(params, wanted) if params.transport == "confluent" else _kafka_python(params, wanted)
     log.debug("topics.ready", **{name.replace(".", "_"): count for name, count in found.items()})
     return found
 

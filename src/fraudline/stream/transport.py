@@ -61,6 +61,7 @@ class Connection:
         timeout_s: how long to wait for an answer of the broker.
         outputs: topics to append to, asked for beforehand so that the first batch does not wait for it.
         extra: settings of the client itself, by its own names.
+        tls: what ``extra`` was made from; says why a first connection fails.
     """
 
     bootstrap: str
@@ -71,7 +72,8 @@ class Connection:
     transaction_timeout_s: float = 30.0
     timeout_s: float = 30.0
     outputs: tuple[str, ...] = ()
-    extra: Mapping[str, object] = field(default_factory=dict)
+    extra: Mapping[str, object] = field(default_factory=dict, repr=False)  # may hold a password
+    tls: Tls = PLAIN
 
 
 class Transport(Protocol):
@@ -180,14 +182,15 @@ def open_transport(name: str, connection: Connection) -> Transport:
         UsageError: there is no such transport, or its client is not installed.
         UnavailableError: the broker does not answer.
     """
-    if name == "kafka-python":
-        from fraudline.stream.kafka_python import KafkaPythonTransport
-
-        return KafkaPythonTransport(connection)
     _check(name)
-    from fraudline.stream.confluent import ConfluentTransport
+    with connection.tls.explained(connection.bootstrap):
+        if name == "kafka-python":
+            from fraudline.stream.kafka_python import KafkaPythonTransport
 
-    return ConfluentTransport(connection)
+            return KafkaPythonTransport(connection)
+        from fraudline.stream.confluent import ConfluentTransport
+
+        return ConfluentTransport(connection)
 
 
 def open_sender(name: str, bootstrap: str, tls: Tls = PLAIN) -> Sender:
@@ -197,19 +200,22 @@ def open_sender(name: str, bootstrap: str, tls: Tls = PLAIN) -> Sender:
         UsageError: there is no such transport, or its client is not installed.
         UnavailableError: the broker does not answer.
     """
-    if name == "kafka-python":
-        from fraudline.stream.kafka_python import KafkaPythonSender
-
-        return KafkaPythonSender(bootstrap, tls)
     _check(name)
-    from fraudline.stream.confluent import ConfluentSender
+    with tls.explained(bootstrap):
+        if name == "kafka-python":
+            from fraudline.stream.kafka_python import KafkaPythonSender
 
-    return ConfluentSender(bootstrap, tls)
+            return KafkaPythonSender(bootstrap, tls)
+        from fraudline.stream.confluent import ConfluentSender
+
+        return ConfluentSender(bootstrap, tls)
 
 
 def _check(name: str) -> None:
     if name not in TRANSPORTS:
         raise UsageError(f"There is no transport {name!r}.", f"Choose from {', '.join(TRANSPORTS)}.")
+    if name == "kafka-python":
+        return
     try:
         import confluent_kafka  # noqa: F401
     except ImportError as error:

@@ -20,6 +20,7 @@ import numpy as np
 from fraudline.core.errors import FraudlineError, UnavailableError, UsageError
 from fraudline.core.lineage import Lineage, NoLineage, Thing, kafka_topic, model_thing
 from fraudline.core.log import get_logger
+from fraudline.core.sealing import key_wrapper
 from fraudline.core.tracing import Tracing, open_tracing
 from fraudline.decide.rules import RuleSet
 from fraudline.features.columns import columns_from_messages
@@ -168,7 +169,7 @@ class Worker:
         self._cards = cards
         self._tracing = tracing
         self._pace = Pace(params.max_batch, params.max_latency_ms / 1000)
-        self._decoder = Decoder(artifact.card_spec.currencies)
+        self._decoder = Decoder(artifact.card_spec.currencies, tokens_only=params.tokens_only)
         self._store = _store(params)
         self._states: dict[int, PartitionState] = {}
         self._aligned: set[int] = set()
@@ -379,14 +380,16 @@ def _by_partition(records: Sequence[Record]) -> list[tuple[int, list[Record]]]:
 
 def _artifact(params: StreamParams, model_dir: Path | None, expected_digest: str | None) -> Artifact:
     if params.champion:
-        return first_champion(Path(params.champion), model_dir)
+        return first_champion(Path(params.champion), model_dir, params.trust)
     if model_dir is None:
         raise UsageError("There is no model to score with.", "Name an artifact or a pointer file.")
-    return load_artifact(model_dir, expected_digest)
+    return load_artifact(model_dir, expected_digest, params.trust)
 
 
 def _champions(params: StreamParams, artifact: Artifact, stack: ExitStack) -> ChampionWatch | None:
-    return stack.enter_context(closing(ChampionWatch(Path(params.champion), artifact))) if params.champion else None
+    if not params.champion:
+        return None
+    return stack.enter_context(closing(ChampionWatch(Path(params.champion), artifact, trust=params.trust)))
 
 
 def _warm(artifact: Artifact, profiles: ProfileTable | None) -> None:
@@ -417,7 +420,8 @@ def _reads(params: StreamParams, artifact: Artifact) -> list[Thing]:
 def _store(params: StreamParams) -> CheckpointStore | None:
     if not params.checkpoint_dir:
         return None
-    return CheckpointStore(Path(params.checkpoint_dir), group=params.group, topic=params.topics.transactions)
+    keys = key_wrapper(params.encryption)
+    return CheckpointStore(Path(params.checkpoint_dir), group=params.group, topic=params.topics.transactions, keys=keys)
 
 
 def _connection(params: StreamParams) -> Connection:
@@ -428,6 +432,7 @@ def _connection(params: StreamParams) -> Connection:
     return Connection(
         bootstrap=params.bootstrap,
         extra=params.tls.client(params.transport),
+        tls=params.tls,
         topic=params.topics.transactions,
         group=params.group,
         worker_id=params.worker_id,

@@ -3,9 +3,13 @@
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from fraudline.core.errors import SchemaError
+from fraudline.core.masking import is_card_number
 from fraudline.data.schema import LABELS, TRANSACTIONS
 
+_LONG_NUMBER = r"^[0-9](?:[ -]?[0-9]){12,18}$"
 UNKNOWN_CATEGORY = 5999
 """Category of transactions whose source knows none: miscellaneous retail."""
 
@@ -36,8 +40,12 @@ def build_transactions(
         category: (n,); :data:`UNKNOWN_CATEGORY` when not given.
         card_present: (n,); by the channel when not given.
         optional: nullable columns that the source knows.
+
+    Raises:
+        SchemaError: the cards are card numbers, not tokens.
     """
     n = len(event_time_us)
+    _refuse_card_numbers(card_id)
     channels = _repeat(channel, n)
     if card_present is None:
         names = channels.dictionary_encode()
@@ -70,6 +78,17 @@ def build_labels(*, transaction_id: pa.Array, label_time_us: npt.NDArray[np.int6
         },
         schema=LABELS,
     )
+
+
+def _refuse_card_numbers(card_id: pa.Array) -> None:
+    """Numbers whose Luhn checksum holds for most are card numbers; of other long numbers it holds for a tenth."""
+    known = pc.unique(card_id)
+    long = known.filter(pc.fill_null(pc.match_substring_regex(known, _LONG_NUMBER), False)).to_pylist()
+    if 2 * sum(map(is_card_number, long)) > len(long):
+        raise SchemaError(
+            f"The cards are card numbers: {len(long)} of {len(known)} have their form.",
+            "Replace them first: fraudline data tokenize FILE --column CARD --key-file KEYS -o OUT.",
+        )
 
 
 def _repeat(value: str | pa.Array, n: int) -> pa.Array:

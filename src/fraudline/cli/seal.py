@@ -1,0 +1,102 @@
+"""``fraudline seal`` and ``fraudline unseal``: a file or a folder, encrypted for where it lies."""
+
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, cast
+
+import click
+
+from fraudline.core.errors import UsageError
+from fraudline.core.files import atomic_file, atomic_folder
+from fraudline.core.sealing import Encryption, KeyWrapper, Sealer, key_wrapper, unsealed
+
+_CONTEXT = b"export"
+_FILE, _FOLDER = b"F", b"D"
+"""The first byte of the content: what it is."""
+
+_PATH = click.Path(path_type=Path, exists=True)
+
+key_option = click.option("--key-file", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+                          help="Lines of `KEYID HEX`, 32 bytes; the first seals, all open.")  # fmt: skip
+service_option = click.option("--key-service", default="", help="An installed key service instead of a key file.")
+out_option = click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="What to write.")
+
+
+@click.command()
+@click.argument("path", type=_PATH)
+@key_option
+@service_option
+@out_option
+def seal(path: Path, key_file: Path | None, key_service: str, out: Path) -> None:
+    r"""Encrypt a file, or a folder such as an artifact, under a new key that a master key wraps (AES-256-GCM).
+
+    \b
+    Example:
+      (umask 077; echo "m1 $(openssl rand -hex 32)" > master.key)
+      fraudline seal artifacts/0f3c... --key-file master.key -o 0f3c.sealed
+      fraudline unseal 0f3c.sealed --key-file master.key -o artifacts/0f3c...
+    """
+    keys = _keys(key_file, key_service)
+    with atomic_file(out) as temporary, temporary.open("wb") as file, Sealer(file, keys, _CONTEXT) as sealed:
+        sealed.write(_FOLDER if path.is_dir() else _FILE)
+        if path.is_dir():
+            with tarfile.open(fileobj=cast("IO[bytes]", sealed), mode="w|") as archive:
+                archive.add(path, arcname=".", filter=_plain)
+        else:
+            with path.open("rb") as source:
+                while part := source.read(1 << 20):
+                    sealed.write(part)
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@key_option
+@service_option
+@out_option
+def unseal(path: Path, key_file: Path | None, key_service: str, out: Path) -> None:
+    """Decrypt what `fraudline seal` wrote: whole and unchanged, or exit code 6 and nothing written."""
+    with path.open("rb") as source:
+        content = _Pieces(unsealed(source, _keys(key_file, key_service), _CONTEXT))
+        if content.read(1) == _FILE:
+            with atomic_file(out) as temporary, temporary.open("wb") as file:
+                while part := content.read(1 << 20):
+                    file.write(part)
+            return
+        if out.exists():
+            raise UsageError(f"{out} is there already.", "Name a new folder.")
+        with atomic_folder(out) as folder:
+            with tarfile.open(fileobj=cast("IO[bytes]", content), mode="r|") as archive:
+                archive.extractall(folder, filter="data")  # never outside the folder, no devices, no set-id bits
+            while content.read(1 << 20):  # to the end: only then is all of it authentic
+                pass
+
+
+class _Pieces:
+    """A stream of pieces, read by size."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._left = pieces, b""
+
+    def read(self, size: int) -> bytes:
+        while len(self._left) < size and (piece := next(self._pieces, b"")):
+            self._left += piece
+        part, self._left = self._left[:size], self._left[size:]
+        return part
+
+
+def _keys(key_file: Path | None, key_service: str) -> KeyWrapper:
+    text = "" if key_file is None else os.fspath(key_file)
+    keys = key_wrapper(Encryption.parse({"key_file": text, "service": key_service}, "the command line"))
+    if keys is None:
+        raise UsageError("There is no key.", "Name --key-file or --key-service.")
+    return keys
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    if not (member.isreg() or member.isdir()):
+        raise UsageError(f"{member.name} is a link or a special file.", "Seal files and folders only.")
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member

@@ -1,0 +1,105 @@
+"""Card numbers made unreadable before they reach a log, a label, a dead letter or the tracker.
+
+    mask_text("card 4111 1111 1111 1111 refused")      # "card ************1111 refused", digits counted
+
+A card number is a run of 13 to 19 digits, also with single spaces or dashes between them, whose Luhn checksum holds
+(ISO/IEC 7812-1, annex B). Its last four digits stay. Three kinds of run are left alone, because what they stand in
+would break and no card number has their form: UUIDs and hexadecimal words of 32 digits or more, decimal fractions, and
+times since the epoch in milli-, micro- or nanoseconds (13, 16 or 19 digits that begin with 1: no issuer's numbers do).
+
+Only what goes to such a place is scanned; a stream of good records costs nothing.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+_RUN = re.compile(rb"(?<!\d)\d(?:[ -]?\d){12,}")
+_GROUP = re.compile(rb"\d+")
+_LEFT_ALONE = re.compile(
+    rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32,}|(?<=\d)\.\d+(?:[eE][+-]?\d+)?"
+)
+_TIMES = frozenset((13, 16, 19))
+_SHORTEST, _LONGEST, _SHOWN = 13, 19, 4
+_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+
+
+def luhn(digits: bytes) -> bool:
+    """Whether the Luhn checksum of ASCII digits holds."""
+    total = sum(digit - 48 for digit in digits[-1::-2]) + sum(_DOUBLED[digit - 48] for digit in digits[-2::-2])
+    return total % 10 == 0
+
+
+def card_numbers(content: bytes) -> Iterator[tuple[int, int]]:
+    """Places of card numbers in ``content``: begin and end of each, in order, not overlapping."""
+    if _RUN.search(content) is None:
+        return
+    alone = [found.span() for found in _LEFT_ALONE.finditer(content)]
+    for run in _RUN.finditer(content):
+        groups = [(run.start() + group.start(), run.start() + group.end()) for group in _GROUP.finditer(run[0])]
+        yield from _among([group for group in groups if not _covered(group, alone)], content)
+
+
+def mask_bytes(content: bytes) -> bytes:
+    """``content`` with all but the last four digits of each card number replaced by ``*``; its length stays."""
+    places = list(card_numbers(content))
+    if not places:
+        return content
+    masked = bytearray(content)
+    for begin, end in places:
+        digits = [at for at in range(begin, end) if 48 <= content[at] <= 57]
+        for at in digits[:-_SHOWN]:
+            masked[at] = 42
+    return bytes(masked)
+
+
+def mask_text(text: str) -> str:
+    """:func:`mask_bytes` of text."""
+    content = text.encode("utf-8", "surrogatepass")
+    masked = mask_bytes(content)
+    return text if masked is content else masked.decode("utf-8", "surrogatepass")
+
+
+def masked(value: Any) -> Any:
+    """A value of plain data (what JSON holds) with its texts, keys and whole numbers masked."""
+    if isinstance(value, str):
+        return mask_text(value)
+    if isinstance(value, bytes):
+        return mask_bytes(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        text = mask_text(str(value))
+        return value if "*" not in text else text
+    if isinstance(value, dict):
+        return {masked(name): masked(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(masked, value)) if not hasattr(value, "_fields") else [masked(item) for item in value]
+    return value
+
+
+def is_card_number(text: str) -> bool:
+    """Whether the whole text is one card number."""
+    content = text.strip().encode("utf-8", "replace")
+    return next(card_numbers(content), None) == (0, len(content))
+
+
+def _among(groups: list[tuple[int, int]], content: bytes) -> Iterator[tuple[int, int]]:
+    """Card numbers that begin and end with groups of digits; a group alone before groups together."""
+    at = 0
+    while at < len(groups):
+        end = at
+        for last in range(at, len(groups)):
+            if last > at and groups[last][0] - groups[last - 1][1] > 1:
+                break
+            digits = b"".join(content[begin:stop] for begin, stop in groups[at : last + 1])
+            if len(digits) > _LONGEST:
+                break
+            time = last == at and len(digits) in _TIMES and digits.startswith(b"1")
+            if len(digits) >= _SHORTEST and luhn(digits) and not time and digits.strip(b"0"):
+                end = last + 1
+        if end > at:
+            yield groups[at][0], groups[end - 1][1]
+        at = max(end, at + 1)
+
+
+def _covered(group: tuple[int, int], alone: list[tuple[int, int]]) -> bool:
+    return any(begin <= group[0] and group[1] <= end for begin, end in alone)

@@ -1,0 +1,286 @@
+"""What a client may ask of the server: who it is, how much it sends, and how long it takes.
+
+:class:`Guard` stands before the application and hands it whole bodies only; :class:`ImpatientProtocol` cuts connections
+that dribble a request's head or do not read their answer. Both answer for themselves: KServe sees none of it.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from fraudline.core.errors import UsageError
+from fraudline.core.log import get_logger
+
+log = get_logger(__name__)
+
+_OPEN = ("/", "/v2/health/live", "/v2/health/ready")
+_OPEN_GRPC = ("ServerLive", "ServerReady", "ModelReady")
+_MIN_TOKEN = 16
+_LONGEST_LENGTH = 18  # digits
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client may take.
+
+    Attributes:
+        body_bytes: of one request; MAX_ROWS rows of named features in JSON fit several times.
+        waiting_bytes: of all bodies that are not yet answered.
+        head_s: seconds for a request's line and headers.
+        body_s: seconds for its body.
+        answer_s: seconds that an answer may wait for its reader.
+        connections: open at once; uvicorn answers 503 beyond.
+    """
+
+    body_bytes: int = 32 << 20
+    waiting_bytes: int = 256 << 20
+    head_s: float = 5.0
+    body_s: float = 10.0
+    answer_s: float = 20.0
+    connections: int = 4_096
+
+
+LIMITS = Limits()
+
+
+class Tokens:
+    """Bearer tokens of a file, one a line: two while one takes over from the other. A changed file is read again.
+
+    Args:
+        path: the file; a Kubernetes secret's mount, for example.
+
+    Raises:
+        UsageError: the file cannot be read, or holds no token of 16 characters.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = 0
+        self._hashes: list[bytes] = []
+        self._read()
+
+    def admit(self, header: str) -> bool:
+        """Whether an ``Authorization`` header carries one of the tokens."""
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer":
+            return False
+        try:
+            if os.stat(self._path).st_mtime_ns != self._seen:
+                self._read()
+        except (OSError, UsageError) as error:
+            log.warning("serve.tokens_kept", problem=str(error))
+        given = hashlib.sha256(token.strip().encode()).digest()
+        return any([hmac.compare_digest(given, known) for known in self._hashes])
+
+    def _read(self) -> None:
+        try:
+            seen = os.stat(self._path).st_mtime_ns
+            lines = self._path.read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"The tokens of {self._path} cannot be read: {error}.", "Name a readable file.") from error
+        if not lines or min(map(len, lines)) < _MIN_TOKEN:
+            problem = f"{self._path} holds no token, or one of less than {_MIN_TOKEN} characters."
+            raise UsageError(problem, "Make one: openssl rand -hex 32.")
+        self._hashes, self._seen = [hashlib.sha256(line.encode()).digest() for line in lines], seen
+
+
+class Guard:
+    """ASGI middleware: 401 without a token, 413, 408 and 429 to bodies too large, too slow or too many.
+
+    Args:
+        app: what is guarded; it gets a body in one piece.
+        limits: of bodies.
+        tokens: who may ask; None for everybody. Health needs no token.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits = LIMITS, tokens: Tokens | None = None) -> None:
+        self._app = app
+        self._limits = limits
+        self._tokens = tokens
+        self._waiting = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in, or answer it here."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name: value for name, value in scope["headers"] if name in _WANTED}
+        if not self._admitted(scope["path"], headers.get(b"authorization", b"")):
+            await _refuse(scope, receive, send, 401, "authorization", "a bearer token is needed, and not this one.")
+            return
+        length = headers.get(b"content-length", b"")
+        if not length and b"transfer-encoding" not in headers:
+            await self._app(scope, receive, send)
+            return
+        declared = int(length[:_LONGEST_LENGTH]) if length.isdigit() else 0
+        if declared > self._limits.body_bytes:
+            await self._too_large(scope, receive, send)
+            return
+        if self._waiting + declared > self._limits.waiting_bytes:
+            await _refuse(scope, receive, send, 429, "body", "too many bytes wait to be answered; try again.")
+            return
+        await self._with_body(scope, receive, send)
+
+    def _admitted(self, path: str, header: bytes) -> bool:
+        return self._tokens is None or path in _OPEN or self._tokens.admit(header.decode("latin-1"))
+
+    async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
+        pieces: list[bytes] = []
+        size, most = 0, self._limits.body_bytes
+        try:
+            async with asyncio.timeout(self._limits.body_s):
+                more = True
+                while more and size <= most and self._waiting <= self._limits.waiting_bytes:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return
+                    pieces.append(message.get("body", b""))
+                    size += len(pieces[-1])
+                    self._waiting += len(pieces[-1])
+                    more = message.get("more_body", False)
+        except TimeoutError:
+            await _refuse(scope, receive, send, 408, "body", f"not whole after {self._limits.body_s:g} s.")
+        else:
+            if size > most:
+                await self._too_large(scope, receive, send)
+            elif more:
+                await _refuse(scope, receive, send, 429, "body", "too many bytes wait to be answered; try again.")
+            else:
+                await self._app(scope, _replayed(b"".join(pieces), receive), send)
+        finally:
+            self._waiting -= size
+
+    async def _too_large(self, scope: Scope, receive: Receive, send: Send) -> None:
+        problem = f"more than {self._limits.body_bytes} bytes. Split the request."
+        await _refuse(scope, receive, send, 413, "body", problem)
+
+
+_WANTED = frozenset((b"authorization", b"content-length", b"transfer-encoding"))
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    pending = True
+
+    async def replayed() -> Message:
+        nonlocal pending
+        if pending:
+            pending = False
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return replayed
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, field: str, problem: str) -> None:
+    log.warning("serve.refused", path=scope["path"], status=status, error=f"{field}: {problem}")
+    headers = {"connection": "close"} | ({"www-authenticate": "Bearer"} if status == 401 else {})
+    headers |= {"retry-after": "1"} if status == 429 else {}
+    answer = JSONResponse({"error": f"{field}: {problem}", "field": field}, status, headers)
+    await answer(scope, receive, send)
+
+
+def impatient(limits: Limits = LIMITS) -> type[HttpToolsProtocol]:
+    """The protocol class of uvicorn with time limits for a request's head and for the reading of its answer."""
+
+    class ImpatientProtocol(HttpToolsProtocol):
+        _head: asyncio.TimerHandle | None = None
+        _answer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._expect_head()
+
+        def data_received(self, data: bytes) -> None:
+            if self._head is None and (self.cycle is None or self.cycle.response_complete):
+                self._expect_head()
+            super().data_received(data)
+
+        def on_headers_complete(self) -> None:
+            self._head = _cancel(self._head)
+            super().on_headers_complete()
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._answer = self._answer or self.loop.call_later(limits.answer_s, self._cut, "answer not read")
+
+        def resume_writing(self) -> None:
+            self._answer = _cancel(self._answer)
+            super().resume_writing()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._head, self._answer = _cancel(self._head), _cancel(self._answer)
+            super().connection_lost(exc)
+
+        def _expect_head(self) -> None:
+            self._head = self.loop.call_later(limits.head_s, self._cut, "head not whole")
+
+        def _cut(self, reason: str) -> None:
+            self._head = self._answer = None
+            log.warning("serve.cut", reason=reason)
+            self.transport.abort()
+
+    return ImpatientProtocol
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+    if timer is not None:
+        timer.cancel()
+    return None
+
+
+class GrpcGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no type information
+    """UNAUTHENTICATED to a call without one of the tokens (health needs none), INVALID_ARGUMENT to broken messages.
+
+    By itself gRPC says INTERNAL of a message that cannot be parsed, as if the server were to blame.
+
+    Args:
+        tokens: who may ask; None for everybody.
+    """
+
+    def __init__(self, tokens: Tokens | None = None) -> None:
+        self._tokens = tokens
+
+    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], call: Any) -> Any:
+        """Look at the call's metadata before its handler, and at its message after."""
+        given = dict(call.invocation_metadata).get("authorization", "")
+        free = self._tokens is None or call.method.rpartition("/")[2] in _OPEN_GRPC
+        if not free and not self._tokens.admit(str(given)):  # type: ignore[union-attr]
+            problem = "authorization: a bearer token is needed, and not this one."
+            return grpc.unary_unary_rpc_method_handler(_aborting(grpc.StatusCode.UNAUTHENTICATED, problem))
+        handler = await continuation(call)
+        return handler if handler is None or handler.unary_unary is None else _strict(handler)
+
+
+def _strict(handler: Any) -> Any:
+    broken = object()
+    refuse = _aborting(grpc.StatusCode.INVALID_ARGUMENT, "request: not the protobuf message of this method.")
+
+    def parse(content: bytes) -> Any:
+        try:
+            return handler.request_deserializer(content)
+        except Exception:  # protobuf's own exceptions differ between its implementations
+            return broken
+
+    async def answer(request: Any, context: Any) -> Any:
+        return await (refuse if request is broken else handler.unary_unary)(request, context)
+
+    return grpc.unary_unary_rpc_method_handler(
+        answer, request_deserializer=parse, response_serializer=handler.response_serializer
+    )
+
+
+def _aborting(code: Any, problem: str) -> Callable[[Any, Any], Awaitable[None]]:
+    async def abort(_: Any, context: Any) -> None:
+        await context.abort(code, problem)
+
+    return abort

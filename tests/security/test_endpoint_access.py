@@ -1,0 +1,245 @@
+"""The endpoint behind TLS and tokens, slow clients cut, and the others unharmed meanwhile."""
+
+import asyncio
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import numpy as np
+import pytest
+
+from fraudline.core.errors import UsageError
+from fraudline.ops.local.process import ChildProcess, free_port
+from fraudline.serve.guard import LIMITS, Guard, Limits, Tokens
+from tests.support.artifacts import tiny_artifact
+from tests.support.bad_requests import V1
+from tests.support.certificates import Authority
+from tests.support.figures import Figure, sized
+from tests.support.served import Served
+
+OLD, NEW = "old-token-" + "0" * 22, "new-token-" + "1" * 22
+
+
+# ---- limits, without a server ----------------------------------------------------------------------------------------
+
+
+async def asked(guard: Guard, messages: list[Any], headers: dict[str, str], path: str = "/x") -> tuple[int, bytes]:
+    """The status and body of the guard's answer to a request whose body comes in ``messages``; None stays silent."""
+    sent: list[dict[str, Any]] = []
+    parts = iter(messages)
+
+    async def receive() -> dict[str, Any]:
+        part = next(parts, None)
+        if part is None:
+            await asyncio.sleep(60)
+        return {"type": "http.request", "body": part[0], "more_body": part[1]}  # type: ignore[index]
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "path": path, "method": "POST",
+             "headers": [(name.encode(), value.encode()) for name, value in headers.items()]}  # fmt: skip
+    await guard(scope, receive, send)
+    return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
+
+
+async def echo(_scope: Any, receive: Any, send: Any) -> None:
+    message = await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": message.get("body", b"")})
+
+
+SMALL = Limits(body_bytes=10, waiting_bytes=15, body_s=0.1)
+
+
+@pytest.mark.parametrize(
+    ("messages", "headers", "status"),
+    [
+        ([(b"12345", False)], {"content-length": "5"}, 200),
+        ([(b"123", True), (b"45", False)], {"transfer-encoding": "chunked"}, 200),
+        ([], {"content-length": "11"}, 413),
+        ([(b"123456", True), (b"123456", True)], {"transfer-encoding": "chunked"}, 413),
+        ([(b"1", True)], {"content-length": "5"}, 408),
+        ([(b"x", False)], {"content-length": "9" * 5_000}, 413),
+    ],
+)
+@pytest.mark.asyncio
+async def test_a_body_has_limits_in_size_and_time(messages: Any, headers: dict[str, str], status: int) -> None:
+    found, body = await asked(Guard(echo, SMALL), messages, headers)
+    assert found == status
+    assert body == b"12345" if status == 200 else b'"field":"body"' in body
+
+
+@pytest.mark.asyncio
+async def test_all_bodies_together_have_a_limit_and_free_it_again() -> None:
+    guard = Guard(echo, SMALL)
+    waiting = asyncio.create_task(asked(guard, [(b"1234567890", True)], {"content-length": "10"}))
+    await asyncio.sleep(0.01)
+    assert (await asked(guard, [(b"123456", False)], {"content-length": "6"}))[0] == 429
+    assert (await waiting)[0] == 408
+    assert (await asked(guard, [(b"123456", False)], {"content-length": "6"}))[0] == 200
+
+
+@pytest.mark.asyncio
+async def test_tokens_are_asked_for_everywhere_but_on_health_and_change_with_their_file(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"{OLD}\n")
+    guard = Guard(echo, SMALL, Tokens(file))
+
+    async def status(token: str, path: str = V1) -> int:
+        return (await asked(guard, [(b"1", False)], {"authorization": f"Bearer {token}", "content-length": "1"}, path))[
+            0
+        ]
+
+    assert [await status(OLD), await status(NEW), await status("")] == [200, 401, 401]
+    assert await status("", "/v2/health/ready") == 200
+    assert (await asked(guard, [], {}, "/metrics"))[0] == 401
+    file.write_text(f"{NEW}\n{OLD}\n")
+    assert [await status(OLD), await status(NEW)] == [200, 200]
+    file.write_text("short\n")
+    assert await status(NEW) == 200, "a broken file keeps what was known"
+
+
+@pytest.mark.parametrize("content", ["", "short\n", None])
+def test_a_file_without_tokens_is_refused(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "tokens").write_text(content)
+    with pytest.raises(UsageError):
+        Tokens(tmp_path / "tokens")
+
+
+# ---- the real server -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int, int, Path]]:
+    """A server behind TLS and a token: its folder, ports and log."""
+    folder = tmp_path_factory.mktemp("secure")
+    authority = Authority()
+    (folder / "ca.pem").write_bytes(authority.pem)
+    certificate, key = authority.write_server(folder)
+    (folder / "tokens").write_text(f"{OLD}\n")
+    model = tiny_artifact(folder / "model")
+    http, rpc = free_port(), free_port()
+    command: list[str | Path] = [sys.executable, "-m", "fraudline.serve", "--model_dir", model, "--host", "127.0.0.1"]
+    command += ["--http_port", str(http), "--grpc_port", str(rpc), "--token_file", folder / "tokens"]
+    command += ["--tls_certificate", certificate, "--tls_key", key]
+    child = ChildProcess("secure predictor", command, log_path=folder / "log")
+    context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+
+    def ready() -> bool:
+        try:
+            return httpx.get(f"https://127.0.0.1:{http}/v2/health/ready", verify=context).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    child.start()
+    try:
+        child.wait_ready(ready, timeout=60)
+        yield folder, http, rpc, folder / "log"
+    finally:
+        child.stop()
+
+
+@pytest.mark.integration
+def test_behind_tls_and_a_token_only_who_has_both_is_answered(
+    secure: tuple[Path, int, int, Path], tmp_path: Path
+) -> None:
+    folder, http, rpc, log = secure
+    context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+    url = f"https://127.0.0.1:{http}"
+    with httpx.Client(base_url=url, verify=context) as client:
+        assert client.get("/v2/models/fraud").status_code == 401
+        assert client.get("/metrics", headers={"authorization": f"Bearer {NEW}"}).status_code == 401
+        assert client.get("/v2/models/fraud", headers={"authorization": f"Bearer {OLD}"}).status_code == 200
+    with pytest.raises(httpx.ConnectError, match="self-signed|unable to get|verify failed"):
+        httpx.get(f"{url}/v2/health/ready")
+    with pytest.raises(httpx.HTTPError):
+        httpx.get(f"http://127.0.0.1:{http}/v2/health/ready")
+    trusted = grpc.ssl_channel_credentials((folder / "ca.pem").read_bytes())
+    with grpc.secure_channel(f"localhost:{rpc}", trusted) as channel:
+        metadata = channel.unary_unary("/inference.GRPCInferenceService/ModelMetadata")
+        request = b"\x0a\x05fraud"
+        with pytest.raises(grpc.RpcError) as caught:
+            metadata(request, timeout=20)
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert metadata(request, timeout=20, metadata=[("authorization", f"Bearer {OLD}")])
+    assert OLD not in log.read_text()
+    assert NEW not in log.read_text()
+
+
+HALF = (["--tls_key", "x"], ["--tls_certificate", "/none", "--tls_key", "/none"], ["--token_file", "/none"])
+
+
+@pytest.mark.parametrize("flags", HALF, ids=str)
+def test_the_server_does_not_start_half_secured(flags: list[str], tmp_path: Path) -> None:
+    from fraudline.serve.main import main
+
+    assert main(["--model_dir", str(tiny_artifact(tmp_path / "model")), *flags]) == UsageError.exit_code
+
+
+def latencies(served: Served, seconds: float) -> np.ndarray:
+    """Milliseconds of one request after the other."""
+    found, end = [], time.monotonic() + seconds
+    body = {"instances": served.objects[:1]}
+    while time.monotonic() < end:
+        begun = time.perf_counter()
+        assert served.client.post(V1, json=body).status_code == 200
+        found.append((time.perf_counter() - begun) * 1_000)
+    return np.array(found)
+
+
+@pytest.mark.integration
+def test_slow_and_greedy_clients_are_cut_and_the_others_keep_their_latency(served: Served, figure: Figure) -> None:
+    """Clients that dribble the head or the body of a request and clients that never send one, all at once, beside a
+    client that asks as before. Its p99 with them and without, in one run and in turns."""
+    count, seconds = sized(20, 60, 100), sized(2.0, 5.0, 10.0)
+    calm, busy = [latencies(served, seconds)], []
+    stop, cut = threading.Event(), [0]
+    threads = [threading.Thread(target=slow, args=(served, i, stop, cut), daemon=True) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    busy.append(latencies(served, seconds))
+    for thread in threads:
+        thread.join(LIMITS.body_s + LIMITS.head_s + 5)
+    stop.set()
+    calm.append(latencies(served, seconds))
+    assert cut[0] == count, f"{cut[0]} of {count} were cut"
+    p99 = [float(np.percentile(np.concatenate(some), 99)) for some in (calm, busy)]
+    p50 = [float(np.median(np.concatenate(some))) for some in (calm, busy)]
+    figure(
+        f"{count} slow clients, all cut within {LIMITS.body_s:g} s; another's p50 {p50[1]:.1f} ms beside them and "
+        f"{p50[0]:.1f} ms without, p99 {p99[1]:.1f} and {p99[0]:.1f} ms ({p99[1] / p99[0]:.2f} times)",
+        ratio=p99[1] / p99[0],
+    )
+
+
+def slow(served: Served, kind: int, stop: threading.Event, cut: list[int]) -> None:
+    """One client: counts itself when the server closes the connection."""
+    head = b"POST /v1/models/fraud:predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", served.predictor.http_port), timeout=1) as connection:
+        try:
+            connection.sendall((head, head + b"Content-Length: 5000\r\n\r\n{", b"")[kind % 3])
+            while not stop.wait(0.25):
+                connection.setblocking(False)
+                try:
+                    if connection.recv(4_096) == b"":
+                        break
+                except BlockingIOError:
+                    pass
+                connection.settimeout(1)
+                if kind % 3 < 2:
+                    connection.sendall((b"X-A: b\r\n", b" ")[kind % 3])
+            else:
+                return
+        except OSError:
+            pass
+        cut[0] += 1

@@ -1,0 +1,90 @@
+"""Card numbers are masked wherever they stand, and what only looks like one is left alone."""
+
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fraudline.core.errors import FraudlineError
+from fraudline.core.log import configure, get_logger
+from fraudline.core.masking import is_card_number, luhn, mask_bytes, mask_text, masked
+from tests.support.card_numbers import found_in, synthetic, written
+
+NUMBERS = synthetic(300)
+
+
+@pytest.mark.parametrize(
+    "frame", ["{}", "card {} refused", '{{"card": "{}"}}', "[{}]", "x{}y", "2025-01-01 {}", "{}=2512"]
+)
+def test_a_card_number_keeps_its_last_four_digits_only(frame: str) -> None:
+    for i, number in enumerate(NUMBERS):
+        text = frame.format(written(number, i))
+        hidden = mask_text(text)
+        assert found_in(hidden.encode(), NUMBERS) == [], text
+        assert number[-4:] in hidden.replace(" ", "").replace("-", "")
+        assert len(hidden) == len(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1735689600000000",
+        "1735689600000",
+        '{"event_time": 1735689600000008, "amount_minor": 4111}',
+        "550e8400-e29b-41d4-a716-446655440000",
+        "0.4111111111111111",
+        "52.41111111111111111e-3",
+        "a" * 20 + "4111111111111111" + "b" * 28,
+        "4111111111111112",
+        "41111111111111112512",
+        "0000000000000000",
+        "411111111111",
+    ],
+)
+def test_times_identifiers_fractions_and_other_numbers_are_left_alone(text: str) -> None:
+    assert mask_text(text) == text
+
+
+@given(st.uuids())
+def test_no_uuid_is_ever_changed(value: uuid.UUID) -> None:
+    assert mask_text(f"id {value}") == f"id {value}"
+
+
+@given(st.binary(max_size=300))
+def test_bytes_of_any_kind_keep_their_length_and_are_masked_once(content: bytes) -> None:
+    once = mask_bytes(content)
+    assert len(once) == len(content)
+    assert mask_bytes(once) == once
+
+
+@given(st.text(max_size=60), st.sampled_from(NUMBERS), st.text(max_size=60))
+def test_a_number_between_any_two_texts_is_hidden(before: str, number: str, after: str) -> None:
+    hidden = mask_text(f"{before}|{number}|{after}")
+    assert f"|{number}|" not in hidden
+
+
+def test_plain_data_is_masked_in_texts_keys_and_whole_numbers() -> None:
+    number = NUMBERS[0]
+    value = {"a": [number, int(number), 1.5, None, True], number: (b"x" + number.encode(),)}
+    assert found_in(repr(masked(value)).encode(), [number]) == []
+    assert masked({"n": 5, "t": "x"}) == {"n": 5, "t": "x"}
+
+
+def test_errors_and_logs_show_no_card_number(capsys: pytest.CaptureFixture[str]) -> None:
+    number = NUMBERS[1]
+    error = FraudlineError(f"The card {number} is unknown.", "Correct it.")
+    assert number not in f"{error} {error.problem} {error!r}"
+    configure(as_json=True)
+    get_logger("t").warning("card.seen", card=number, nested={"n": [int(number)]})
+    configure()
+    get_logger("t").warning("card.seen", card=number)
+    assert found_in(capsys.readouterr().err.encode(), [number]) == []
+
+
+def test_the_checksum_is_that_of_the_standard() -> None:
+    assert all(luhn(number.encode()) for number in NUMBERS)
+    assert luhn(b"79927398713")
+    assert not luhn(b"79927398710")
+    assert is_card_number(" 4111 1111 1111 1111 ")
+    assert not is_card_number("x4111111111111111")
