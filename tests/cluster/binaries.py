@@ -34,6 +34,7 @@ PROGRAMS = {
     "kube-apiserver": Program("apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
     "kubectl": Program("apiserver", "k8s.io/kubernetes/cmd/kubectl"),
     "kserve": Program("kserve", "github.com/kserve/kserve/cmd/manager"),
+    "actionlint": Program("actionlint", "github.com/rhysd/actionlint/cmd/actionlint"),
 }
 
 
