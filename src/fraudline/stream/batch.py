@@ -150,20 +150,22 @@ class Judge:
         scored: Scored | None = None
         said: list[bytes] = []
         alerts: list[Alert] = []
+        traced: list[Onward | None] | None = None
         settled = Settled([])
         if records:
             features = np.concatenate([part.features for part in parts])
             scored = self._score(features, transactions)
             passed = self._passed(transactions, scored)
             settled = self._settling.settle(records, transactions, features, _reviewed(scored, passed))
-            said, alerts = self._decide(records, transactions, features, scored, passed, settled, onward)
+            traced = [onward.get((record.partition, record.offset)) for record in records] if onward else None
+            said, alerts = self._decide(records, transactions, features, scored, passed, settled, traced)
             scored = replace(scored, decision=settled.decision)
         keys = [transaction.card_id.encode() for transaction in transactions]
         if self._sealer is not None:
             keys = [name.pseudonym.encode() for name in self._sealer.names(transactions)]
         headers: Iterable[Headers] = repeat(())
-        if onward:
-            headers = [_headers(onward, record.partition, record.offset) for record in records]
+        if traced is not None:
+            headers = [() if found is None else found.headers for found in traced]
         outputs = list(map(_output, zip(repeat(self._topics.decisions), keys, said, headers, strict=False)))
         outputs += [
             Output(
@@ -189,7 +191,7 @@ class Judge:
         scored: Scored,
         passed: frozenset[int],
         settled: Settled,
-        onward: Mapping[Place, Onward],
+        traced: Sequence[Onward | None] | None,
     ) -> tuple[list[bytes], list[Alert]]:
         """The decisions as bytes, and the alerts among them."""
         reasons = self._reasons_of(features, scored)
@@ -217,7 +219,7 @@ class Judge:
             if who != by:
                 by = who
                 writer.by(*who)
-            traced = onward.get((record.partition, record.offset)) if onward else None
+            trace = traced[i] if traced is not None else None
             said.append(
                 writer.write(
                     transaction,
@@ -228,7 +230,7 @@ class Judge:
                     scored.decision[i],
                     rules.get(i, ()),
                     card=names[i] if names is not None else None,
-                    trace_id=traced.trace_id if traced is not None else "",
+                    trace_id=trace.trace_id if trace is not None else "",
                     sampled=self._sample if i in passed and decision == REVIEWED else 0.0,
                 )
             )

@@ -47,13 +47,17 @@ class BatchTrace:
         parents: dict[Place, str] = {}
         bare = []
         for record in records:
-            came = _came_with(record)
-            if not came:
+            for header in record.headers:
+                if header[0] == HEADER and header[1]:
+                    break
+            else:
                 bare.append(record)
-            elif is_sampled(came):
-                parents[record.partition, record.offset] = came
-            else:  # somebody else decided: not recorded here, and passed on
-                self.onward[record.partition, record.offset] = Onward(came[3:35], ((HEADER, came.encode()),))
+                continue
+            place, came = (record.partition, record.offset), header[1]
+            if is_sampled(came):
+                parents[place] = came.decode(errors="replace")
+            else:  # somebody else decided: not recorded here, and passed on as it came
+                self.onward[place] = Onward(came[3:35].decode(errors="replace"), (header,))
         drawn = [bare[at] for at in tracing.draw(len(bare))]
         if not parents and not drawn:
             return
@@ -110,11 +114,3 @@ class BatchTrace:
     def _ns(self, moment: float) -> int:
         """Nanoseconds since the epoch of a moment of ``time.monotonic``."""
         return self._zero_ns + int(moment * 1e9)
-
-
-def _came_with(record: Record) -> str:
-    """The trace context of a record; empty without one."""
-    for name, value in record.headers:
-        if name == HEADER and value is not None:
-            return value.decode(errors="replace")
-    return ""
