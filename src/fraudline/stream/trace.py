@@ -9,6 +9,7 @@ transaction of it is.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 from fraudline.core.tracing import HEADER, Span, Tracing, is_sampled
@@ -26,6 +27,8 @@ class Onward(NamedTuple):
 
 
 NOTHING: Mapping[Place, Onward] = {}
+_onward = partial(tuple.__new__, Onward)
+_UNSAMPLED = b"00"
 
 
 class BatchTrace:
@@ -53,11 +56,11 @@ class BatchTrace:
             else:
                 bare.append(record)
                 continue
-            place, came = (record.partition, record.offset), header[1]
-            if is_sampled(came):
-                parents[place] = came.decode(errors="replace")
+            came = header[1]
+            if came[-2:] != _UNSAMPLED and is_sampled(came):
+                parents[record.partition, record.offset] = came.decode(errors="replace")
             else:  # somebody else decided: not recorded here, and passed on as it came
-                self.onward[place] = Onward(came[3:35].decode(errors="replace"), (header,))
+                self.onward[record.partition, record.offset] = _onward((str(came[3:35], "latin-1"), (header,)))
         drawn = [bare[at] for at in tracing.draw(len(bare))]
         if not parents and not drawn:
             return
