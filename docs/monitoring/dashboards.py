@@ -72,7 +72,11 @@ HEALTH = (
         {"{{version}}": "time() - fraudline_model_trained_timestamp_seconds"},
         "s",
     ),
-    Panel("Age of the newest transaction", {"{{instance}}": "time() - fraudline_newest_event_timestamp_seconds"}, "s"),
+    Panel(
+        "Age of the newest transaction",
+        {"{{instance}}": "time() - (fraudline_newest_event_timestamp_seconds > 0)"},
+        "s",
+    ),
     Panel(
         "Problems of fields, share",
         {

@@ -116,7 +116,8 @@ def _lines(axes: Axes, found: list[Series], unit: str) -> None:
         name = series.name if number < _SHOWN else None
         axes.plot(times, series.values, color=COLOURS[number % len(COLOURS)], linewidth=1.3, label=name)
     axes.grid(color=LINE, linewidth=0.6)
-    axes.set_ylim(bottom=min(0.0, *(min(series.values) for series in found)))
+    low, high = (extreme(extreme(series.values) for series in found) for extreme in (min, max))
+    axes.set_ylim(min(low, 0.0), max(high, 0.0) * 1.08 or 1.0)
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value, unit)))
     axes.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=6))
@@ -129,10 +130,10 @@ def _lines(axes: Axes, found: list[Series], unit: str) -> None:
 
 def _bars(axes: Axes, found: list[Series], unit: str) -> None:
     names, values = [series.name for series in found], [series.values[-1] for series in found]
-    axes.barh(names, values, color=COLOURS[2], height=0.6)
-    axes.invert_yaxis()
-    axes.set(xticks=[], xlim=(0, max(*values, 1e-12) * 1.18))
-    for place, value in enumerate(values):
+    axes.barh(range(len(values)), values, color=COLOURS[2], height=0.32)
+    axes.set(xticks=[], yticks=[], xlim=(0, max(*values, 1e-12) * 1.18), ylim=(len(values) - 0.6, -0.8))
+    for place, (name, value) in enumerate(zip(names, values, strict=True)):
+        axes.text(0, place - 0.26, f" {name}", color=SOFT, size=7.5, va="bottom")
         axes.text(value, place, f"  {shown(value, unit)}", color=INK, size=8, va="center")
 
 

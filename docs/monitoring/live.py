@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def watched(seconds: float) -> Iterator[tuple[str, float, float]]:
         raise SystemExit("The program prometheus is not installed (Debian's package prometheus).")
     shutil.rmtree(FOLDER, ignore_errors=True)
     textfiles, params = FOLDER / "textfiles", Params.load(Path("params.yaml"))
-    champion, challenger = prepare(Path("build/demo"), params, Console(stderr=True))
+    champion, challenger = prepare(Path("build/demo"), params, Console(stderr=True), train=False)
     port, cache = free_port(), Path(os.environ.get("FRAUDLINE_CACHE", ".cache"))
     plan = Plan(
         folder=FOLDER / "run", champion=champion, canary=challenger, canary_percent=10, profiles=Path("build/profiles"),
@@ -125,7 +125,8 @@ def _textfile_collector(folder: Path) -> Iterator[int]:
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(ConnectionError):
+                self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             """No line a scrape."""

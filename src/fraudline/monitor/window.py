@@ -25,7 +25,7 @@ from fraudline.core.errors import DataError, SchemaError
 PIECE_ROWS = 65_536
 _PARQUET = {".parquet", ".pq"}
 _LINES = {".jsonl", ".json", ".ndjson"}
-_OPTIONAL = ("transaction_id", "score", "decision", "model_version", "offset")
+_OPTIONAL = ("transaction_id", "score", "decision", "model_version", "spec_version", "offset")
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,14 @@ class Piece:
         return len(self.times_us)
 
 
-def pieces(source: Path, names: Sequence[str], model_version: str = "") -> Iterator[Piece]:
+def pieces(source: Path, names: Sequence[str], model_version: str = "", *, spec_version: str = "") -> Iterator[Piece]:
     """The rows of a window, file by file in the order of their names.
 
     Args:
         source: a file or a folder.
         names: d feature names.
         model_version: rows of another model are left out where the window says whose they are; "" for every row.
+        spec_version: the same of the feature specification.
 
     Raises:
         DataError: there is no file.
@@ -71,18 +72,21 @@ def pieces(source: Path, names: Sequence[str], model_version: str = "") -> Itera
         raise DataError(
             f"{source} holds no parquet or JSON lines.", "Name the file or folder of the window's decisions."
         )
-    return chain.from_iterable(_of_file(file, names, model_version) for file in files)
+    return chain.from_iterable(_of_file(file, names, model_version, spec_version) for file in files)
 
 
-def piece_of(table: pa.Table, names: Sequence[str], source: str, model_version: str = "") -> Piece:
+def piece_of(
+    table: pa.Table, names: Sequence[str], source: str, model_version: str = "", spec_version: str = ""
+) -> Piece:
     """A table of decisions as a piece.
 
     Raises:
         SchemaError: a column is missing, or the features are of another number.
     """
     present = set(table.column_names)
-    if model_version and "model_version" in present:
-        table = table.filter(pc.equal(table["model_version"], model_version))
+    for column, wanted in (("model_version", model_version), ("spec_version", spec_version)):
+        if wanted and column in present:
+            table = table.filter(pc.equal(table[column], wanted))
     if "event_time" not in present:
         raise SchemaError(f"{source} has no column event_time.", "Add it: hours are compared like with like.")
     return Piece(
@@ -95,10 +99,10 @@ def piece_of(table: pa.Table, names: Sequence[str], source: str, model_version: 
     )
 
 
-def _of_file(file: Path, names: Sequence[str], model_version: str) -> Iterator[Piece]:
+def _of_file(file: Path, names: Sequence[str], model_version: str, spec_version: str) -> Iterator[Piece]:
     try:
         for table in _tables(file, names):
-            piece = piece_of(table, names, str(file), model_version)
+            piece = piece_of(table, names, str(file), model_version, spec_version)
             if len(piece):
                 yield piece
     except (OSError, pa.ArrowInvalid) as error:

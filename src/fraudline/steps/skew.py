@@ -17,7 +17,7 @@ from fraudline.core.log import get_logger
 from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.profiles import ProfileTable
-from fraudline.model.artifact import load_artifact
+from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.monitor.skew import Difference, differences, unequal
 from fraudline.monitor.window import pieces
 from fraudline.steps.params import Params
@@ -62,7 +62,7 @@ def skew(
     """
     artifact = load_artifact(model)
     spec = artifact.card_spec
-    ids, order, logged = _logged(decisions, spec.names, artifact.version)
+    ids, order, logged = _logged(decisions, artifact)
     rows, known = _rows(transactions, ids)
     order, logged, unknown = order[known], logged[known], int((~known).sum())
     place = np.argsort(order, kind="stable")
@@ -90,19 +90,20 @@ def skew(
     return result
 
 
-def _logged(
-    decisions: Path, names: Sequence[str], version: str
-) -> tuple[pa.Array, NDArray[np.int64], NDArray[np.float32]]:
-    """Ids, place in the stream and features of the decisions; a card's transactions are in one partition."""
+def _logged(decisions: Path, artifact: Artifact) -> tuple[pa.Array, NDArray[np.int64], NDArray[np.float32]]:
+    """Ids, place in the stream and features of the decisions; a card's transactions are in one partition.
+
+    Whichever model decided, the canary's too: a worker computes all of them from one state by one specification.
+    """
     ids, order, features = [], [], []
-    for piece in pieces(decisions, names, version):
+    for piece in pieces(decisions, artifact.spec.names, spec_version=artifact.spec.version):
         if piece.ids is None:
             raise SchemaError(f"{decisions} has no column transaction_id.", "Give decisions as the topic holds them.")
         ids.append(piece.ids)
         order.append(piece.offsets)
         features.append(piece.features)
     if not ids:
-        raise DataError(f"No decision of the model {version}.", "Name the model that decided.")
+        raise DataError(f"No decision on the features of {artifact.version}.", "Name the model that decided.")
     if any(each is None for each in order):
         order = [np.arange(sum(map(len, ids)), dtype=np.int64)]
     return pa.concat_arrays(ids), np.concatenate([each for each in order if each is not None]), np.concatenate(features)

@@ -104,6 +104,16 @@ def planted(world, folder, change):
     return json.loads((folder / "report" / "skew.json").read_text())
 
 
+def test_what_a_canary_decided_belongs_to_the_cards_it_decided_on(world, tmp_path):
+    """A tenth of the requests goes to another model; the features come from the one worker all the same."""
+    rows = [json.loads(line) for line in world["lines"]]
+    for row in rows[::10]:
+        row["model_version"] = "the canary's"
+    result = run(world, tmp_path, [json.dumps(row) for row in rows])
+    assert result.exception is None, result.exception
+    assert json.loads(result.stdout)["rows"] == len(rows)
+
+
 def test_what_a_worker_logged_agrees_bit_for_bit_with_the_offline_features(world, tmp_path):
     result = run(world, tmp_path, world["lines"], textfiles=tmp_path / "prom")
     assert result.exception is None, result.exception
