@@ -35,6 +35,9 @@ _MAGIC = b"FRAUDLINE-CHECKPOINT\n"
 _LENGTH = struct.Struct("<Q")
 _BLOCK = struct.Struct("<QQ")
 _CODEC = "lz4"
+_MOST_RATIO = 256
+"""LZ4 packs 255 bytes into one at most: a block that says more is damaged, and is not given that memory."""
+
 _DIGEST_BYTES = 32
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _ACTION = "Nothing to do: the state is built again from the log."
@@ -187,5 +190,7 @@ def _unpacked(content: memoryview) -> Iterator[bytes]:
     while at < len(content):
         raw, stored = _BLOCK.unpack_from(content, at)
         at += _BLOCK.size
+        if stored > len(content) - at or raw > _MOST_RATIO * (stored + 1):
+            raise ValueError(f"{raw} bytes in {stored}, of which {len(content) - at} are there")
         yield pa.decompress(content[at : at + stored], raw, codec=_CODEC, asbytes=True)
         at += stored
