@@ -167,7 +167,7 @@ def _parse(content: bytes, path: Path) -> Checkpoint:
     end = start + _LENGTH.unpack_from(body, len(_MAGIC))[0]
     try:
         header = msgspec.json.decode(body[start:end], type=Checkpoint)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StateError(f"{path} has a header that cannot be read: {error}.", _ACTION) from error
     if header.format != FORMAT:
         raise StateError(f"{path} is of format {header.format}, not {FORMAT}.", _ACTION)
