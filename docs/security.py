@@ -27,11 +27,11 @@ TITLES = {
 HEAD = """# Security
 
 What was tried against the endpoint, the artifact, the broker, the cards and the files, with the real server, broker and
-libraries on one machine. Each line is what the test said, with the command that says it again.
+libraries on one machine. Each line is what the test said, with the command that says it again, in the form that it had.
 [How to turn these on](../how-to/secure.md).
 
 ```
-make test-security          # all of it, in the long form: the figures below that name no other
+make test-security          # all of it, in the long form
 make test-security-short    # the same, smaller: what continuous integration runs
 make fuzz                   # each parser under atheris, SECONDS_EACH=60
 ```
