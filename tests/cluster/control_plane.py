@@ -97,7 +97,7 @@ class ControlPlane(Service):
             RefusedError: the server refuses one of them.
         """
         text = documents if isinstance(documents, str) else yaml.safe_dump_all(documents)
-        flags = ("--server-side", "--force-conflicts", "--validate=strict", "--field-manager=gitops")
+        flags = ("--server-side", "--force-conflicts", "--validate=strict", "--field-manager=fraudline")
         return self.kubectl("apply", *flags, *options, "-f", "-", text=text)
 
     def get(self, kind: str, name: str, namespace: str = "fraudline") -> dict[str, Any] | None:

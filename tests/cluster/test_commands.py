@@ -14,13 +14,13 @@ from click.testing import CliRunner
 
 from fraudline.cli import rollout as rollout_cli
 from fraudline.cli.main import cli
-from fraudline.core.errors import PromotionRefused
+from fraudline.core.errors import PromotionRefused, UnavailableError
 from fraudline.ops.local.scraper import LocalScraper
 from tests.cluster.binaries import program
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.definitions import known
 from tests.cluster.test_gitops import shares
-from tests.support.gitops import OVERLAY, Forge, git
+from tests.support.gitops import EVIDENCE, OVERLAY, Forge, git
 from tests.support.kustomize import ROOT, build
 from tests.support.rollout import JUDGE, Case
 
@@ -28,6 +28,7 @@ from tests.support.rollout import JUDGE, Case
 @pytest.fixture
 def forge(cluster: ControlPlane, tmp_path: Path) -> Forge:
     """A remote with all manifests of this repository, that no cluster follows yet."""
+    cluster.apply((ROOT / "manifests" / "namespace" / "namespace.yaml").read_text())  # a dry run wants it to be there
     cluster.kubectl("delete", "inferenceservice", "fraud", "-n", "fraudline", "--ignore-not-found")
     forge = Forge(tmp_path, rules={"judge": JUDGE, "models_at": "pvc://fraudline-models"})
     for name in ("kserve", "manifests"):
@@ -113,12 +114,34 @@ def test_apply_serves_by_server_side_apply_what_has_evidence_and_refuses_what_ha
     run(forge, "promotion", "apply")
     assert served(cluster) == {first.name: 100}, "the canary's field was ours, so a commit without it takes it away"
 
-    rollout = forge.work / OVERLAY / "rollout.yaml"
-    rollout.write_text(rollout.read_text().replace(first.name, "f" * 64))
+    (forge.work / EVIDENCE).unlink()
     forge.land("by hand")
     with pytest.raises(PromotionRefused):
         run(forge, "promotion", "apply")
     assert served(cluster) == {first.name: 100}
+
+
+def test_what_another_controller_owns_is_not_taken_from_it_and_the_conflict_is_named(
+    forge: Forge, cluster: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _lend_kubectl(cluster, tmp_path / "bin", monkeypatch)
+    _define_the_rest(cluster, forge.work / OVERLAY)
+    first = forge.model(1)
+    promote(forge, first)
+    run(forge, "promotion", "apply")
+    budget = cluster.get("poddisruptionbudget", "fraudline-worker")
+    assert budget is not None
+    theirs = {key: budget[key] for key in ("apiVersion", "kind")} | {
+        "metadata": {key: budget["metadata"][key] for key in ("name", "namespace")},
+        "spec": budget["spec"] | {"maxUnavailable": 3},
+    }
+    take = ("apply", "--server-side", "--force-conflicts", "--field-manager=another", "-f", "-")
+    cluster.kubectl(*take, text=yaml.safe_dump(theirs))
+    try:
+        with pytest.raises(UnavailableError, match='conflict with "another"'):
+            run(forge, "promotion", "apply")
+    finally:
+        cluster.kubectl("delete", "poddisruptionbudget", "fraudline-worker", "-n", "fraudline")
 
 
 def _lend_kubectl(cluster: ControlPlane, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from docs.monitoring.dashboards import DASHBOARDS
+from docs.monitoring.drawing import draw
 from prometheus_client import REGISTRY, start_http_server
 
 from fraudline.features.engine import FeatureEngine
@@ -112,3 +113,10 @@ def test_a_dashboard_is_plain_json_with_a_panel_in_each_place():
         places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in board["panels"]]
         assert len(set(places)) == len(places)
         assert json.loads(json.dumps(board)) == board
+
+
+def test_a_dashboard_is_drawn_from_the_answers_with_no_panel_empty(address, tmp_path):
+    now = time.time()
+    for name, board in DASHBOARDS.items():
+        assert draw(board, address, start=now - 60, end=now, to=tmp_path / f"{name}.png") == []
+        assert (tmp_path / f"{name}.png").stat().st_size > 20_000

@@ -32,7 +32,8 @@ def apply(folder: Path, *, context: str = "", dry_run: bool = False) -> str:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)
     except subprocess.CalledProcessError as error:
         said = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
-        raise UnavailableError(f"kubectl refused: {said[-1]}", "Correct what it names, then apply again.") from error
+        first = next((line for line in said if line.lower().startswith("error")), said[-1])
+        raise UnavailableError(f"kubectl refused: {first}", "Correct what it names, then apply again.") from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UnavailableError(f"kubectl cannot be run: {error}.", "Install kubectl, and give it a cluster.") from error
     return done.stdout
