@@ -21,8 +21,16 @@ def main() -> int:
         sys.stderr.write(f"{sys.argv[1]}: nothing matches {', '.join(unused)}: drop these lines\n")
         return 1
     libraries = [path for path in site.rglob("*.so*") if path.is_file() and not path.parent.name.endswith(".libs")]
-    subprocess.run(["strip", "--strip-unneeded", *map(str, libraries)], check=True)
+    for path in libraries:
+        strip(path)
     return 0
+
+
+def strip(library: Path) -> None:
+    """Strip into a new file: an installer may have linked this one to its cache, and so to other environments."""
+    beside = library.with_name(f".{library.name}.stripped")
+    subprocess.run(["strip", "--strip-unneeded", "-o", str(beside), str(library)], check=True)
+    beside.replace(library)
 
 
 def remove(site: Path, pattern: str) -> bool:

@@ -56,7 +56,7 @@ def run_one(name: str, seconds: float) -> int:
     corpus = Path(tempfile.mkdtemp(prefix="fraudline-corpus-"))
     for i, seed in enumerate(target.seeds()):
         (corpus / str(i)).write_bytes(seed)
-    atheris.Setup([sys.argv[0], "-verbosity=0", str(corpus)], once)
+    atheris.Setup([sys.argv[0], "-verbosity=0", f"-artifact_prefix={corpus}/", str(corpus)], once)
     atheris.Fuzz()
     return 0
 

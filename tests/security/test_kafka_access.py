@@ -1,7 +1,9 @@
 """A broker with TLS, passwords and rules: the right client works, every wrong one is told what is wrong with it."""
 
+import gc
 import threading
 import uuid
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +29,15 @@ from tests.support.guarded import GuardedKafka
 pytestmark = pytest.mark.integration
 PASSWORD = f"shown-nowhere-{uuid.uuid4().hex}"
 ROWS = 100
+
+
+@pytest.fixture(autouse=True)
+def what_a_refused_client_leaves() -> Iterator[None]:
+    """After a refusal kafka-python leaves sockets and futures behind, which are nobody's to close."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +130,7 @@ def wrong(broker: GuardedKafka, users: dict[str, Tls], folder: Path, how: str) -
             good.model_copy(update={"username": "mallory"}),
             "refused the user or its password",
         ),
-        "no rights": (broker.with_password, users["nobody"], "uthorization"),
+        "no rights": (broker.with_password, users["nobody"], "authorization"),
         "a stranger's certificate": (broker.guarded, stranger, "refuses this client's certificate"),
     }[how]
 
@@ -144,7 +155,7 @@ def test_a_wrong_client_is_told_what_is_wrong_with_it(
     )  # fmt: skip
     with pytest.raises(UnavailableError) as caught:
         open_transport(transport, connection)
-    assert said in f"{caught.value.problem}", caught.value
+    assert said.lower() in caught.value.problem.lower(), caught.value
     assert caught.value.action
     assert PASSWORD not in "".join(capfd.readouterr()) + f"{caught.value} {connection!r}"
     figure(f"{how}, {transport}: refused: {said}")

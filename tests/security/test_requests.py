@@ -125,6 +125,8 @@ def test_schemathesis_finds_no_5xx_in_the_served_openapi(served: Served, figure:
             @quick
             @given(case=operation.as_strategy(generation_mode=mode))
             def check(case: Any) -> None:
+                if "model_name" in case.path_parameters and seen.total() % 4:
+                    case.path_parameters["model_name"] = "fraud"
                 answer = case.call(timeout=20)
                 seen[answer.status_code] += 1
                 assert answer.status_code < 500, (case.as_curl_command(), answer.text)

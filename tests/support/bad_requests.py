@@ -399,7 +399,7 @@ BAD_V2 |= {
         lambda s: (binary_v2(s)[0], BYTES | {"inference-header-content-length": "9" * 5_000}),
         "inference-header-content-length",
     ),
-    "binary: JSON with NaN": (lambda s: (b'{"inputs": [NaN]}', BYTES), "body"),
+    "binary: JSON with NaN": (lambda s: (b'{"inputs": [NaN]}', BYTES), "inputs[0]"),
     "binary: outputs is text": (lambda s: binary({"inputs": [], "outputs": "x"}, b""), "outputs"),
     "binary: id is a list": (lambda s: binary({"inputs": [], "id": []}, b""), "id"),
     "binary: shape missing": (lambda s: binary({"inputs": [{"name": "features"}]}, b""), "inputs[0].shape"),

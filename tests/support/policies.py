@@ -156,7 +156,7 @@ def kept_decisions(documents: list[Document]) -> Iterator[str]:
         if topic["metadata"]["name"] in {"decisions", "features.scored"}:
             if not config.get("retention.ms", 0) >= YEAR_MS:
                 yield f"{topic['metadata']['name']}: kept {config.get('retention.ms', 0) // 86_400_000} days"
-            if "retention.bytes" in config or config.get("cleanup.policy", "delete") != "delete":
+            if config.get("retention.bytes", -1) != -1 or config.get("cleanup.policy", "delete") != "delete":
                 yield f"{topic['metadata']['name']}: deleted by more than time"
 
 

@@ -35,6 +35,9 @@ _MAGIC = b"FRAUDLINE-CHECKPOINT\n"
 _LENGTH = struct.Struct("<Q")
 _BLOCK = struct.Struct("<QQ")
 _CODEC = "lz4"
+_MOST_RATIO = 256
+"""LZ4 packs 255 bytes into one at most: a block that says more is damaged, and is not given that memory."""
+
 _DIGEST_BYTES = 32
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _ACTION = "Nothing to do: the state is built again from the log."
@@ -164,7 +167,7 @@ def _parse(content: bytes, path: Path) -> Checkpoint:
     end = start + _LENGTH.unpack_from(body, len(_MAGIC))[0]
     try:
         header = msgspec.json.decode(body[start:end], type=Checkpoint)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StateError(f"{path} has a header that cannot be read: {error}.", _ACTION) from error
     if header.format != FORMAT:
         raise StateError(f"{path} is of format {header.format}, not {FORMAT}.", _ACTION)
@@ -187,5 +190,7 @@ def _unpacked(content: memoryview) -> Iterator[bytes]:
     while at < len(content):
         raw, stored = _BLOCK.unpack_from(content, at)
         at += _BLOCK.size
+        if stored > len(content) - at or raw > _MOST_RATIO * (stored + 1):
+            raise ValueError(f"{raw} bytes in {stored}, of which {len(content) - at} are there")
         yield pa.decompress(content[at : at + stored], raw, codec=_CODEC, asbytes=True)
         at += stored

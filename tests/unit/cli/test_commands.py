@@ -58,6 +58,11 @@ def test_serve_takes_the_newest_packaged_artifact(monkeypatch, seen, tmp_path):
         "expected_digest": None,
         "host": "127.0.0.1",
         "thresholds": None,
+        "tls_certificate": None,
+        "tls_key": None,
+        "token_file": None,
+        "public_key": None,
+        "minimum_release": 0,
     }
 
 

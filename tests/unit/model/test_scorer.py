@@ -65,7 +65,7 @@ def test_bytes_that_are_no_graph_are_an_artifact_error(tmp_path: Path) -> None:
     folder = tiny_artifact(tmp_path / "model")
     (folder / "model.onnx").write_bytes(b"no graph")
     write_manifest(folder)
-    with pytest.raises(ArtifactError, match="cannot be loaded"):
+    with pytest.raises(ArtifactError, match="not an ONNX graph"):
         Scorer(load_artifact(folder))
 
 
