@@ -60,9 +60,11 @@ class KafkaPythonTransport:
         self._reader: Any = None
         self._lost_since: float | None = None
         self.appended_at = 0.0
-        with translated():
+        with translated(), contextlib.ExitStack() as failed:
             self._producer = self._open_producer()
+            failed.callback(self._close_producer)
             self._consumer = self._open_consumer()
+            failed.pop_all()
 
     @property
     def epoch(self) -> int:
@@ -264,9 +266,12 @@ class KafkaPythonTransport:
             metrics_enabled=False,
             **self._connection.extra,
         )
-        producer.init_transactions()
-        for topic in self._connection.outputs:
-            producer.partitions_for(topic)
+        with contextlib.ExitStack() as failed:
+            failed.callback(_abandon, producer)
+            producer.init_transactions()
+            for topic in self._connection.outputs:
+                producer.partitions_for(topic)
+            failed.pop_all()
         return producer
 
     def _open_consumer(self) -> Any:
@@ -278,9 +283,12 @@ class KafkaPythonTransport:
             heartbeat_interval_ms=int(self._connection.session_timeout_s * 1000 / 5),
             **self._reading(),
         )
-        consumer.subscribe([self._topic], listener=self._listener)
-        # A leader of the group that does not know the topic yet assigns nothing, and static members keep that for good.
-        consumer.partitions_for_topic(self._topic)
+        with contextlib.ExitStack() as failed:
+            failed.callback(self._close_consumer, consumer)
+            consumer.subscribe([self._topic], listener=self._listener)
+            # A leader that does not know the topic yet assigns nothing of it, and static members keep that for good.
+            consumer.partitions_for_topic(self._topic)
+            failed.pop_all()
         return consumer
 
     def _open_reader(self) -> Any:
@@ -311,10 +319,7 @@ class KafkaPythonTransport:
             raise KafkaTimeoutError("a transaction did not end")
 
     def _close_producer(self) -> None:
-        # Forced: what is open is aborted by the broker, and close() alone gives up before it closes the connections.
-        with contextlib.suppress(KafkaError):
-            self._producer._sender.force_close()  # noqa: SLF001
-            self._producer.close(timeout=1)
+        _abandon(self._producer)
 
 
 class KafkaPythonSender:
@@ -351,6 +356,13 @@ class KafkaPythonSender:
             self.flush()
         finally:
             self._producer.close(timeout=1)
+
+
+def _abandon(producer: Any) -> None:
+    # Forced: what is open is aborted by the broker, and close() alone gives up before it closes the connections.
+    with contextlib.suppress(KafkaError):
+        producer._sender.force_close()  # noqa: SLF001
+        producer.close(timeout=1)
 
 
 def record_of(record: Any) -> Record:
