@@ -41,7 +41,10 @@ def card_numbers(content: bytes) -> Iterator[tuple[int, int]]:
 
 
 def mask_bytes(content: bytes) -> bytes:
-    """``content`` with all but the last four digits of each card number replaced by ``*``; its length stays."""
+    """``content`` with all but the last four digits of each card number replaced by ``*``; its length stays.
+
+    What is left of one may be a card number with the digits beside it: it is masked too, until there is none.
+    """
     places = list(card_numbers(content))
     if not places:
         return content
@@ -50,7 +53,7 @@ def mask_bytes(content: bytes) -> bytes:
         digits = [at for at in range(begin, end) if 48 <= content[at] <= 57]
         for at in digits[:-_SHOWN]:
             masked[at] = 42
-    return bytes(masked)
+    return mask_bytes(bytes(masked))
 
 
 def mask_text(text: str) -> str:

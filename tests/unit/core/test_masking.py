@@ -88,3 +88,9 @@ def test_the_checksum_is_that_of_the_standard() -> None:
     assert not luhn(b"79927398710")
     assert is_card_number(" 4111 1111 1111 1111 ")
     assert not is_card_number("x4111111111111111")
+
+
+def test_what_is_left_of_a_card_number_is_no_card_number_with_the_digits_beside_it() -> None:
+    once = mask_bytes(b"4111111111111111 506073869")
+    assert b"4111" not in once
+    assert mask_bytes(once) == once
