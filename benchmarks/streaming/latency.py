@@ -11,7 +11,7 @@ from benchmarks.streaming import contest, load
 from benchmarks.streaming.page import table
 from benchmarks.streaming.setting import Setting
 
-SECONDS, WARM_S, CARDS, ROUNDS = 15.0, 12.0, 20_000, 3
+SECONDS, WARM_S, CARDS, ROUNDS = 10.0, 8.0, 20_000, 3
 FASTEST_COUNT = 60_000
 
 
