@@ -25,7 +25,7 @@ from fraudline.core.settings import Settings
 log = get_logger(__name__)
 
 ENVIRONMENT = "OPENLINEAGE_URL"
-PRODUCER = f"https://pypi.org/project/fraudline/{__version__}"
+PRODUCER = f"urn:fraudline:{__version__}"
 _TIMEOUT_S = 5.0
 
 

@@ -57,13 +57,13 @@ def is_event(event: dict[str, Any]) -> None:
     assert event["eventType"] in {"START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*(Z|[+-]\d\d:\d\d)", event["eventTime"])
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", event["run"]["runId"])
-    assert event["producer"].startswith("https://")
+    assert event["producer"].startswith("urn:fraudline:")
     assert event["schemaURL"].startswith("https://openlineage.io/spec/")
     named = [event["job"], *event["inputs"], *event["outputs"]]
     assert all(thing["namespace"] and thing["name"] for thing in named)
     for holder in (*named, event["run"]):
         for facet in (holder.get("facets") or {}).values():
-            assert facet["_producer"].startswith("https://")
+            assert facet["_producer"].startswith("urn:fraudline:")
             assert "#/$defs/" in facet["_schemaURL"]
 
 
