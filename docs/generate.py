@@ -5,6 +5,7 @@ feature specification, ``asyncapi.yaml`` and ``schemas/`` from the messages. ``-
 when a page is stale.
 """
 
+import copy
 import inspect
 import json
 import re
@@ -64,6 +65,8 @@ def command_line() -> str:
 
     def walk(command: click.Command, path: str, parent: click.Context | None) -> None:
         name = path.rsplit(" ", 1)[-1]
+        command = copy.copy(command)
+        command._help_option = None  # noqa: SLF001 - click keeps that of the first context, which a test may have made
         context = click.Context(
             command, info_name=name, parent=parent, **command.context_settings | {"terminal_width": 100}
         )
