@@ -4,14 +4,12 @@ The folder holds one JSON file a scenario, as the tests of ``tests/reliability``
 names it. ``make test-reliability`` does both.
 """
 
-import json
-import os
-import platform
-import subprocess
 import sys
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+
+from docs.figures import write_page
 
 PAGE = Path(__file__).parent / "reference" / "reliability.md"
 _FORMS = ("fast", "short", "long")
@@ -50,17 +48,6 @@ FALLS_SHORT = """## What this does not show
 """
 
 
-def main(arguments: list[str]) -> int:
-    """Write the page."""
-    folder, seconds = Path(arguments[0]), float(arguments[1])
-    figures = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
-    if not figures:
-        sys.stderr.write(f"{folder} holds no figures\n")
-        return 1
-    PAGE.write_text(page(figures, machine(), seconds), encoding="utf-8")
-    return 0
-
-
 def page(figures: list[dict[str, Any]], about: str, seconds: float) -> str:
     """The page, scenarios in the order of ``TITLES``."""
     order = list(TITLES)
@@ -81,19 +68,5 @@ def _line(figure: dict[str, Any], form: str) -> str:
     return said if figure["form"] == form else f"{said} ({figure['form']} form)"
 
 
-def machine() -> str:
-    """The machine in words: processor, cores, how busy they are, memory, system, versions."""
-    model = "unknown processor"
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    java = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr.split('"')[1]
-    versions = f"Linux {platform.release().split('-')[0]}, Python {platform.python_version()}, Java {java}"
-    busy = f"{os.cpu_count()} cores with a load average of {os.getloadavg()[2]:.0f} over the last quarter of an hour"
-    return f"{model}, {busy}, {memory:.0f} GiB, {versions}"
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_page(PAGE, page, sys.argv[1:]))

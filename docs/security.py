@@ -4,13 +4,12 @@ The folder holds one JSON file a test of ``tests/security`` and one a parser tha
 ``make test-security`` does it.
 """
 
-import json
 import sys
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from docs.reliability import machine
+from docs.figures import write_page
 
 PAGE = Path(__file__).parent / "reference" / "security.md"
 NOTE = "<!-- written by `make test-security`: do not edit -->\n"
@@ -53,17 +52,6 @@ FALLS_SHORT = """## What this does not show
 """
 
 
-def main(arguments: list[str]) -> int:
-    """Write the page."""
-    folder, seconds = Path(arguments[0]), float(arguments[1])
-    figures = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
-    if not figures:
-        sys.stderr.write(f"{folder} holds no figures\n")
-        return 1
-    PAGE.write_text(page(figures, machine(), seconds), encoding="utf-8")
-    return 0
-
-
 def page(figures: list[dict[str, Any]], about: str, seconds: float) -> str:
     """The page, files in the order of ``TITLES``."""
     order = list(TITLES)
@@ -88,4 +76,4 @@ def _row(figure: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_page(PAGE, page, sys.argv[1:]))

@@ -1,10 +1,11 @@
 """A collector on loopback that keeps the spans it is sent (OTLP over HTTP, protobuf)."""
 
 import gzip
-import threading
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from tests.support.loopback import LoopbackServer
 
 
 @dataclass(frozen=True)
@@ -21,24 +22,15 @@ class SpanSeen:
     failed: bool
 
 
-class Collector:
+class Collector(LoopbackServer):
     """Runs for the length of a ``with`` block."""
 
     def __init__(self) -> None:
         self.spans: list[SpanSeen] = []
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self.spans))
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+        super().__init__(_handler(self.spans))
 
     def named(self, name: str) -> list[SpanSeen]:
         return [span for span in self.spans if span.name == name]
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
 
 
 def _handler(spans: list[SpanSeen]) -> type[BaseHTTPRequestHandler]:

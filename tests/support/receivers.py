@@ -5,17 +5,17 @@ import hashlib
 import hmac
 import json
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 from fraudline.ops.local.process import free_port
+from tests.support.loopback import LoopbackServer
 
 
 @dataclass
@@ -58,14 +58,9 @@ def hook() -> Iterator[Hook]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    kept.url = f"http://127.0.0.1:{server.server_port}/hook"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with LoopbackServer(Handler) as server:
+        kept.url = f"{server.url}/hook"
         yield kept
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def signed(headers: dict[str, str], body: bytes, secret: bytes) -> bool:

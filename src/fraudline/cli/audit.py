@@ -11,10 +11,9 @@ import click
 from rich.console import Console
 
 from fraudline.cli.dlq import bootstrap_option
-from fraudline.cli.options import by_option, json_option, load_params, params_option
+from fraudline.cli.options import by_option, json_option, load_params, params_option, present
 from fraudline.core.clock import now
 from fraudline.core.errors import StateError, UsageError
-from fraudline.steps.params import Params
 
 file = click.Path(path_type=Path, exists=True, dir_okay=False)
 folder = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -65,18 +64,13 @@ def show(
     with console.status(f"tracing {transaction_id}"):
         document = step(
             transaction_id=transaction_id,
-            params=with_bootstrap(params_file, bootstrap),
+            params=load_params(params_file).with_bootstrap(bootstrap),
             store=store,
             source=source,
             thresholds=thresholds or (default if default.is_file() else None),
             page=out,
         )
-    if as_json:
-        click.echo(json.dumps(document, sort_keys=True))
-        return
-    _print(document)
-    if out is not None:
-        console.print(f"[bold green]{out}[/]", soft_wrap=True)
+    present(document, as_json, _print, out)
 
 
 @group.command()
@@ -108,7 +102,9 @@ def export(
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("exporting", total=None)
         seen: Callable[[int], None] = lambda rows: progress.update(task, completed=rows)  # noqa: E731
-        result = step(out=out, params=with_bootstrap(params_file, bootstrap), until=moment, on_progress=seen)
+        result = step(
+            out=out, params=load_params(params_file).with_bootstrap(bootstrap), until=moment, on_progress=seen
+        )
     if as_json:
         click.echo(json.dumps(result, sort_keys=True))
         return
@@ -128,7 +124,9 @@ def verify(trail: Path, head: str, topic: bool, bootstrap: str | None, params_fi
     from fraudline.steps.audit import verify as step
 
     with Console(stderr=True, highlight=False).status(f"verifying {trail}"):
-        document = step(folder=trail, params=with_bootstrap(params_file, bootstrap), head=head.strip(), topic=topic)
+        document = step(
+            folder=trail, params=load_params(params_file).with_bootstrap(bootstrap), head=head.strip(), topic=topic
+        )
     if as_json:
         click.echo(json.dumps(document, sort_keys=True))
     else:
@@ -160,20 +158,12 @@ def erase(card: str, why: str, by: str, bootstrap: str | None, params_file: Path
     from fraudline.steps.audit import erase as step
 
     name = sys.stdin.readline().strip() if card == "-" else card
-    result = step(card=name, params=with_bootstrap(params_file, bootstrap), by=by, why=why)
+    result = step(card=name, params=load_params(params_file).with_bootstrap(bootstrap), by=by, why=why)
     if as_json:
         click.echo(json.dumps(result, sort_keys=True))
         return
     said = f"its key is destroyed ({result['pseudonym']})" if result["key_destroyed"] else "it had no key"
     click.echo(f"{said}; workers forget it at the record written to {', '.join(result['topics'])}", err=True)
-
-
-def with_bootstrap(params_file: Path, bootstrap: str | None) -> Params:
-    """Parameters with the broker named on the command line."""
-    params = load_params(params_file)
-    if bootstrap is None:
-        return params
-    return params.model_copy(update={"stream": params.stream.model_copy(update={"bootstrap": bootstrap})})
 
 
 def _print(document: dict[str, Any]) -> None:

@@ -124,8 +124,7 @@ def replay(
 
 def stream_params(params_file: Path, bootstrap: str | None) -> "StreamParams":
     """The section ``stream``, at another broker where one is given."""
-    params = load_params(params_file).stream
-    return params if bootstrap is None else params.model_copy(update={"bootstrap": bootstrap})
+    return load_params(params_file).with_bootstrap(bootstrap).stream
 
 
 def _place(text: str) -> tuple[int, int]:

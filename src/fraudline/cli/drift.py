@@ -63,9 +63,7 @@ def command(
 
     if topic == (decisions is not None):
         raise UsageError("Decisions come from a file or from the topic.", "Give DECISIONS or --topic.")
-    params = load_params(params_file)
-    if bootstrap:
-        params = params.model_copy(update={"stream": params.stream.model_copy(update={"bootstrap": bootstrap})})
+    params = load_params(params_file).with_bootstrap(bootstrap)
     if newest:
         params = params.model_copy(update={"monitor": params.monitor.model_copy(update={"topic_rows": newest})})
     console = Console(stderr=True, highlight=False)

@@ -1,6 +1,5 @@
 """``fraudline explain``: why one transaction got its score."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.cli.options import json_option, load_params, params_option, present
 from fraudline.cli.serve import newest_artifact
 
 folder = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -67,12 +66,7 @@ def command(
             thresholds=thresholds,
             page=out,
         )
-    if as_json:
-        click.echo(json.dumps(document, sort_keys=True))
-        return
-    _print(document)
-    if out is not None:
-        console.print(f"[bold green]{out}[/]", soft_wrap=True)
+    present(document, as_json, _print, out)
 
 
 def _print(document: dict[str, Any]) -> None:

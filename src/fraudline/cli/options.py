@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import getpass
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,22 @@ by_option = click.option(
     "--by", envvar="FRAUDLINE_ACTOR", default=_user, help="Who; stands in the trail. Default: you."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+
+
+def present(
+    document: dict[str, Any], as_json: bool, text: Callable[[dict[str, Any]], None], *pages: Path | None
+) -> None:
+    """Print what a command found: one JSON object, or its text, and on standard error the files that were written."""
+    from rich.console import Console
+
+    if as_json:
+        click.echo(json.dumps(document, sort_keys=True))
+        return
+    text(document)
+    console = Console(stderr=True, highlight=False)
+    for page in pages:
+        if page is not None:
+            console.print(f"[bold green]{page}[/]", soft_wrap=True)
 
 
 tracing_option = click.option(

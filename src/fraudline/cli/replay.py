@@ -1,6 +1,5 @@
 """``fraudline replay``: the past decided again."""
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-from fraudline.cli.audit import with_bootstrap
 from fraudline.cli.dlq import bootstrap_option
-from fraudline.cli.options import json_option, params_option
+from fraudline.cli.options import json_option, load_params, params_option, present
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import UsageError
 
@@ -90,7 +88,7 @@ def command(
             end=end.replace(tzinfo=UTC),
             model=model or newest_artifact(),
             out=out,
-            params=with_bootstrap(params_file, bootstrap),
+            params=load_params(params_file).with_bootstrap(bootstrap),
             thresholds=thresholds,
             rules=rules,
             dataset=dataset,
@@ -102,13 +100,7 @@ def command(
             page=page,
             on_progress=lambda seen: progress.update(task, completed=seen),
         )
-    if as_json:
-        click.echo(json.dumps(document, sort_keys=True))
-        return
-    _print(document)
-    for path in (out, page):
-        if path is not None:
-            console.print(f"[bold green]{path}[/]", soft_wrap=True)
+    present(document, as_json, _print, out, page)
 
 
 def _print(document: dict[str, Any]) -> None:

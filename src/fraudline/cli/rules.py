@@ -122,12 +122,10 @@ def _spec(model: Path | None) -> "FeatureSpec":
 
 def _topic(params: "StreamParams", file: Path) -> Path:
     """The topic as JSON lines."""
-    from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
+    from fraudline.stream.topic_reader import read_topic
 
-    with open_consumer(params) as consumer, file.open("wb") as lines:
-        for place in places_of(consumer, params.topics.decisions):
-            for records in read_partition(consumer, place, 0, params.timeout_s):
-                lines.writelines((record.value or b"") + b"\n" for record in records)
+    with file.open("wb") as lines:
+        lines.writelines((record.value or b"") + b"\n" for record in read_topic(params, params.topics.decisions))
     return file
 
 

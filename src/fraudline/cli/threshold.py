@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fraudline.cli.options import INCONCLUSIVE, by_option, json_option, load_params, params_option
+from fraudline.cli.options import INCONCLUSIVE, by_option, json_option, load_params, params_option, present
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import UsageError
 
@@ -84,12 +84,7 @@ def compare_command(
             choose_days=choose_days,
             page=page,
         )
-    if as_json:
-        click.echo(json.dumps(document, sort_keys=True))
-        return
-    Console(highlight=False).print(comparison(document))
-    if page is not None:
-        console.print(f"[bold green]{page}[/]", soft_wrap=True)
+    present(document, as_json, lambda found: Console(highlight=False).print(comparison(found)), page)
 
 
 @group.command("adjust")
@@ -122,9 +117,7 @@ def adjust_command(
 
     if topic == (decisions is not None):
         raise UsageError("Scores come from a file or from the topic of decisions.", "Give --decisions FILE or --topic.")
-    params = load_params(params_file)
-    if bootstrap:
-        params = params.model_copy(update={"stream": params.stream.model_copy(update={"bootstrap": bootstrap})})
+    params = load_params(params_file).with_bootstrap(bootstrap)
     result = adjust_thresholds(
         decisions=decisions,
         thresholds=thresholds,

@@ -36,7 +36,7 @@ from fraudline.steps.screen import screen
 from fraudline.steps.validate import validate
 from fraudline.stream.labels import labels_table, newest, read_label_topic
 from fraudline.stream.messages import Decoder, Label, Transaction
-from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
+from fraudline.stream.topic_reader import read_topic
 
 log = get_logger(__name__)
 
@@ -67,15 +67,12 @@ def read_stream(params: Params, window: Window, now: datetime) -> Stream:
     wanted = {(each.partition, each.offset) for each in held.values()}
     found: dict[tuple[int, int], Transaction] = {}
     decoder = Decoder(params.features.resolve().currencies)
-    with open_consumer(params.stream) as consumer:
-        for place in places_of(consumer, params.stream.topics.transactions):
-            for records in read_partition(consumer, place, 0, params.stream.timeout_s):
-                for record in records:
-                    if (record.partition, record.offset) in wanted:
-                        try:
-                            found[record.partition, record.offset] = decoder.decode(record.value)
-                        except MessageError as error:  # decided by a spec that knew the currency, say
-                            log.warning("collect.left_out", offset=record.offset, problem=error.problem)
+    for record in read_topic(params.stream, params.stream.topics.transactions):
+        if (record.partition, record.offset) in wanted:
+            try:
+                found[record.partition, record.offset] = decoder.decode(record.value)
+            except MessageError as error:  # decided by a spec that knew the currency, say
+                log.warning("collect.left_out", offset=record.offset, problem=error.problem)
     return Stream(held, found, newest(read_label_topic(params.stream), before_us=to_us(now)))
 
 

@@ -16,7 +16,7 @@ from fraudline.model.bootstrap import Draws, Sample, units
 from fraudline.monitor.selection import Judged
 from fraudline.steps.params import Params
 from fraudline.stream.messages import Label
-from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
+from fraudline.stream.topic_reader import read_topic
 
 log = get_logger(__name__)
 
@@ -78,14 +78,12 @@ def decided_on_topic(params: Params) -> Iterable[Decided]:
         UnavailableError: the broker does not answer.
         UsageError: there is no such topic.
     """
-    decoder, stream = msgspec.json.Decoder(Decided), params.stream
-    with open_consumer(stream) as consumer:
-        for place in places_of(consumer, stream.topics.decisions):
-            for records in read_partition(consumer, place, 0, stream.timeout_s):
-                try:
-                    yield from (decoder.decode(record.value or b"") for record in records)
-                except msgspec.DecodeError as error:
-                    raise SchemaError(f"{place.topic} {place.partition} holds no decision: {error}.", "") from error
+    decoder = msgspec.json.Decoder(Decided)
+    for record in read_topic(params.stream, params.stream.topics.decisions):
+        try:
+            yield decoder.decode(record.value or b"")
+        except msgspec.DecodeError as error:
+            raise SchemaError(f"{record.topic} {record.partition} holds no decision: {error}.", "") from error
 
 
 def matured(

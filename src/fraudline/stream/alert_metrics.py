@@ -1,20 +1,19 @@
 """What the alert router tells Prometheus. ``sink`` is a name of the routing file."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
-from fraudline.stream.health import HealthServer, Readiness
+from fraudline.stream.health import HealthMetrics
 
 _DELAY = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 _SINK = ("sink",)
 
 
-class AlertMetrics:
+class AlertMetrics(HealthMetrics):
     """The router's metrics in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        self._server: HealthServer | None = None
-        self.readiness = Readiness()
+        super().__init__("fraudline_alert_router_ready", "1 when alerts are read, as /readyz says.")
+        registry = self.registry
         self.read = Counter("fraudline_alerts_read", "Alerts read from the topic.", registry=registry)
         self.bad = Counter("fraudline_alerts_unreadable", "Records of the topic that hold no alert.", registry=registry)
         self.unrouted = Counter("fraudline_alerts_unrouted", "Alerts that no route takes.", registry=registry)
@@ -34,20 +33,3 @@ class AlertMetrics:
             "fraudline_alert_routing_refused", "1 while the routing file is wrong and an older one holds.",
             registry=registry,
         )  # fmt: skip
-        ready = Gauge("fraudline_alert_router_ready", "1 when alerts are read, as /readyz says.", registry=registry)
-        ready.set_function(lambda: float(not self.readiness.waiting))
-
-    def serve(self, host: str, port: int) -> None:
-        """Answer ``/metrics``, ``/readyz`` and ``/livez`` on ``host:port``; port 0 serves nothing.
-
-        Raises:
-            UsageError: the port is taken.
-        """
-        if port:
-            self._server = HealthServer(self.registry, self.readiness, host, port)
-
-    def close(self) -> None:
-        """Stop answering."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None

@@ -9,7 +9,7 @@ Each change and its line in the trail are one Kafka transaction. A card is taken
 topic keeps nothing of it; the trail is a topic of its own, which is not compacted.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from uuid import uuid4
 
 import msgspec
@@ -19,9 +19,8 @@ from fraudline.core.errors import SchemaError, UsageError
 from fraudline.stream.blocked import entry_of
 from fraudline.stream.messages import BlockedCard, CardAction, encode
 from fraudline.stream.params import StreamParams
-from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
+from fraudline.stream.topic_reader import read_topic
 from fraudline.stream.topic_writer import open_producer
-from fraudline.stream.transport import Record
 
 
 def block_cards(params: StreamParams, cards: Sequence[str], until: int, *, by: str, why: str) -> None:
@@ -69,7 +68,7 @@ def listed(params: StreamParams) -> list[BlockedCard]:
         UsageError: there is no such topic.
     """
     newest: dict[bytes, BlockedCard] = {}
-    for record in _records(params, params.topics.blocked_cards):
+    for record in read_topic(params, params.topics.blocked_cards):
         key, entry = record.key or b"", entry_of(record)
         if entry is None:
             newest.pop(key, None)
@@ -87,7 +86,7 @@ def actions(params: StreamParams) -> list[CardAction]:
         UsageError: there is no such topic.
     """
     decoder, found = msgspec.json.Decoder(CardAction), []
-    for record in _records(params, params.topics.card_actions):
+    for record in read_topic(params, params.topics.card_actions):
         try:
             found.append(decoder.decode(record.value or b""))
         except msgspec.DecodeError as error:
@@ -96,13 +95,6 @@ def actions(params: StreamParams) -> list[CardAction]:
                 f"{place} is no line of the trail: {error}.", "Find out who writes to this topic."
             ) from error
     return sorted(found, key=lambda action: action.at)
-
-
-def _records(params: StreamParams, topic: str) -> Iterator[Record]:
-    with open_consumer(params) as consumer:
-        for place in places_of(consumer, topic):
-            for records in read_partition(consumer, place, 0, params.timeout_s):
-                yield from records
 
 
 def _write(params: StreamParams, changes: Iterable[tuple[str, bytes | None]], trail: Iterable[CardAction]) -> None:

@@ -7,7 +7,7 @@ A replay is Kafka's own exactly-once: the records and the offsets of the letters
 their own, commit in one transaction. A replay that is cut off leaves nothing half done, and the next goes on after it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from fraudline.core.log import get_logger
 from fraudline.stream.dead_letter import DeadLetter
 from fraudline.stream.params import StreamParams
 from fraudline.stream.sealing import keys_at_hand
-from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
+from fraudline.stream.topic_reader import open_consumer, places_of, read_partition, read_topic
 from fraudline.stream.topic_writer import open_producer
 from fraudline.stream.transport import Record
 
@@ -44,10 +44,8 @@ def read_letters(params: StreamParams) -> Iterator[DeadLetter]:
         UnavailableError: the broker does not answer.
         UsageError: there is no such topic.
     """
-    with open_consumer(params) as consumer, keys_at_hand(params) as keys:
-        for place in places_of(consumer, params.topics.dead_letters):
-            for records in read_partition(consumer, place, 0, params.timeout_s):
-                yield from _letters(records, keys)
+    with keys_at_hand(params) as keys:
+        yield from _letters(read_topic(params, params.topics.dead_letters), keys)
 
 
 def read_letter(params: StreamParams, partition: int, offset: int) -> DeadLetter:
@@ -158,7 +156,7 @@ def _send(producer: Any, place: Any, records: list[Record], group: Any, keys: Ca
     return Replayed(sent, left)
 
 
-def _letters(records: list[Record], keys: CardKeys | None) -> Iterator[DeadLetter]:
+def _letters(records: Iterable[Record], keys: CardKeys | None) -> Iterator[DeadLetter]:
     for record in records:
         try:
             letter = DeadLetter.parse(record)

@@ -10,7 +10,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import choose_encoder
 
 from fraudline.core.errors import UsageError
@@ -93,3 +93,34 @@ class HealthServer:
         """Stop answering."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class HealthMetrics:
+    """The metrics of a process, in a registry of their own, and the port that shows them.
+
+    Args:
+        ready: name of the gauge that says what ``/readyz`` says.
+        about: its help.
+    """
+
+    def __init__(self, ready: str, about: str) -> None:
+        self.registry = CollectorRegistry()
+        self.readiness = Readiness()
+        self._server: HealthServer | None = None
+        gauge = Gauge(ready, about, registry=self.registry)
+        gauge.set_function(lambda: float(not self.readiness.waiting))
+
+    def serve(self, host: str, port: int) -> None:
+        """Answer ``/metrics``, ``/readyz`` and ``/livez`` on ``host:port``; port 0 serves nothing.
+
+        Raises:
+            UsageError: the port is taken.
+        """
+        if port:
+            self._server = HealthServer(self.registry, self.readiness, host, port)
+
+    def close(self) -> None:
+        """Stop answering."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None

@@ -17,7 +17,7 @@ from fraudline.core.errors import SchemaError
 from fraudline.data.schema import LABELS
 from fraudline.stream.messages import Label, encode
 from fraudline.stream.params import StreamParams
-from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
+from fraudline.stream.topic_reader import read_topic
 from fraudline.stream.topics import ensure_topics
 from fraudline.stream.transport import Output, open_sender
 
@@ -51,11 +51,8 @@ def read_label_topic(params: StreamParams) -> Iterator[Label]:
         UnavailableError: the broker does not answer.
         UsageError: there is no such topic.
     """
-    with open_consumer(params) as consumer:
-        for place in places_of(consumer, params.topics.labels):
-            for records in read_partition(consumer, place, 0, params.timeout_s):
-                for record in records:
-                    yield _decoded(record.value or b"", f"{place.topic} {place.partition}:{record.offset}")
+    for record in read_topic(params, params.topics.labels):
+        yield _decoded(record.value or b"", f"{record.topic} {record.partition}:{record.offset}")
 
 
 def read_label_file(file: Path) -> Iterator[Label]:

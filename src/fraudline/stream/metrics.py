@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from fraudline.model.artifact import Artifact
-from fraudline.stream.health import HealthServer, Readiness
+from fraudline.stream.health import HealthMetrics
 from fraudline.stream.histogram import BulkHistogram
 from fraudline.stream.traffic import Traffic
 
@@ -25,7 +25,7 @@ _SCORE = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 
-class StreamMetrics:
+class StreamMetrics(HealthMetrics):
     """The worker's metrics in a registry of their own.
 
     Args:
@@ -33,10 +33,8 @@ class StreamMetrics:
     """
 
     def __init__(self, model: str) -> None:
-        self.registry = registry = CollectorRegistry()
-        self._model = model
-        self._server: HealthServer | None = None
-        self.readiness = Readiness()
+        super().__init__("fraudline_ready", "1 when the worker can decide, as /readyz says.")
+        registry, self._model = self.registry, model
         self.transactions = Counter("fraudline_transactions", "Records read and committed.", registry=registry)
         self.dead_letters = Counter("fraudline_dead_letters", "Records that hold no transaction.", registry=registry)
         self.duplicates = Counter("fraudline_duplicates", "Transactions seen before, not decided.", registry=registry)
@@ -50,8 +48,6 @@ class StreamMetrics:
             registry=registry,
         )
         self.champion_swaps = Counter("fraudline_champion_swaps", "Models swapped while running.", registry=registry)
-        ready = Gauge("fraudline_ready", "1 when the worker can decide, as /readyz says.", registry=registry)
-        ready.set_function(lambda: float(not self.readiness.waiting))
         self.checkpoint_age = Gauge(
             "fraudline_checkpoint_age_seconds", "Age of the oldest checkpoint of an owned partition.", registry=registry
         )
@@ -137,18 +133,3 @@ class StreamMetrics:
             self._score.observe(labels, scores[rows])
             self._decisions.labels(*labels).inc(len(chosen))
             self._alerts.labels(*labels).inc(len(chosen) - chosen.count("allow"))
-
-    def serve(self, host: str, port: int) -> None:
-        """Answer ``/metrics``, ``/readyz`` and ``/livez`` on ``host:port``; port 0 serves nothing.
-
-        Raises:
-            UsageError: the port is taken.
-        """
-        if port:
-            self._server = HealthServer(self.registry, self.readiness, host, port)
-
-    def close(self) -> None:
-        """Stop answering."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None

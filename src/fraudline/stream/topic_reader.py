@@ -1,8 +1,8 @@
 """A topic read as a file: its committed records up to its present end, then no more. No group moves.
 
-with open_consumer(params) as consumer:
-for place in places_of(consumer, params.topics.decisions):
-for records in read_partition(consumer, place, 0, params.timeout_s): ...
+    for record in read_topic(params, params.topics.decisions): ...
+
+:func:`open_consumer`, :func:`places_of` and :func:`read_partition` are for those who want a part of it.
 """
 
 import contextlib
@@ -52,6 +52,19 @@ def read_partition(
                 yield records
         elif time.monotonic() > deadline:
             raise UnavailableError(f"{place.topic} {place.partition} gives no records before {end}.", ACTION)
+
+
+def read_topic(params: StreamParams, topic: str) -> Iterator[Record]:
+    """All committed records of a topic, partition by partition, in offset order.
+
+    Raises:
+        UnavailableError: the broker does not answer.
+        UsageError: there is no such topic.
+    """
+    with open_consumer(params) as consumer:
+        for place in places_of(consumer, topic):
+            for records in read_partition(consumer, place, 0, params.timeout_s):
+                yield from records
 
 
 def client_settings(params: StreamParams) -> dict[str, Any]:
