@@ -22,8 +22,8 @@ from fraudline.ops.provenance import file_at
 from fraudline.ops.store import provenance_file
 from fraudline.steps.explain import explain_decision
 from fraudline.steps.params import Params
-from fraudline.stream.decision_log import open_log
 from fraudline.stream.sealing import keys_at_hand
+from fraudline.stream.topic_reader import read_topic
 
 _SAME_SCORE = 1e-4
 """Largest difference between the recorded score and the artifact's own: another machine may sum in another order."""
@@ -137,11 +137,10 @@ def stored_artifact(version: str, store: Path) -> Artifact:
 
 def _in_topic(wanted: str, params: Params) -> Iterator[Traced]:
     needle = json.dumps(wanted).encode()
-    with open_log(params.stream) as decisions:
-        for record in decisions.records():
-            if needle in (record.value or b"") and (decision := _mine(record.value, wanted)):
-                place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-                yield Traced(decision, place | {"appended": from_us(record.timestamp_ms * 1000).isoformat()})
+    for record in read_topic(params.stream, params.stream.topics.decisions):
+        if needle in (record.value or b"") and (decision := _mine(record.value, wanted)):
+            place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+            yield Traced(decision, place | {"appended": from_us(record.timestamp_ms * 1000).isoformat()})
 
 
 def _in_trail(wanted: str, folder: Path) -> Iterator[Traced]:

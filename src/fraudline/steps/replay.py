@@ -7,53 +7,43 @@ scores and decisions by the same judge. What was decided then stands beside it: 
 on the same features. Nothing is written where a worker reads or writes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from functools import partial
-from itertools import compress
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraudline.core.clock import from_us, to_us
-from fraudline.core.errors import DataError, SchemaError, UsageError
+from fraudline.core.errors import DataError, UsageError
 from fraudline.core.files import atomic_file, write_text
 from fraudline.core.log import get_logger
-from fraudline.data.store import days, read_transactions
+from fraudline.data.store import read_transactions
 from fraudline.decide.candidates import thresholds_of
 from fraudline.decide.compare import compare_outcomes
 from fraudline.decide.decisions import Decisions, read_decisions
 from fraudline.decide.policy import ALLOW, DECISIONS
 from fraudline.decide.rules import RuleSet
-from fraudline.features.columns import columns_from_table
-from fraudline.features.engine import FeatureEngine
 from fraudline.features.profiles import ProfileTable
 from fraudline.model.artifact import Artifact, load_artifact
-from fraudline.ops.audit.trail import Trail
 from fraudline.steps.params import Params
+from fraudline.steps.replay_past import VERDICTS, Verdict, from_dataset, from_topic, recorded_decisions, within
 from fraudline.stream.batch import Judge
-from fraudline.stream.decision_log import open_log
-from fraudline.stream.dedupe import SeenIds
-from fraudline.stream.history import History
-from fraudline.stream.messages import Decoder, Transaction
+from fraudline.stream.messages import Transaction
 from fraudline.stream.params import StreamParams
-from fraudline.stream.partition import Advanced, PartitionState
-from fraudline.stream.produce import messages_of
+from fraudline.stream.partition import Advanced
 from fraudline.stream.scoring import InProcessScoring
 from fraudline.stream.settling import Settling
 from fraudline.stream.topics import ensure_topics
-from fraudline.stream.transport import Output, Record, Sender, Transport, open_sender
+from fraudline.stream.transport import Output, Sender, open_sender
 
 log = get_logger(__name__)
 
 RECORDED = "recorded"
-_CHUNK = 2_000
 _EXAMPLES = 20
 _SIDE = pa.schema(
     [
@@ -74,21 +64,6 @@ _SIDE = pa.schema(
     ]
 )
 """The columns of the file that a replay writes."""
-
-
-class _Verdict(msgspec.Struct, frozen=True, gc=False):
-    """What is compared of a decision."""
-
-    transaction_id: str
-    score: float
-    decision: str
-    model_version: str
-    threshold_version: str
-    threshold: float = 0.0
-    profile_version: str = ""
-
-
-_verdict = msgspec.json.Decoder(_Verdict)
 
 
 def replay(
@@ -153,14 +128,12 @@ def replay(
         raise UsageError(
             f"{before} has another feature specification than {model}.", "Compare with its recorded decisions."
         )
-    recorded = _recorded(decisions, params) if other is None else {}
+    recorded = recorded_decisions(decisions, params) if other is None else {}
     ruled = RuleSet.load(rules, artifact.card_spec) if rules is not None else None
     judge = _Judging(artifact, thresholds, tables, params, rules=ruled, side_topic=side_topic)
     other_judge = _Judging(other, "", tables, params) if other is not None else None
     window = to_us(begin), to_us(end)
-    parts = (
-        _from_topic(artifact, tables, dataset, params) if topic else _from_dataset(artifact, tables, dataset, window)
-    )
+    parts = from_topic(artifact, tables, dataset, params) if topic else from_dataset(artifact, tables, dataset, window)
     written = _Written()
     with ExitStack() as stack:
         temporary = stack.enter_context(atomic_file(out))
@@ -170,7 +143,7 @@ def replay(
             written.seen += len(part.records)
             if on_progress is not None:
                 on_progress(written.seen)
-            inside = _within(part, window)
+            inside = within(part, window)
             if inside.records:
                 now = judge.decide(inside, sender)
                 then = other_judge.decide(inside) if other_judge is not None else _looked_up(recorded, inside)
@@ -212,8 +185,8 @@ class _Written:
         self,
         writer: pq.ParquetWriter,
         transactions: Sequence[Transaction],
-        now: Sequence[_Verdict],
-        then: Sequence[_Verdict | None],
+        now: Sequence[Verdict],
+        then: Sequence[Verdict | None],
     ) -> None:
         """Write what was decided now beside what was decided then."""
         rows = []
@@ -229,7 +202,7 @@ class _Written:
         self.rows += len(rows)
 
 
-def _looked_up(recorded: dict[str, _Verdict], part: Advanced) -> list[_Verdict | None]:
+def _looked_up(recorded: dict[str, Verdict], part: Advanced) -> list[Verdict | None]:
     return [recorded.get(transaction.transaction_id) for transaction in part.transactions]
 
 
@@ -261,120 +234,21 @@ class _Judging:
         self._judge = Judge(artifact, scoring, stream, profiles.version if profiles is not None else "", settling)
         self.rules = rules.version if rules is not None else ""
 
-    def decide(self, part: Advanced, sender: Sender | None = None) -> list[_Verdict]:
+    def decide(self, part: Advanced, sender: Sender | None = None) -> list[Verdict]:
         """The decisions on a part, which also go to the side topic."""
         judged = self._judge.judge([part])
         outputs: Sequence[Output] = judged.outputs[: len(part.records)]
         if sender is not None:
             for output in outputs:
                 sender.send(output)
-        return [_verdict.decode(output.value or b"") for output in outputs]
+        return [VERDICTS.decode(output.value or b"") for output in outputs]
 
 
 def _own_topics(stream: StreamParams) -> set[str]:
     return {value for value in stream.topics.model_dump().values() if isinstance(value, str) and value}
 
 
-def _from_dataset(
-    artifact: Artifact, profiles: ProfileTable | None, dataset: Path | None, window: tuple[int, int]
-) -> Iterator[Advanced]:
-    """The data set in its order, a day at a time; days before the window warm the state and are not kept."""
-    folder = dataset or Path()
-    engine = FeatureEngine(artifact.card_spec, profiles)
-    offset = 0
-    for day in days(folder):
-        begin_us = to_us(datetime(day.year, day.month, day.day, tzinfo=UTC))
-        if begin_us >= window[1]:
-            return
-        table = read_transactions(folder, day, day + timedelta(days=1))
-        features = engine.advance(columns_from_table(table))
-        if to_us(from_us(begin_us) + timedelta(days=1)) <= window[0]:
-            continue
-        for start in range(0, table.num_rows, _CHUNK):
-            messages = list(messages_of(table.slice(start, _CHUNK)))
-            records = [
-                Record(str(folder), 0, offset + n, message.event_time // 1000, message.card_id.encode(), None)
-                for n, message in enumerate(messages)
-            ]
-            offset += len(records)
-            yield Advanced(records, messages, features[start : start + len(messages)], [])
-
-
-def _from_topic(
-    artifact: Artifact, profiles: ProfileTable | None, history: Path | None, params: Params
-) -> Iterator[Advanced]:
-    """The topic as a worker reads it from its beginning: bad records left out, copies of an event decided once."""
-    from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
-
-    stream = params.stream
-    spec = artifact.card_spec
-    with open_consumer(stream) as consumer:
-        places = places_of(consumer, stream.topics.transactions)
-        past = History(history, spec, profiles, len(places)) if history is not None else None
-        for place in places:
-            engines = partial(past.engine, place.partition) if past else partial(FeatureEngine, spec, profiles)
-            state = PartitionState(
-                place.partition,
-                engines=engines,
-                decoder=Decoder(spec.currencies),
-                transport=cast(Transport, None),  # it only advances, and reads nothing itself
-                store=None,
-                memories=partial(SeenIds, stream.dedupe_hours, stream.dedupe_most),
-            )
-            for records in read_partition(consumer, place, 0, stream.timeout_s):
-                yield state.advance(records)
-
-
-def _within(part: Advanced, window: tuple[int, int]) -> Advanced:
-    """The transactions of the window."""
-    inside = [window[0] <= transaction.event_time < window[1] for transaction in part.transactions]
-    if all(inside):
-        return part
-    return replace(
-        part,
-        records=list(compress(part.records, inside)),
-        transactions=list(compress(part.transactions, inside)),
-        features=part.features[np.array(inside, bool)],
-    )
-
-
-def _recorded(source: Path | None, params: Params) -> dict[str, _Verdict]:
-    """Recorded decisions by transaction, the newest of each."""
-    if source is not None and source.is_file() and source.suffix not in (".jsonl", ".ndjson", ".json"):
-        columns = _Verdict.__struct_fields__[: -len(_Verdict.__struct_defaults__)]
-        try:
-            table = pq.read_table(source, columns=list(columns))
-        except (OSError, pa.ArrowException) as error:
-            raise SchemaError(
-                f"{source} cannot be read: {error}.", f"Give the columns {', '.join(columns)}."
-            ) from error
-        return {row["transaction_id"]: _Verdict(**row) for row in table.to_pylist()}
-    found = {}
-    for value in _values(source, params):
-        try:
-            verdict = _verdict.decode(value)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            name = source or params.stream.topics.decisions
-            raise SchemaError(f"{name} has a record that is no decision: {error}.", "Name decisions.") from error
-        found[verdict.transaction_id] = verdict
-    return found
-
-
-def _values(source: Path | None, params: Params) -> Iterator[bytes]:
-    if source is None:
-        with open_log(params.stream) as decisions:
-            yield from (record.value or b"" for record in decisions.records())
-    elif source.is_dir():
-        for seal in Trail.open(source).seals:
-            with pq.ParquetFile(source / seal.file) as file:
-                for batch in file.iter_batches(columns=["value"]):
-                    yield from batch.column(0).to_pylist()
-    else:
-        with source.open("rb") as lines:
-            yield from (line for line in lines if line.strip())
-
-
-def _row(transaction: Transaction, now: _Verdict, was: _Verdict) -> dict[str, Any]:
+def _row(transaction: Transaction, now: Verdict, was: Verdict) -> dict[str, Any]:
     return {
         "transaction_id": transaction.transaction_id,
         "card_id": transaction.card_id,

@@ -80,10 +80,6 @@ class DecisionLog:
             yield Piece(from_us(day * DAY_US).date().isoformat(), ranges, expired, self._records(ranges))
             ends = {p: end for p, (_, end) in ranges.items()}
 
-    def records(self) -> Iterator[Record]:
-        """Every committed decision up to now."""
-        return self._records({p: (self._begins[p], self._stable[p]) for p in self._places})
-
     def _records(self, ranges: Mapping[int, tuple[int, int]]) -> Iterator[Record]:
         for partition, (begin, end) in sorted(ranges.items()):
             for records in self._read(partition, begin, end):
