@@ -29,7 +29,7 @@ from fraudline.decide.routing import Group, Route, Router
 from fraudline.stream.alert_courier import Courier
 from fraudline.stream.alert_metrics import AlertMetrics
 from fraudline.stream.alert_sinks import SinkSettings, open_sink
-from fraudline.stream.kafka_python import KafkaPythonSender, translated
+from fraudline.stream.kafka_python import KafkaPythonSender, keep_joining, subscribe, translated
 from fraudline.stream.messages import Alert
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import client_settings
@@ -38,6 +38,7 @@ from fraudline.stream.transport import Output
 log = get_logger(__name__)
 
 _POLL_MS = 200
+_JOIN_MS = 2_000
 _MOST_RECORDS = 2_000
 _TICK_S = 1.0
 _STOP_S = 5.0
@@ -162,8 +163,13 @@ class AlertRouter:
         self._revoked = 0
         metrics.readiness.waits("group", "the router has not joined its group")
         with translated():
-            self._consumer: Any = KafkaConsumer(group_id=f"{params.group}-alerts", **client_settings(params))
-            self._consumer.subscribe([params.topics.alerts], listener=self._listener)
+            self._consumer: Any = KafkaConsumer(
+                group_id=f"{params.group}-alerts",
+                session_timeout_ms=int(params.session_timeout_s * 1000),
+                heartbeat_interval_ms=int(params.session_timeout_s * 1000 / 5),
+                **client_settings(params),
+            )
+            subscribe(self._consumer, params.topics.alerts, self._listener)
 
     def step(self) -> None:
         """Read, sort, hand on, and commit what is done.
@@ -177,7 +183,10 @@ class AlertRouter:
             self._ticked = now
             self._reload()
         with translated():
-            found = self._consumer.poll(timeout_ms=_POLL_MS, max_records=_MOST_RECORDS)
+            keep_joining(self._consumer)
+            # a join that is cut short leaves a member behind, which the group waits for until its session ends
+            timeout_ms = _POLL_MS if self._consumer.assignment() else _JOIN_MS
+            found = self._consumer.poll(timeout_ms=timeout_ms, max_records=_MOST_RECORDS)
         self._forget_lost()
         for place, records in found.items():
             for record in records:

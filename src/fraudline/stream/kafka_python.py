@@ -82,7 +82,7 @@ class KafkaPythonTransport:
         committed under the generation that owned the records, and the broker refuses them when it has passed.
         """
         with translated():
-            self._keep_joining()
+            keep_joining(self._consumer)
             before = self._consumer.group_metadata(), self._listener.count
             fetched = self._fetch(max_records, timeout_s)
             after = self._consumer.group_metadata(), self._listener.count
@@ -110,17 +110,6 @@ class KafkaPythonTransport:
             for place, records in self._consumer.poll(timeout_ms=_SINCE_MS, max_records=room).items():
                 fetched[place] = fetched.get(place, []) + records
         return fetched
-
-    def _keep_joining(self) -> None:
-        """A join that outlasted one poll goes on in the next.
-
-        The client goes on only while it sees a reason to join. Where the reason was new metadata, the leader's own
-        assignment takes it away, and the answer that arrives is never read: the member heartbeats no more, and fetches
-        nothing of what it owns.
-        """
-        coordinator = self._consumer._coordinator  # noqa: SLF001 - nothing public says it
-        if coordinator.rejoining:
-            coordinator.request_rejoin()
 
     def _find_coordinator(self) -> None:
         """Open the consumer anew when it has not known its group's coordinator for ``timeout_s``.
@@ -285,9 +274,7 @@ class KafkaPythonTransport:
         )
         with contextlib.ExitStack() as failed:
             failed.callback(self._close_consumer, consumer)
-            consumer.subscribe([self._topic], listener=self._listener)
-            # A leader that does not know the topic yet assigns nothing of it, and static members keep that for good.
-            consumer.partitions_for_topic(self._topic)
+            subscribe(consumer, self._topic, self._listener)
             failed.pop_all()
         return consumer
 
@@ -320,6 +307,27 @@ class KafkaPythonTransport:
 
     def _close_producer(self) -> None:
         _abandon(self._producer)
+
+
+def subscribe(consumer: Any, topic: str, listener: ConsumerRebalanceListener) -> None:
+    """Subscribe to an existing topic, and know its partitions before the group is joined.
+
+    A leader that does not know the topic yet assigns nothing of it, and static members keep that for good.
+    """
+    consumer.subscribe([topic], listener=listener)
+    consumer.partitions_for_topic(topic)
+
+
+def keep_joining(consumer: Any) -> None:
+    """Call before each poll of a group's member: a join that outlasted one poll goes on in the next.
+
+    The client goes on only while it sees a reason to join. Where the reason was new metadata, the leader's own
+    assignment takes it away, and the answer that arrives is never read: the member heartbeats no more, and fetches
+    nothing of what it owns.
+    """
+    coordinator = consumer._coordinator  # noqa: SLF001 - nothing public says it
+    if coordinator.rejoining:
+        coordinator.request_rejoin()
 
 
 class KafkaPythonSender:
