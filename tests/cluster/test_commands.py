@@ -26,10 +26,9 @@ from tests.support.rollout import JUDGE, Case
 
 
 @pytest.fixture
-def forge(cluster: ControlPlane, tmp_path: Path) -> Forge:
+def forge(fresh: ControlPlane, tmp_path: Path) -> Forge:
     """A remote with all manifests of this repository, that no cluster follows yet."""
-    cluster.apply((ROOT / "manifests" / "namespace" / "namespace.yaml").read_text())  # a dry run wants it to be there
-    cluster.kubectl("delete", "inferenceservice", "fraud", "-n", "fraudline", "--ignore-not-found")
+    fresh.apply((ROOT / "manifests" / "namespace" / "namespace.yaml").read_text())  # a dry run wants it to be there
     forge = Forge(tmp_path, rules={"judge": JUDGE, "models_at": "pvc://fraudline-models"})
     for name in ("kserve", "manifests"):
         shutil.copytree(ROOT / name, forge.work / name, dirs_exist_ok=True)

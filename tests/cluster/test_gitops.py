@@ -59,9 +59,8 @@ class Repository:
 
 
 @pytest.fixture
-def repository(cluster: ControlPlane, tmp_path: Path) -> Repository:
-    cluster.kubectl("delete", "inferenceservice", "fraud", "-n", "fraudline", "--ignore-not-found")
-    return Repository(tmp_path, cluster)
+def repository(fresh: ControlPlane, tmp_path: Path) -> Repository:
+    return Repository(tmp_path, fresh)
 
 
 def shares(spec: dict[str, Any]) -> dict[str, int]:

@@ -11,20 +11,7 @@ from tests.support.kustomize import MANIFESTS, OVERLAYS, build, overlay
 
 HPA = {"standard": (2, 6), "tensorflow-serving": (2, 6), "local": (1, 1)}
 PREDICTOR = {"standard": "fraud-m000000000-predictor"}
-_UNPROTECTED = '{"metadata": {"finalizers": null}}'
 POD_MAKERS = ("Deployment", "StatefulSet", "CronJob")
-
-
-@pytest.fixture
-def fresh(cluster: ControlPlane) -> ControlPlane:
-    """A cluster without what cannot be changed: the mode of a service, the access to a claim."""
-    if cluster.get("namespace", "fraudline"):
-        cluster.kubectl("delete", "inferenceservice", "--all", "-n", "fraudline")
-        cluster.kubectl("delete", "deployments,hpa", "--all", "-n", "fraudline")
-        for claim in cluster.names("pvc"):  # nobody here protects a claim that is in use
-            cluster.kubectl("patch", "pvc", claim, "-n", "fraudline", "--type=merge", "-p", _UNPROTECTED)
-        cluster.kubectl("delete", "pvc", "--all", "-n", "fraudline")
-    return cluster
 
 
 def apply(cluster: ControlPlane, name: str, *options: str) -> list[dict[str, Any]]:
