@@ -1,7 +1,7 @@
 """From feature rows to the records of one transaction: decisions, alerts and dead letters."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import repeat
@@ -18,7 +18,7 @@ from fraudline.model.scorer import Scorer
 from fraudline.model.wording import Wording
 from fraudline.monitor.money import second_arm
 from fraudline.monitor.selection import SAMPLE, drawn
-from fraudline.stream.dead_letter import Headers, dead_letter
+from fraudline.stream.dead_letter import dead_letter
 from fraudline.stream.messages import Alert, Decision, DecisionWriter, ReasonMessage, Transaction, Verdict, encode
 from fraudline.stream.numbers import rows_as_json
 from fraudline.stream.params import StreamParams
@@ -26,7 +26,7 @@ from fraudline.stream.partition import Advanced
 from fraudline.stream.scoring import InProcessScoring, Scored, Scoring
 from fraudline.stream.sealing import Sealer
 from fraudline.stream.settling import Settled, Settling
-from fraudline.stream.trace import NOTHING, Onward, Place
+from fraudline.stream.trace import BatchTrace
 from fraudline.stream.transport import Output, Record
 
 ALLOWED, REVIEWED, BLOCKED = (DECISIONS[index] for index in (ALLOW, REVIEW, BLOCK))
@@ -135,12 +135,12 @@ class Judge:
         """Decide with another model of the same feature specification from the next batch on."""
         self._scoring.use(scorer)
 
-    def judge(self, parts: Sequence[Advanced], onward: Mapping[Place, Onward] = NOTHING) -> Judged:
+    def judge(self, parts: Sequence[Advanced], trace: BatchTrace | None = None) -> Judged:
         """Decide on a batch.
 
         Args:
             parts: of each partition.
-            onward: trace and headers of what is appended about a record, by its partition and offset.
+            trace: of the batch, which what is appended carries on.
 
         Raises:
             UnavailableError: the endpoint does not answer.
@@ -149,32 +149,22 @@ class Judge:
         transactions = [transaction for part in parts for transaction in part.transactions]
         scored: Scored | None = None
         said: list[bytes] = []
-        alerts: list[Alert] = []
-        traced: list[Onward | None] | None = None
+        alerts: list[tuple[int, Alert]] = []
+        ids, headers = trace.onward(records) if trace is not None else ([""] * len(records), [()] * len(records))
         settled = Settled([])
         if records:
             features = np.concatenate([part.features for part in parts])
             scored = self._score(features, transactions)
             passed = self._passed(transactions, scored)
             settled = self._settling.settle(records, transactions, features, _reviewed(scored, passed))
-            traced = [onward.get((record.partition, record.offset)) for record in records] if onward else None
-            said, alerts = self._decide(records, transactions, features, scored, passed, settled, traced)
+            said, alerts = self._decide(records, transactions, features, scored, passed, settled, ids)
             scored = replace(scored, decision=settled.decision)
         keys = [transaction.card_id.encode() for transaction in transactions]
         if self._sealer is not None:
             keys = [name.pseudonym.encode() for name in self._sealer.names(transactions)]
-        headers: Iterable[Headers] = repeat(())
-        if traced is not None:
-            headers = [() if found is None else found.headers for found in traced]
         outputs = list(map(_output, zip(repeat(self._topics.decisions), keys, said, headers, strict=False)))
         outputs += [
-            Output(
-                self._topics.alerts,
-                alert.card_id.encode(),
-                encode(alert),
-                _headers(onward, alert.partition, alert.offset),
-            )
-            for alert in alerts
+            Output(self._topics.alerts, alert.card_id.encode(), encode(alert), headers[row]) for row, alert in alerts
         ]
         bad = dead_letters(self._topics.dead_letters, parts, self._sealer)
         outputs += bad
@@ -191,9 +181,9 @@ class Judge:
         scored: Scored,
         passed: frozenset[int],
         settled: Settled,
-        traced: Sequence[Onward | None] | None,
-    ) -> tuple[list[bytes], list[Alert]]:
-        """The decisions as bytes, and the alerts among them."""
+        trace_ids: Sequence[str],
+    ) -> tuple[list[bytes], list[tuple[int, Alert]]]:
+        """The decisions as bytes, and the alerts among them with their rows."""
         reasons = self._reasons_of(features, scored)
         for row, first in settled.reasons.items():
             reasons[row] = first + reasons.get(row, [])
@@ -210,7 +200,7 @@ class Judge:
         by: tuple[str, str, str] | None = None
         none: list[ReasonMessage] = []
         said: list[bytes] = []
-        alerts: list[Alert] = []
+        alerts: list[tuple[int, Alert]] = []
         rows = zip(
             transactions, records, scored.score.tolist(), settled.decision, scored.threshold, rows_as_json(features),
             zip(scored.model_version, scored.threshold_version, scored.scored_by, strict=True), strict=True,
@@ -219,7 +209,6 @@ class Judge:
             if who != by:
                 by = who
                 writer.by(*who)
-            trace = traced[i] if traced is not None else None
             said.append(
                 writer.write(
                     transaction,
@@ -230,12 +219,12 @@ class Judge:
                     scored.decision[i],
                     rules.get(i, ()),
                     card=names[i] if names is not None else None,
-                    trace_id=trace.trace_id if trace is not None else "",
+                    trace_id=trace_ids[i],
                     sampled=self._sample if i in passed and decision == REVIEWED else 0.0,
                 )
             )
             if decision != ALLOWED:
-                alerts.append(_alert_of(_decision.decode(said[-1]), transaction))
+                alerts.append((i, _alert_of(_decision.decode(said[-1]), transaction)))
         return said, alerts
 
     def _score(self, features: NDArray[np.float32], transactions: Sequence[Transaction]) -> Scored:
@@ -278,11 +267,6 @@ def dead_letters(topic: str, parts: Sequence[Advanced], sealer: Sealer | None) -
         letters = [sealer.sealed(letter) for letter in letters]
         sealer.erase(card for part in parts for card in part.erased)
     return letters
-
-
-def _headers(onward: Mapping[Place, Onward], partition: int, offset: int) -> Headers:
-    found = onward.get((partition, offset))
-    return found.headers if found is not None else ()
 
 
 def _alert_of(decision: Decision, transaction: Transaction) -> Alert:

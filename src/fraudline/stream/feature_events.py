@@ -5,7 +5,8 @@ binary content mode of the Kafka protocol binding (CloudEvents 1.0): headers ``c
 KafkaSource passes such an event on as it is, its type included.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 
 import msgspec
 import numpy as np
@@ -17,7 +18,7 @@ from fraudline.stream.dead_letter import Headers
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import Advanced
 from fraudline.stream.sealing import Sealer
-from fraudline.stream.trace import NOTHING, Onward, Place
+from fraudline.stream.trace import BatchTrace
 from fraudline.stream.transport import Output
 
 EVENT_TYPE = "fraudline.features.v1"
@@ -51,18 +52,18 @@ class FeatureWriter:
     def use(self, scorer: Scorer) -> None:
         """Nothing: another model of the same feature specification gets the same features."""
 
-    def judge(self, parts: Sequence[Advanced], onward: Mapping[Place, Onward] = NOTHING) -> Judged:
+    def judge(self, parts: Sequence[Advanced], trace: BatchTrace | None = None) -> Judged:
         """The events of a batch, in offset order a partition; keyed by card, so their order is kept.
 
         A traced event has the extension ``traceparent`` (CloudEvents: distributed tracing), and the plain header.
         """
         outputs: list[Output] = []
         for part in parts:
-            for record, transaction, row in zip(part.records, part.transactions, part.features.tolist(), strict=True):
+            onward: Iterable[Headers] = repeat(()) if trace is None else trace.onward(part.records)[1]
+            for carried, transaction, row in zip(onward, part.transactions, part.features.tolist(), strict=False):
                 data = {ID_FIELD: transaction.transaction_id, **dict(zip(self._names, row, strict=True))}
                 headers: Headers = (*self._shared, ("ce_id", transaction.transaction_id.encode()))
-                if traced := onward.get((record.partition, record.offset)):
-                    headers = (*headers, *traced.headers, *((f"ce_{name}", value) for name, value in traced.headers))
+                headers = (*headers, *carried, *((f"ce_{name}", value) for name, value in carried))
                 outputs.append(
                     Output(self._topics.features, transaction.card_id.encode(), msgspec.json.encode(data), headers)
                 )

@@ -7,27 +7,15 @@ transaction of it is.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from fraudline.core.tracing import HEADER, Span, Tracing, is_sampled
+from fraudline.stream.dead_letter import Headers
 from fraudline.stream.partition import Advanced
 from fraudline.stream.transport import Record
 
-Place = tuple[int, int]
-
-
-class Onward(NamedTuple):
-    """What is appended about a traced record: its trace, and the header that carries it on."""
-
-    trace_id: str
-    headers: tuple[tuple[str, bytes], ...]
-
-
-NOTHING: Mapping[Place, Onward] = {}
-_onward = partial(tuple.__new__, Onward)
 _UNSAMPLED = b"00"
 
 
@@ -44,23 +32,16 @@ class BatchTrace:
     def __init__(self, tracing: Tracing, records: Sequence[Record], asked: float, begun: float) -> None:
         self._tracing = tracing
         self._zero_ns = time.time_ns() - time.monotonic_ns()
-        self.onward: dict[Place, Onward] = {}
-        self._spans: dict[Place, Span] = {}
+        self._spans: dict[tuple[int, int], Span] = {}
         self._batch: Span | None = None
-        parents: dict[Place, str] = {}
+        parents: dict[tuple[int, int], str] = {}
         bare = []
         for record in records:
-            for header in record.headers:
-                if header[0] == HEADER and header[1]:
-                    break
-            else:
+            came = _came_with(record)
+            if not came:
                 bare.append(record)
-                continue
-            came = header[1]
-            if came[-2:] != _UNSAMPLED and is_sampled(came):
-                parents[record.partition, record.offset] = came.decode(errors="replace")
-            else:  # somebody else decided: not recorded here, and passed on as it came
-                self.onward[record.partition, record.offset] = _onward((str(came[3:35], "latin-1"), (header,)))
+            elif (value := came[0][1])[-2:] != _UNSAMPLED and is_sampled(value):
+                parents[record.partition, record.offset] = value.decode(errors="replace")
         drawn = [bare[at] for at in tracing.draw(len(bare))]
         if not parents and not drawn:
             return
@@ -71,12 +52,27 @@ class BatchTrace:
         self.stage("consume", asked, begun)
         for place, parent in [*parents.items(), *(((r.partition, r.offset), "") for r in drawn)]:
             attributes = {"messaging.destination.partition.id": str(place[0]), "messaging.kafka.offset": place[1]}
-            span = tracing.start(
+            self._spans[place] = tracing.start(
                 "decide", parent=parent, kind="consumer", links=[self._batch.traceparent], begin_ns=self._ns(begun),
                 attributes=attributes,
             )  # fmt: skip
-            self._spans[place] = span
-            self.onward[place] = Onward(span.trace_id, ((HEADER, span.traceparent.encode()),))
+
+    def onward(self, records: Sequence[Record]) -> tuple[list[str], list[Headers]]:
+        """What is appended about records of the batch: the id of each one's trace, and the header that carries it on.
+
+        Where somebody else decided not to record a trace, its context is passed on as it came; both are empty without.
+        """
+        ids: list[str] = []
+        headers: list[Headers] = []
+        for record in records:
+            if (span := self._spans.get((record.partition, record.offset))) is not None:
+                ids.append(span.trace_id)
+                headers.append(((HEADER, span.traceparent.encode()),))
+            else:
+                came = _came_with(record)
+                ids.append(str(came[0][1][3:35], "latin-1") if came else "")
+                headers.append(came)
+        return ids, headers
 
     def stages(self, parts: Sequence[Advanced], moments: Sequence[float], appended_at: float) -> None:
         """The parts of a batch that is committed.
@@ -117,3 +113,11 @@ class BatchTrace:
     def _ns(self, moment: float) -> int:
         """Nanoseconds since the epoch of a moment of ``time.monotonic``."""
         return self._zero_ns + int(moment * 1e9)
+
+
+def _came_with(record: Record) -> Headers:
+    """The header with the context of a record, alone; nothing without one."""
+    headers = record.headers
+    if len(headers) == 1 and headers[0][0] == HEADER and headers[0][1]:
+        return headers
+    return next(((header,) for header in headers if header[0] == HEADER and header[1]), ())

@@ -45,7 +45,7 @@ from fraudline.stream.partitioning import partition_of
 from fraudline.stream.scoring import open_scoring
 from fraudline.stream.sealing import open_sealer
 from fraudline.stream.settling import Settling
-from fraudline.stream.trace import NOTHING, BatchTrace
+from fraudline.stream.trace import BatchTrace
 from fraudline.stream.transport import Connection, FencedError, Record, Transport, open_transport
 
 log = get_logger(__name__)
@@ -256,7 +256,7 @@ class Worker:
             advanced.append(state.advance(part))
         moments = [begun, time.monotonic()]
         with trace.scoring() if trace is not None else nullcontext():
-            judged = self._judge.judge(advanced, trace.onward if trace is not None else NOTHING)
+            judged = self._judge.judge(advanced, trace)
         moments.append(time.monotonic())
         offsets = {partition: part[-1].offset + 1 for partition, part in parts}
         self._transport.transact(judged.outputs, offsets)

@@ -51,11 +51,14 @@ def tracing(collector: Collector, ratio: float = 0.0) -> Tracing:
 
 def test_a_context_that_is_not_sampled_is_passed_on_and_not_recorded(collector: Collector) -> None:
     with closing(tracing(collector, ratio=0.0)) as spans:
-        trace = BatchTrace(spans, came_with(UNSAMPLED), 0.0, 1.0)
+        records = came_with(UNSAMPLED)
+        trace = BatchTrace(spans, records, 0.0, 1.0)
         trace.end()
-    assert trace.onward[0, 0].headers == (("traceparent", UNSAMPLED.encode()),)
-    assert trace.onward[0, 0].trace_id == SAMPLED[3:35]
-    assert len(trace.onward) == 1
+    ids, headers = trace.onward(records)
+    assert headers[0] == (("traceparent", UNSAMPLED.encode()),)
+    assert ids[0] == SAMPLED[3:35]
+    assert not any(ids[1:])
+    assert not any(headers[1:])
     assert collector.spans == []
 
 
