@@ -43,7 +43,7 @@ FALLS_SHORT = """## What this does not show
   fetch) and for the brokers to start, and both grow with the load. No test asserts a time but the grace period.
 - The goal beside poison is a p99 at most 10 % higher. Where a p99 above is of seconds, the worker could not keep up
   with the rate beside the machine's other work: both are then those of a backlog, and the goal is not shown.
-- The workers here use the default transport, kafka-python.
+- The workers use kafka-python, the default, where a line does not begin with another transport.
 - Memory in an outage is the worker's resident size before and after, not a limit that was enforced.
 """
 
