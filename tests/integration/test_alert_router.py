@@ -71,8 +71,11 @@ def webhook(kept: Hook, **changes: Any) -> dict[str, Any]:
     return {**shared, **changes}
 
 
-def sent(params: StreamParams, found: list[Alert]) -> None:
-    send(params, [Output(params.topics.alerts, alert.card_id.encode(), encode(alert)) for alert in found])
+def sent(params: StreamParams, found: list[Alert], **headers: bytes) -> None:
+    send(
+        params,
+        [Output(params.topics.alerts, a.card_id.encode(), encode(a), tuple(headers.items())) for a in found],
+    )
 
 
 @contextmanager
@@ -213,6 +216,36 @@ def test_every_kind_of_sink_takes_an_alert_and_none_waits_for_one_that_is_gone(
         assert shown["labels"]["decision"] == "block"
         (routed,) = read_all(params.bootstrap, "alerts.routed")
         assert json.loads(routed.value)["id"] == attached["id"]
+
+
+def test_the_trace_of_an_alert_goes_on_to_whoever_takes_it(params: StreamParams, tmp_path: Path) -> None:
+    recorded, unrecorded = (f"00-{n:032x}-{n:016x}-{n % 2:02x}" for n in (1, 2))
+    routed = f"routed-{params.group}"
+    ensure_topics(params, {routed: {}})
+    with hook() as kept, hook() as refusing:
+        refusing.answers = [400] * 4
+        sinks = {"soc": webhook(kept), "no": webhook(refusing), "topic": {"kind": "topic", "topic": routed}}
+        together = {"name": "storm", "match": {"merchant_id": ["m-bad"]}, "sinks": ["soc"], "quiet_s": 2, "most_s": 60}
+        file = written(tmp_path, sinks, together, {"name": "each", "sinks": list(sinks), "quiet_s": 0})
+        with routing(params, file):
+            sent(params, alerts(1, transaction_id="t-recorded"), traceparent=recorded.encode())
+            sent(params, alerts(1, transaction_id="t-unrecorded"), traceparent=unrecorded.encode())
+            sent(params, alerts(1, transaction_id="t-without"))
+            sent(params, alerts(1, transaction_id="t-wrong"), traceparent=b"00-1\r\nx: y")
+            sent(params, alerts(3, merchant_id="m-bad"), traceparent=unrecorded.encode())
+            sent(params, alerts(3, merchant_id="m-bad"), traceparent=recorded.encode())
+            wait_for(lambda: len(kept.taken) == 5, "four alone and one group", timeout=30)
+            wait_for(lambda: committed(params), "all committed", timeout=10)
+    of_group = "fraudline.alert-group.v1"
+    expected = {"t-recorded": recorded, "t-unrecorded": unrecorded, "t-without": None, "t-wrong": None}
+    posted = [(json.loads(body), headers) for headers, body, _ in kept.requests]
+    said = {of_group if e["type"] == of_group else e["data"]["transaction_id"]: e.get("traceparent") for e, _ in posted}
+    assert said == {**expected, of_group: recorded}
+    assert all(headers.get("traceparent") == event.get("traceparent") for event, headers in posted)
+    for topic in (routed, params.topics.alert_dead_letters):
+        records = [(json.loads(record.value), dict(record.headers)) for record in read_all(params.bootstrap, topic)]
+        assert {event["data"]["transaction_id"]: event.get("traceparent") for event, _ in records} == expected
+        assert all(h.get("traceparent", b"").decode() == event.get("traceparent", "") for event, h in records)
 
 
 def test_a_changed_routing_file_holds_without_a_restart_and_a_wrong_one_changes_nothing(

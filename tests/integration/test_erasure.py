@@ -22,7 +22,7 @@ from fraudline.features.spec import load_spec
 from fraudline.ops.local.kafka import LocalKafka
 from fraudline.steps import audit
 from fraudline.steps.params import Params
-from fraudline.stream.card_topic import block_cards, listed
+from fraudline.stream.card_topic import actions, block_cards, listed, unblock_cards
 from fraudline.stream.checkpoint import CheckpointStore
 from fraudline.stream.dead_letter_topic import read_letters, replay_letters
 from fraudline.stream.messages import Decision
@@ -41,6 +41,12 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 ROWS = 900
 
 
+def with_keys(folder: Path, kafka: LocalKafka) -> StreamParams:
+    (folder / "master").write_text("ab" * 32)
+    keys = {"card_keys": str(folder / "keys.db"), "card_keys_master": str(folder / "master")}
+    return own_params(folder, kafka.bootstrap, block_hours=1.0, **keys)
+
+
 def work(stream: StreamParams, entry: Path, records: int) -> None:
     stop = StopAfter(records)
     assert run_worker(stream, model_dir=entry, stop=stop.event, on_batch=stop) == records
@@ -52,10 +58,10 @@ def decisions_of(stream: StreamParams) -> dict[str, Decision]:
 
 
 def kept_bytes(stream: StreamParams, trail: Path) -> bytes:
-    """All that is kept of decisions and dead letters: keys, values and headers of records, and exported files."""
+    """All that is kept of decisions, dead letters and actions: keys, values and headers, and exported files."""
     parts = [
         part
-        for topic in (stream.topics.decisions, stream.topics.dead_letters)
+        for topic in (stream.topics.decisions, stream.topics.dead_letters, stream.topics.card_actions)
         for record in read_all(stream.bootstrap, topic)
         for part in (record.key, record.value, *(value for _, value in record.headers))
     ]
@@ -72,9 +78,7 @@ def held_in_state(stream: StreamParams) -> bytes:
 def test_an_erased_card_is_in_nothing_that_is_kept_and_begins_anew_when_it_comes_again(
     kafka: LocalKafka, tmp_path: Path
 ) -> None:
-    (tmp_path / "master").write_text("ab" * 32)
-    keys = {"card_keys": str(tmp_path / "keys.db"), "card_keys_master": str(tmp_path / "master")}
-    stream = own_params(tmp_path, kafka.bootstrap, block_hours=1.0, **keys)
+    stream = with_keys(tmp_path, kafka)
     params, trail, store = Params(stream=stream), tmp_path / "trail", tmp_path / "artifacts"
     ensure_topics(stream)
     entry = stored_artifact(tmp_path)
@@ -140,6 +144,29 @@ def begins_anew(card: str, table: pa.Table, again: pa.Table, after: dict[str, De
     whole = FeatureEngine(load_spec()).advance(columns_from_table(table))
     at = {i: n for n, i in enumerate(table["transaction_id"].to_pylist())}
     assert all(np.float32(after[i].features).tobytes() == whole[at[i]].tobytes() for i in others)
+
+
+def test_the_trail_of_the_list_says_who_did_what_to_a_card_until_it_is_erased_and_then_to_whom_no_more(
+    kafka: LocalKafka, tmp_path: Path
+) -> None:
+    stream, until = with_keys(tmp_path, kafka), now_us() + 3_600_000_000
+    ensure_topics(stream)
+    block_cards(stream.model_copy(update={"card_keys": ""}), ["of old"], until, by="bob", why="before there were keys")
+    block_cards(stream, ["c-4711", "c-4712"], until, by="ada", why="seen")
+    unblock_cards(stream, ["c-4711"], by="ada", why="found again")
+    with pytest.raises(UsageError, match="reason names the card"):
+        block_cards(stream, ["c-4711"], until, by="ada", why="c-4711 was seen")
+
+    def said() -> list[tuple[str, str, str]]:
+        return [(line.card_id, line.action, line.by) for line in actions(stream)]
+
+    whole = [
+        ("of old", "block", "bob"), ("c-4711", "block", "ada"), ("c-4712", "block", "ada"), ("c-4711", "unblock", "ada")
+    ]  # fmt: skip
+    assert said() == whole
+    assert b"c-47" not in kept_bytes(stream, tmp_path)
+    pseudonym = audit.erase(card="c-4711", params=Params(stream=stream), by="ada", why="request 18")["pseudonym"]
+    assert said() == [(pseudonym if card == "c-4711" else card, *rest) for card, *rest in whole]
 
 
 def test_without_keys_nothing_can_be_erased(kafka: LocalKafka, tmp_path: Path) -> None:

@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import grpc
 import msgspec
 import pytest
 
 from fraudline.core.tracing import ENVIRONMENT, TracingParams, open_tracing
+from fraudline.model.artifact import load_artifact
 from fraudline.ops.local.kafka import LocalKafka
 from fraudline.ops.local.predictor import LocalPredictor
 from fraudline.stream.messages import Decision
@@ -98,3 +101,34 @@ def test_the_decision_names_the_trace_and_what_reads_it_next_can_go_on(traced: T
     alerts = [dict(r.headers) for r in read_all(traced.params.bootstrap, traced.params.topics.alerts)]
     assert len(alerts) == ROWS
     assert [headers["traceparent"] for headers in alerts if headers.get("traceparent")] == [traces[0][1]["traceparent"]]
+
+
+def test_the_predictor_continues_the_context_of_a_grpc_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+    from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
+    model = tiny_artifact(tmp_path / "m")
+    width = len(load_artifact(model).spec.names)
+    tensor = {"name": "features", "shape": [1, width], "datatype": "FP32"}
+    good = pb.ModelInferRequest(model_name="fraud", inputs=[tensor], raw_input_contents=[bytes(4 * width)])
+    wrong = pb.ModelInferRequest(model_name="fraud")
+    contexts = [f"00-{n:032x}-{n:016x}-01" for n in (1, 2, 3)]
+    with Collector() as collector:
+        monkeypatch.setenv(ENVIRONMENT, collector.url)
+        with LocalPredictor(model, grpc=True) as predictor, grpc.insecure_channel(predictor.grpc_address) as channel:
+            stub = GRPCInferenceServiceStub(channel)
+
+            def ask(request: Any, context: str) -> str:
+                answer = stub.ModelInfer.future(request, timeout=60, metadata=[("traceparent", context)])
+                return str(answer.code().name)
+
+            assert ask(good, contexts[0]) == "OK"
+            assert ask(wrong, contexts[1]) == "INVALID_ARGUMENT"
+            assert ask(good, contexts[2][:-1] + "0") == "OK"
+            stub.ServerLive(pb.ServerLiveRequest(), timeout=60, metadata=[("traceparent", contexts[2])])
+        spans = sorted(collector.named("predict"), key=lambda span: span.trace)
+    assert [(f"00-{s.trace}-{s.parent}-01", s.service, s.failed) for s in spans] == [
+        (context, "fraudline-predictor", False) for context in contexts[:2]
+    ]
+    assert [span.attributes["rpc.grpc.status_code"] for span in spans] == [0, 3]
+    assert {span.attributes["rpc.method"] for span in spans} == {"ModelInfer"}

@@ -10,7 +10,8 @@ the same name.
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -32,6 +33,7 @@ _EXPORT_S = 5
 _DELAY_MS = 1_000
 _LENGTH = 55
 _SAMPLED = 1
+_WELL_FORMED = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 _current: ContextVar[str] = ContextVar("traceparent", default="")
 
@@ -64,6 +66,12 @@ def is_sampled(traceparent: str | bytes) -> bool:
         return bool(int(traceparent[53:55], 16) & _SAMPLED)
     except ValueError:
         return False
+
+
+def carried(headers: Iterable[tuple[str, bytes]]) -> str:
+    """The trace context that a record's headers carry; empty without one that may go on to others."""
+    found = next((value or b"" for name, value in headers if name == HEADER), b"")
+    return found.decode() if _WELL_FORMED.fullmatch(found) else ""
 
 
 def open_tracing(params: TracingParams, service: str) -> "Tracing | None":

@@ -21,6 +21,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from fraudline.core.settings import Settings
+from fraudline.core.tracing import is_sampled
 
 MOST_MEMBERS = 10_000
 """Transactions that a group names, and cards that it tells apart."""
@@ -153,6 +154,7 @@ class Group:
         amounts: sums in minor units by currency.
         since: by partition of the source, the first offset that it holds.
         worst: score, order and alert of the examples, as a heap.
+        traceparent: trace context of the first alert that is traced, else of the first that came with one.
     """
 
     route: str
@@ -168,8 +170,9 @@ class Group:
     amounts: Counter[str] = field(default_factory=Counter)
     since: dict[int, int] = field(default_factory=dict)
     worst: list[tuple[float, int, Any]] = field(default_factory=list)
+    traceparent: str = ""
 
-    def add(self, alert: Any, place: Place, now: float) -> None:
+    def add(self, alert: Any, place: Place, now: float, traceparent: str = "") -> None:
         """Take one more alert."""
         self.count += 1
         self.newest = now
@@ -181,6 +184,7 @@ class Group:
         self.amounts[alert.currency] += alert.amount_minor
         self._since(*place)
         self._example((alert.score, -next(_serial), alert))
+        self._trace(traceparent)
 
     def join(self, other: "Group") -> None:
         """Take all of another group; what the two do not have in common is no longer said."""
@@ -198,6 +202,7 @@ class Group:
             self._since(*place)
         for example in other.worst:
             self._example(example)
+        self._trace(other.traceparent)
 
     @property
     def examples(self) -> list[Any]:
@@ -212,6 +217,10 @@ class Group:
 
     def _since(self, partition: int, offset: int) -> None:
         self.since[partition] = min(offset, self.since.get(partition, offset))
+
+    def _trace(self, traceparent: str) -> None:
+        if not self.traceparent or (is_sampled(traceparent) and not is_sampled(self.traceparent)):
+            self.traceparent = traceparent
 
     def _example(self, example: tuple[float, int, Any]) -> None:
         push = heapq.heappush if len(self.worst) < MOST_EXAMPLES else heapq.heappushpop
@@ -236,13 +245,13 @@ class Router:
         """The groups that are still open or not yet taken."""
         return [*self._closed, *self._open.values()]
 
-    def take(self, alert: Any, place: Place, now: float) -> int:
-        """Sort an alert; gives the number of routes that it fits."""
+    def take(self, alert: Any, place: Place, now: float, traceparent: str = "") -> int:
+        """Sort an alert that came with a trace context, or without; gives the number of routes that it fits."""
         fits = 0
         for route in self._routes:
             if route.match.fits(alert):
                 fits += 1
-                self._add(route, alert, place, now)
+                self._add(route, alert, place, now, traceparent)
                 if route.last:
                     break
         return fits
@@ -262,13 +271,13 @@ class Router:
         self._closed, self._open = [], {}
         return found
 
-    def _add(self, route: Route, alert: Any, place: Place, now: float) -> None:
+    def _add(self, route: Route, alert: Any, place: Place, now: float, traceparent: str) -> None:
         values: dict[str, str] = {name: str(getattr(alert, name)) for name in route.group_by}
         key = (route.name, *values.values())
         group = self._open.get(key)
         if group is None:
             group = self._open[key] = Group(route.name, values, now, now, alert, alert)
-        group.add(alert, place, now)
+        group.add(alert, place, now, traceparent)
         if route.quiet_s == 0 or now >= group.opened + route.most_s:
             self._closed.append(self._open.pop(key))
         elif len(self._open) > MOST_OPEN:

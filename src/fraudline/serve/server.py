@@ -35,7 +35,7 @@ from fraudline.serve.dataplane import BINARY, FixedRepository, StrictDataPlane
 from fraudline.serve.direct import DirectRoute
 from fraudline.serve.guard import LIMITS, GrpcGuard, Guard, Tokens, impatient
 from fraudline.serve.model import FraudModel
-from fraudline.serve.tracing import TracedRequests
+from fraudline.serve.tracing import TracedCalls, TracedRequests
 
 log = get_logger(__name__)
 
@@ -80,7 +80,7 @@ class Predictor(ModelServer):  # type: ignore[misc]  # kserve has no type inform
         http_port: port of REST.
         grpc_port: port of gRPC; None: no gRPC.
         access: who may ask.
-        tracing: makes a span of each traced request of REST.
+        tracing: makes a span of each traced request.
 
     Raises:
         UsageError: a certificate, a key or the tokens cannot be read.
@@ -132,15 +132,16 @@ class Predictor(ModelServer):  # type: ignore[misc]  # kserve has no type inform
 
 
 async def _serve(
-    rest: RESTServer, service: tuple[InferenceServicer, str] | None, access: Access, tokens: Tokens | None
+    rest: "_RestServer", service: tuple[InferenceServicer, str] | None, access: Access, tokens: Tokens | None
 ) -> None:
     if service is None:
         await rest.start()
         return
     servicer, address = service
     limits = [(f"grpc.max_{way}_message_length", MAX_GRPC_MESSAGE_LENGTH) for way in ("send", "receive")]
+    traced = (TracedCalls(rest.tracing),) if rest.tracing is not None else ()
     server = grpc.aio.server(
-        interceptors=(GrpcGuard(tokens), ExceptionToStatusInterceptor()),
+        interceptors=(*traced, GrpcGuard(tokens), ExceptionToStatusInterceptor()),
         options=limits,
         maximum_concurrent_rpcs=_MAX_CALLS,
     )

@@ -16,7 +16,7 @@ from typing import Any
 from fraudline.core.errors import FraudlineError, UnavailableError
 from fraudline.core.log import get_logger
 from fraudline.decide.routing import Group, TokenBucket
-from fraudline.stream.alert_events import event_of
+from fraudline.stream.alert_events import event_of, trace_headers
 from fraudline.stream.alert_metrics import AlertMetrics
 from fraudline.stream.alert_sinks import Sink, SinkSettings
 from fraudline.stream.breaker import backoff_s
@@ -159,7 +159,7 @@ class Courier:
 
     def _buried(self, event: Mapping[str, Any], key: str, error: FraudlineError) -> bool:
         """Keep the event as a dead letter, however long the broker is away."""
-        headers = {"sink": self._name, "reason": error.problem, "idempotency-key": key}
+        headers = {"sink": self._name, "reason": error.problem, "idempotency-key": key, **trace_headers(event)}
         attempt = 0
         while True:
             try:

@@ -4,11 +4,13 @@ event = event_of(group, source="/fraudline/fraudline")
 event["type"], event["data"]["summary"]
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from fraudline.core.clock import from_us
+from fraudline.core.tracing import HEADER
 from fraudline.decide.routing import Group
 from fraudline.features.spec import load_spec
 from fraudline.stream.messages import Alert
@@ -21,6 +23,8 @@ _REASONS = 3
 
 def event_of(group: Group, source: str) -> dict[str, Any]:
     """The event of a group; a group of one is the alert itself.
+
+    It carries the group's trace context as the extension ``traceparent`` (CloudEvents' Distributed Tracing).
 
     Args:
         group: what is sent.
@@ -37,8 +41,14 @@ def event_of(group: Group, source: str) -> dict[str, Any]:
         "time": from_us(group.last.decided_at).isoformat().replace("+00:00", "Z"),
         "datacontenttype": "application/json",
         "route": group.route,
+        **({HEADER: group.traceparent} if group.traceparent else {}),
         "data": {"summary": _summary(group), **data},
     }
+
+
+def trace_headers(event: Mapping[str, Any]) -> dict[str, str]:
+    """The headers that carry on the trace of an event: of a request, or of a record."""
+    return {HEADER: event[HEADER]} if HEADER in event else {}
 
 
 def _alert(alert: Alert) -> dict[str, Any]:

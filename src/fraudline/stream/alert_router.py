@@ -25,6 +25,7 @@ from pydantic import model_validator
 from fraudline.core.errors import FraudlineError, UnavailableError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.core.settings import Settings
+from fraudline.core.tracing import carried
 from fraudline.decide.routing import Group, Route, Router
 from fraudline.stream.alert_courier import Courier
 from fraudline.stream.alert_metrics import AlertMetrics
@@ -221,7 +222,8 @@ class AlertRouter:
             self._metrics.bad.inc()
             log.warning("alerts.unreadable", partition=record.partition, offset=record.offset, problem=str(error))
             return
-        if not self._router.take(alert, (record.partition, record.offset), now):
+        place = record.partition, record.offset
+        if not self._router.take(alert, place, now, carried(record.headers)):
             self._metrics.unrouted.inc()
 
     def _hand_on(self, group: Group) -> None:

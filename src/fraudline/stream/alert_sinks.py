@@ -32,7 +32,7 @@ from fraudline.core.clock import from_us, now
 from fraudline.core.errors import FraudlineError, UnavailableError, UsageError
 from fraudline.core.settings import Settings
 from fraudline.decide.routing import Rate
-from fraudline.stream.alert_events import CONTENT_TYPE, GROUP_TYPE
+from fraudline.stream.alert_events import CONTENT_TYPE, GROUP_TYPE, trace_headers
 from fraudline.stream.kafka_python import KafkaPythonSender
 from fraudline.stream.params import StreamParams
 from fraudline.stream.transport import Output
@@ -263,6 +263,7 @@ class _Webhook:
             "webhook-id": key,
             "webhook-timestamp": str(at),
             "webhook-signature": signature(self._settings.secret.read(), key, at, body),
+            **trace_headers(event),
         }
         self._post(self._settings.url, body, headers)
 
@@ -293,7 +294,8 @@ class _Alertmanager:
             "startsAt": from_us(data["first_decided_at"] if group else data["decided_at"]).isoformat(),
             "endsAt": from_us(int((now().timestamp() + self._settings.hold_s) * 1e6)).isoformat(),
         }
-        self._post(self._url, json.dumps([alert]).encode(), {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json", **trace_headers(event)}
+        self._post(self._url, json.dumps([alert]).encode(), headers)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -368,7 +370,8 @@ class _Topic:
     def send(self, event: Mapping[str, Any], key: str) -> None:
         if self._sender is None:
             self._sender = KafkaPythonSender(self._params.bootstrap, self._params.tls)
-        headers = (("content-type", CONTENT_TYPE.encode()), ("idempotency-key", key.encode()))
+        named = {"content-type": CONTENT_TYPE, "idempotency-key": key, **trace_headers(event)}
+        headers = tuple((name, text.encode()) for name, text in named.items())
         try:
             self._sender.send(Output(self._topic, event["subject"].encode(), json.dumps(event).encode(), headers))
             self._sender.flush()

@@ -6,19 +6,22 @@
     actions(params)         # [CardAction, ...]: who did what, when and why
 
 Each change and its line in the trail are one Kafka transaction. A card is taken off by a tombstone, so the compacted
-topic keeps nothing of it; the trail is a topic of its own, which is not compacted.
+topic keeps nothing of it; the trail is a topic of its own, which is not compacted. Where cards have keys the trail
+names them as decisions do, by a pseudonym and under the card's key.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from uuid import uuid4
 
 import msgspec
 
+from fraudline.core.card_keys import CardKeys
 from fraudline.core.clock import now_us
 from fraudline.core.errors import SchemaError, UsageError
 from fraudline.stream.blocked import entry_of
 from fraudline.stream.messages import BlockedCard, CardAction, encode
 from fraudline.stream.params import StreamParams
+from fraudline.stream.sealing import keys_at_hand
 from fraudline.stream.topic_reader import read_topic
 from fraudline.stream.topic_writer import open_producer
 
@@ -34,7 +37,8 @@ def block_cards(params: StreamParams, cards: Sequence[str], until: int, *, by: s
         why: in words.
 
     Raises:
-        UsageError: nobody or no reason is given, or ``until`` is past.
+        StateError: the store of keys cannot be used.
+        UsageError: nobody or no reason is given, the reason names a card that has a key, or ``until`` is past.
         UnavailableError: the broker does not answer.
     """
     at = now_us()
@@ -49,7 +53,8 @@ def unblock_cards(params: StreamParams, cards: Sequence[str], *, by: str, why: s
     """Take cards off the list.
 
     Raises:
-        UsageError: nobody or no reason is given, or a card is not on the list.
+        StateError: the store of keys cannot be used.
+        UsageError: nobody or no reason is given, the reason names a card that has a key, or a card is not on the list.
         UnavailableError: the broker does not answer.
     """
     known = {entry.card_id for entry in listed(params)}
@@ -78,31 +83,49 @@ def listed(params: StreamParams) -> list[BlockedCard]:
 
 
 def actions(params: StreamParams) -> list[CardAction]:
-    """The trail, the oldest first.
+    """The trail, the oldest first; a card that was erased, or whose key is not at hand, keeps its pseudonym.
 
     Raises:
         SchemaError: a record is no line of the trail.
+        StateError: the store of keys cannot be used.
         UnavailableError: the broker does not answer.
         UsageError: there is no such topic.
     """
     decoder, found = msgspec.json.Decoder(CardAction), []
-    for record in read_topic(params, params.topics.card_actions):
-        try:
-            found.append(decoder.decode(record.value or b""))
-        except msgspec.DecodeError as error:
-            place = f"{record.topic} {record.partition}:{record.offset}"
-            raise SchemaError(
-                f"{place} is no line of the trail: {error}.", "Find out who writes to this topic."
-            ) from error
+    with keys_at_hand(params) as keys:
+        for record in read_topic(params, params.topics.card_actions):
+            try:
+                found.append(_opened(decoder.decode(record.value or b""), keys))
+            except msgspec.DecodeError as error:
+                place = f"{record.topic} {record.partition}:{record.offset}"
+                raise SchemaError(
+                    f"{place} is no line of the trail: {error}.", "Find out who writes to this topic."
+                ) from error
     return sorted(found, key=lambda action: action.at)
 
 
-def _write(params: StreamParams, changes: Iterable[tuple[str, bytes | None]], trail: Iterable[CardAction]) -> None:
+def _sealed(trail: Sequence[CardAction], keys: CardKeys | None) -> list[CardAction]:
+    if keys is None:
+        return list(trail)
+    if any(line.card_id in line.why for line in trail):
+        raise UsageError("The reason names the card, and stays when the card is erased.", "Leave it out of --why.")
+    names = keys.names(line.card_id for line in trail)
+    named = [(line, names[line.card_id]) for line in trail]
+    return [msgspec.structs.replace(line, card_id=n.pseudonym, card_sealed=n.sealed) for line, n in named]
+
+
+def _opened(line: CardAction, keys: CardKeys | None) -> CardAction:
+    card = keys.opened(line.card_id, line.card_sealed) if keys is not None and line.card_sealed else None
+    return line if card is None else msgspec.structs.replace(line, card_id=card.decode(), card_sealed="")
+
+
+def _write(params: StreamParams, changes: Sequence[tuple[str, bytes | None]], trail: Sequence[CardAction]) -> None:
     """One transaction: the changes and their lines in the trail."""
-    trail = list(trail)
     if not all(action.by.strip() and action.why.strip() for action in trail):
         raise UsageError("A change of the list needs a name and a reason.", "Give --by and --why.")
     topics = params.topics
+    with keys_at_hand(params) as keys:
+        trail = _sealed(trail, keys)
     with open_producer(params, f"{params.group}.cards.{uuid4().hex[:12]}") as producer:
         producer.begin_transaction()
         futures = [producer.send(topics.blocked_cards, value, card.encode()) for card, value in changes]

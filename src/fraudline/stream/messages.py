@@ -132,7 +132,10 @@ class BlockedCard(Struct, frozen=True):
 
 
 class CardAction(Struct, frozen=True):
-    """One line of the trail of what people did to the list: who, when, why. ``until``: 0 for ``unblock``."""
+    """One line of the trail of what people did to the list: who, when, why. ``until``: 0 for ``unblock``.
+
+    ``card_sealed``: as on a decision; ``card_id`` is then a pseudonym.
+    """
 
     action: Literal["block", "unblock"]
     card_id: str
@@ -140,6 +143,7 @@ class CardAction(Struct, frozen=True):
     by: str
     why: str
     until: int = 0
+    card_sealed: str = ""
 
 
 class Label(Struct, frozen=True, gc=False):

@@ -83,8 +83,8 @@ class StreamParams(Settings):
         mode: ``shadow`` decides without acting: no card is blocked, and each decision and alert says so.
         block_hours: how long a decision ``block`` keeps its card on the topic of blocked cards, hours of event time;
             0 neither keeps nor honours that list.
-        card_keys: store of one key a card; decisions and dead letters then name cards by pseudonyms, and a card is
-            erased by destroying its key. Empty: they name cards as they came.
+        card_keys: store of one key a card; decisions, dead letters and the trail of the list then name cards by
+            pseudonyms, and a card is erased by destroying its key. Empty: they name cards as they came.
         card_keys_master: file of the master key that wraps them (64 hexadecimal digits).
         tracing: spans of the worker, when an address is set.
         thresholds: a thresholds file (`fraudline threshold`) whose newest line holds, also one that is written while

@@ -6,7 +6,7 @@ from contextlib import closing, suppress
 import pytest
 
 from fraudline.core.errors import UsageError
-from fraudline.core.tracing import TracingParams, current_headers, is_sampled, open_tracing
+from fraudline.core.tracing import TracingParams, carried, current_headers, is_sampled, open_tracing
 from tests.support.otlp import Collector
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -18,6 +18,12 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 )
 def test_a_context_says_itself_whether_it_is_recorded(text: str, sampled: bool) -> None:
     assert is_sampled(text) == sampled
+
+
+@pytest.mark.parametrize("wrong", ["", PARENT[:-1], PARENT + "\r\n", PARENT.upper(), f"00-{'0' * 32}-{PARENT[36:]}"])
+def test_only_a_well_formed_context_of_a_record_is_carried_on(wrong: str) -> None:
+    assert carried([("traceparent", wrong.encode())]) == carried([("other", PARENT.encode())]) == ""
+    assert carried([("other", b""), ("traceparent", PARENT.encode())]) == PARENT
 
 
 def test_without_an_address_there_is_no_tracing_and_nothing_to_pass_on() -> None:

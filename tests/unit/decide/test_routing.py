@@ -55,6 +55,23 @@ def test_a_storm_is_one_group_until_its_time_is_over_and_its_count_is_exact() ->
     assert group.since == {0: 0, 1: 0, 2: 0}
 
 
+def test_a_group_goes_on_in_the_first_trace_that_is_recorded_however_its_alerts_came_together() -> None:
+    recorded, another, unrecorded = (f"00-{n:032x}-{n:016x}-{flags}" for n, flags in ((1, "01"), (2, "01"), (3, "00")))
+
+    def traced(*contexts: str) -> Group:
+        router = Router([route()])
+        for number, context in enumerate(contexts):
+            router.take(alert(number), (0, number), 0.0, context)
+        return router.drain()[0]
+
+    assert traced("", "").traceparent == ""
+    assert traced("", unrecorded).traceparent == unrecorded
+    assert traced(unrecorded, "", recorded, another).traceparent == recorded
+    whole = traced("", unrecorded)
+    whole.join(traced(another, recorded))
+    assert whole.traceparent == another
+
+
 def test_alerts_of_different_merchants_are_not_mixed_and_each_route_has_its_own() -> None:
     router = Router([
         route(name="blocks", match=Match(decision=("block",)), quiet_s=0, last=False),
