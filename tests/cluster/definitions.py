@@ -35,6 +35,7 @@ SOURCES = (
     Source("sigs.k8s.io/gateway-api", "v1.5.1", "config/crd/standard/*_gateways.yaml"),
     Source("sigs.k8s.io/gateway-api", "v1.5.1", "config/crd/standard/*_httproutes.yaml"),
     Source("github.com/kedacore/keda/v2", "v2.18.0", "config/crd/bases/keda.sh_scaledobjects.yaml"),
+    Source("github.com/kedacore/keda/v2", "v2.18.0", "config/crd/bases/keda.sh_scaledjobs.yaml"),
     Source("github.com/kedacore/keda/v2", "v2.18.0", "config/crd/bases/keda.sh_triggerauthentications.yaml"),
     Source(*_PROMETHEUS, "example/prometheus-operator-crd/*_podmonitors.yaml"),
     Source(*_PROMETHEUS, "example/prometheus-operator-crd/*_servicemonitors.yaml"),

@@ -11,7 +11,7 @@ from tests.support.kustomize import MANIFESTS, OVERLAYS, build, overlay
 
 HPA = {"standard": (2, 6), "tensorflow-serving": (2, 6), "local": (1, 1)}
 PREDICTOR = {"standard": "fraud-m000000000-predictor"}
-POD_MAKERS = ("Deployment", "StatefulSet", "CronJob")
+POD_MAKERS = ("Deployment", "StatefulSet", "CronJob", "ScaledJob")
 
 
 def apply(cluster: ControlPlane, name: str, *options: str) -> list[dict[str, Any]]:
@@ -23,7 +23,9 @@ def apply(cluster: ControlPlane, name: str, *options: str) -> list[dict[str, Any
 
 def template(document: dict[str, Any]) -> dict[str, Any]:
     spec = document["spec"]
-    found: dict[str, Any] = (spec["jobTemplate"]["spec"] if document["kind"] == "CronJob" else spec)["template"]
+    if document["kind"] == "CronJob":
+        spec = spec["jobTemplate"]["spec"]
+    found: dict[str, Any] = spec.get("jobTargetRef", spec)["template"]
     return found
 
 

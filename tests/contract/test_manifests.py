@@ -230,13 +230,39 @@ def test_a_dead_workers_successor_is_found_by_the_pods_name() -> None:
     assert names["FRAUDLINE_WORKER_ID"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
 
 
-def test_the_job_of_a_rollout_is_a_command_that_is_there() -> None:
-    job = find(overlay("standard"), "CronJob", "fraudline-rollout")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    (container,) = job["containers"]
+def job(documents: Documents, name: str) -> tuple[dict[str, Any], click.Command, set[str]]:
+    """The container of a CronJob, the command it runs, and the variables that the command takes its options from."""
+    pod = find(documents, "CronJob", name)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
     command, given = command_of(container["args"])
     assert given <= {option for parameter in command.params for option in parameter.opts}
-    variables = {parameter.envvar for parameter in command.params if isinstance(parameter.envvar, str)}
-    assert variables <= {entry["name"] for entry in container["env"]}
+    return container, command, {each.envvar for each in command.params if isinstance(each.envvar, str)}
+
+
+def variables(container: dict[str, Any]) -> set[str]:
+    return {entry["name"] for entry in container.get("env", [])}
+
+
+def test_the_job_of_a_rollout_is_a_command_that_is_there() -> None:
+    container, _, taken = job(overlay("standard"), "fraudline-rollout")
+    assert taken <= variables(container)
+
+
+def test_the_job_that_retrains_is_a_command_that_is_there_and_keeps_its_journal() -> None:
+    container, command, taken = job(overlay("standard"), "fraudline-retraining")
+    assert variables(container) - {f"GIT_CONFIG_{name}" for name in ("COUNT", "KEY_0", "VALUE_0")} <= taken
+    given = dict(argument.partition("=")[::2] for argument in container["args"])
+    mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    assert not mounts[given["--journal"]].get("readOnly")
+    (store,) = [each.default for each in command.params if each.name == "store"]
+    assert mounts[store]["readOnly"]
+
+
+def test_an_alert_starts_the_job_that_the_clock_starts() -> None:
+    documents = overlay("standard")
+    clock = find(documents, "CronJob", "fraudline-retraining")["spec"]["jobTemplate"]["spec"]
+    event = find(documents, "ScaledJob", "fraudline-retraining")["spec"]["jobTargetRef"]
+    assert event == clock
 
 
 def test_every_component_and_overlay_is_named_in_the_reference_page() -> None:

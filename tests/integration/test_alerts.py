@@ -9,6 +9,8 @@ import yaml
 from docs.monitoring.alerts import ALERTS
 from docs.monitoring.files import FOLDER, own_series, samples
 
+from fraudline.ops.gitops.observe import Prometheus
+from fraudline.steps.retrain import FIRING
 from tests.support.prometheus import alertmanager, ask, binary, prometheus, webhook
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +61,13 @@ def config(rules: Path, *managers: str) -> dict:
     }
 
 
+def trigger() -> str:
+    """What KEDA asks before it starts a job of retraining."""
+    job = yaml.safe_load((ROOT / "manifests/components/retraining/scaledjob.yaml").read_text())
+    (found,) = job["spec"]["triggers"]
+    return found["metadata"]["query"]
+
+
 @pytest.fixture(autouse=True)
 def installed():
     for name in ("prometheus", "promtool", "alertmanager"):
@@ -75,14 +84,19 @@ def test_every_alert_fires_and_arrives_at_whom_it_concerns(tmp_path):
         backfilled(tmp_path, fires=True)
         with (
             alertmanager(tmp_path, routes) as manager,
-            prometheus(tmp_path, config(at_once(tmp_path), manager.url)),
+            prometheus(tmp_path, config(at_once(tmp_path), manager.url)) as running,
         ):
             deadline = time.monotonic() + WAIT_S
             while not wanted <= set(received) and time.monotonic() < deadline:
                 time.sleep(0.5)
+            asked = Prometheus(running.url).labels(FIRING)
+            (began,) = ask(running.url, trigger())
     assert wanted - set(received) == set(), "these alerts did not arrive"
     roles = {alert.name: alert.role for alert in ALERTS}
     assert all(role == roles[name] for role, name in received), "an alert went to somebody else"
+    signs = {(each["alertname"], each.get("figure", "")) for each in asked}
+    assert float(began["value"][1]) == len(signs), "the ScaledJob sees another number of alerts begin"
+    assert signs == {("Drift", ""), ("PerformanceWorse", "recall")}, "retrain --prometheus sees other alerts"
 
 
 def test_a_healthy_day_fires_nothing(tmp_path):
@@ -94,3 +108,4 @@ def test_a_healthy_day_fires_nothing(tmp_path):
         time.sleep(3)
         assert ask(running.url, "fraudline:alert_share:rate30m"), "no rule was evaluated"
         assert ask(running.url, 'ALERTS{alertstate="firing"}') == []
+        assert [each["value"][1] for each in ask(running.url, trigger())] == ["0"]

@@ -21,6 +21,10 @@ class JsonServer(LoopbackServer):
         raise NotImplementedError
 
 
+def _fields(text: str) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(text).items()}
+
+
 def _handler(server: JsonServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -32,10 +36,15 @@ def _handler(server: JsonServer) -> type[BaseHTTPRequestHandler]:
         def do_PUT(self) -> None:
             self._reply("PUT")
 
+        def do_DELETE(self) -> None:
+            self._reply("DELETE")
+
         def _reply(self, method: str) -> None:
             parts = urlsplit(self.path)
-            body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or b"{}")
-            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            content = self.rfile.read(int(self.headers.get("content-length") or 0))
+            form = self.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+            body = _fields(content.decode()) if form else json.loads(content or b"{}")
+            query = _fields(parts.query)
             status, said = server.reply(method, parts.path, query, self.headers, body)
             content = json.dumps(said).encode()
             self.send_response(status)

@@ -22,6 +22,7 @@ class KfpServer(JsonServer):
         self.runs: dict[str, dict[str, Any]] = {}
         self.recurring: dict[str, dict[str, Any]] = {}
         self.refuse: int | None = None
+        self._made = 0
         self._token = token
         super().__init__()
 
@@ -40,18 +41,22 @@ class KfpServer(JsonServer):
             (predicate,) = json.loads(query["filter"])["predicates"]
             found = [e for e in self.experiments.values() if e["display_name"] == predicate["stringValue"]]
             return 200, {"experiments": found, "total_size": len(found)}
-        if (method, path) == ("GET", "/runs"):
-            (predicate,) = json.loads(query["filter"])["predicates"]
-            return 200, {"runs": [r for r in self.runs.values() if r["display_name"] == predicate["stringValue"]]}
+        for kind, kept, answer in (("runs", self.runs, "runs"), ("recurringruns", self.recurring, "recurringRuns")):
+            if (method, path) == ("GET", f"/{kind}"):
+                (predicate,) = json.loads(query["filter"])["predicates"]
+                return 200, {answer: [r for r in kept.values() if r["display_name"] == predicate["stringValue"]]}
         for kind, kept, name in (
             ("experiments", self.experiments, "experiment_id"),
             ("runs", self.runs, "run_id"),
             ("recurringruns", self.recurring, "recurring_run_id"),
         ):
             if (method, path) == ("POST", f"/{kind}"):
-                made = {**body, name: f"{name}-{len(kept) + 1}", "created_at": "2026-01-05T06:00:00Z"}
+                self._made += 1
+                made = {**body, name: f"{name}-{self._made}", "created_at": "2026-01-05T06:00:00Z"}
                 kept[made[name]] = made
                 return 200, made
+        if method == "DELETE" and self.recurring.pop(path.removeprefix("/recurringruns/"), None):
+            return 200, {}
         found = re.fullmatch(r"/runs/([^/]+)", path)
         if method == "GET" and found and found[1] in self.runs:
             return 200, self.runs[found[1]]

@@ -20,6 +20,8 @@ def pod_specs(documents: list[Document]) -> Iterator[tuple[str, Document]]:
         spec = document.get("spec") or {}
         if document["kind"] == "CronJob":
             yield where, spec["jobTemplate"]["spec"]["template"]["spec"]
+        elif document["kind"] == "ScaledJob":
+            yield where, spec["jobTargetRef"]["template"]["spec"]
         elif document["kind"] in {"Deployment", "StatefulSet", "Job", "DaemonSet"}:
             yield where, spec["template"]["spec"]
         elif document["kind"] in {"ServingRuntime", "ClusterServingRuntime"}:
@@ -79,7 +81,7 @@ def bounded(documents: list[Document]) -> Iterator[str]:
 
 def probed(documents: list[Document]) -> Iterator[str]:
     """What serves says when it has begun, when it can serve, and that it lives. A job only ends."""
-    for where, container in containers([d for d in documents if d["kind"] != "CronJob"]):
+    for where, container in containers([d for d in documents if d["kind"] not in {"CronJob", "ScaledJob"}]):
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             if probe not in container:
                 yield f"{where}: no {probe}"

@@ -166,6 +166,7 @@ def schedule_command(
 ) -> None:
     """Run the pipeline every week on the data that its branch then has.
 
+    There is one schedule of a name: asked for again it stays, changed it is replaced.
     The data's md5 is not known beforehand: the first step of each run reads it, and hands it to the others' cache keys.
     """
     from fraudline.ops.pipeline import arguments_of

@@ -1,7 +1,9 @@
 """``fraudline retrain``: train again when something asks for it, and propose what comes of it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.cli.options import json_option, load_params, params_option, with_environment
 from fraudline.cli.promote import key_option, repo_option, to_option
 from fraudline.core.clock import now
 from fraudline.core.errors import GateFailed, UsageError
@@ -31,13 +33,18 @@ folder = click.Path(path_type=Path, file_okay=False)
               help="Folder of the journal: the memory of what was decided, begun and proposed.")  # fmt: skip
 @click.option("--drift", type=click.Path(path_type=Path, exists=True, file_okay=False),
               help="Report of `fraudline drift` on the champion's decisions (with --labels: performance).")  # fmt: skip
+@click.option("--prometheus", envvar="FRAUDLINE_PROMETHEUS", show_envvar=True, default="",
+              help="Prometheus whose alerts Drift and PerformanceWorse are signs, too.")  # fmt: skip
 @click.option("--data-dvc", type=click.Path(path_type=Path, dir_okay=False), default=Path("data.dvc"),
               show_default=True, help="The data set's .dvc file.")  # fmt: skip
 @click.option("--host", envvar="KF_PIPELINES_ENDPOINT", default="", help="Train on this Kubeflow Pipelines server.")
 @click.option("--kfp-token", envvar="FRAUDLINE_KFP_TOKEN", default="", help="Its bearer token; better by the variable.")
 @click.option("--namespace", default="", help="Namespace there, where it has many users.")
 @click.option("--data-repo", default="", help="Git address that the cluster clones the .dvc file from, with --host.")
-@click.option("--revision", default="main", show_default=True, help="Git revision of the data, with --host.")
+@click.option("--revision", default="main", show_default=True, help="Git revision of the data, with --data-repo.")
+@click.option("--remote", envvar="FRAUDLINE_REMOTE", show_envvar=True, default="",
+              help="Instead of --data-repo: the repository whose branch main has data, parameters and pipeline, with "
+                   "--host.")  # fmt: skip
 @click.option("--compiled", type=click.Path(path_type=Path), default=Path("pipelines/training.yaml"),
               show_default=True, help="The compiled pipeline, with --host.")  # fmt: skip
 @click.option("--store", default="/mnt/store", show_default=True, help="Artifact store there, with --host.")
@@ -54,12 +61,14 @@ def command(
     history: bool,
     journal: Path,
     drift: Path | None,
+    prometheus: str,
     data_dvc: Path,
     host: str,
     kfp_token: str,
     namespace: str,
     data_repo: str,
     revision: str,
+    remote: str,
     compiled: Path,
     store: str,
     to: str,
@@ -74,7 +83,7 @@ def command(
     \b
     Try:
       fraudline retrain --if-needed --drift build/drift --key ~/.fraudline/promotion.key     `dvc repro`, here
-      fraudline retrain --if-needed --host http://ml-pipeline:8888 --data-repo GIT_ADDRESS   a Kubeflow run
+      fraudline retrain --if-needed --host http://ml-pipeline:8888 --remote GIT_ADDRESS      a Kubeflow run
       fraudline retrain --why "new merchant categories"
       fraudline retrain --history
 
@@ -89,11 +98,11 @@ def command(
         return
     if if_needed == bool(why):
         raise UsageError("Either the triggers decide or you do.", "Give --if-needed, or --why with your reason.")
+    if remote and not host:
+        raise UsageError("What a remote holds is trained on a cluster.", "Give --host, or leave out --remote.")
     from fraudline.ops.reproduce import DvcTrainer
     from fraudline.steps.promote import promote
     from fraudline.steps.retrain import look, retrain
-
-    params = load_params(params_file)
 
     def propose(noted: Mapping[str, Any]) -> Mapping[str, Any]:
         if key is None:
@@ -101,13 +110,19 @@ def command(
         stored = local_path(noted["uri"])
         return promote(to=to, key=key, params=params, repo=repo, token=token, artifact=stored)
 
-    trainer: DvcTrainer | ServerTrainer = DvcTrainer(Path(), journal)
-    if host:
-        trainer = _on_a_server(params, host, kfp_token, namespace, data_repo, revision, compiled, data_dvc, store, to)
-    with Console(stderr=True, highlight=False).status("looking"):
+    with ExitStack() as stack:
+        stack.enter_context(Console(stderr=True, highlight=False).status("looking"))
+        if remote:
+            place = stack.enter_context(_main_of(remote, token, data_dvc, compiled))
+        else:
+            place = Place(load_params(params_file), Path(), data_repo, revision)
+        params = place.params
+        trainer: DvcTrainer | ServerTrainer = DvcTrainer(Path(), journal)
+        if host:
+            trainer = _on_a_server(place, host, kfp_token, namespace, compiled, data_dvc, store, to)
         result = retrain(
             folder=journal,
-            signs=look(params=params, data_dvc=data_dvc, drift=drift),
+            signs=look(params=params, data_dvc=place.folder / data_dvc, drift=drift, prometheus=prometheus),
             params=params.renew,
             now=now(),
             trainer=trainer,
@@ -122,24 +137,61 @@ def command(
         raise GateFailed(result["problem"], "What was refused is not trained again: bring other data.")
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where parameters, the .dvc file and the compiled pipeline are, and where a cluster finds the data.
+
+    Attributes:
+        params: that hold there.
+        folder: of the two files.
+        repo: Git address of the data; "" for none.
+        revision: of the data.
+    """
+
+    params: "Params"
+    folder: Path
+    repo: str
+    revision: str
+
+
+@contextmanager
+def _main_of(remote: str, token: str, *files: Path) -> Iterator[Place]:
+    """The branch main of a remote, at one revision for everything."""
+    from fraudline.core.files import write_text
+    from fraudline.ops.gitops.repository import Clone
+    from fraudline.steps.promote import params_in
+
+    with Clone.of(remote, "main", token) as clone:
+        for file in files:
+            if text := clone.read(file.as_posix()):
+                write_text(clone.folder / file, text)
+        yield Place(with_environment(params_in(clone)), clone.folder, remote, clone.base)
+
+
 def _on_a_server(
-    params: "Params", host: str, token: str, namespace: str, repo: str, revision: str, compiled: Path, data_dvc: Path,
-    store: str, to: str,
-) -> "ServerTrainer":  # fmt: skip
+    place: Place, host: str, token: str, namespace: str, compiled: Path, data_dvc: Path, store: str, to: str
+) -> "ServerTrainer":
     from fraudline.ops.pipeline import arguments_of
     from fraudline.ops.pipeline_server import PipelineServer
     from fraudline.ops.reproduce import ServerTrainer
     from fraudline.steps.fetch import parse_dvc_file, read_dvc_file
 
-    if not repo:
-        raise UsageError("The cluster needs to know where the data's .dvc file is.", "Give --data-repo GIT_ADDRESS.")
-    md5 = parse_dvc_file(read_dvc_file(data_dvc), str(data_dvc)).md5
+    if not place.repo:
+        raise UsageError(
+            "The cluster needs to know where the data's .dvc file is.", "Give --remote or --data-repo GIT_ADDRESS."
+        )
     make = partial(
-        arguments_of, params, data_dvc=data_dvc.as_posix(), repo=repo, revision=revision, md5=md5, store=store
+        arguments_of,
+        place.params,
+        data_dvc=data_dvc.as_posix(),
+        repo=place.repo,
+        revision=place.revision,
+        md5=parse_dvc_file(read_dvc_file(place.folder / data_dvc), str(data_dvc)).md5,
+        store=store,
     )
     return ServerTrainer(
         PipelineServer(host, token=token, namespace=namespace),
-        compiled,
+        place.folder / compiled,
         lambda: make() | {"promote_to": to},
         "fraudline",
     )

@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from fraudline.core.digest import sha256_bytes
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.log import get_logger
 
@@ -26,6 +27,7 @@ WEEKLY = "0 0 6 * * 1"
 """Mondays at 06:00 UTC, in the server's form: with seconds first."""
 
 _CRON_FIELDS = 6
+_PAGE = 100
 _NOT_FOUND = 404
 
 
@@ -114,6 +116,10 @@ class PipelineServer:
     ) -> Schedule:
         """Start runs again and again; one that is due while another runs waits, one that was missed is left out.
 
+        There is one schedule of a name in an experiment. Asked for again it stays as it is; with another pipeline,
+        other arguments or another time a new one takes its place. The server cannot change a schedule, so the new one
+        is made first: where that was cut short, two are there until the next call.
+
         Args:
             compiled: the compiled YAML.
             arguments: the pipeline's arguments, the same for each run.
@@ -130,18 +136,29 @@ class PipelineServer:
             raise UsageError(
                 f"The schedule {cron!r} has not six fields.", f"Begin with seconds, for example {WEEKLY!r}."
             )
+        what = json.dumps([sha256_bytes(compiled.read_bytes()), dict(arguments), cron], sort_keys=True)
+        description = f"fraudline {sha256_bytes(what.encode())}"
         with self._client("take the schedule") as client:
-            made = client.create_recurring_run(
-                client.create_experiment(experiment, namespace=self._namespace).experiment_id,
+            group = client.create_experiment(experiment, namespace=self._namespace).experiment_id
+            answer = client.list_recurring_runs(experiment_id=group, filter=_named(name), page_size=_PAGE)
+            there = [each for each in answer.recurring_runs or [] if each.display_name == name]
+            held = next((each for each in there if each.description == description), None)
+            kept = held or client.create_recurring_run(
+                group,
                 name,
+                description=description,
                 cron_expression=cron,
                 max_concurrency=1,
                 no_catchup=True,
                 params=dict(arguments),
                 pipeline_package_path=str(compiled),
             )
-        log.info("pipeline.scheduled", host=self.host, schedule_id=made.recurring_run_id, cron=cron)
-        return Schedule(made.recurring_run_id, cron, self._url("recurringrun", made.recurring_run_id))
+            for each in there:
+                if each.recurring_run_id != kept.recurring_run_id:
+                    client.delete_recurring_run(each.recurring_run_id)
+        schedule = str(kept.recurring_run_id)
+        log.info("pipeline.scheduled", host=self.host, schedule_id=schedule, cron=cron, new=held is None)
+        return Schedule(schedule, cron, self._url("recurringrun", schedule))
 
     def find(self, name: str) -> str | None:
         """The id of the run of that name, None where there is none.
@@ -149,9 +166,8 @@ class PipelineServer:
         Raises:
             UnavailableError: the server does not answer or refuses.
         """
-        wanted = {"predicates": [{"operation": 1, "key": "display_name", "stringValue": name}]}
         with self._client(f"tell of {name}") as client:
-            found = client.list_runs(filter=json.dumps(wanted), namespace=self._namespace).runs or []
+            found = client.list_runs(filter=_named(name), namespace=self._namespace).runs or []
         return next((str(run.run_id) for run in found if run.display_name == name), None)
 
     def status(self, run_id: str) -> RunStatus:
@@ -198,6 +214,11 @@ class PipelineServer:
                 f"The pipeline server at {self.host} does not {what}: {type(error).__name__}: {_reason(error)}.",
                 "Check the address and that you may reach it (kubectl port-forward), then try again.",
             ) from error
+
+
+def _named(name: str) -> str:
+    """The server's filter for a name."""
+    return json.dumps({"predicates": [{"operation": 1, "key": "display_name", "stringValue": name}]})
 
 
 def _check(compiled: Path) -> None:

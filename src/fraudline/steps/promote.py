@@ -87,12 +87,21 @@ def remote_params(remote: str, token: str = "", branch: str = "main") -> Params:
         UnavailableError: the remote does not answer.
     """
     with Clone.of(remote, branch, token) as clone:
-        try:
-            values = yaml.safe_load(clone.read(PARAMETERS)) or {}
-        except yaml.YAMLError as error:
-            raise UsageError(f"{PARAMETERS} of {branch} is not YAML: {error}.", "Correct it there.") from error
-    params = Params.parse(values, f"{PARAMETERS} of {branch}")
-    forge = params.rollout.forge.model_copy(update={"remote": remote})
+        return params_in(clone)
+
+
+def params_in(clone: Clone) -> Params:
+    """The parameters that a clone's branch holds, with its remote as the place where proposals go.
+
+    Raises:
+        UsageError: they are not valid.
+    """
+    try:
+        values = yaml.safe_load(clone.read(PARAMETERS)) or {}
+    except yaml.YAMLError as error:
+        raise UsageError(f"{PARAMETERS} of {clone.branch} is not YAML: {error}.", "Correct it there.") from error
+    params = Params.parse(values, f"{PARAMETERS} of {clone.branch}")
+    forge = params.rollout.forge.model_copy(update={"remote": clone.url})
     return params.model_copy(update={"rollout": params.rollout.model_copy(update={"forge": forge})})
 
 

@@ -23,12 +23,17 @@ from fraudline.core.log import get_logger
 from fraudline.data.store import read_meta
 from fraudline.model.artifact import load_artifact
 from fraudline.monitor.renewal import Past, RenewParams, Signs, decide
+from fraudline.ops.gitops.observe import Prometheus
 from fraudline.steps.fetch import parse_dvc_file, read_dvc_file
 from fraudline.steps.params import Params
 
 log = get_logger(__name__)
 
 JOURNAL, LOCK = "journal.jsonl", "lock"
+DRIFT, WORSE = "Drift", "PerformanceWorse"
+FIRING = f'ALERTS{{alertstate="firing",alertname=~"{DRIFT}|{WORSE}"}}'
+"""What Prometheus is asked: the alerts (`docs.monitoring`) that ask for a run."""
+
 _TRAINING = ("seed", "label_delay_days", "features", "split", "train", "threshold")
 
 
@@ -209,17 +214,19 @@ def _go_on(journal: Journal, run: Run, now: datetime, trainer: Trainer, propose:
     return {"action": "proposed", **shown, **kept}
 
 
-def look(*, params: Params, data_dvc: Path, drift: Path | None = None) -> Signs:
+def look(*, params: Params, data_dvc: Path, drift: Path | None = None, prometheus: str = "") -> Signs:
     """The signs in a working tree.
 
     Args:
         params: ``champion`` names the model that decides.
         data_dvc: the data set's ``.dvc`` file; the set beside it is counted where it is there.
         drift: report folder of step drift, with performance where labels were given; None for none.
+        prometheus: address of a Prometheus whose alerts are signs; "" for none.
 
     Raises:
         UsageError: the ``.dvc`` file cannot be read.
         StateError: the report cannot be read, or is of another model than the champion.
+        UnavailableError: Prometheus does not answer.
     """
     tracked = parse_dvc_file(read_dvc_file(data_dvc), str(data_dvc))
     dataset = data_dvc.parent / tracked.path
@@ -228,7 +235,7 @@ def look(*, params: Params, data_dvc: Path, drift: Path | None = None) -> Signs:
         champion = Path(local_path(params.champion)).name
         entry = local_path(params.champion)
         trained_on = load_artifact(entry).meta.data_md5 if entry.is_dir() else ""
-    drifted, worse = _report(drift, champion)
+    drifted, worse = map(_both, zip(_report(drift, champion), _alerts(prometheus), strict=True))
     return Signs(
         data=tracked.md5,
         params=sha256_bytes(params.model_dump_json(include=set(_TRAINING)).encode())[:12],
@@ -238,6 +245,20 @@ def look(*, params: Params, data_dvc: Path, drift: Path | None = None) -> Signs:
         drifted=drifted,
         worse=worse,
     )
+
+
+def _both(names: tuple[tuple[str, ...], tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for part in names for name in part))
+
+
+def _alerts(prometheus: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What drifted and which figures fell, as the alerts say that fire now."""
+    if not prometheus:
+        return (), ()
+    found = Prometheus(prometheus).labels(FIRING)
+    drifted = {f"alert {each['alertname']}" for each in found if each["alertname"] == DRIFT}
+    worse = {each.get("figure", "a figure") for each in found if each["alertname"] == WORSE}
+    return tuple(sorted(drifted)), tuple(sorted(worse))
 
 
 def _report(folder: Path | None, champion: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

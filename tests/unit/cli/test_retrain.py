@@ -1,8 +1,11 @@
 """``fraudline retrain`` and ``fraudline labels`` from a terminal."""
 
 import json
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from fraudline.cli.labels import group as labels
@@ -10,7 +13,12 @@ from fraudline.cli.retrain import command as retrain
 from fraudline.core.clock import now_us
 from fraudline.core.errors import UsageError
 from fraudline.core.files import write_text
+from fraudline.steps.retrain import FIRING, JOURNAL
 from fraudline.stream.messages import Label, encode
+from pipelines.training import GOLDEN
+from tests.support.gitops import Forge, git
+from tests.support.json_server import JsonServer
+from tests.support.kfp_server import KfpServer
 from tests.support.transactions import DAY
 
 
@@ -41,6 +49,84 @@ def test_either_the_triggers_decide_or_a_person(here):
 def test_a_cluster_needs_the_address_of_the_data(here):
     with pytest.raises(UsageError, match="--data-repo"):
         run(retrain, "--if-needed", "--host", "http://127.0.0.1:1", "--data-repo", "")
+
+
+class Alerts(JsonServer):
+    """A Prometheus in which these alerts fire."""
+
+    firing: ClassVar[list[dict[str, str]]] = [
+        {"alertname": "Drift"},
+        {"alertname": "PerformanceWorse", "figure": "recall"},
+    ]
+
+    def reply(self, method, path, query, headers, body):  # noqa: ARG002
+        assert body["query"] == FIRING
+        return 200, {"status": "success", "data": {"result": [{"metric": each} for each in self.firing]}}
+
+
+@pytest.fixture(scope="module")
+def main(tmp_path_factory):
+    """A remote whose branch main has data and a compiled pipeline."""
+    forge = Forge(tmp_path_factory.mktemp("main"))
+    rules = yaml.safe_load((forge.work / "params.yaml").read_text())
+    write_text(forge.work / "params.yaml", yaml.safe_dump({**rules, "renew": {"schedule_days": 0}}))
+    write_text(forge.work / "data.dvc", f"outs:\n- md5: {'b' * 32}.dir\n  nfiles: 3\n  path: data\n")
+    write_text(forge.work / "pipelines" / "training.yaml", GOLDEN.read_text())
+    forge.land("data and pipeline")
+    return forge
+
+
+@pytest.fixture
+def cluster(main, tmp_path, monkeypatch):
+    """A pod beside a pipeline server and a Prometheus: nothing is here but the journal."""
+    monkeypatch.chdir(tmp_path)
+    with KfpServer() as kfp, Alerts() as alerts:
+        monkeypatch.setenv("FRAUDLINE_REMOTE", str(main.remote))
+        monkeypatch.setenv("FRAUDLINE_PROMETHEUS", alerts.url)
+
+        def look(journal="renewal"):
+            done = run(retrain, "--if-needed", "--host", kfp.url, "--journal", journal, "--json")
+            return json.loads(done.stdout.splitlines()[-1])
+
+        yield kfp, look
+
+
+def test_an_alert_starts_the_pipeline_of_the_branch_main_on_its_data(cluster, main):
+    kfp, look = cluster
+    done = look()
+    assert (done["action"], done["triggers"]) == ("submitted", ["drift", "performance"])
+    assert done["reason"] == "drift: alert Drift; performance: recall fell"
+    kept = kfp.runs[done["run_id"]]
+    assert kept["display_name"] == f"fraudline-retrain-{done['run']}"
+    given = kept["runtime_config"]["parameters"]
+    revision = git(main.remote, "rev-parse", "main")
+    assert (given["repo"], given["revision"], given["md5"]) == (str(main.remote), revision, f"{'b' * 32}.dir")
+    assert (given["data_dvc"], given["promote_to"]) == ("data.dvc", "production")
+    assert given["params"]["renew"]["schedule_days"] == 0
+
+
+def test_the_same_cause_is_one_run_asked_again_killed_before_it_was_noted_or_with_its_journal_lost(cluster):
+    kfp, look = cluster
+    first = look()
+    assert look()["run_id"] == first["run_id"]
+    journal = Path("renewal", JOURNAL)
+    journal.write_text(
+        "".join(line for line in journal.read_text().splitlines(keepends=True) if '"submitted"' not in line)
+    )
+    assert look()["run_id"] == first["run_id"]
+    assert look("another")["run_id"] == first["run_id"]
+    assert list(kfp.runs) == [first["run_id"]]
+    kfp.runs[first["run_id"]]["state"] = "SUCCEEDED"
+    assert look()["action"] == "trained"
+    again = look()
+    assert again["action"] == "wait"
+    assert "learned from the same data" in again["reason"]
+    assert list(kfp.runs) == [first["run_id"]]
+
+
+def test_what_a_remote_holds_is_not_trained_here(here):
+    with pytest.raises(UsageError, match="--host"):
+        run(retrain, "--if-needed", "--remote", "https://git.test/r")
 
 
 def test_performance_of_a_file_of_decisions_and_a_file_of_labels(here):

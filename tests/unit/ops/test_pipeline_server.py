@@ -73,6 +73,34 @@ def test_a_schedule_is_weekly_one_at_a_time_and_catches_nothing_up(kfp):
     assert kept["runtime_config"]["parameters"] == ARGUMENTS
 
 
+def test_a_schedule_asked_for_again_is_the_one_that_is_there(kfp):
+    server = PipelineServer(kfp.url)
+    first, again = (server.schedule(GOLDEN, ARGUMENTS, experiment="e", name="weekly") for _ in range(2))
+    assert first == again
+    assert list(kfp.recurring) == [first.schedule_id]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"cron": "0 0 7 * * 1"}, {"arguments": {**ARGUMENTS, "revision": "other"}}], ids=["time", "arguments"]
+)
+def test_a_schedule_that_changed_takes_the_place_of_the_one_of_its_name_and_of_no_other(kfp, changed):
+    server = PipelineServer(kfp.url)
+    given = {"compiled": GOLDEN, "arguments": ARGUMENTS, "experiment": "e"}
+    other = server.schedule(**given, name="nightly")
+    old = server.schedule(**given, name="weekly")
+    new = server.schedule(**{**given, **changed}, name="weekly")
+    assert new.schedule_id != old.schedule_id
+    assert set(kfp.recurring) == {other.schedule_id, new.schedule_id}
+
+
+def test_a_replacement_that_was_cut_short_is_ended_by_the_next_call(kfp):
+    server = PipelineServer(kfp.url)
+    made = server.schedule(GOLDEN, ARGUMENTS, experiment="e", name="weekly")
+    kfp.recurring["left"] = {**kfp.recurring[made.schedule_id], "recurring_run_id": "left", "description": "older"}
+    assert server.schedule(GOLDEN, ARGUMENTS, experiment="e", name="weekly") == made
+    assert list(kfp.recurring) == [made.schedule_id]
+
+
 def test_a_schedule_in_the_five_fields_of_a_crontab_is_refused(kfp):
     with pytest.raises(UsageError, match="six fields"):
         PipelineServer(kfp.url).schedule(GOLDEN, ARGUMENTS, experiment="e", name="n", cron="0 6 * * 1")

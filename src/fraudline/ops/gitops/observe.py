@@ -39,7 +39,7 @@ class Observed:
 
 
 class Prometheus:
-    """The HTTP API of a Prometheus, or of anything that answers its range queries."""
+    """The HTTP API of a Prometheus, or of anything that answers its queries."""
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
@@ -55,21 +55,34 @@ class Prometheus:
         Raises:
             UnavailableError: it does not answer or refuses the query.
         """
+        times = {"start": f"{begin:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
+        return [
+            (found["metric"], {round((float(at) - begin) / step): float(value) for at, value in found["values"]})
+            for found in self._asked("query_range", {"query": query, **times})
+        ]
+
+    def labels(self, query: str) -> list[dict[str, str]]:
+        """The labels of each series that a query finds now.
+
+        Raises:
+            UnavailableError: it does not answer or refuses the query.
+        """
+        return [found["metric"] for found in self._asked("query", {"query": query})]
+
+    def _asked(self, kind: str, values: Mapping[str, str]) -> list[dict[str, Any]]:
         import httpx
 
-        values = {"query": query, "start": f"{begin:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
         action = "Check the address (--prometheus), then try again."
         try:
-            answer = httpx.post(f"{self._url}/api/v1/query_range", data=values, timeout=_TIMEOUT_S)
+            answer = httpx.post(f"{self._url}/api/v1/{kind}", data=values, timeout=_TIMEOUT_S)
             content = answer.json()
         except (httpx.HTTPError, ValueError) as error:
             raise UnavailableError(f"Prometheus at {self._url} does not answer: {error}.", action) from error
         if content.get("status") != "success":
-            raise UnavailableError(f"Prometheus refuses {query}: {content.get('error', answer.status_code)}.", action)
-        return [
-            (found["metric"], {round((float(at) - begin) / step): float(value) for at, value in found["values"]})
-            for found in content["data"]["result"]
-        ]
+            said = content.get("error", answer.status_code)
+            raise UnavailableError(f"Prometheus refuses {values['query']}: {said}.", action)
+        found: list[dict[str, Any]] = content["data"]["result"]
+        return found
 
 
 def observe(source: Prometheus, canary: str, champion: str, begin: float, end: float, *, seconds: float) -> Observed:
