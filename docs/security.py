@@ -37,8 +37,7 @@ make fuzz                   # each parser under atheris, SECONDS_EACH=60
 """
 FALLS_SHORT = """## What this does not show
 
-- Limits of the endpoint are a process's own. A flood of connections is the gateway's to stop; gRPC has limits of
-  message size and of calls at once, none of the time that a message takes.
+- Limits of the endpoint are a process's own. A flood of connections is the gateway's to stop.
 - Slow clients and the measured one share this machine's cores with everything else on it: the ratio is of one run.
 - The signature check takes keys of a file. Sigstore's keyless bundles are verified by `model_signing verify sigstore`
   before the artifact is handed to the server, not by the server.

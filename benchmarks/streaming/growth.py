@@ -9,9 +9,11 @@ import json
 import resource
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.streaming import contest, load
@@ -20,6 +22,7 @@ from benchmarks.streaming.setting import Setting
 
 BATCH = 2_000
 _BEFORE = 50
+_TURNS = 3
 
 
 def measure(setting: Setting) -> dict[str, Any]:
@@ -46,7 +49,19 @@ def measure_checkpoint(setting: Setting) -> dict[str, Any]:
         ["longest batch while it was written", f"{figures['longest_during_ms']:.0f} ms"],
         ["restore", f"{figures['restore_s']:.1f} s"],
     ]
-    return {"figures": figures, "table": table(["", f"batches of {BATCH:,} transactions"], rows)}
+    alive = table(["", f"batches of {BATCH:,} transactions"], rows)
+    return {"figures": figures, "table": f"{alive}\n\n{_hidden(figures)}"}
+
+
+def _hidden(figures: dict[str, Any]) -> str:
+    rows = [
+        [f"{figures[f'plain_{what}_s']:.2f} s", f"{figures[f'sealed_{what}_s']:.2f} s",
+         f"{figures[f'sealed_{what}_s'] / figures[f'plain_{what}_s']:.2f} ×"]
+        for what in ("save", "load")
+    ]  # fmt: skip
+    named = [[name, *row] for name, row in zip(("CPU to write it", "CPU to read it"), rows, strict=True)]
+    head = ["the same, in turns, medians of three", "plain", "encrypted", "of the plain"]
+    return table(head, named)
 
 
 def _one(setting: Setting, cards: int, records: int) -> dict[str, Any]:
@@ -125,7 +140,9 @@ def main(config: dict[str, Any]) -> None:
 
 
 def _checkpoint(state: Any, again: Any, cards: int, folder: Path) -> dict[str, float]:
-    """Batches before, while and after a checkpoint is written, and the restore of what was written."""
+    """Batches before, while and after a checkpoint is written, the restore of what was written, and its encryption."""
+    from fraudline.stream.checkpoint import CheckpointStore
+
     batches = _batches(cards, 1_000 * BATCH, seed=2)
     before = [_timed(state, next(batches)) for _ in range(_BEFORE)]
     begun, offset = time.monotonic(), state.next_offset
@@ -147,7 +164,28 @@ def _checkpoint(state: Any, again: Any, cards: int, folder: Path) -> dict[str, f
         "longest_during_ms": max(during, default=0.0) * 1000,
         "batches_during": len(during),
         "restore_s": time.monotonic() - begun,
+    } | _sealing(CheckpointStore(folder, group="bench", topic="bench").load(0), folder)
+
+
+def _sealing(checkpoint: Any, folder: Path) -> dict[str, float]:
+    """CPU seconds to write and to read a checkpoint, plain and encrypted in turns."""
+    from fraudline.core.sealing import KeysOfFile
+    from fraudline.stream.checkpoint import CheckpointStore
+
+    stores = {
+        "plain": CheckpointStore(folder / "plain", group="bench", topic="bench"),
+        "sealed": CheckpointStore(folder / "sealed", group="bench", topic="bench", keys=KeysOfFile({"m1": bytes(32)})),
     }
+    took: dict[str, list[float]] = defaultdict(list)
+    for _ in range(_TURNS):
+        for name, store in stores.items():
+            begun = time.process_time()
+            store.save(checkpoint)
+            saved = time.process_time()
+            store.load(0)
+            took[f"{name}_save_s"].append(saved - begun)
+            took[f"{name}_load_s"].append(time.process_time() - saved)
+    return {name: median(values) for name, values in took.items()}
 
 
 def _timed(state: Any, batch: list[Any]) -> float:

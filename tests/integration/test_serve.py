@@ -260,6 +260,26 @@ class TestTogether:
         paths = served.client.get("/openapi.json").json()["paths"]
         assert {"/v1/models/{model_name}:predict", "/v2/models/{model_name}/infer", "/v2/health/ready"} <= set(paths)
 
+    def test_the_described_body_of_v1_is_what_the_server_takes(self, served: Served) -> None:
+        import jsonschema
+
+        document = served.client.get("/openapi.json").json()
+        content = document["paths"]["/v1/models/{model_name}:predict"]["post"]["requestBody"]["content"]
+        check = jsonschema.Draft202012Validator(content["application/json"]["schema"])
+        row = served.objects[0]
+        lacking = {name: value for name, value in row.items() if name != served.names[0]}
+        bodies = [
+            {"instances": [row, list(row.values())]},
+            {"instances": [row | {"transaction_id": "t1"}]},
+            {"instances": []},
+            {"instances": [lacking]},
+            {"instances": [row | {"more": 1.0}]},
+            {"instances": [list(row.values())[1:]]},
+            {"rows": [row]},
+        ]
+        taken = [served.client.post(V1, json=body).status_code == 200 for body in bodies]
+        assert [check.is_valid(body) for body in bodies] == taken == [True, True, *[False] * 5]
+
 
 class TestReadiness:
     def test_a_ready_server_says_so_and_names_its_inputs_and_version(self, served: Served) -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ import httpx
 import numpy as np
 import pytest
 
-from fraudline.core.errors import UsageError
+from fraudline.core.errors import UnavailableError, UsageError
+from fraudline.model.artifact import load_artifact
 from fraudline.ops.local.process import ChildProcess, free_port
 from fraudline.serve.guard import LIMITS, Guard, Limits, Tokens
+from fraudline.stream.endpoint import EndpointScoring
+from fraudline.stream.params import StreamParams
 from tests.support.artifacts import tiny_artifact
 from tests.support.bad_requests import V1
 from tests.support.certificates import Authority
@@ -173,6 +177,53 @@ def test_behind_tls_and_a_token_only_who_has_both_is_answered(
         assert metadata(request, timeout=20, metadata=[("authorization", f"Bearer {OLD}")])
     assert OLD not in log.read_text()
     assert NEW not in log.read_text()
+
+
+def scoring_at(folder: Path, http: int, **more: Any) -> EndpointScoring:
+    files = {"endpoint_ca": str(folder / "ca.pem"), "endpoint_token_file": str(folder / "worker.token")}
+    return EndpointScoring(StreamParams(endpoint=f"https://127.0.0.1:{http}", endpoint_attempts=1, **(files | more)))
+
+
+@pytest.mark.integration
+def test_a_worker_with_token_and_authority_scores_there_and_takes_up_a_changed_token(
+    secure: tuple[Path, int, int, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder, http, _, log = secure
+    rows = np.zeros((3, len(load_artifact(folder / "model").spec.names)), np.float32)
+    token = folder / "worker.token"
+    token.write_text(f"{NEW}\n")
+    with closing(scoring_at(folder, http)) as scoring:
+        with pytest.raises(UnavailableError, match="does not take the token"):
+            scoring.score(rows)
+        token.write_text(f"{OLD}\n{NEW}\n")
+        assert len(scoring.score(rows).score) == 3
+        token.unlink()
+        assert len(scoring.score(rows).score) == 3, "a missing file keeps what was known"
+    bare, asked = scoring_at(folder, http, endpoint_token_file=""), r"stream\.endpoint_token_file"
+    with closing(bare), pytest.raises(UsageError, match=asked):
+        bare.score(rows)
+    token.write_text(OLD)
+    credulous = scoring_at(folder, http, endpoint_ca="")
+    with closing(credulous), pytest.raises(UnavailableError, match="certificate|CERTIFICATE"):
+        credulous.score(rows)
+    said = "".join(capfd.readouterr()) + log.read_text()
+    assert OLD not in said
+    assert NEW not in said
+
+
+def test_a_token_goes_over_no_plain_connection_and_files_that_are_missing_are_named(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(OLD)
+    (tmp_path / "empty").write_text("")
+    for more, named in (
+        ({"endpoint": "http://fraud", "endpoint_token_file": str(tmp_path / "token")}, "plain connection"),
+        ({"endpoint": "https://fraud", "endpoint_token_file": str(tmp_path / "empty")}, "holds no token"),
+        ({"endpoint": "https://fraud", "endpoint_token_file": str(tmp_path / "none")}, "cannot be read"),
+        ({"endpoint": "https://fraud", "endpoint_ca": str(tmp_path / "none")}, "cannot be read"),
+        ({"endpoint": "https://fraud", "endpoint_ca": str(tmp_path / "token")}, "cannot be read"),
+    ):
+        with pytest.raises(UsageError, match=named) as caught:
+            EndpointScoring(StreamParams(**more))
+        assert OLD not in str(caught.value)
 
 
 HALF = (["--tls_key", "x"], ["--tls_certificate", "/none", "--tls_key", "/none"], ["--token_file", "/none"])

@@ -8,12 +8,9 @@ import asyncio
 import hashlib
 import hmac
 import os
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import grpc  # type: ignore[import-untyped]
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -24,7 +21,6 @@ from fraudline.core.log import get_logger
 log = get_logger(__name__)
 
 _OPEN = ("/", "/v2/health/live", "/v2/health/ready")
-_OPEN_GRPC = ("ServerLive", "ServerReady", "ModelReady")
 _MIN_TOKEN = 16
 _LONGEST_LENGTH = 18  # digits
 
@@ -37,9 +33,10 @@ class Limits:
         body_bytes: of one request; MAX_ROWS rows of named features in JSON fit several times.
         waiting_bytes: of all bodies that are not yet answered.
         head_s: seconds for a request's line and headers.
-        body_s: seconds for its body.
+        body_s: seconds for its body, or for a message of gRPC.
         answer_s: seconds that an answer may wait for its reader.
         connections: open at once; uvicorn answers 503 beyond.
+        calls: of gRPC at once.
     """
 
     body_bytes: int = 32 << 20
@@ -48,6 +45,7 @@ class Limits:
     body_s: float = 10.0
     answer_s: float = 20.0
     connections: int = 4_096
+    calls: int = 256
 
 
 LIMITS = Limits()
@@ -236,51 +234,3 @@ def _cancel(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
     if timer is not None:
         timer.cancel()
     return None
-
-
-class GrpcGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no type information
-    """UNAUTHENTICATED to a call without one of the tokens (health needs none), INVALID_ARGUMENT to broken messages.
-
-    By itself gRPC says INTERNAL of a message that cannot be parsed, as if the server were to blame.
-
-    Args:
-        tokens: who may ask; None for everybody.
-    """
-
-    def __init__(self, tokens: Tokens | None = None) -> None:
-        self._tokens = tokens
-
-    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], call: Any) -> Any:
-        """Look at the call's metadata before its handler, and at its message after."""
-        given = dict(call.invocation_metadata).get("authorization", "")
-        free = self._tokens is None or call.method.rpartition("/")[2] in _OPEN_GRPC
-        if not free and not self._tokens.admit(str(given)):  # type: ignore[union-attr]
-            problem = "authorization: a bearer token is needed, and not this one."
-            return grpc.unary_unary_rpc_method_handler(_aborting(grpc.StatusCode.UNAUTHENTICATED, problem))
-        handler = await continuation(call)
-        return handler if handler is None or handler.unary_unary is None else _strict(handler)
-
-
-def _strict(handler: Any) -> Any:
-    broken = object()
-    refuse = _aborting(grpc.StatusCode.INVALID_ARGUMENT, "request: not the protobuf message of this method.")
-
-    def parse(content: bytes) -> Any:
-        try:
-            return handler.request_deserializer(content)
-        except Exception:  # protobuf's own exceptions differ between its implementations
-            return broken
-
-    async def answer(request: Any, context: Any) -> Any:
-        return await (refuse if request is broken else handler.unary_unary)(request, context)
-
-    return grpc.unary_unary_rpc_method_handler(
-        answer, request_deserializer=parse, response_serializer=handler.response_serializer
-    )
-
-
-def _aborting(code: Any, problem: str) -> Callable[[Any, Any], Awaitable[None]]:
-    async def abort(_: Any, context: Any) -> None:
-        await context.abort(code, problem)
-
-    return abort

@@ -31,9 +31,18 @@ from fraudline.model.wording import Wording
 from fraudline.serve import quick
 from fraudline.serve.encoding import encode_message
 from fraudline.serve.errors import RequestError
-from fraudline.serve.in_flight import GRPC_PATIENCE, PATIENCE, InFlight
+from fraudline.serve.in_flight import InFlight, ThreadsInFlight
 from fraudline.serve.metrics import PredictorMetrics, band_edges
-from fraudline.serve.payload import INPUT, MAX_ROWS, Batch, check_datatype, kind, parse_instances, parse_tensor
+from fraudline.serve.payload import (
+    INPUT,
+    MAX_ROWS,
+    Batch,
+    check_datatype,
+    instances_schema,
+    kind,
+    parse_instances,
+    parse_tensor,
+)
 from fraudline.serve.table import encoded
 
 log = get_logger(__name__)
@@ -129,12 +138,8 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         if self._thresholds_file is not None:
             self._thresholds = ThresholdLog.read(self._thresholds_file, artifact.digest).newest.thresholds
         self._metrics = PredictorMetrics(self.name, self.version, features=self._names, edges=_edges(artifact))
-        self._in_flight = InFlight(
-            self._results,
-            rows=lambda job: len(job.batch.features),
-            patience=lambda job: GRPC_PATIENCE if job.request is not None and job.request.from_grpc else PATIENCE,
-            gather=self._gather,
-        )
+        self._in_flight = InFlight(self._results, rows=_rows, gather=self._gather)
+        self._threads_in_flight = ThreadsInFlight(self._results, rows=_rows, gather=self._gather)
         self._timers = [times.labels(**get_labels(self.name)) for times in _TIMES]
         self._warm()
         self.ready = True
@@ -152,6 +157,12 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
             {"name": name, "datatype": datatype, "shape": [-1, len(self._names)] if name in wide else [-1]}
             for name, datatype in OUTPUTS.items()
         ]
+
+    def v1_schema(self) -> dict[str, Any]:
+        """JSON Schema of a V1 body; a model of a table takes rows of its columns as well."""
+        if self._table is not None and set(self._table.column_names) != set(self._names):
+            return {"type": "object", "properties": {"instances": {"type": "array"}}, "required": ["instances"]}
+        return instances_schema(self._names, self._max_rows)
 
     def preprocess(self, payload: Any, headers: Mapping[str, str] | None = None) -> Job:
         """Check a decoded request.
@@ -187,6 +198,19 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
             result = await self._in_flight(job)
         with self._timers[2].time():
             return self.postprocess(result, headers), {}
+
+    def answer(self, request: InferRequest) -> Answer:
+        """What a call of the model gives, for a thread of its own: rows of other threads may share the call.
+
+        Raises:
+            RequestError: the request is wrong.
+        """
+        with self._timers[0].time():
+            job = self.preprocess(request)
+        with self._timers[1].time(), self._metrics.scoring():
+            result = self._threads_in_flight(job)
+        with self._timers[2].time():
+            return self.postprocess(result)
 
     def predict(self, payload: Job, headers: Mapping[str, str] | None = None) -> Result:
         """Score and decide one request by itself."""
@@ -306,6 +330,10 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
             asked = binary.get(output.name)
             output.parameters = {"binary_data": request.use_binary_outputs if asked is None else asked}
         return answer
+
+
+def _rows(job: Job) -> int:
+    return len(job.batch.features)
 
 
 def _edges(artifact: Artifact) -> NDArray[np.float64] | None:

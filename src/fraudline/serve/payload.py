@@ -64,6 +64,16 @@ def parse_instances(body: object, names: Sequence[str], max_rows: int = MAX_ROWS
     return Batch(np.array(rows, dtype=np.float32).reshape(len(rows), len(names)), tuple(ids))
 
 
+def instances_schema(names: Sequence[str], max_rows: int = MAX_ROWS) -> dict[str, Any]:
+    """What :func:`parse_instances` takes, as JSON Schema, for the served OpenAPI document."""
+    number = {"type": "number", "minimum": -_FLOAT32_MAX, "maximum": _FLOAT32_MAX}
+    fields = dict.fromkeys(names, number) | {ID_FIELD: {"type": ["string", "null"]}}
+    row = {"type": "object", "properties": fields, "required": list(names), "additionalProperties": False}
+    in_order = {"type": "array", "items": number, "minItems": len(names), "maxItems": len(names)}
+    rows = {"type": "array", "items": {"anyOf": [row, in_order]}, "minItems": 1, "maxItems": max_rows}
+    return {"type": "object", "properties": {"instances": rows}, "required": ["instances"]}
+
+
 def parse_tensor(
     shape: Sequence[Any], data: object, names: Sequence[str], max_rows: int = MAX_ROWS
 ) -> NDArray[np.float32]:

@@ -7,22 +7,19 @@ from a request to the model.
 
 import asyncio
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
-from fastapi import Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from kserve import ModelRepository, ModelServer
-from kserve.constants.constants import FASTAPI_APP_IMPORT_STRING, MAX_GRPC_MESSAGE_LENGTH
+from kserve.constants.constants import FASTAPI_APP_IMPORT_STRING
 from kserve.errors import InvalidInput, ModelNotFound
 from kserve.model_server import app as kserve_app
-from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
-from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
-from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.rest.server import RESTServer
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
@@ -33,17 +30,18 @@ from fraudline.core.masking import masked
 from fraudline.core.tracing import Tracing
 from fraudline.serve.dataplane import BINARY, FixedRepository, StrictDataPlane
 from fraudline.serve.direct import DirectRoute
-from fraudline.serve.guard import LIMITS, GrpcGuard, Guard, Tokens, impatient
+from fraudline.serve.guard import LIMITS, Guard, Tokens, impatient
 from fraudline.serve.model import FraudModel
-from fraudline.serve.tracing import TracedCalls, TracedRequests
+from fraudline.serve.rpc import grpc_server
+from fraudline.serve.tracing import TracedRequests
 
 log = get_logger(__name__)
 
 GRACE_SECONDS = 20
 """Time for requests in flight at shutdown; below Kubernetes' 30 s before it kills."""
 
-_MAX_CALLS = 256
-"""gRPC calls at once; more wait in their connections."""
+
+_PREDICT = "/v1/models/{model_name}:predict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,34 +125,24 @@ class Predictor(ModelServer):  # type: ignore[misc]  # kserve has no type inform
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            service = (InferenceServicer(*parts), f"{self.host}:{self.grpc_port}") if self.enable_grpc else None
-            runner.run(_serve(rest, service, access, self._tokens))
+            if not self.enable_grpc:
+                runner.run(rest.start())
+                return
+            rpc = grpc_server(*parts, runner.get_loop(), tokens=self._tokens, tracing=self.tracing)
+            address = f"{self.host}:{self.grpc_port}"
+            if access.certificate is None or access.key is None:
+                rpc.add_insecure_port(address)
+            else:
+                rpc.add_secure_port(address, _credentials(access.certificate, access.key))
+            runner.run(_serve(rest, rpc))
 
 
-async def _serve(
-    rest: "_RestServer", service: tuple[InferenceServicer, str] | None, access: Access, tokens: Tokens | None
-) -> None:
-    if service is None:
-        await rest.start()
-        return
-    servicer, address = service
-    limits = [(f"grpc.max_{way}_message_length", MAX_GRPC_MESSAGE_LENGTH) for way in ("send", "receive")]
-    traced = (TracedCalls(rest.tracing),) if rest.tracing is not None else ()
-    server = grpc.aio.server(
-        interceptors=(*traced, GrpcGuard(tokens), ExceptionToStatusInterceptor()),
-        options=limits,
-        maximum_concurrent_rpcs=_MAX_CALLS,
-    )
-    add_GRPCInferenceServiceServicer_to_server(servicer, server)
-    if access.certificate is None or access.key is None:
-        server.add_insecure_port(address)
-    else:
-        server.add_secure_port(address, _credentials(access.certificate, access.key))
-    await server.start()
+async def _serve(rest: RESTServer, rpc: Any) -> None:
+    rpc.start()
     try:
         await rest.start()
     finally:
-        await server.stop(grace=GRACE_SECONDS)
+        await asyncio.to_thread(rpc.stop(GRACE_SECONDS).wait)
 
 
 def _credentials(certificate: Path, key: Path) -> grpc.ServerCredentials:
@@ -187,12 +175,27 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no type infor
         if self.tracing is not None:
             kserve_app.add_middleware(TracedRequests, tracing=self.tracing)
         kserve_app.router.routes.insert(0, DirectRoute(self.dataplane, self.dataplane.model_registry.get_models()))
+        _describe(kserve_app, self.dataplane.model_registry.get_models().values())
         kserve_app.add_exception_handler(InvalidInput, _refuse)
         kserve_app.add_exception_handler(RequestValidationError, _refuse_schema)
         kserve_app.add_exception_handler(ModelNotFound, _no_such_model)
         kserve_app.add_exception_handler(NotImplementedError, _not_offered)
         kserve_app.add_exception_handler(HTTPException, _refuse_http)
         kserve_app.add_exception_handler(Exception, _failed)
+
+
+def _describe(app: FastAPI, models: Iterable[FraudModel]) -> None:
+    """The body of V1 in the OpenAPI document: KServe's endpoint takes any request, and so describes none."""
+    kserves = app.openapi
+    schemas = [model.v1_schema() for model in models]
+    body = {"required": True, "content": {"application/json": {"schema": {"anyOf": schemas}}}}
+
+    def openapi() -> dict[str, Any]:
+        document = kserves()
+        document["paths"][_PREDICT]["post"]["requestBody"] = body
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's way of extending it
 
 
 def _answer(request: Request, status: int, error: str, field: str = "") -> JSONResponse:

@@ -1,7 +1,6 @@
 """Spans of the predictor's requests: a context that came along is continued, others are drawn by the ratio."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -49,35 +48,37 @@ class TracedRequests:
             await self._app(scope, receive, answered)
 
 
-class TracedCalls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no type information
+class TracedCalls(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc has no type information
     """A span ``predict`` around a gRPC call of ``ModelInfer`` that is traced; its context is the metadata's."""
 
     def __init__(self, tracing: Tracing) -> None:
         self._tracing = tracing
 
-    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], call: Any) -> Any:
+    def intercept_service(self, continuation: Callable[[Any], Any], call: Any) -> Any:
         """Put a span around the call's handler."""
-        handler = await continuation(call)
+        handler = continuation(call)
         came = str(dict(call.invocation_metadata).get(HEADER, ""))
         if not call.method.endswith(_INFER) or not (is_sampled(came) if came else self._tracing.draw(1)):
             return handler
-        return grpc.unary_unary_rpc_method_handler(
-            self._within(handler.unary_unary, came, call.method),
+        answer = handler.stream_unary or handler.unary_unary
+        make = grpc.stream_unary_rpc_method_handler if handler.stream_unary else grpc.unary_unary_rpc_method_handler
+        return make(
+            self._within(answer, came, call.method),
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
 
-    def _within(self, answer: Callable[[Any, Any], Awaitable[Any]], came: str, method: str) -> Any:
+    def _within(self, answer: Callable[[Any, Any], Any], came: str, method: str) -> Any:
         service, name = method.strip("/").split("/")
         attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
 
-        async def traced(request: Any, context: Any) -> Any:
+        def traced(request: Any, context: Any) -> Any:
             span = self._tracing.start("predict", parent=came, kind="server", attributes=attributes)
             code = 0
             try:
-                return await answer(request, context)
-            except BaseException as error:
-                code = _code(context, error)
+                return answer(request, context)
+            except Exception as error:
+                code = _code(context)
                 if code in _OURS:
                     span.failed(error)
                 raise
@@ -88,11 +89,9 @@ class TracedCalls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has
         return traced
 
 
-def _code(context: Any, error: BaseException) -> int:
+def _code(context: Any) -> int:
     """What the caller is told: the code that the call was aborted with, else what gRPC makes of an error."""
-    left = grpc.StatusCode.CANCELLED if isinstance(error, asyncio.CancelledError) else grpc.StatusCode.UNKNOWN
-    given = context.code()
-    return int(getattr(given, "value", (given,))[0]) or int(left.value[0])
+    return int((context.code() or grpc.StatusCode.UNKNOWN).value[0])
 
 
 def _came_with(scope: Scope) -> str:

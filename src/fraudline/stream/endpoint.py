@@ -18,6 +18,7 @@ from fraudline.decide.policy import DECISIONS, Thresholds, threshold_of
 from fraudline.model.scorer import Scorer
 from fraudline.stream import v2
 from fraudline.stream.breaker import CircuitBreaker, backoff_s
+from fraudline.stream.endpoint_access import bearer_of, trusted
 from fraudline.stream.health import Readiness
 from fraudline.stream.params import StreamParams
 from fraudline.stream.scoring import InProcessScoring, Scored, joined, stamped
@@ -36,6 +37,7 @@ _HOLD_S = 240.0
 _ANSWER_BYTES = 64 << 20
 """The largest answer read: a service that answers without end is down."""
 
+_UNAUTHORIZED = 401
 _TRY_AGAIN = (408, 425, 429)
 
 
@@ -51,7 +53,7 @@ class EndpointScoring:
         stop: ends every wait.
 
     Raises:
-        UsageError: httpx is not installed.
+        UsageError: httpx is not installed, or the token or the authority's certificate cannot be read.
     """
 
     def __init__(self, params: StreamParams, stop: threading.Event | None = None) -> None:
@@ -63,7 +65,8 @@ class EndpointScoring:
         self._params = params
         self._stop = stop or threading.Event()
         self._url = f"{params.endpoint.rstrip('/')}/v2/models/{params.endpoint_model}/infer"
-        self._client = httpx.Client(timeout=params.endpoint_timeout_s)
+        self._bearer = bearer_of(params)
+        self._client = httpx.Client(timeout=params.endpoint_timeout_s, verify=trusted(params))
         self.breaker = CircuitBreaker(_BREAKER_FAILURES, _BREAKER_PAUSE_S, _BREAKER_MOST_S)
 
     def score(self, features: NDArray[np.float32]) -> Scored:
@@ -105,6 +108,8 @@ class EndpointScoring:
         raise UnavailableError(f"{self._url} does not answer: {problem}", "Check that the endpoint runs.")
 
     def _try(self, headers: dict[str, str], body: bytes, shape: tuple[int, ...]) -> Scored:
+        if self._bearer is not None:
+            headers = headers | {"authorization": self._bearer.header()}
         try:
             with self._client.stream("POST", self._url, headers=headers, content=body) as answer:
                 status, content = answer.status_code, self._read(answer)
@@ -113,6 +118,12 @@ class EndpointScoring:
         if status == 200:
             return _scored(*v2.response(answer.headers, content), shape)
         problem = f"status {status}: {content[:200].decode(errors='replace')}."
+        if status == _UNAUTHORIZED:
+            if self._bearer is None:
+                asked = f"{self._url} asks for a bearer token: {problem}"
+                raise UsageError(asked, "Name its file in stream.endpoint_token_file.")
+            # a token that was changed there may be changed here a moment later: the file is read again
+            raise UnavailableError(f"it does not take the token of {self._params.endpoint_token_file}: {problem}")
         if 400 <= status < 500 and status not in _TRY_AGAIN:
             raise UsageError(
                 f"{self._url} refuses the features: {problem}", "Serve a model of the same feature spec there."

@@ -69,6 +69,9 @@ class StreamParams(Settings):
         dedupe_hours: of event time in which the same transaction id gives one decision; 0 for no such memory.
         dedupe_most: ids that a partition remembers at most, 14 to 28 bytes each; the oldest are forgotten first.
         endpoint: address of a V2 inference service; empty to score in process.
+        endpoint_ca: PEM file of the authority that signed its certificate; empty for the system's authorities.
+        endpoint_token_file: file whose first line is the bearer token for it, read again when it changes; empty for
+            none. Needs an https endpoint: a token never goes over a plain connection.
         endpoint_model: the model's name there.
         endpoint_rows: rows a request; a canary's split is by request.
         endpoint_binary: binary tensors instead of JSON.
@@ -119,6 +122,8 @@ class StreamParams(Settings):
     dedupe_hours: int = Field(default=24, ge=0, le=168)
     dedupe_most: int = Field(default=4_000_000, ge=1)
     endpoint: str = ""
+    endpoint_ca: str = ""
+    endpoint_token_file: str = ""
     endpoint_model: str = "fraud"
     endpoint_rows: int = Field(default=128, ge=1)
     endpoint_binary: bool = True

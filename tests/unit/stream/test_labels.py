@@ -53,3 +53,15 @@ def test_a_file_with_a_line_that_is_no_label_is_refused_by_its_place(tmp_path):
     path.write_bytes(encode(FIRST) + b'\n{"transaction_id": "t2"}\n')
     with pytest.raises(SchemaError, match=r"labels\.jsonl:2 is no label.*is_fraud"):
         list(read_label_file(path))
+
+
+def test_a_card_number_in_a_label_s_texts_is_masked_where_the_label_comes_in(tmp_path):
+    path = tmp_path / "labels.jsonl"
+    told = Label("t1", True, "analyst", 1, START, fraud_kind="of 4111111111111111", by="for 4111 1111 1111 1111")
+    path.write_bytes(encode(told))
+    (found,) = read_label_file(path)
+    assert (found.transaction_id, found.fraud_kind, found.by) == (
+        "t1",
+        "of ************1111",
+        "for **** **** **** 1111",
+    )

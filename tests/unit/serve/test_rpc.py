@@ -1,0 +1,142 @@
+"""The gRPC service on a real port: limits, tokens and what a caller is told, whatever the model does."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+
+from fraudline.serve.errors import RequestError
+from fraudline.serve.guard import Limits, Tokens
+from fraudline.serve.rpc import grpc_server
+
+METHOD = "/inference.GRPCInferenceService/{}"
+TOKEN = "0123456789abcdef"  # noqa: S105  # of this test alone
+
+
+class Model:
+    """Answers by the request's id, or fails by it."""
+
+    ready = True
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.entered = threading.Semaphore(0)
+
+    def answer(self, request: Any) -> pb.ModelInferResponse:
+        match request.id:
+            case "wrong":
+                raise RequestError("inputs", "no card 4111111111111111.")
+            case "broken":
+                raise KeyError("a secret of the server")
+            case "slow":
+                self.entered.release()
+                assert self.go_on.wait(20)
+        return pb.ModelInferResponse(id=request.id, model_name="fraud")
+
+
+class Plane:
+    """A data plane of one model."""
+
+    def __init__(self, model: Model) -> None:
+        self.model_registry = SimpleNamespace(get_model={"fraud": model}.get)
+
+    async def live(self) -> dict[str, str]:
+        return {"status": "alive"}
+
+
+@contextmanager
+def serving(model: Model, **options: Any) -> Iterator[grpc.Channel]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    server = grpc_server(Plane(model), None, loop, **options)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield channel
+    finally:
+        model.go_on.set()
+        server.stop(None).wait()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def infer(channel: grpc.Channel, request_id: str = "", *, token: str = "", model: str = "fraud") -> Any:
+    request = pb.ModelInferRequest(id=request_id, model_name=model).SerializeToString()
+    metadata = [("authorization", f"Bearer {token}")] if token else None
+    return channel.unary_unary(METHOD.format("ModelInfer")).future(request, timeout=20, metadata=metadata)
+
+
+def refusal(call: Any) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as caught:
+        call.result()
+    return caught.value.code(), caught.value.details()
+
+
+def test_a_call_is_answered_and_a_coroutine_of_kserve_beside_it() -> None:
+    with serving(Model()) as channel:
+        assert pb.ModelInferResponse.FromString(infer(channel, "a").result()).id == "a"
+        live = channel.unary_unary(METHOD.format("ServerLive"))(b"", timeout=20)
+        assert pb.ServerLiveResponse.FromString(live).live
+
+
+def test_a_wrong_request_is_told_why_and_a_mistake_of_ours_tells_nothing() -> None:
+    with serving(Model()) as channel:
+        status, problem = refusal(infer(channel, "wrong"))
+        assert status is grpc.StatusCode.INVALID_ARGUMENT
+        assert "inputs: no card" in problem
+        assert "411111" not in problem
+        assert refusal(infer(channel, "broken")) == (grpc.StatusCode.INTERNAL, "internal error.")
+        assert refusal(infer(channel, model="other"))[0] is grpc.StatusCode.NOT_FOUND
+        broken = channel.unary_unary(METHOD.format("ModelInfer")).future(b"\xff", timeout=20)
+        assert refusal(broken)[0] is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_model_that_is_not_loaded_is_unavailable() -> None:
+    model = Model()
+    model.ready = False
+    with serving(model) as channel:
+        assert refusal(infer(channel))[0] is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_message_that_does_not_come_is_cut_and_others_are_answered_meanwhile() -> None:
+    never = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        never.wait(20)
+        yield from ()
+
+    with serving(Model(), limits=Limits(body_s=0.5, calls=4)) as channel:
+        slow = [channel.stream_unary(METHOD.format("ModelInfer")).future(nothing(), timeout=20) for _ in range(3)]
+        assert infer(channel, "a").result()
+        assert {refusal(call)[0] for call in slow} == {grpc.StatusCode.CANCELLED}
+        never.set()
+
+
+def test_one_call_too_many_is_refused_at_once() -> None:
+    model = Model()
+    with serving(model, limits=Limits(calls=2)) as channel:
+        slow = [infer(channel, "slow") for _ in range(2)]
+        for _ in slow:
+            assert model.entered.acquire(timeout=20)
+        assert refusal(infer(channel, "a"))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+        model.go_on.set()
+        assert all(call.result() for call in slow)
+
+
+def test_only_health_is_for_those_without_a_token(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text(TOKEN)
+    with serving(Model(), tokens=Tokens(tmp_path / "tokens")) as channel:
+        assert channel.unary_unary(METHOD.format("ServerLive"))(b"", timeout=20)
+        assert infer(channel, "a", token=TOKEN).result()
+        assert refusal(infer(channel, "a"))[0] is grpc.StatusCode.UNAUTHENTICATED
+        assert refusal(infer(channel, "a", token=TOKEN[::-1]))[0] is grpc.StatusCode.UNAUTHENTICATED
