@@ -12,6 +12,7 @@ import pytest
 
 from fraudline.core.errors import UnavailableError
 from fraudline.ops.local.kafka import LocalKafka
+from fraudline.stream import kafka_python
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partitioning import partition_of
 from fraudline.stream.topics import ensure_topics
@@ -90,7 +91,11 @@ def test_a_join_that_outlasts_a_poll_is_finished_by_a_later_one(params: StreamPa
 
 
 @only_kafka_python
-def test_a_poll_gives_what_came_while_the_last_batch_was_worked_on(params: StreamParams, join: OPEN) -> None:
+def test_a_poll_gives_what_came_while_the_last_batch_was_worked_on(
+    params: StreamParams, join: OPEN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_python, "_AT_ONCE_S", 0.25)  # a busy machine is slow, too
+    monkeypatch.setattr(kafka_python, "_SINCE_MS", 250)
     transport, sizes = join(), []
     with closing(open_sender(params.transport, params.bootstrap)) as sender:
 
