@@ -110,7 +110,8 @@ def test_a_disk_that_is_full_at_a_checkpoint_stops_nothing(
     for part in range(3):
         most = min(map(len, kept[0].values())) // 2 if part else 0
         full = ("env", "--unset=COVERAGE_PROCESS_START", "prlimit", f"--fsize={most}")
-        send_table(params, table.slice(part * RECORDS // 3, RECORDS // 3))
+        begin, end = part * RECORDS // 3, (part + 1) * RECORDS // 3
+        send_table(params, table.slice(begin, end - begin))
         with WorkerProcess(tmp_path, params, model, before=full if part == 1 else ()) as worker:
             wait_until_committed(params, worker)
             assert worker.stop() == 0, worker.child.log_tail(30)
