@@ -22,6 +22,7 @@ from fraudline.steps.audit_story import find_decision, story_of
 from fraudline.steps.params import Params
 from fraudline.stream.decision_log import Piece, open_log
 from fraudline.stream.sealing import erasure, keys_at_hand
+from fraudline.stream.topic_reader import is_there
 from fraudline.stream.transport import Output, open_sender
 
 log = get_logger(__name__)
@@ -167,7 +168,7 @@ def erase(*, card: str, params: Params, by: str, why: str) -> dict[str, Any]:
             raise UsageError("Cards have no keys here, so none can be destroyed.", "Set stream.card_keys first.")
         pseudonym = keys.known(card)
         outputs = [erasure(stream.topics.transactions, card)]
-        if stream.block_hours:
+        if is_there(stream, stream.topics.blocked_cards):
             outputs.append(Output(stream.topics.blocked_cards, card.encode(), None))
         with closing(open_sender(stream.transport, stream.bootstrap, stream.tls)) as sender:
             for output in outputs:
