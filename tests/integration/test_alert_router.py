@@ -320,15 +320,19 @@ def test_a_changed_routing_file_holds_without_a_restart_and_a_wrong_one_changes_
             wait_for(lambda: http(f"http://127.0.0.1:{port}/readyz")[0] == 200, "ready", timeout=30)
             sent(params, alerts(1))
             wait_for(lambda: first.taken, "the first", timeout=30)
-            written(tmp_path, {"soc": webhook(second)}, {**route, "sinks": ["sock"]})
-            wait_for(lambda: counted(metrics, "fraudline_alert_routing_refused"), "refused", timeout=10)
-            sent(params, alerts(1, transaction_id="t-1"))
-            wait_for(lambda: len(first.taken) == 2, "still the first", timeout=30)
-            written(tmp_path, {"soc": webhook(second)}, route)
-            wait_for(lambda: not counted(metrics, "fraudline_alert_routing_refused"), "taken", timeout=10)
-            sent(params, alerts(1, transaction_id="t-2"))
+            no_ca = {"soc": webhook(second, ca=str(tmp_path / "nowhere.pem"))}, route
+            no_sink = {"soc": webhook(second)}, {**route, "sinks": ["sock"]}
+            for wrong, right in ((no_ca, first), (no_sink, second)):
+                before = len(first.taken)
+                written(tmp_path, *wrong)
+                wait_for(lambda: counted(metrics, "fraudline_alert_routing_refused"), "refused", timeout=10)
+                sent(params, alerts(1, transaction_id=f"t-{before}"))
+                wait_for(lambda n=before: len(first.taken) > n, "still the first", timeout=30)
+                written(tmp_path, {"soc": webhook(right)}, route)
+                wait_for(lambda: not counted(metrics, "fraudline_alert_routing_refused"), "taken", timeout=10)
+            sent(params, alerts(1, transaction_id="t-last"))
             wait_for(lambda: second.taken, "the second", timeout=30)
-        assert len(first.taken) == 2
+        assert len(first.taken) == 3
 
 
 def test_a_router_that_ends_before_a_delivery_leaves_the_alert_to_the_next(
