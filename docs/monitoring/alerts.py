@@ -230,11 +230,11 @@ DATA = (
         means="People or systems that should act on fraud are not told.",
         look=(
             "`alerts.not_sent` in the router's log names the sink and what it answered.",
-            "The topic `alerts.dlq`: what was given up, with sink and reason in its headers.",
+            "`fraudline alerts dead-letters list`: what was given up, with sink and reason.",
         ),
         act=(
             "Bring the sink back; what waits is sent by itself.",
-            "Send what lies in `alerts.dlq` again, under its `idempotency-key`: see the how-to of alerts.",
+            "`fraudline alerts dead-letters replay alerts.yaml`: send it again, under its idempotency key.",
         ),
         fires={'fraudline_alert_dead_letters_total{job,sink="soc"}': "0+1x60"},
         quiet={'fraudline_alert_dead_letters_total{job,sink="soc"}': "3x60"},

@@ -15,7 +15,7 @@ import yaml
 from click.testing import CliRunner
 
 from fraudline.cli.main import cli
-from fraudline.core.errors import UsageError
+from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.ops.local.kafka import LocalKafka
 from fraudline.ops.local.process import free_port
 from fraudline.stream.alert_metrics import AlertMetrics
@@ -145,6 +145,26 @@ def test_ten_thousand_alerts_of_one_merchant_are_one_event_that_names_them_all(
         assert not signed(kept.requests[0][0], kept.requests[0][1] + b" ", SECRET.encode())
 
 
+def test_what_a_rate_does_not_allow_waits_and_comes_as_one_event_that_counts_them_all(
+    params: StreamParams, tmp_path: Path
+) -> None:
+    with hook() as kept:
+        slow = webhook(kept, rate={"per_minute": 20, "burst": 2})
+        file = written(tmp_path, {"soc": slow}, {"name": "each", "sinks": ["soc"], "quiet_s": 0})
+        with routing(params, file):
+            sent(params, alerts(30))
+            wait_for(lambda: committed(params), "all committed", timeout=30)
+        said = [event["data"] for event in kept.taken]
+        alone, together = said[:2], said[2:]
+        assert [len(data.get("transaction_ids", [])) for data in alone] == [0, 0]
+        ids = {data["transaction_id"] for data in alone} | {
+            name for data in together for name in data["transaction_ids"]
+        }
+        assert ids == {f"t-{number}" for number in range(30)}
+        assert len(said) <= 4
+        assert sum(data["count"] for data in together) == 28
+
+
 def test_a_webhook_is_tried_again_under_one_key_and_what_it_never_takes_is_a_dead_letter(
     params: StreamParams, tmp_path: Path
 ) -> None:
@@ -172,6 +192,47 @@ def test_a_webhook_is_tried_again_under_one_key_and_what_it_never_takes_is_a_dea
         assert b"503" in found["t-2"]["reason"]
         assert b"302" in found["t-3"]["reason"], "a signed event must not follow a redirection"
         assert {headers["sink"] for headers in found.values()} == {b"soc"}
+
+
+def test_what_a_sink_did_not_take_is_listed_and_sent_again_under_its_key(params: StreamParams, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"stream": params.model_dump(mode="json")}))
+
+    def letters(*arguments: str) -> tuple[dict[str, Any], BaseException | None]:
+        given = ["alerts", "dead-letters", *arguments, "--params", str(tmp_path / "params.yaml"), "--json"]
+        result = CliRunner().invoke(cli, given)
+        return json.loads(result.stdout or "{}"), result.exception
+
+    with hook() as kept, hook() as other:
+        kept.answers, other.answers = [400, 503, 400], [400]
+        sinks = {"soc": webhook(kept, attempts=1), "desk": webhook(other, attempts=1)}
+        last = {"name": "last", "match": {"merchant_id": ["m-last"]}, "sinks": ["desk"], "quiet_s": 0}
+        file = written(tmp_path, sinks, last, {"name": "each", "sinks": ["soc"], "quiet_s": 0})
+        with routing(params, file):
+            sent(params, [*alerts(3), *alerts(1, merchant_id="m-last", transaction_id="t-last")])
+            wait_for(lambda: committed(params), "all kept as dead letters", timeout=30)
+        refused = {headers["idempotency-key"]: json.loads(body) for headers, body, _ in kept.requests}
+        found, _ = letters("list", "--sink", "soc")
+        assert (found["total"], found["sinks"]) == (3, {"soc": 3})
+        assert {letter["idempotency_key"] for letter in found["letters"]} == set(refused)
+        shown, _ = letters("show", found["letters"][0]["letter"])
+        assert shown["event"] == refused[shown["idempotency_key"]]
+        assert letters("replay", str(file), "--dry-run") == ({"sent": 0, "left": 4}, None)
+
+        kept.answers = [503]
+        said, problem = letters("replay", str(file))
+        assert (said, type(problem)) == ({"sent": 1, "left": 3}, UnavailableError)
+        assert [event["data"]["transaction_id"] for event in other.taken] == ["t-last"]
+        assert len(kept.requests) == 4, "a sink that is away is asked once"
+        assert letters("replay", str(written(tmp_path, {"desk": sinks["desk"]}, last)))[0] == {"sent": 0, "left": 3}
+        file = written(tmp_path, sinks, last)
+        assert letters("replay", str(file), "--limit", "1") == ({"sent": 1, "left": 0}, None)
+        assert letters("replay", str(file)) == ({"sent": 2, "left": 0}, None)
+        assert {headers["idempotency-key"]: json.loads(body) for headers, body, _ in kept.requests[4:]} == refused
+        assert all(signed(headers, body, SECRET.encode()) for headers, body, _ in kept.requests)
+        assert letters("replay", str(file)) == ({"sent": 0, "left": 0}, None)
+        assert letters("replay", str(file), "--letter", shown["letter"]) == ({"sent": 1, "left": 0}, None)
+        assert kept.requests[-1][0]["idempotency-key"] == shown["idempotency_key"]
+        assert isinstance(letters("show", "0:99999")[1], UsageError)
 
 
 def test_every_kind_of_sink_takes_an_alert_and_none_waits_for_one_that_is_gone(
@@ -259,15 +320,19 @@ def test_a_changed_routing_file_holds_without_a_restart_and_a_wrong_one_changes_
             wait_for(lambda: http(f"http://127.0.0.1:{port}/readyz")[0] == 200, "ready", timeout=30)
             sent(params, alerts(1))
             wait_for(lambda: first.taken, "the first", timeout=30)
-            written(tmp_path, {"soc": webhook(second)}, {**route, "sinks": ["sock"]})
-            wait_for(lambda: counted(metrics, "fraudline_alert_routing_refused"), "refused", timeout=10)
-            sent(params, alerts(1, transaction_id="t-1"))
-            wait_for(lambda: len(first.taken) == 2, "still the first", timeout=30)
-            written(tmp_path, {"soc": webhook(second)}, route)
-            wait_for(lambda: not counted(metrics, "fraudline_alert_routing_refused"), "taken", timeout=10)
-            sent(params, alerts(1, transaction_id="t-2"))
+            no_ca = {"soc": webhook(second, ca=str(tmp_path / "nowhere.pem"))}, route
+            no_sink = {"soc": webhook(second)}, {**route, "sinks": ["sock"]}
+            for wrong, right in ((no_ca, first), (no_sink, second)):
+                before = len(first.taken)
+                written(tmp_path, *wrong)
+                wait_for(lambda: counted(metrics, "fraudline_alert_routing_refused"), "refused", timeout=10)
+                sent(params, alerts(1, transaction_id=f"t-{before}"))
+                wait_for(lambda n=before: len(first.taken) > n, "still the first", timeout=30)
+                written(tmp_path, {"soc": webhook(right)}, route)
+                wait_for(lambda: not counted(metrics, "fraudline_alert_routing_refused"), "taken", timeout=10)
+            sent(params, alerts(1, transaction_id="t-last"))
             wait_for(lambda: second.taken, "the second", timeout=30)
-        assert len(first.taken) == 2
+        assert len(first.taken) == 3
 
 
 def test_a_router_that_ends_before_a_delivery_leaves_the_alert_to_the_next(

@@ -165,8 +165,12 @@ def test_the_trail_of_the_list_says_who_did_what_to_a_card_until_it_is_erased_an
     ]  # fmt: skip
     assert said() == whole
     assert b"c-47" not in kept_bytes(stream, tmp_path)
-    pseudonym = audit.erase(card="c-4711", params=Params(stream=stream), by="ada", why="request 18")["pseudonym"]
-    assert said() == [(pseudonym if card == "c-4711" else card, *rest) for card, *rest in whole]
+    with pytest.raises(UsageError, match="reason names the card"):
+        audit.erase(card="c-4712", params=Params(stream=stream), by="ada", why="request 18 for c-4712")
+    no_worker = Params(stream=stream.model_copy(update={"block_hours": 0.0}))  # the list is purged all the same
+    pseudonym = audit.erase(card="c-4712", params=no_worker, by="ada", why="request 18")["pseudonym"]
+    assert said() == [(pseudonym if card == "c-4712" else card, *rest) for card, *rest in whole]
+    assert [entry.card_id for entry in listed(stream)] == ["of old"]
 
 
 def test_without_keys_nothing_can_be_erased(kafka: LocalKafka, tmp_path: Path) -> None:

@@ -72,7 +72,10 @@ def signed(headers: dict[str, str], body: bytes, secret: bytes) -> bool:
 
 @contextmanager
 def mail_server(certificate: Path, key: Path, user: str, password: str) -> Iterator[tuple[int, list[EmailMessage]]]:
-    """A mail server that wants STARTTLS and a login: its port, and what it was sent."""
+    """A mail server that wants STARTTLS and a login: its port, and what it was sent.
+
+    It knows no address of ``nobody``, and takes no mail for ``later`` yet.
+    """
     from aiosmtpd.controller import Controller
     from aiosmtpd.smtp import AuthResult, LoginPassword
 
@@ -82,6 +85,15 @@ def mail_server(certificate: Path, key: Path, user: str, password: str) -> Itera
     context.load_cert_chain(certificate, key)
 
     class Handler:
+        async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+            self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
+        ) -> str:
+            refused = {"nobody": "550 5.1.1 No such user", "later": "450 4.2.0 Try again later"}
+            if (answer := refused.get(address.partition("@")[0])) is not None:
+                return answer
+            envelope.rcpt_tos.append(address)
+            return "250 OK"
+
         async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
             if not session.authenticated:
                 return "530 5.7.0 Authentication required"
@@ -90,7 +102,7 @@ def mail_server(certificate: Path, key: Path, user: str, password: str) -> Itera
 
     def check(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         good = isinstance(data, LoginPassword) and (data.login, data.password) == (user.encode(), password.encode())
-        return AuthResult(success=good)
+        return AuthResult(success=good, handled=False)  # so that the server says no itself
 
     controller = Controller(
         Handler(), hostname="127.0.0.1", port=port, tls_context=context, require_starttls=True, authenticator=check,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fraudline.cli.alert_letters import group as dead_letters
 from fraudline.cli.dlq import bootstrap_option, stream_params
 from fraudline.cli.options import json_option, params_option
 from fraudline.core.errors import FraudlineError, UnavailableError, UsageError
@@ -26,7 +27,11 @@ def group() -> None:
       fraudline alerts check alerts.yaml
       fraudline alerts test alerts.yaml soc
       fraudline alerts run alerts.yaml --bootstrap localhost:9092 --create-topics
+      fraudline alerts dead-letters replay alerts.yaml
     """
+
+
+group.add_command(dead_letters)
 
 
 @group.command()

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,10 +14,13 @@ from fraudline.cli.options import json_option, load_params, params_option
 from fraudline.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from fraudline.stream.alert_letters import AlertLetter
     from fraudline.stream.dead_letter import DeadLetter
     from fraudline.stream.params import StreamParams
 
 _PLACE = re.compile(r"(\d+):(\d+)")
+_LISTED = "fraudline dlq list"
+Letter = TypeVar("Letter", "DeadLetter", "AlertLetter")
 bootstrap_option = click.option("--bootstrap", envvar="FRAUDLINE_BOOTSTRAP", help="Kafka's host:port pairs.")
 
 
@@ -51,15 +54,15 @@ def list_letters(reason: str, limit: int, bootstrap: str | None, params_file: Pa
             counts[_kind(letter.reason)] += 1
             kept.append(letter)
             if len(kept) >= 4 * limit:
-                kept = _newest(kept, limit)
-    kept = _newest(kept, limit)
+                kept = newest(kept, limit)
+    kept = newest(kept, limit)
     if as_json:
         letters = [_described(letter) for letter in kept]
         click.echo(json.dumps({"total": counts.total(), "reasons": dict(counts), "letters": letters}))
         return
     for letter in kept:
         source = f"{letter.topic} {letter.source_partition}:{letter.source_offset}"
-        click.echo(f"{letter.place:>8}  {_when(letter)}  {source}  {_size(letter):>9} B  {letter.reason}")
+        click.echo(f"{letter.place:>8}  {written_at(letter)}  {source}  {_size(letter):>9} B  {letter.reason}")
     parts = "".join(f"\n  {count:>8,}  {kind}" for kind, count in counts.most_common())
     click.echo(f"{counts.total():,} dead letters{parts}", err=True)
 
@@ -74,7 +77,7 @@ def show(place: str, raw: bool, bootstrap: str | None, params_file: Path, as_jso
     """Show one dead letter whole. In JSON its key and value are base64."""
     from fraudline.stream.dead_letter_topic import read_letter
 
-    letter = read_letter(stream_params(params_file, bootstrap), *_place(place))
+    letter = read_letter(stream_params(params_file, bootstrap), *place_of(place, _LISTED))
     if raw:
         click.echo(letter.value or b"", nl=False)
     elif as_json:
@@ -108,7 +111,7 @@ def replay(
     if dry_run:
         result = topic.Replayed(0, topic.waiting(params))
     elif letter:
-        topic.replay_letter(params, topic.read_letter(params, *_place(letter)))
+        topic.replay_letter(params, topic.read_letter(params, *place_of(letter, _LISTED)))
         result = topic.Replayed(1, 0)
     else:
         with Progress(transient=True) as progress:
@@ -127,14 +130,20 @@ def stream_params(params_file: Path, bootstrap: str | None) -> "StreamParams":
     return load_params(params_file).with_bootstrap(bootstrap).stream
 
 
-def _place(text: str) -> tuple[int, int]:
+def place_of(text: str, listed: str) -> tuple[int, int]:
+    """Partition and offset of a letter that somebody names as the command ``listed`` shows it.
+
+    Raises:
+        UsageError: it names none.
+    """
     found = _PLACE.fullmatch(text)
     if found is None:
-        raise UsageError(f"{text!r} names no dead letter.", "Give PARTITION:OFFSET, as `fraudline dlq list` shows it.")
+        raise UsageError(f"{text!r} names no dead letter.", f"Give PARTITION:OFFSET, as `{listed}` shows it.")
     return int(found[1]), int(found[2])
 
 
-def _newest(letters: "list[DeadLetter]", limit: int) -> "list[DeadLetter]":
+def newest(letters: list[Letter], limit: int) -> list[Letter]:
+    """The newest ``limit`` letters, the newest last."""
     return sorted(letters, key=lambda letter: (letter.written_ms, letter.partition, letter.offset))[-limit:]
 
 
@@ -145,7 +154,7 @@ def _described(letter: "DeadLetter") -> dict[str, Any]:
         "topic": letter.topic,
         "partition": letter.source_partition,
         "offset": letter.source_offset,
-        "written": _when(letter),
+        "written": written_at(letter),
         "bytes": _size(letter),
         "whole": letter.cut_from is None,
     }
@@ -155,7 +164,8 @@ def _size(letter: "DeadLetter") -> int:
     return len(letter.value or b"") if letter.cut_from is None else letter.cut_from
 
 
-def _when(letter: "DeadLetter") -> str:
+def written_at(letter: "DeadLetter | AlertLetter") -> str:
+    """When a letter was written, UTC."""
     return datetime.fromtimestamp(letter.written_ms / 1000, UTC).isoformat(timespec="seconds")
 
 

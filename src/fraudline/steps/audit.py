@@ -21,7 +21,8 @@ from fraudline.ops.audit.trail import Trail
 from fraudline.steps.audit_story import find_decision, story_of
 from fraudline.steps.params import Params
 from fraudline.stream.decision_log import Piece, open_log
-from fraudline.stream.sealing import erasure, keys_at_hand
+from fraudline.stream.sealing import check_reason, erasure, keys_at_hand
+from fraudline.stream.topic_reader import is_there
 from fraudline.stream.transport import Output, open_sender
 
 log = get_logger(__name__)
@@ -159,15 +160,16 @@ def erase(*, card: str, params: Params, by: str, why: str) -> dict[str, Any]:
     Raises:
         StateError: the store of keys cannot be used.
         UnavailableError: the broker does not answer; nothing is destroyed then.
-        UsageError: cards have no keys here.
+        UsageError: cards have no keys here, or the reason, which stays, names the card.
     """
     stream = params.stream
     with keys_at_hand(stream) as keys:
         if keys is None:
             raise UsageError("Cards have no keys here, so none can be destroyed.", "Set stream.card_keys first.")
+        check_reason(why, [card])
         pseudonym = keys.known(card)
         outputs = [erasure(stream.topics.transactions, card)]
-        if stream.block_hours:
+        if is_there(stream, stream.topics.blocked_cards):
             outputs.append(Output(stream.topics.blocked_cards, card.encode(), None))
         with closing(open_sender(stream.transport, stream.bootstrap, stream.tls)) as sender:
             for output in outputs:

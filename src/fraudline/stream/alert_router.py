@@ -29,7 +29,7 @@ from fraudline.core.tracing import carried
 from fraudline.decide.routing import Group, Route, Router
 from fraudline.stream.alert_courier import Courier
 from fraudline.stream.alert_metrics import AlertMetrics
-from fraudline.stream.alert_sinks import SinkSettings, open_sink
+from fraudline.stream.alert_sinks import Sink, SinkSettings, open_sink
 from fraudline.stream.kafka_python import KafkaPythonSender, keep_joining, subscribe, translated
 from fraudline.stream.messages import Alert
 from fraudline.stream.params import StreamParams
@@ -159,7 +159,7 @@ class AlertRouter:
         self._router = Router(self._routing.routes)
         self._dead: KafkaPythonSender | None = None
         self._lock = threading.Lock()
-        self._staff()
+        self._staff(self._opened(self._routing))
         self._listener = _Revoked()
         self._revoked = 0
         metrics.readiness.waits("group", "the router has not joined its group")
@@ -278,6 +278,7 @@ class AlertRouter:
                 return
             self._content = content
             routing = self._parsed(content)
+            opened = self._opened(routing)
         except UsageError as error:
             self._metrics.refused.set(1)
             log.error("alerts.routing_refused", problem=error.problem, action=error.action)
@@ -286,26 +287,35 @@ class AlertRouter:
         for group in self._router.drain():
             self._hand_on(group)
         self._routing, self._router = routing, Router(routing.routes)
-        self._staff()
+        self._staff(opened)
         log.info("alerts.routing_changed", file=str(self._file), routes=len(routing.routes))
 
-    def _staff(self) -> None:
-        """A courier for each sink; one whose settings changed sends what it has and ends."""
+    def _opened(self, routing: Routing) -> dict[str, Sink]:
+        """The sinks that a routing file adds or changes.
+
+        Raises:
+            UsageError: one cannot be what its settings say.
+        """
+        known = {name: courier.settings for name, courier in self._couriers.items()}
+        changed = [(name, settings) for name, settings in routing.sinks.items() if known.get(name) != settings]
+        return {name: open_sink(settings, self._params) for name, settings in changed}
+
+    def _staff(self, opened: Mapping[str, Sink]) -> None:
+        """A courier for each sink that was opened; one whose settings changed sends what it has and ends."""
         for name, courier in list(self._couriers.items()):
             if self._routing.sinks.get(name) != courier.settings:
                 courier.finish()
                 del self._couriers[name]
-        for name, settings in self._routing.sinks.items():
-            if name not in self._couriers:
-                self._couriers[name] = Courier(
-                    name,
-                    settings,
-                    open_sink(settings, self._params),
-                    source=f"/fraudline/{self._params.group}",
-                    dead_letters=self._bury,
-                    done=self._ledger.done,
-                    metrics=self._metrics,
-                )
+        for name, sink in opened.items():
+            self._couriers[name] = Courier(
+                name,
+                self._routing.sinks[name],
+                sink,
+                source=f"/fraudline/{self._params.group}",
+                dead_letters=self._bury,
+                done=self._ledger.done,
+                metrics=self._metrics,
+            )
 
     def _bury(self, event: Mapping[str, Any], headers: Mapping[str, str]) -> None:
         encoded = tuple((name, text.encode(errors="replace")) for name, text in headers.items())

@@ -8,6 +8,7 @@ are read from a file or the environment each time they are needed: a changed one
 """
 
 import base64
+import binascii
 import hashlib
 import hmac
 import json
@@ -213,9 +214,18 @@ def open_sink(settings: SinkSettings, params: StreamParams) -> Sink:
 
 
 def signature(secret: str, key: str, timestamp: int, body: bytes) -> str:
-    """The header ``webhook-signature`` of Standard Webhooks: ``v1,`` and the HMAC-SHA256 of ``id.timestamp.body``."""
+    """The header ``webhook-signature`` of Standard Webhooks: ``v1,`` and the HMAC-SHA256 of ``id.timestamp.body``.
+
+    Raises:
+        UnavailableError: the secret is not what its prefix says.
+    """
     standard = secret.startswith(_STANDARD_SECRET)
-    raw = base64.b64decode(secret.removeprefix(_STANDARD_SECRET)) if standard else secret.encode()
+    try:
+        raw = base64.b64decode(secret.removeprefix(_STANDARD_SECRET)) if standard else secret.encode()
+    except binascii.Error as error:
+        raise UnavailableError(
+            f"The secret of a webhook begins with {_STANDARD_SECRET} and is no base64.", "Correct its file or variable."
+        ) from error
     content = f"{key}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.new(raw, content, hashlib.sha256).digest()).decode()
 

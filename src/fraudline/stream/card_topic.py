@@ -21,7 +21,7 @@ from fraudline.core.errors import SchemaError, UsageError
 from fraudline.stream.blocked import entry_of
 from fraudline.stream.messages import BlockedCard, CardAction, encode
 from fraudline.stream.params import StreamParams
-from fraudline.stream.sealing import keys_at_hand
+from fraudline.stream.sealing import check_reason, keys_at_hand
 from fraudline.stream.topic_reader import read_topic
 from fraudline.stream.topic_writer import open_producer
 
@@ -107,8 +107,8 @@ def actions(params: StreamParams) -> list[CardAction]:
 def _sealed(trail: Sequence[CardAction], keys: CardKeys | None) -> list[CardAction]:
     if keys is None:
         return list(trail)
-    if any(line.card_id in line.why for line in trail):
-        raise UsageError("The reason names the card, and stays when the card is erased.", "Leave it out of --why.")
+    for line in trail:
+        check_reason(line.why, [line.card_id])
     names = keys.names(line.card_id for line in trail)
     named = [(line, names[line.card_id]) for line in trail]
     return [msgspec.structs.replace(line, card_id=n.pseudonym, card_sealed=n.sealed) for line, n in named]

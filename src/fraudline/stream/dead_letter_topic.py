@@ -17,7 +17,7 @@ from fraudline.core.log import get_logger
 from fraudline.stream.dead_letter import DeadLetter
 from fraudline.stream.params import StreamParams
 from fraudline.stream.sealing import keys_at_hand
-from fraudline.stream.topic_reader import open_consumer, places_of, read_partition, read_topic
+from fraudline.stream.topic_reader import open_consumer, places_of, read_partition, read_record, read_topic, unread
 from fraudline.stream.topic_writer import open_producer
 from fraudline.stream.transport import Record
 
@@ -26,7 +26,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What a replay did: letters sent again, and letters left because they are not whole."""
+    """What a replay did: letters sent again, and letters left."""
 
     sent: int
     left: int
@@ -55,14 +55,10 @@ def read_letter(params: StreamParams, partition: int, offset: int) -> DeadLetter
         UnavailableError: the broker does not answer.
         UsageError: there is no such topic, partition or letter.
     """
-    with open_consumer(params) as consumer, keys_at_hand(params) as keys:
-        for place in places_of(consumer, params.topics.dead_letters):
-            if place.partition == partition:
-                for records in read_partition(consumer, place, offset, params.timeout_s):
-                    for letter in _letters(records[:1], keys):
-                        if letter.offset == offset:
-                            return letter
-                    break
+    record = read_record(params, params.topics.dead_letters, partition, offset)
+    with keys_at_hand(params) as keys:
+        for letter in _letters([record] if record is not None else [], keys):
+            return letter
     problem = f"{params.topics.dead_letters} has no dead letter {partition}:{offset}."
     raise UsageError(problem, "See `fraudline dlq list`.")
 
@@ -74,10 +70,7 @@ def waiting(params: StreamParams) -> int:
         UnavailableError: the broker does not answer.
         UsageError: there is no such topic.
     """
-    with open_consumer(params, replay_group(params)) as consumer:
-        places = places_of(consumer, params.topics.dead_letters)
-        begins, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
-        return sum(ends[place] - max(begins[place], consumer.committed(place) or 0) for place in places)
+    return unread(params, params.topics.dead_letters, replay_group(params))
 
 
 def replay_letters(

@@ -101,6 +101,16 @@ def keys_at_hand(params: StreamParams) -> Iterator[CardKeys | None]:
             keys.close()
 
 
+def check_reason(why: str, cards: Iterable[str]) -> None:
+    """Refuse a reason that would outlive the cards it names.
+
+    Raises:
+        UsageError: it names one of them.
+    """
+    if any(re.search(rf"(?<!\w){re.escape(card)}(?!\w)", why) for card in cards):
+        raise UsageError("The reason names the card, and stays when the card is erased.", "Leave it out of --why.")
+
+
 def _card_of(letter: Output) -> str:
     """The card that a record names: in its value as far as that can be read, else as its key."""
     found = _CARD.search(letter.value or b"")

@@ -67,6 +67,44 @@ def read_topic(params: StreamParams, topic: str) -> Iterator[Record]:
                 yield from records
 
 
+def is_there(params: StreamParams, topic: str) -> bool:
+    """Whether there is such a topic.
+
+    Raises:
+        UnavailableError: the broker does not answer.
+    """
+    with open_consumer(params) as consumer:
+        return bool(consumer.partitions_for_topic(topic))
+
+
+def read_record(params: StreamParams, topic: str, partition: int, offset: int) -> Record | None:
+    """The committed record at one place of a topic; None where there is none.
+
+    Raises:
+        UnavailableError: the broker does not answer.
+        UsageError: there is no such topic.
+    """
+    with open_consumer(params) as consumer:
+        for place in places_of(consumer, topic):
+            if place.partition == partition:
+                for records in read_partition(consumer, place, offset, params.timeout_s):
+                    return records[0] if records[0].offset == offset else None
+    return None
+
+
+def unread(params: StreamParams, topic: str, group: str) -> int:
+    """Records of a topic after what a group has committed; a few more where it holds the ends of transactions.
+
+    Raises:
+        UnavailableError: the broker does not answer.
+        UsageError: there is no such topic.
+    """
+    with open_consumer(params, group) as consumer:
+        places = places_of(consumer, topic)
+        begins, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
+        return sum(ends[place] - max(begins[place], consumer.committed(place) or 0) for place in places)
+
+
 def client_settings(params: StreamParams) -> dict[str, Any]:
     """How a client reads committed records of the partitions it is given."""
     return {
