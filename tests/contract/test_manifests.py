@@ -258,6 +258,25 @@ def test_the_job_that_retrains_is_a_command_that_is_there_and_keeps_its_journal(
     assert mounts[store]["readOnly"]
 
 
+def test_the_job_that_adjusts_thresholds_writes_the_file_that_the_worker_reads_for_the_model_it_has() -> None:
+    documents = overlay("local")
+    container, _, _ = job(documents, "fraudline-thresholds")
+    given = dict(argument.partition("=")[::2] for argument in container["args"])
+    read = dict(argument.partition("=")[::2] for argument in _worker(documents)["args"])
+    assert (given["--thresholds"], given["--model"]) == (read["--thresholds"], read["--model"])
+    digest = _service(documents)["spec"]["predictor"]["annotations"]["fraudline/artifact-digest"]
+    for each in (container, _worker(documents)):
+        assert {"name": "FRAUDLINE_MODEL_DIGEST", "value": digest} in each["env"]
+    params = Params.parse(
+        yaml.safe_load(find(documents, "ConfigMap", "fraudline-thresholds")["data"]["params.yaml"]), ""
+    )
+    assert params.threshold.dynamic.enabled
+    rules = find(documents, "KafkaUser", "fraudline-thresholds")["spec"]["authorization"]["acls"]
+    assert [(r["resource"]["name"], set(r["operations"])) for r in rules] == [
+        (params.stream.topics.decisions, {"Read", "Describe"})
+    ]
+
+
 def test_an_alert_starts_the_job_that_the_clock_starts() -> None:
     documents = overlay("standard")
     clock = find(documents, "CronJob", "fraudline-retraining")["spec"]["jobTemplate"]["spec"]

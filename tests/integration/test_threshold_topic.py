@@ -11,15 +11,18 @@ from click.testing import CliRunner, Result
 
 from fraudline.cli.main import cli
 from fraudline.core.errors import DataError, SchemaError, UsageError
+from fraudline.data.generate import generate
 from fraudline.model.artifact import load_artifact
 from fraudline.ops.local.kafka import LocalKafka
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topics import ensure_topics
 from fraudline.stream.transport import Output, open_sender
 from tests.support.artifacts import tiny_artifact
-from tests.support.broker import own_params
+from tests.support.broker import own_params, read_all
+from tests.support.datasets import SMALL
+from tests.support.workers import WorkerProcess, send_table, wait_for, wait_until_committed
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 RATE = 0.02
 
@@ -38,6 +41,10 @@ def params(kafka: LocalKafka, tmp_path: Path) -> StreamParams:
     }
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings))
     return params
+
+
+def decisions(params: StreamParams) -> list[bytes]:
+    return [record.value for record in read_all(params.bootstrap, params.topics.decisions)]
 
 
 def send(params: StreamParams, scores: np.ndarray, model: str, begin: int) -> None:
@@ -66,6 +73,38 @@ def test_the_newest_scores_of_this_model_move_the_threshold_to_the_budget(params
     assert said["written"]
     assert said["scores"] == 1_000
     assert np.mean(newest >= said["after"]["review"]) == pytest.approx(RATE, abs=0.002)
+
+
+def test_a_running_worker_decides_by_what_a_job_wrote_from_its_own_decisions(
+    params: StreamParams, tmp_path: Path
+) -> None:
+    model = tiny_artifact(tmp_path / "model", review=0.38, block=3.0)
+    packaged = load_artifact(model).thresholds
+    rows = generate(SMALL, days=6)[0]
+    live = params.model_copy(update={"thresholds": str(tmp_path / "t.jsonl"), "reasons": 0})
+    with WorkerProcess(tmp_path, live, model) as worker:
+        send_table(live, rows.slice(0, 1_500))
+        wait_until_committed(live, worker)
+        said = json.loads(adjust(tmp_path, model).stdout)
+        assert said["written"]
+        version = said["after"]["version"]
+        pieces = iter(range(1_500, rows.num_rows - 100, 20))
+
+        def taken() -> bool:
+            send_table(live, rows.slice(next(pieces), 20))
+            wait_until_committed(live, worker)
+            return f"version={version}" in worker.log
+
+        wait_for(taken, "the worker takes the new thresholds")
+        send_table(live, rows.slice(rows.num_rows - 100))
+        wait_until_committed(live, worker)
+    decided = {record["transaction_id"]: record for record in map(json.loads, decisions(live))}
+    assert len(decided) > 1_600
+    before, after = (
+        {decided[name]["threshold_version"] for name in rows.slice(begin, count)["transaction_id"].to_pylist()}
+        for begin, count in ((0, 1_500), (rows.num_rows - 100, 100))
+    )
+    assert (before, after) == ({packaged.version}, {version})
 
 
 def test_a_topic_without_decisions_of_this_model_is_an_error(params: StreamParams, tmp_path: Path) -> None:

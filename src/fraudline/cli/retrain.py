@@ -99,7 +99,9 @@ def command(
     if if_needed == bool(why):
         raise UsageError("Either the triggers decide or you do.", "Give --if-needed, or --why with your reason.")
     if remote and not host:
-        raise UsageError("What a remote holds is trained on a cluster.", "Give --host, or leave out --remote.")
+        raise UsageError(
+            "What a remote holds is trained on a cluster.", "Give --host, or leave out --remote (FRAUDLINE_REMOTE)."
+        )
     from fraudline.ops.reproduce import DvcTrainer
     from fraudline.steps.promote import promote
     from fraudline.steps.retrain import look, retrain

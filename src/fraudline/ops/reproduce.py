@@ -18,6 +18,9 @@ log = get_logger(__name__)
 _EXITED = re.compile(r"exited with (\d+)")
 _PROBLEM = re.compile(r"^(?:error: )(.+)$", re.MULTILINE)
 _REFUSED: dict[int, type[FraudlineError]] = {3: DataError, 4: GateFailed}
+_TORN = "Unable to read RWLock-file"
+"""What dvc says of a lock file that a kill left half written, and goes on saying. It looks while it holds that file's
+guard, so nobody is writing it."""
 _TAIL = 300
 
 
@@ -45,18 +48,26 @@ class DvcTrainer:
         """
         self.logs.mkdir(parents=True, exist_ok=True)
         output = self.logs / f"{run}.log"
-        with output.open("ab") as stream:
-            begin = stream.tell()
-            command = [sys.executable, "-m", "dvc", "repro"]
-            done = subprocess.run(command, cwd=self.repo, stdout=stream, stderr=stream, pass_fds=(lock,), check=False)
-        said = output.read_bytes()[begin:].decode(errors="replace")
-        if done.returncode:
+        failed, said = self._repro(output, lock)
+        if failed and _TORN in said:
+            (self.repo / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
+            log.warning("reproduce.torn_lock_removed", run=run)
+            failed, said = self._repro(output, lock)
+        if failed:
             code = int(found[-1]) if (found := _EXITED.findall(said)) else 0
             problem = found[-1] if (found := _PROBLEM.findall(said)) else said.strip()[-_TAIL:]
             kind = _REFUSED.get(code, UnavailableError)
             raise kind(problem, f"Read {output}.")
         record = json.loads((self.repo / self.package).read_text(encoding="utf-8"))
         return {"state": "trained", "digest": record["digest"], "uri": record["uri"]}
+
+    def _repro(self, output: Path, lock: int) -> tuple[bool, str]:
+        """Whether it failed, and what it said, which is appended to ``output``."""
+        with output.open("ab") as stream:
+            begin = stream.tell()
+            command = [sys.executable, "-m", "dvc", "repro"]
+            done = subprocess.run(command, cwd=self.repo, stdout=stream, stderr=stream, pass_fds=(lock,), check=False)
+        return done.returncode != 0, output.read_bytes()[begin:].decode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,7 @@ twice, or again after a kill anywhere, makes one branch.
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Set
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraudline.core.clock import DAY_US, day_us, to_us
-from fraudline.core.errors import DataError, MessageError, UnavailableError
+from fraudline.core.errors import DataError, UnavailableError
 from fraudline.core.files import read_json
 from fraudline.core.log import get_logger
 from fraudline.data.schema import TRANSACTIONS
@@ -28,52 +27,20 @@ from fraudline.data.store import days, read_labels, read_meta, read_transactions
 from fraudline.decide.policy import BLOCK, DECISIONS
 from fraudline.ops.gitops.forge import open_forge
 from fraudline.ops.gitops.repository import AUTHOR, Clone, address_of
+from fraudline.steps.collect_stream import LEFT_OUT, META, Stream, read_stream, remembered
 from fraudline.steps.featurize import featurize
 from fraudline.steps.fetch import parse_dvc_file
-from fraudline.steps.matured import Decided, Window, decided_on_topic
+from fraudline.steps.matured import Window
 from fraudline.steps.params import Params
 from fraudline.steps.screen import screen
 from fraudline.steps.validate import validate
-from fraudline.stream.labels import labels_table, newest, read_label_topic
-from fraudline.stream.messages import Decoder, Label, Transaction
-from fraudline.stream.topic_reader import read_topic
+from fraudline.stream.labels import labels_table
+from fraudline.stream.messages import Transaction
 
 log = get_logger(__name__)
 
 _BLOCKED = DECISIONS[BLOCK]
 _TAIL = 300
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """What the topics hold: decisions by transaction, transactions by partition and offset, labels that hold."""
-
-    decided: Mapping[str, Decided]
-    transactions: Mapping[tuple[int, int], Transaction]
-    labels: Mapping[str, Label]
-
-
-def read_stream(params: Params, window: Window, now: datetime) -> Stream:
-    """Read the three topics up to their present ends.
-
-    Raises:
-        UnavailableError: the broker does not answer.
-        UsageError: a topic is missing.
-    """
-    held: dict[str, Decided] = {}
-    for each in decided_on_topic(params):
-        if window.holds(each.event_time):
-            held.setdefault(each.transaction_id, each)
-    wanted = {(each.partition, each.offset) for each in held.values()}
-    found: dict[tuple[int, int], Transaction] = {}
-    decoder = Decoder(params.features.resolve().currencies)
-    for record in read_topic(params.stream, params.stream.topics.transactions):
-        if (record.partition, record.offset) in wanted:
-            try:
-                found[record.partition, record.offset] = decoder.decode(record.value)
-            except MessageError as error:  # decided by a spec that knew the currency, say
-                log.warning("collect.left_out", offset=record.offset, problem=error.problem)
-    return Stream(held, found, newest(read_label_topic(params.stream), before_us=to_us(now)))
 
 
 def joined(stream: Stream, before: Path | None, window: Window) -> tuple[pa.Table, pa.Table, dict[str, int]]:
@@ -89,7 +56,7 @@ def joined(stream: Stream, before: Path | None, window: Window) -> tuple[pa.Tabl
 
     Returns:
         Transactions, labels, and counts: ``new``, ``unknown`` (blocked, without a label), ``gone`` (no longer in the
-        topic), ``relabelled``.
+        topic), ``relabelled`` (rows that were there and whose label came, changed or went).
     """
     old = read_transactions(before) if before is not None else TRANSACTIONS.empty_table()
     old_labels = read_labels(before) if before is not None else None
@@ -110,14 +77,21 @@ def joined(stream: Stream, before: Path | None, window: Window) -> tuple[pa.Tabl
     kept = (numbers < window.end) & (numbers >= (window.first if window.first is not None else numbers.min(initial=0)))
     transactions = transactions.filter(pa.array(kept))
     labels = labels_table(stream.labels)
+    ids = transactions["transaction_id"].combine_chunks()
     relabelled = 0
     if old_labels is not None:
         stays = ~pc.is_in(old_labels["transaction_id"], pa.array(sorted(stream.labels), pa.string())).to_numpy()
-        relabelled = int((~stays).sum())
         labels = pa.concat_tables([old_labels.filter(pa.array(stays)), labels])
-    ids = transactions["transaction_id"].combine_chunks()
     labels = labels.filter(pc.is_in(labels["transaction_id"], ids))
+    if old_labels is not None:
+        was, now = (_by_id(table, known & set(ids.to_pylist())) for table in (old_labels, labels))
+        relabelled = sum(was.get(name) != now.get(name) for name in was.keys() | now.keys())
     return transactions, labels, {"new": len(rows), "unknown": unknown, "gone": gone, "relabelled": relabelled}
+
+
+def _by_id(labels: pa.Table, names: Set[str]) -> dict[str, dict[str, Any]]:
+    """The labels of these transactions."""
+    return {row["transaction_id"]: row for row in labels.to_pylist() if row["transaction_id"] in names}
 
 
 def collect(
@@ -146,7 +120,6 @@ def collect(
     rules = params.rollout
     end = Window.before(to_us(now), params.label_delay_days)
     window = Window(end.end, end.end - 7 * params.renew.window_weeks)
-    stream = read_stream(params, window, now)
     with Clone.of(address_of(rules.forge.remote, repo), "main", token) as clone:
         clone.run("checkout", "-q", "--detach", clone.base)
         tree, text = clone.folder, clone.read(data_dvc)
@@ -156,6 +129,7 @@ def collect(
             folder = tree / Path(data_dvc).parent / tracked.path
             _dvc(tree, "pull", "-q", data_dvc)
             before = folder
+        stream = read_stream(params, window, now, remembered(before))
         last = days(before)[-1] if before is not None else date.min
         transactions, labels, counts = joined(stream, before, window)
         if not counts["new"] and not counts["relabelled"]:
@@ -164,7 +138,9 @@ def collect(
             raise DataError("No decided transaction has matured.", "Wait for the labels' delay (label_delay_days).")
         meta = read_meta(folder) if before is not None else {"name": "collected"}
         kept = {key: meta[key] for key in ("name",) if key in meta}
-        write_dataset(folder, transactions, labels, {**kept, "collected": counts})
+        memory = stream.memory(transactions, window)
+        about = {**kept, "collected": counts, META: memory.document()}
+        write_dataset(folder, transactions, labels, about, extra={LEFT_OUT: memory.table()})
         shown = _checked(tree, folder, last, params)
         _dvc(tree, "add", "-q", str(folder.relative_to(tree)))
         _dvc(tree, "push", "-q")

@@ -17,6 +17,7 @@ from fraudline.monitor.selection import Judged
 from fraudline.steps.params import Params
 from fraudline.stream.messages import Label
 from fraudline.stream.topic_reader import read_topic
+from fraudline.stream.transport import Record
 
 log = get_logger(__name__)
 
@@ -34,6 +35,9 @@ class Decided(msgspec.Struct, frozen=True, gc=False):
     partition: int = -1
     offset: int = -1
     sampled: float = 0.0
+
+
+_decoder = msgspec.json.Decoder(Decided)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +65,10 @@ def decided_in_file(file: Path) -> Iterable[Decided]:
     Raises:
         SchemaError: a line is no decision, or the file cannot be read.
     """
-    decoder = msgspec.json.Decoder(Decided)
     try:
         for line in file.read_bytes().splitlines():
             if line.strip():
-                yield decoder.decode(line)
+                yield _decoder.decode(line)
     except (OSError, msgspec.DecodeError) as error:
         raise SchemaError(f"{file} is no file of decisions: {error}.", "Give JSON lines as the topic has.") from error
 
@@ -78,12 +81,20 @@ def decided_on_topic(params: Params) -> Iterable[Decided]:
         UnavailableError: the broker does not answer.
         UsageError: there is no such topic.
     """
-    decoder = msgspec.json.Decoder(Decided)
-    for record in read_topic(params.stream, params.stream.topics.decisions):
-        try:
-            yield decoder.decode(record.value or b"")
-        except msgspec.DecodeError as error:
-            raise SchemaError(f"{record.topic} {record.partition} holds no decision: {error}.", "") from error
+    return map(decided_of, read_topic(params.stream, params.stream.topics.decisions))
+
+
+def decided_of(record: Record) -> Decided:
+    """The decision of a record.
+
+    Raises:
+        SchemaError: it is none.
+    """
+    try:
+        return _decoder.decode(record.value or b"")
+    except msgspec.DecodeError as error:
+        problem = f"{record.topic} {record.partition}:{record.offset} is no decision: {error}."
+        raise SchemaError(problem, "Name the topic in stream.topics.decisions.") from error
 
 
 def matured(

@@ -91,7 +91,7 @@ class StreamParams(Settings):
         card_keys_master: file of the master key that wraps them (64 hexadecimal digits).
         tracing: spans of the worker, when an address is set.
         thresholds: a thresholds file (`fraudline threshold`) whose newest line holds, also one that is written while
-            the worker runs; empty for the model's own.
+            the worker runs; until it is there, and when this is empty, the model's own hold.
         thresholds_b: a second one of the same model, for an A/B: it decides on the share ``thresholds_b_share`` of the
             cards, drawn by a hash anew each week; `fraudline threshold ab` says which is worth more.
         review_sample: share of the transactions to be blocked that pass to review instead, drawn by their id, so that

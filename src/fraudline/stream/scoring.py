@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fraudline.core.errors import StateError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.decide.policy import DECISIONS, Thresholds, decide, threshold_of
-from fraudline.decide.threshold_log import ThresholdLog
+from fraudline.decide.threshold_log import Change, ThresholdLog
 from fraudline.model.artifact import Artifact
 from fraudline.model.scorer import Scorer
 from fraudline.stream.health import Readiness
@@ -80,17 +80,21 @@ class ThresholdFile:
     Args:
         path: the file.
         model: the digest that it must be for.
+        packaged: what holds until the file is there; None: it must be there.
 
     Raises:
         StateError: it is refused at the beginning.
     """
 
-    def __init__(self, path: Path, model: str) -> None:
+    def __init__(self, path: Path, model: str, packaged: Thresholds | None = None) -> None:
         self._path, self._model = path, model
         self._stamp = self._state()
-        self._held = ThresholdLog.read(path, model).newest
+        if packaged is None or self._stamp:
+            self._hold(ThresholdLog.read(path, model).newest)
+        else:
+            self._held = packaged
+            log.info("scoring.thresholds_packaged", file=str(path), version=packaged.version)
         self._looked = time.monotonic()
-        self._say()
 
     def newest(self) -> Thresholds:
         """What holds now; the file is asked once a second at most."""
@@ -104,9 +108,8 @@ class ThresholdFile:
                 except StateError as error:
                     log.warning("scoring.thresholds_refused", problem=error.problem, action=error.action)
                 else:
-                    self._held = found
-                    self._say()
-        return self._held.thresholds
+                    self._hold(found)
+        return self._held
 
     def _state(self) -> tuple[int, ...]:
         try:
@@ -115,9 +118,9 @@ class ThresholdFile:
             return ()
         return found.st_ino, found.st_mtime_ns, found.st_size
 
-    def _say(self) -> None:
-        held = self._held
-        log.info("scoring.thresholds", file=str(self._path), version=held.thresholds.version, by=held.by, at=held.at)
+    def _hold(self, found: Change) -> None:
+        self._held = found.thresholds
+        log.info("scoring.thresholds", file=str(self._path), version=self._held.version, by=found.by, at=found.at)
 
 
 class InProcessScoring:
@@ -208,7 +211,8 @@ def open_scoring(
     everything = params.reasons_on == "all"
     if params.thresholds:
         _may_follow(params)
-        first = ThresholdFile(Path(params.thresholds), artifact.digest).newest
+        packaged = None if params.thresholds_b else artifact.thresholds
+        first = ThresholdFile(Path(params.thresholds), artifact.digest, packaged).newest
         second = ThresholdFile(Path(params.thresholds_b), artifact.digest).newest if params.thresholds_b else None
         return InProcessScoring(artifact, first, second, explain_all=everything)
     if params.thresholds_b:

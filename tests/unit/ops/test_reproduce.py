@@ -44,12 +44,27 @@ def test_a_run_that_failed_on_a_server_is_a_refusal_with_the_step_that_failed(se
         trainer.train("abc", -1)
 
 
+def a_stage(folder, source):
+    (folder / ".dvc").mkdir()
+    write_text(folder / ".dvc" / "config", "[core]\n    no_scm = true\n    analytics = false\n")
+    write_text(folder / "stage.py", source)
+    write_text(folder / "dvc.yaml", yaml.safe_dump({"stages": {"gate": {"cmd": f"{sys.executable} stage.py"}}}))
+
+
+def test_a_lock_file_that_a_kill_left_half_written_stops_no_later_look(tmp_path):
+    a_stage(tmp_path, "")
+    write_json(tmp_path / "build" / "package" / "package.json", {"digest": "d", "uri": "u"})
+    write_text(tmp_path / ".dvc" / "tmp" / "rwlock", "")
+    handle = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
+    try:
+        assert DvcTrainer(tmp_path, tmp_path / "logs").train("abc", handle)["digest"] == "d"
+    finally:
+        os.close(handle)
+
+
 @pytest.mark.parametrize(("code", "kind"), [(4, GateFailed), (8, UnavailableError)])
 def test_a_stage_that_refuses_ends_the_run_and_one_that_fails_does_not(tmp_path, code, kind):
-    (tmp_path / ".dvc").mkdir()
-    write_text(tmp_path / ".dvc" / "config", "[core]\n    no_scm = true\n    analytics = false\n")
-    write_text(tmp_path / "stage.py", f"import sys\nsys.stderr.write('error: ap fell\\n')\nsys.exit({code})\n")
-    write_text(tmp_path / "dvc.yaml", yaml.safe_dump({"stages": {"gate": {"cmd": f"{sys.executable} stage.py"}}}))
+    a_stage(tmp_path, f"import sys\nsys.stderr.write('error: ap fell\\n')\nsys.exit({code})\n")
     handle = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
     try:
         with pytest.raises(kind, match="ap fell"):

@@ -4,7 +4,8 @@ import pytest
 
 from fraudline.core.clock import DAY_US
 from fraudline.data.store import write_dataset
-from fraudline.steps.collect import Stream, joined
+from fraudline.steps.collect import joined
+from fraudline.steps.collect_stream import Stream
 from fraudline.steps.matured import Decided, Window
 from fraudline.stream.messages import Label, Transaction
 from tests.support.transactions import DAY, HOUR, START, labels_of, table_of, transaction

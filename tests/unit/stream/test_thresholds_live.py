@@ -55,6 +55,25 @@ def test_a_new_line_of_the_thresholds_file_holds_from_the_next_look_on(artifact,
     assert set(scored.threshold_version) == {changed.newest.thresholds.version}
 
 
+def test_until_the_file_is_there_the_models_own_thresholds_hold(artifact, rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(scorings, "_LOOK_S", 0.0)
+    path = tmp_path / "t.jsonl"
+    scoring = open_scoring(StreamParams(thresholds=str(path)), artifact)
+    assert set(scoring.score(rows).threshold_version) == {artifact.thresholds.version}
+    log = written(path, artifact, 0.1, 0.9)
+    assert set(scoring.score(rows).threshold_version) == {log.newest.thresholds.version}
+    path.unlink()
+    assert set(scoring.score(rows).threshold_version) == {log.newest.thresholds.version}
+
+
+def test_an_ab_has_both_of_its_files(artifact, tmp_path):
+    log = tmp_path / "a.jsonl"
+    written(log, artifact, 0.1, 0.9)
+    for first, second in ((log, tmp_path / "none"), (tmp_path / "none", log)):
+        with pytest.raises(StateError, match="none"):
+            open_scoring(StreamParams(thresholds=str(first), thresholds_b=str(second)), artifact)
+
+
 def test_a_file_that_somebody_changed_is_refused_and_what_held_goes_on_holding(artifact, rows, tmp_path, monkeypatch):
     monkeypatch.setattr(scorings, "_LOOK_S", 0.0)
     path = tmp_path / "t.jsonl"
