@@ -1,10 +1,14 @@
-"""`fraudline score` on feature rows: rows a second of one core, where they go, memory against the size of the file."""
+"""`fraudline score` on feature rows: rows a second of one core, where they go, memory against the size of the file.
+
+The graph by its operators is ONNX Runtime's own profile of batches of the size that `score` calls it with.
+"""
 
 import json
 import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +39,8 @@ peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.s
 json.dump(found | {"cpu_s": used, "peak_mb": peak / 1e3}, sys.stdout)
 """
 _GEMM_ROWS = 4_096
+_CALL_ROWS = 1_024
+_OPERATORS = 8
 
 
 def measure(setting: Setting) -> dict[str, Any]:
@@ -50,7 +56,11 @@ def measure(setting: Setting) -> dict[str, Any]:
     parts = figures["parts"]
     lines = [[name, f"{value:.2f} µs", f"{1e6 / value:,.0f}"] for name, value in parts.items() if name != "mflop"]
     one = table(["part", "CPU a row", "rows a CPU second, by itself"], lines)
-    return {"figures": figures, "table": f"{whole}\n\n{one}\n\n{_bound(parts)}"}
+    figures["operators"] = operators = _operators(setting)
+    spent = sum(operators.values())
+    most = [[name, f"{took:.2f} µs", f"{took / spent:.0%}"] for name, took in operators.most_common(_OPERATORS)]
+    graph = table(["operator of the graph", "a row", "of the graph"], most)
+    return {"figures": figures, "table": f"{whole}\n\n{one}\n\n{_bound(parts)}\n\n{graph}"}
 
 
 def _file(setting: Setting, rows: int) -> dict[str, Any]:
@@ -85,15 +95,39 @@ def _parts(setting: Setting) -> dict[str, float]:
     features = feature_rows(chunk, artifact.card_spec)
     keys = pa.table({"transaction_id": [f"row-{row}" for row in range(n)]})
     table_of_decisions, _ = judge.decide(keys, features)
-    parts = [features[start : start + 1_024] for start in range(0, n, 1_024)]
+    parts = [features[start : start + _CALL_ROWS] for start in range(0, n, _CALL_ROWS)]
     return {
         "read parquet": _least(lambda: next(chunks(path)), n),
         "check, to one matrix": _least(lambda: feature_rows(chunk, artifact.card_spec), n),
         "the model, scores only": _least(lambda: [scorer.only_scores(part) for part in parts], n),
+        "the model, all outputs": _least(lambda: [scorer.score(part) for part in parts], n),
         "the model, reasons of alerts, the table": _least(lambda: judge.decide(keys, features), n),
         "write parquet": _least(lambda: pq.write_table(table_of_decisions, setting.folder / "o.parquet"), n),
         "the matrix products of the networks alone (NumPy)": _least(lambda: _products(artifact.meta, features), n),
     }
+
+
+def _operators(setting: Setting) -> Counter[str]:
+    """Wall µs a row in the kernels of each operator, of the calls after the first ones."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.enable_profiling, options.profile_file_prefix = True, str(setting.folder / "profile")
+    session = ort.InferenceSession(setting.artifact.onnx, options, providers=["CPUExecutionProvider"])
+    rows = np.resize(_features(setting), (_CALL_ROWS, len(setting.artifact.spec.names)))
+    warm, calls = 3, 2 if setting.short else 30
+    for _ in range(warm + calls):
+        session.run(["score"], {"features": rows})
+    events = json.loads(Path(session.end_profiling()).read_bytes())
+    took: Counter[str] = Counter()
+    begun = 0
+    for event in sorted(events, key=lambda event: event["ts"]):
+        begun += event["name"] == "model_run"
+        if begun > warm and event["name"].endswith("_kernel_time"):
+            took[event["args"]["op_name"]] += event["dur"] / (calls * _CALL_ROWS)
+    return took
 
 
 def _products(meta: Any, features: NDArray[np.float32]) -> None:

@@ -49,19 +49,22 @@ def measure_checkpoint(setting: Setting) -> dict[str, Any]:
         ["longest batch while it was written", f"{figures['longest_during_ms']:.0f} ms"],
         ["restore", f"{figures['restore_s']:.1f} s"],
     ]
-    alive = table(["", f"batches of {BATCH:,} transactions"], rows)
-    return {"figures": figures, "table": f"{alive}\n\n{_hidden(figures)}"}
+    return {"figures": figures, "table": table(["", f"batches of {BATCH:,} transactions"], rows)}
 
 
-def _hidden(figures: dict[str, Any]) -> str:
+def measure_sealing(setting: Setting) -> dict[str, Any]:
+    """The checkpoint of a million cards plain and encrypted, in turns."""
+    cards = setting.size(1_000_000)
+    config = {"cards": cards, "records": cards, "folder": str(setting.folder / "sealing"), "sealing": True}
+    figures = contest.run("benchmarks.streaming.growth", config)
     rows = [
         [f"{figures[f'plain_{what}_s']:.2f} s", f"{figures[f'sealed_{what}_s']:.2f} s",
          f"{figures[f'sealed_{what}_s'] / figures[f'plain_{what}_s']:.2f} ×"]
         for what in ("save", "load")
     ]  # fmt: skip
     named = [[name, *row] for name, row in zip(("CPU to write it", "CPU to read it"), rows, strict=True)]
-    head = ["the same, in turns, medians of three", "plain", "encrypted", "of the plain"]
-    return table(head, named)
+    named.append(["on disk", *(f"{figures[f'{kind}_mb']:,.0f} MB" for kind in ("plain", "sealed")), ""])
+    return {"figures": figures, "table": table([f"{cards:,} cards", "plain", "encrypted", "of the plain"], named)}
 
 
 def _one(setting: Setting, cards: int, records: int) -> dict[str, Any]:
@@ -133,16 +136,16 @@ def main(config: dict[str, Any]) -> None:
         "records": config["records"], "cards": config["cards"], "cpu_s": cpu, "memory_mb": memory / 1e6,
         "card_bytes": memory / config["cards"],
     }  # fmt: skip
-    if folder:
+    if config.get("sealing"):
+        figures |= _sealing(state, Path(folder))
+    elif folder:
         figures |= _checkpoint(state, fresh(), config["cards"], Path(folder))
     json.dump(figures, sys.stdout)
     sys.stdout.write("\n")
 
 
 def _checkpoint(state: Any, again: Any, cards: int, folder: Path) -> dict[str, float]:
-    """Batches before, while and after a checkpoint is written, the restore of what was written, and its encryption."""
-    from fraudline.stream.checkpoint import CheckpointStore
-
+    """Batches before, while and after a checkpoint is written, and the restore of what was written."""
     batches = _batches(cards, 1_000 * BATCH, seed=2)
     before = [_timed(state, next(batches)) for _ in range(_BEFORE)]
     begun, offset = time.monotonic(), state.next_offset
@@ -164,11 +167,11 @@ def _checkpoint(state: Any, again: Any, cards: int, folder: Path) -> dict[str, f
         "longest_during_ms": max(during, default=0.0) * 1000,
         "batches_during": len(during),
         "restore_s": time.monotonic() - begun,
-    } | _sealing(CheckpointStore(folder, group="bench", topic="bench").load(0), folder)
+    }
 
 
-def _sealing(checkpoint: Any, folder: Path) -> dict[str, float]:
-    """CPU seconds to write and to read a checkpoint, plain and encrypted in turns."""
+def _sealing(state: Any, folder: Path) -> dict[str, float]:
+    """CPU seconds to write and to read a partition's checkpoint, plain and encrypted in turns: medians."""
     from fraudline.core.sealing import KeysOfFile
     from fraudline.stream.checkpoint import CheckpointStore
 
@@ -176,6 +179,9 @@ def _sealing(checkpoint: Any, folder: Path) -> dict[str, float]:
         "plain": CheckpointStore(folder / "plain", group="bench", topic="bench"),
         "sealed": CheckpointStore(folder / "sealed", group="bench", topic="bench", keys=KeysOfFile({"m1": bytes(32)})),
     }
+    state.save(wait=True)
+    state.settle()
+    checkpoint = CheckpointStore(folder, group="bench", topic="bench").load(0)
     took: dict[str, list[float]] = defaultdict(list)
     for _ in range(_TURNS):
         for name, store in stores.items():
@@ -185,6 +191,7 @@ def _sealing(checkpoint: Any, folder: Path) -> dict[str, float]:
             store.load(0)
             took[f"{name}_save_s"].append(saved - begun)
             took[f"{name}_load_s"].append(time.process_time() - saved)
+            took[f"{name}_mb"].append(store.path(0).stat().st_size / 1e6)
     return {name: median(values) for name, values in took.items()}
 
 

@@ -6,8 +6,10 @@ import pyarrow.compute as pc
 import pytest
 
 from fraudline.core.errors import SchemaError
+from fraudline.stream import labels
 from fraudline.stream.labels import labels_table, newest, read_label_file
 from fraudline.stream.messages import Label, encode
+from fraudline.stream.params import StreamParams
 from tests.support.transactions import DAY, START
 
 
@@ -65,3 +67,15 @@ def test_a_card_number_in_a_label_s_texts_is_masked_where_the_label_comes_in(tmp
         "of ************1111",
         "for **** **** **** 1111",
     )
+
+
+def test_a_card_number_in_a_label_s_texts_is_masked_before_it_is_sent(monkeypatch):
+    sent = []
+
+    class Sender:
+        send, flush, close = sent.append, lambda _: None, lambda _: None
+
+    monkeypatch.setattr(labels, "open_sender", lambda *_: Sender())
+    monkeypatch.setattr(labels, "ensure_topics", lambda *_: None)
+    assert labels.send_labels([Label("t1", True, "analyst", 1, START, by="4111111111111111")], StreamParams()) == 1
+    assert b'"by":"************1111"' in sent[0].value
