@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from kafka.errors import KafkaTimeoutError
 
 from fraudline.core.errors import UnavailableError
 from fraudline.ops.local.kafka import LocalKafka
@@ -124,6 +125,24 @@ def test_a_client_that_never_finds_its_coordinator_is_opened_anew(
     monkeypatch.setattr(stuck, "coordinator_unknown", lambda: True)
     monkeypatch.setattr(stuck, "ensure_coordinator_ready", lambda timeout_ms=None: False)
     assert len(take(transport, 20)) == 20
+
+
+@only_kafka_python
+def test_a_recovery_opens_the_client_anew_that_reads_the_log_again(
+    params: StreamParams, join: OPEN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(params, 20)
+    transport = join()
+    assert transport.beginning(0) == 0
+
+    def stuck(*_: object, **__: object) -> None:
+        raise KafkaTimeoutError("Failed to get offsets by timestamps")
+
+    monkeypatch.setattr(transport._reader, "beginning_offsets", stuck)  # type: ignore[attr-defined]
+    with pytest.raises(UnavailableError):
+        transport.beginning(0)
+    transport.recover()
+    assert transport.beginning(0) == 0
 
 
 def test_records_come_in_offset_order_with_all_they_carry(params: StreamParams, join: OPEN) -> None:

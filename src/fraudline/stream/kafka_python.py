@@ -170,6 +170,7 @@ class KafkaPythonTransport:
         """See the protocol."""
         with translated():
             self._close_producer()
+            self._close_reader()  # it has been seen to ask a broker that was away until every try had timed out
             self._producer = self._open_producer()
             self._recoveries += 1
             self._rewind(self._consumer.assignment())
@@ -215,10 +216,14 @@ class KafkaPythonTransport:
     def close(self) -> None:
         """See the protocol."""
         self._close_producer()
-        for consumer in (self._consumer, self._reader):
-            if consumer is not None:
-                self._close_consumer(consumer)
-        self._reader = None
+        self._close_reader()
+        self._close_consumer(self._consumer)
+
+    def _close_reader(self) -> None:
+        """The next that wants it opens another."""
+        if self._reader is not None:
+            self._close_consumer(self._reader)
+            self._reader = None
 
     @staticmethod
     def _close_consumer(consumer: Any) -> None:
