@@ -7,6 +7,7 @@ is missing, or, with a revision or another repository, fetched from there; every
 import configparser
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -245,7 +246,7 @@ def _get(path: Path, out: Path, repo: str, revision: str) -> None:
 
 def _repository(data_dvc: Path) -> Path | None:
     for folder in data_dvc.resolve().parents:
-        if (folder / ".dvc").is_dir():
+        if os.path.isdir(folder / ".dvc"):  # noqa: PTH112 - unlike Path.is_dir it says no where it may not look
             return folder
     return None
 
