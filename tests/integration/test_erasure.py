@@ -1,6 +1,7 @@
 """A card is erased on a real broker: nothing that is kept names it any more, and the chain still verifies."""
 
 import json
+import re
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -69,6 +70,11 @@ def kept_bytes(stream: StreamParams, trail: Path) -> bytes:
     return b"".join(part or b"" for part in parts) + repr(tables).encode()
 
 
+def names(kept: bytes, card: str) -> bool:
+    """Whether something names a card; a digest may have its characters by chance."""
+    return re.search(rb"(?<![0-9a-zA-Z])" + re.escape(card.encode()) + rb"(?![0-9a-zA-Z])", kept) is not None
+
+
 def held_in_state(stream: StreamParams) -> bytes:
     store = CheckpointStore(Path(stream.checkpoint_dir), group=stream.group, topic=stream.topics.transactions)
     loaded = [store.load(partition) for partition in range(stream.topics.partitions)]
@@ -98,7 +104,7 @@ def test_an_erased_card_is_in_nothing_that_is_kept_and_begins_anew_when_it_comes
 
     before = decisions_of(stream)
     audit.export(out=trail, params=params, until=now() + timedelta(days=1))
-    assert card.encode() not in kept_bytes(stream, trail)
+    assert not names(kept_bytes(stream, trail), card)
     assert card.encode() in held_in_state(stream)
     assert len({before[i].card_id for i in mine if i in before}) == 1  # its decisions can still be joined
     shown = audit.show(transaction_id=mine[0], params=params, store=store, source=trail)
@@ -125,7 +131,7 @@ def test_an_erased_card_is_in_nothing_that_is_kept_and_begins_anew_when_it_comes
     assert [letter.value == bad.value for letter in read_letters(stream)] == [False, False]
     assert replay_letters(stream).left == 1
     assert audit.verify(folder=trail, params=params)["whole"]
-    assert card.encode() not in kept_bytes(stream, trail)
+    assert not names(kept_bytes(stream, trail), card)
 
     after = decisions_of(stream)
     came_again = [i for i in mine if i in again["transaction_id"].to_pylist()]

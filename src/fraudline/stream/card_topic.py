@@ -22,7 +22,7 @@ from fraudline.stream.blocked import entry_of
 from fraudline.stream.messages import BlockedCard, CardAction, encode
 from fraudline.stream.params import StreamParams
 from fraudline.stream.sealing import check_reason, keys_at_hand
-from fraudline.stream.topic_reader import read_topic
+from fraudline.stream.topic_reader import read_topic, wait_readable
 from fraudline.stream.topic_writer import open_producer
 
 
@@ -131,5 +131,5 @@ def _write(params: StreamParams, changes: Sequence[tuple[str, bytes | None]], tr
         futures = [producer.send(topics.blocked_cards, value, card.encode()) for card, value in changes]
         futures += [producer.send(topics.card_actions, encode(line), line.card_id.encode()) for line in trail]
         producer.commit_transaction()
-        for future in futures:
-            future.get(timeout=1)
+        written = [future.get(timeout=1) for future in futures]
+    wait_readable(params, written)

@@ -7,7 +7,8 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
@@ -18,6 +19,7 @@ from fraudline.stream.params import StreamParams
 from fraudline.stream.transport import Record
 
 _BATCH = 500
+_AGAIN_S = 0.02
 
 
 def places_of(consumer: Any, topic: str) -> list[Any]:
@@ -103,6 +105,29 @@ def unread(params: StreamParams, topic: str, group: str) -> int:
         places = places_of(consumer, topic)
         begins, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
         return sum(ends[place] - max(begins[place], consumer.committed(place) or 0) for place in places)
+
+
+def wait_readable(params: StreamParams, written: Iterable[Any]) -> None:
+    """Wait until readers of committed records see what a transaction appended.
+
+    A commit is answered before the partitions have its marker: who reads at once may find nothing of it.
+
+    Args:
+        params: broker, and how long to wait at most, ``timeout_s``.
+        written: the client's metadata (topic, partition, offset) of the records.
+
+    Raises:
+        UnavailableError: the broker does not answer.
+    """
+    last = {
+        TopicPartition(each.topic, each.partition): each.offset for each in sorted(written, key=attrgetter("offset"))
+    }
+    deadline = time.monotonic() + params.timeout_s
+    with open_consumer(params) as consumer:
+        while last and time.monotonic() < deadline:
+            ends = consumer.end_offsets(list(last))
+            last = {place: offset for place, offset in last.items() if ends[place] <= offset}
+            time.sleep(_AGAIN_S if last else 0)
 
 
 def client_settings(params: StreamParams) -> dict[str, Any]:
