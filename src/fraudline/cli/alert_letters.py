@@ -1,13 +1,13 @@
 """``fraudline alerts dead-letters``: look at the alerts that a sink did not take, and send them again."""
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fraudline.cli.dlq import bootstrap_option, newest, place_of, stream_params, written_at
+from fraudline.cli.dlq import bootstrap_option, stream_params
+from fraudline.cli.letters import gathered, place_of, show_counts, show_replayed, written_at
 from fraudline.cli.options import json_option, params_option
 from fraudline.core.errors import UnavailableError
 
@@ -39,23 +39,17 @@ def list_letters(sink: str, limit: int, bootstrap: str | None, params_file: Path
     """List the letters, the newest last, and count them by sink."""
     from fraudline.stream.alert_letters import read_alert_letters
 
-    counts: Counter[str] = Counter()
-    kept: list[AlertLetter] = []
-    for letter in read_alert_letters(stream_params(params_file, bootstrap)):
-        if sink in ("", letter.sink):
-            counts[letter.sink] += 1
-            kept.append(letter)
-            if len(kept) >= 4 * limit:
-                kept = newest(kept, limit)
-    kept = newest(kept, limit)
+    found = (
+        letter for letter in read_alert_letters(stream_params(params_file, bootstrap)) if sink in ("", letter.sink)
+    )
+    counts, kept = gathered(found, limit, lambda letter: letter.sink)
     if as_json:
         letters = [_described(letter) for letter in kept]
         click.echo(json.dumps({"total": counts.total(), "sinks": dict(counts), "letters": letters}))
         return
     for letter in kept:
         click.echo(f"{letter.place:>8}  {written_at(letter)}  {letter.sink}  {_subject(letter)}  {letter.reason}")
-    parts = "".join(f"\n  {count:>8,}  {name}" for name, count in counts.most_common())
-    click.echo(f"{counts.total():,} letters{parts}", err=True)
+    show_counts(counts, "letters")
 
 
 @group.command()
@@ -111,10 +105,7 @@ def replay(
             result = letters.replay_alert_letters(
                 params, routing, limit=limit, on_progress=lambda done: progress.update(task, completed=done)
             )
-    if as_json:
-        click.echo(json.dumps({"sent": result.sent, "left": result.left}))
-    else:
-        click.echo(f"{result.sent:,} sent again, {result.left:,} left", err=True)
+    show_replayed(result, as_json)
     if result.left and not dry_run:
         raise UnavailableError(f"{result.left:,} letters were not taken.", f"See why: `{_LISTED}`; then replay again.")
 

@@ -2,25 +2,19 @@
 
 import base64
 import json
-import re
-from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from fraudline.cli.letters import gathered, place_of, show_counts, show_replayed, written_at
 from fraudline.cli.options import json_option, load_params, params_option
-from fraudline.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from fraudline.stream.alert_letters import AlertLetter
     from fraudline.stream.dead_letter import DeadLetter
     from fraudline.stream.params import StreamParams
 
-_PLACE = re.compile(r"(\d+):(\d+)")
 _LISTED = "fraudline dlq list"
-Letter = TypeVar("Letter", "DeadLetter", "AlertLetter")
 bootstrap_option = click.option("--bootstrap", envvar="FRAUDLINE_BOOTSTRAP", help="Kafka's host:port pairs.")
 
 
@@ -47,15 +41,8 @@ def list_letters(reason: str, limit: int, bootstrap: str | None, params_file: Pa
     from fraudline.stream.dead_letter_topic import read_letters
 
     params = stream_params(params_file, bootstrap)
-    counts: Counter[str] = Counter()
-    kept: list[DeadLetter] = []
-    for letter in read_letters(params):
-        if reason in letter.reason:
-            counts[_kind(letter.reason)] += 1
-            kept.append(letter)
-            if len(kept) >= 4 * limit:
-                kept = newest(kept, limit)
-    kept = newest(kept, limit)
+    found = (letter for letter in read_letters(params) if reason in letter.reason)
+    counts, kept = gathered(found, limit, lambda letter: _kind(letter.reason))
     if as_json:
         letters = [_described(letter) for letter in kept]
         click.echo(json.dumps({"total": counts.total(), "reasons": dict(counts), "letters": letters}))
@@ -63,8 +50,7 @@ def list_letters(reason: str, limit: int, bootstrap: str | None, params_file: Pa
     for letter in kept:
         source = f"{letter.topic} {letter.source_partition}:{letter.source_offset}"
         click.echo(f"{letter.place:>8}  {written_at(letter)}  {source}  {_size(letter):>9} B  {letter.reason}")
-    parts = "".join(f"\n  {count:>8,}  {kind}" for kind, count in counts.most_common())
-    click.echo(f"{counts.total():,} dead letters{parts}", err=True)
+    show_counts(counts, "dead letters")
 
 
 @group.command()
@@ -119,32 +105,12 @@ def replay(
             result = topic.replay_letters(
                 params, limit=limit, on_progress=lambda sent: progress.update(task, completed=sent)
             )
-    if as_json:
-        click.echo(json.dumps({"sent": result.sent, "left": result.left}))
-    else:
-        click.echo(f"{result.sent:,} sent again, {result.left:,} left", err=True)
+    show_replayed(result, as_json)
 
 
 def stream_params(params_file: Path, bootstrap: str | None) -> "StreamParams":
     """The section ``stream``, at another broker where one is given."""
     return load_params(params_file).with_bootstrap(bootstrap).stream
-
-
-def place_of(text: str, listed: str) -> tuple[int, int]:
-    """Partition and offset of a letter that somebody names as the command ``listed`` shows it.
-
-    Raises:
-        UsageError: it names none.
-    """
-    found = _PLACE.fullmatch(text)
-    if found is None:
-        raise UsageError(f"{text!r} names no dead letter.", f"Give PARTITION:OFFSET, as `{listed}` shows it.")
-    return int(found[1]), int(found[2])
-
-
-def newest(letters: list[Letter], limit: int) -> list[Letter]:
-    """The newest ``limit`` letters, the newest last."""
-    return sorted(letters, key=lambda letter: (letter.written_ms, letter.partition, letter.offset))[-limit:]
 
 
 def _described(letter: "DeadLetter") -> dict[str, Any]:
@@ -162,11 +128,6 @@ def _described(letter: "DeadLetter") -> dict[str, Any]:
 
 def _size(letter: "DeadLetter") -> int:
     return len(letter.value or b"") if letter.cut_from is None else letter.cut_from
-
-
-def written_at(letter: "DeadLetter | AlertLetter") -> str:
-    """When a letter was written, UTC."""
-    return datetime.fromtimestamp(letter.written_ms / 1000, UTC).isoformat(timespec="seconds")
 
 
 def _kind(reason: str) -> str:

@@ -7,7 +7,6 @@ that dribble a request's head or do not read their answer. Both answer for thems
 import asyncio
 import hashlib
 import hmac
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from fraudline.core.errors import UsageError
 from fraudline.core.log import get_logger
+from fraudline.core.reread import Reread
 
 log = get_logger(__name__)
 
@@ -62,34 +62,26 @@ class Tokens:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen = 0
-        self._hashes: list[bytes] = []
-        self._read()
+        self._hashes = Reread(path, _hashes_of, kept="serve.tokens_kept")
 
     def admit(self, header: str) -> bool:
         """Whether an ``Authorization`` header carries one of the tokens."""
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer":
             return False
-        try:
-            if os.stat(self._path).st_mtime_ns != self._seen:
-                self._read()
-        except (OSError, UsageError) as error:
-            log.warning("serve.tokens_kept", problem=str(error))
         given = hashlib.sha256(token.strip().encode()).digest()
-        return any([hmac.compare_digest(given, known) for known in self._hashes])
+        return any([hmac.compare_digest(given, known) for known in self._hashes.content])
 
-    def _read(self) -> None:
-        try:
-            seen = os.stat(self._path).st_mtime_ns
-            lines = self._path.read_text(encoding="utf-8").split()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"The tokens of {self._path} cannot be read: {error}.", "Name a readable file.") from error
-        if not lines or min(map(len, lines)) < _MIN_TOKEN:
-            problem = f"{self._path} holds no token, or one of less than {_MIN_TOKEN} characters."
-            raise UsageError(problem, "Make one: openssl rand -hex 32.")
-        self._hashes, self._seen = [hashlib.sha256(line.encode()).digest() for line in lines], seen
+
+def _hashes_of(path: Path) -> list[bytes]:
+    try:
+        lines = path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The tokens of {path} cannot be read: {error}.", "Name a readable file.") from error
+    if not lines or min(map(len, lines)) < _MIN_TOKEN:
+        problem = f"{path} holds no token, or one of less than {_MIN_TOKEN} characters."
+        raise UsageError(problem, "Make one: openssl rand -hex 32.")
+    return [hashlib.sha256(line.encode()).digest() for line in lines]
 
 
 class Guard:

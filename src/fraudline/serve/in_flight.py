@@ -68,14 +68,7 @@ class InFlight(Generic[Job, Result]):
         self._waiting, self._rows = [], 0
         if not waiting:
             return
-        try:
-            results = self._call([job for job, _ in waiting])
-        except Exception as error:
-            for _, future in waiting:
-                future.set_exception(error)
-            return
-        for (_, future), result in zip(waiting, results, strict=True):
-            future.set_result(result)
+        _answer(self._call, waiting)
 
 
 class ThreadsInFlight(Generic[Job, Result]):
@@ -113,11 +106,19 @@ class ThreadsInFlight(Generic[Job, Result]):
         while self._waiting and rows < ALONE_ROWS:
             taken.append(self._waiting.popleft())
             rows += self._size(taken[-1][0])
-        try:
-            results = self._call([job for job, _ in taken])
-        except Exception as error:
-            for _, future in taken:
-                future.set_exception(error)
-            return
-        for (_, future), result in zip(taken, results, strict=True):
-            future.set_result(result)
+        _answer(self._call, taken)
+
+
+def _answer(
+    call: Callable[[Sequence[Job]], list[Result]],
+    waiting: Sequence[tuple[Job, "asyncio.Future[Result] | Future[Result]"]],
+) -> None:
+    """One call for all: each gets its result, or what the call raised."""
+    try:
+        results = call([job for job, _ in waiting])
+    except Exception as error:
+        for _, future in waiting:
+            future.set_exception(error)
+        return
+    for (_, future), result in zip(waiting, results, strict=True):
+        future.set_result(result)

@@ -1,14 +1,11 @@
 """How the worker proves itself to the endpoint, and which certificates it believes: files, never values."""
 
-import os
 import ssl
 from pathlib import Path
 
 from fraudline.core.errors import UsageError
-from fraudline.core.log import get_logger
+from fraudline.core.reread import Reread
 from fraudline.stream.params import StreamParams
-
-log = get_logger(__name__)
 
 
 class BearerToken:
@@ -22,31 +19,23 @@ class BearerToken:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen = 0
-        self._token = ""
-        self._read()
+        self._token = Reread(path, _token_of, kept="endpoint.token_kept")
 
     def header(self) -> str:
         """The value of ``Authorization``; what was known stays while the file is missing or broken."""
-        try:
-            if os.stat(self._path).st_mtime_ns != self._seen:
-                self._read()
-        except (OSError, UsageError) as error:
-            log.warning("endpoint.token_kept", problem=str(error))
-        return f"Bearer {self._token}"
+        return f"Bearer {self._token.content}"
 
-    def _read(self) -> None:
-        try:
-            seen = os.stat(self._path).st_mtime_ns
-            words = self._path.read_text(encoding="ascii").split()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not ASCII"
-            problem = f"The endpoint's token {self._path} cannot be read: {reason}."
-            raise UsageError(problem, "Name a readable file in stream.endpoint_token_file.") from error
-        if not words:
-            raise UsageError(f"{self._path} holds no token.", "Write the endpoint's bearer token into it.")
-        self._token, self._seen = words[0], seen
+
+def _token_of(path: Path) -> str:
+    try:
+        words = path.read_text(encoding="ascii").split()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not ASCII"
+        problem = f"The endpoint's token {path} cannot be read: {reason}."
+        raise UsageError(problem, "Name a readable file in stream.endpoint_token_file.") from error
+    if not words:
+        raise UsageError(f"{path} holds no token.", "Write the endpoint's bearer token into it.")
+    return words[0]
 
 
 def bearer_of(params: StreamParams) -> BearerToken | None:
