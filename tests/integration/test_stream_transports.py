@@ -266,7 +266,9 @@ def test_two_workers_share_and_one_inherits(params: StreamParams, join: OPEN) ->
     assert second.epoch > epoch
 
 
-def test_a_successor_of_the_same_name_fences_its_predecessor(params: StreamParams, join: OPEN) -> None:
+def test_a_successor_of_the_same_name_fences_its_predecessor_and_is_not_fenced_in_return(
+    params: StreamParams, join: OPEN
+) -> None:
     send(params, 20)
     old = join("same")
     records = take(old, 20)
@@ -274,8 +276,22 @@ def test_a_successor_of_the_same_name_fences_its_predecessor(params: StreamParam
     take(new, 20)
     with pytest.raises((FencedError, UnavailableError)):
         old.transact([Output(params.topics.decisions, b"k", b"ghost")], offsets_after(records))
+    with pytest.raises(FencedError):
+        old.recover()
     new.transact([Output(params.topics.decisions, b"k", b"real")], offsets_after(records))
     assert [r.value for r in read_all(params.bootstrap, params.topics.decisions)] == [b"real"]
+
+
+def test_a_fenced_worker_without_work_notices_it(params: StreamParams, join: OPEN) -> None:
+    send(params, 20)
+    old = join("same")
+    take(old, 20)
+    new = join("same")
+    take(new, 20)
+    deadline = time.monotonic() + 30
+    with pytest.raises(FencedError):  # noqa: PT012 - a poll without work says nothing
+        while time.monotonic() < deadline:
+            old.poll(10, 0.2)
 
 
 @pytest.mark.parametrize("name", TRANSPORTS)

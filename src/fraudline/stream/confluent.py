@@ -16,7 +16,7 @@ _TIMEOUT_S = 30.0
 _SEEK_TRIES = 50
 _made = partial(tuple.__new__, Record)
 _ACTION = "Check the broker's address and that it runs."
-_FENCING = (KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED)  # noqa: SLF001 - librdkafka's own codes
+_FATAL = (KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED, KafkaError._FATAL)  # noqa: SLF001 - librdkafka's own codes
 _RIGHTS = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -92,6 +92,7 @@ class ConfluentTransport:
         """See the protocol."""
         with _translated():
             self._producer.purge()
+            self._refuse_the_fenced()
             self._producer = self._open_producer()
             self._epoch += 1
             for partition, offset in self._committed().items():
@@ -161,6 +162,19 @@ class ConfluentTransport:
             offset = place.offset if place.offset >= 0 else first.get(place.partition)
             if offset is not None:
                 self._seek(place.partition, offset)
+
+    def _refuse_the_fenced(self) -> None:
+        """Ask the broker whether another worker has taken this one's place, whose producer a new one here would fence.
+
+        It is asked by committing what is committed already: whoever is no member may not.
+        """
+        stands = [TopicPartition(self._topic, partition, offset) for partition, offset in self._committed().items()]
+        try:
+            if stands:
+                self._consumer.commit(offsets=stands, asynchronous=False)
+        except KafkaException as error:  # any other reason, the next poll meets too
+            if error.args[0].code() in _FATAL:
+                raise FencedError from error
 
     def _committed(self) -> dict[int, int]:
         places = [TopicPartition(self._topic, partition) for partition in self._assigned]
@@ -329,7 +343,7 @@ def _records(messages: Sequence[Any]) -> list[Record]:
     errors = list(map(Message.error, messages))
     if any(errors):
         for error in filter(None, errors):
-            if error.code() in _FENCING or error.fatal():
+            if error.code() in _FATAL or error.fatal():
                 raise KafkaException(error)
         messages = [message for message, error in zip(messages, errors, strict=True) if error is None]
     columns = (Message.topic, Message.partition, Message.offset, _appended_ms, Message.key, Message.value, _headers)
@@ -350,10 +364,10 @@ def _translated() -> Iterator[None]:
         yield
     except KafkaException as error:
         reason = error.args[0]
-        if isinstance(reason, KafkaError) and reason.code() == KafkaError.FENCED_INSTANCE_ID:
-            problem = "Another worker runs under this worker's id."
-            raise FencedError(problem, "Give each worker its own worker_id.") from error
         code = reason.code() if isinstance(reason, KafkaError) else None
+        # how librdkafka tells a consumer of it: a fatal error, whose reason only its text says
+        if code == KafkaError.FENCED_INSTANCE_ID or (code == KafkaError._FATAL and "consumer fenced" in reason.str()):  # noqa: SLF001
+            raise FencedError from error
         if code == KafkaError._AUTHENTICATION:  # noqa: SLF001 - librdkafka's own code
             raise UnavailableError("Kafka refused the user or its password.", LOGIN) from error
         action = RIGHTS if code in _RIGHTS else _ACTION

@@ -83,6 +83,8 @@ class KafkaPythonTransport:
         """
         with translated():
             keep_joining(self._consumer)
+            if _is_silent(self._consumer):
+                _refuse_the_fenced(self._consumer)
             before = self._consumer.group_metadata(), self._listener.count
             fetched = self._fetch(max_records, timeout_s)
             after = self._consumer.group_metadata(), self._listener.count
@@ -171,6 +173,7 @@ class KafkaPythonTransport:
         with translated():
             self._close_producer()
             self._close_reader()  # it has been seen to ask a broker that was away until every try had timed out
+            _refuse_the_fenced(self._consumer)  # its new producer would fence that of its successor
             self._producer = self._open_producer()
             self._recoveries += 1
             self._rewind(self._consumer.assignment())
@@ -335,6 +338,28 @@ def keep_joining(consumer: Any) -> None:
         coordinator.request_rejoin()
 
 
+def _is_silent(consumer: Any) -> bool:
+    """Whether a member has stopped its heartbeats: all that the client does when the broker says that it is fenced."""
+    coordinator = consumer._coordinator  # noqa: SLF001 - nothing public says it
+    return bool(coordinator.stable() and not coordinator._heartbeat_enabled)  # noqa: SLF001
+
+
+def _refuse_the_fenced(consumer: Any) -> None:
+    """Ask the broker, by a heartbeat, whether another member has taken this one's place in the group.
+
+    Raises:
+        FencedInstanceIdError: it has.
+    """
+    coordinator = consumer._coordinator  # noqa: SLF001 - nothing public asks it
+    if coordinator.stable():
+        try:
+            coordinator._net.run(coordinator._send_heartbeat_request)  # noqa: SLF001
+        except FencedInstanceIdError:
+            raise
+        except KafkaError as error:  # what else there is, the next poll meets too
+            log.debug("transport.heartbeat_refused", error=str(error))
+
+
 class KafkaPythonSender:
     """See :class:`fraudline.stream.transport.Sender`."""
 
@@ -395,9 +420,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except FencedInstanceIdError as error:
-        raise FencedError(
-            "Another worker runs under this worker's id.", "Give each worker its own worker_id."
-        ) from error
+        raise FencedError from error
     except AuthorizationError as error:
         raise UnavailableError(f"Kafka refused: {type(error).__name__}: {error}.", RIGHTS) from error
     except SaslAuthenticationFailedError as error:

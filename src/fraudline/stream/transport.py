@@ -24,6 +24,9 @@ class FencedError(UnavailableError):
 
     retryable = False
 
+    def __init__(self) -> None:
+        super().__init__("Another worker runs under this worker's id.", "Give each worker its own worker_id.")
+
 
 class Record(NamedTuple):
     """A record as it lies in the log: bytes, nothing parsed. ``timestamp_ms``: when it was appended or made."""

@@ -191,7 +191,7 @@ def test_a_worker_stopped_in_a_recovery_checkpoints_nothing_that_was_not_committ
 
 def test_a_fenced_worker_ends_at_once(artifact: Artifact) -> None:
     transport = FakeTransport({0: log_of(TRANSACTIONS)})
-    transport.failures = [FencedError("another worker")]
+    transport.failures = [FencedError()]
     with pytest.raises(FencedError):
         run(artifact, transport, 60)
     assert transport.recoveries == 0
