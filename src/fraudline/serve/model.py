@@ -31,7 +31,7 @@ from fraudline.model.wording import Wording
 from fraudline.serve import quick
 from fraudline.serve.encoding import encode_message
 from fraudline.serve.errors import RequestError
-from fraudline.serve.in_flight import InFlight, ThreadsInFlight
+from fraudline.serve.in_flight import GRPC_PATIENCE, PATIENCE, InFlight
 from fraudline.serve.metrics import PredictorMetrics, band_edges
 from fraudline.serve.payload import (
     INPUT,
@@ -138,8 +138,7 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         if self._thresholds_file is not None:
             self._thresholds = ThresholdLog.read(self._thresholds_file, artifact.digest).newest.thresholds
         self._metrics = PredictorMetrics(self.name, self.version, features=self._names, edges=_edges(artifact))
-        self._in_flight = InFlight(self._results, rows=_rows, gather=self._gather)
-        self._threads_in_flight = ThreadsInFlight(self._results, rows=_rows, gather=self._gather)
+        self._in_flight = InFlight(self._results, rows=_rows, patience=_patience, gather=self._gather)
         self._timers = [times.labels(**get_labels(self.name)) for times in _TIMES]
         self._warm()
         self.ready = True
@@ -198,19 +197,6 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
             result = await self._in_flight(job)
         with self._timers[2].time():
             return self.postprocess(result, headers), {}
-
-    def answer(self, request: InferRequest) -> Answer:
-        """What a call of the model gives, for a thread of its own: rows of other threads may share the call.
-
-        Raises:
-            RequestError: the request is wrong.
-        """
-        with self._timers[0].time():
-            job = self.preprocess(request)
-        with self._timers[1].time(), self._metrics.scoring():
-            result = self._threads_in_flight(job)
-        with self._timers[2].time():
-            return self.postprocess(result)
 
     def predict(self, payload: Job, headers: Mapping[str, str] | None = None) -> Result:
         """Score and decide one request by itself."""
@@ -334,6 +320,10 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
 
 def _rows(job: Job) -> int:
     return len(job.batch.features)
+
+
+def _patience(job: Job) -> int:
+    return GRPC_PATIENCE if job.request is not None and job.request.from_grpc else PATIENCE
 
 
 def _edges(artifact: Artifact) -> NDArray[np.float64] | None:

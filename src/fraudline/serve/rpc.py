@@ -1,15 +1,12 @@
-"""V2 over gRPC: KServe's service and messages, a thread a call.
+"""V2 over gRPC: KServe's service and messages on the event loop of REST.
 
-``grpc.aio`` hands each part of a call from a thread of its own to the event loop, and one call at a time; on threads a
-call costs less, and calls meet before the model. What is asked of KServe's coroutines goes to the event loop.
+Without interceptors: each is another coroutine a call. Several servers share the port and the service, because one
+accepts one call at a time: the next has to make its way from gRPC's thread to the event loop first.
 """
 
 import asyncio
-import inspect
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -26,167 +23,165 @@ from fraudline.core.log import get_logger
 from fraudline.core.masking import mask_text
 from fraudline.core.tracing import Tracing
 from fraudline.serve.guard import LIMITS, Limits, Tokens
-from fraudline.serve.tracing import TracedCalls
+from fraudline.serve.tracing import Handle, TracedCalls
 
 log = get_logger(__name__)
 
-_OPEN = ("ServerLive", "ServerReady", "ModelReady")
-_BROKEN = object()
-_WATCH_S = 1.0
+_OPEN = frozenset(("ServerLive", "ServerReady", "ModelReady"))
+_INFER = "ModelInfer"
+
+SERVERS = 4
+"""On one port; the kernel gives each connection to one of them."""
+
+Answer = Callable[[bytes, Any], Awaitable[Any]]
+"""What a method of the service makes of a message and its call."""
 
 
-def grpc_server(
+def grpc_servers(
     dataplane: DataPlane,
     repository: ModelRepositoryExtension,
-    loop: asyncio.AbstractEventLoop,
     *,
     tokens: Tokens | None = None,
     limits: Limits = LIMITS,
     tracing: Tracing | None = None,
-) -> Any:
-    """A ``grpc.Server`` without a port.
+) -> list[Any]:
+    """Some ``grpc.aio.Server`` without a port, for one port and for the event loop that runs.
 
     Args:
         dataplane: has the model.
         repository: KServe's; refuses what it does not offer.
-        loop: runs KServe's coroutines; must run for as long as the server does.
         tokens: who may ask; None for everybody. Health needs no token.
-        limits: of messages and calls. One call more than ``calls`` is RESOURCE_EXHAUSTED.
+        limits: of messages and calls, of all servers together.
         tracing: makes a span of each traced call.
     """
-    traced = (TracedCalls(tracing),) if tracing is not None else ()
-    server = grpc.server(
-        ThreadPoolExecutor(limits.calls, thread_name_prefix="grpc"),
-        interceptors=(*traced, GrpcGuard(loop, tokens, limits)),
-        options=[(f"grpc.max_{way}_message_length", MAX_GRPC_MESSAGE_LENGTH) for way in ("send", "receive")],
-        maximum_concurrent_rpcs=limits.calls,
-    )
-    add_GRPCInferenceServiceServicer_to_server(Servicer(dataplane, repository), server)
-    return server
+    service = Service(dataplane, repository, tokens, limits, tracing)
+    lengths = [(f"grpc.max_{way}_message_length", MAX_GRPC_MESSAGE_LENGTH) for way in ("send", "receive")]
+    servers = [grpc.aio.server(options=[("grpc.so_reuseport", 1), *lengths]) for _ in range(SERVERS)]
+    for server in servers:
+        server.add_generic_rpc_handlers((service,))
+    return servers
 
 
-class Servicer(InferenceServicer):  # type: ignore[misc]  # kserve has no type information
-    """KServe's service, whose inference runs in the thread of the call."""
+class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no type information
+    """The handler of each call: what a client may ask over gRPC, and what it is told when it may not.
 
-    def __init__(self, dataplane: DataPlane, repository: ModelRepositoryExtension) -> None:
-        super().__init__(dataplane, repository)
+    UNAUTHENTICATED to a call without one of the tokens, INVALID_ARGUMENT to a message that is broken or wrong (gRPC by
+    itself says INTERNAL, as if the server were to blame), CANCELLED when a message is not whole in time, and
+    RESOURCE_EXHAUSTED when more calls than ``limits.calls`` are open.
+
+    Args:
+        dataplane: as of :func:`grpc_servers`.
+        repository: the same.
+        tokens: the same.
+        limits: the same.
+        tracing: the same.
+    """
+
+    def __init__(
+        self,
+        dataplane: DataPlane,
+        repository: ModelRepositoryExtension,
+        tokens: Tokens | None,
+        limits: Limits,
+        tracing: Tracing | None,
+    ) -> None:
         self._models = dataplane.model_registry
+        self._tokens = tokens
+        self._limits = limits
+        self._open = 0
+        self._traced = TracedCalls(tracing) if tracing is not None else None
+        kserves = _methods(InferenceServicer(dataplane, repository))
+        self._handles = {name: self._handle(_of_kserve(handler)) for name, handler in kserves.items()}
+        self._handles[_named(kserves, _INFER)] = self._handle(self._infer)
+        self._handlers = {name: _handler(handle) for name, handle in self._handles.items()}
 
-    def ModelInfer(self, request: ModelInferRequest, context: Any) -> ModelInferResponse:  # noqa: N802  # of the protocol
-        """Score one request.
+    def service(self, call: Any) -> Any:
+        """What handles a call; None for a method that there is not."""
+        handler = self._handlers.get(call.method)
+        if handler is None or (self._tokens is None and self._traced is None):
+            return handler
+        given = dict(call.invocation_metadata)
+        name = call.method.rpartition("/")[2]
+        if self._tokens is not None and name not in _OPEN and not self._tokens.admit(str(given.get("authorization"))):
+            return _REFUSING
+        if self._traced is not None and name == _INFER:
+            return _handler(self._traced.around(self._handles[call.method], call.method, given))
+        return handler
 
-        Raises:
-            InvalidInput: it is wrong.
-            ModelNotFound: it asks for another model.
-            ModelNotReady: the model is not loaded.
-        """
-        self.validate_grpc_request(request)
+    async def _infer(self, message: bytes, _: Any) -> bytes:
+        request = _parsed(ModelInferRequest.FromString, message)
+        InferenceServicer.validate_grpc_request(request)
         model = self._models.get_model(request.model_name)
         if model is None:
             raise ModelNotFound(request.model_name)
         if not model.ready:
             raise ModelNotReady(request.model_name)
-        return model.answer(InferRequest.from_grpc(request))
+        answer: ModelInferResponse = (await model(InferRequest.from_grpc(request)))[0]
+        return bytes(answer.SerializeToString())
 
-
-class GrpcGuard(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc has no type information
-    """What a client may ask over gRPC, and what it is told when it may not.
-
-    UNAUTHENTICATED to a call without one of the tokens, INVALID_ARGUMENT to a message that is broken or wrong (gRPC by
-    itself says INTERNAL, as if the server were to blame), and CANCELLED when a message is not whole in time.
-
-    Args:
-        loop: runs coroutines.
-        tokens: who may ask; None for everybody.
-        limits: of the time of a message.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, tokens: Tokens | None, limits: Limits = LIMITS) -> None:
-        self._loop = loop
-        self._tokens = tokens
-        self._watch = _Watch(limits.body_s)
-        self._handlers: dict[str, Any] = {}
-
-    def intercept_service(self, continuation: Callable[[Any], Any], call: Any) -> Any:
-        """Look at the call's metadata before its handler."""
-        if self._tokens is not None and call.method.rpartition("/")[2] not in _OPEN:
-            given = dict(call.invocation_metadata).get("authorization", "")
-            if not self._tokens.admit(str(given)):
-                return _REFUSING
-        handler = self._handlers.get(call.method)
-        if handler is None:
-            handler = continuation(call)
-            if handler is None:
-                return None
-            handler = self._handlers[call.method] = self._guarded(handler)
-        return handler
-
-    def _guarded(self, handler: Any) -> Any:
-        def parse(content: bytes) -> Any:
+    def _handle(self, answer: Answer) -> Handle:
+        async def handle(_: Any, context: Any) -> Any:
+            self._open += 1
             try:
-                return handler.request_deserializer(content)
-            except Exception:  # protobuf's own exceptions differ between its implementations
-                return _BROKEN
-
-        def answer(messages: Iterator[Any], context: Any) -> Any:
-            with self._watch(context):
-                request = next(messages, _BROKEN)
-            try:
-                if request is _BROKEN:
-                    raise InvalidInput("request: not the protobuf message of this method.")
-                given = handler.unary_unary(request, context)
-                if inspect.isawaitable(given):
-                    given = asyncio.run_coroutine_threadsafe(_awaited(given), self._loop).result()
+                if self._open > self._limits.calls:
+                    raise _FullError("too many calls at once.")
+                return await answer(await self._message(context), context)
             except Exception as error:
                 status = _status(error)
-            else:
-                return given
-            return context.abort(*status)
+            finally:
+                self._open -= 1
+            return await context.abort(*status)
 
-        # a stream of one message is the same on the wire, and its reading can be watched
-        return grpc.stream_unary_rpc_method_handler(
-            answer, request_deserializer=parse, response_serializer=handler.response_serializer
-        )
+        return handle
 
-
-class _Watch:
-    """Cancels calls that are read for longer than a limit."""
-
-    def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
-        self._since: dict[Any, float] = {}
-        threading.Thread(target=self._run, name="grpc-watch", daemon=True).start()
-
-    def __call__(self, context: Any) -> "_Watched":
-        return _Watched(self._since, context)
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(_WATCH_S)
-            late = time.monotonic() - self._limit_s
-            for context, since in list(self._since.items()):  # the oldest first
-                if since > late:
-                    break
-                log.warning("serve.cut", reason="gRPC message not whole")
-                context.cancel()
-                self._since.pop(context, None)
+    async def _message(self, context: Any) -> bytes:
+        try:
+            async with asyncio.timeout(self._limits.body_s):
+                message = await context.read()
+        except TimeoutError:
+            raise _LateError("request: the message was not whole in time.") from None
+        if message is grpc.aio.EOF:
+            raise InvalidInput("request: there is no message.")
+        return bytes(message)
 
 
-class _Watched:
-    __slots__ = ("_context", "_since")
-
-    def __init__(self, since: dict[Any, float], context: Any) -> None:
-        self._since, self._context = since, context
-
-    def __enter__(self) -> None:
-        self._since[self._context] = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self._since.pop(self._context, None)
+class _LateError(Exception):
+    """A message was not whole in time."""
 
 
-async def _awaited(given: Any) -> Any:
-    return await given
+class _FullError(Exception):
+    """Too many calls are open."""
+
+
+def _methods(servicer: InferenceServicer) -> Mapping[str, Any]:
+    """KServe's handlers by the full name of their method."""
+    found: dict[str, Any] = {}
+
+    def add(service: str, handlers: Mapping[str, Any]) -> None:
+        found.update({f"/{service}/{name}": handler for name, handler in handlers.items()})
+
+    server = SimpleNamespace(add_generic_rpc_handlers=lambda _: None, add_registered_method_handlers=add)
+    add_GRPCInferenceServiceServicer_to_server(servicer, server)
+    return found
+
+
+def _named(methods: Mapping[str, Any], name: str) -> str:
+    return next(method for method in methods if method.endswith(f"/{name}"))
+
+
+def _of_kserve(handler: Any) -> Answer:
+    async def answer(message: bytes, context: Any) -> Any:
+        request = _parsed(handler.request_deserializer, message)
+        return handler.response_serializer(await handler.unary_unary(request, context))
+
+    return answer
+
+
+def _parsed(parse: Callable[[bytes], Any], message: bytes) -> Any:
+    try:
+        return parse(message)
+    except Exception:  # protobuf's own exceptions differ between its implementations
+        raise InvalidInput("request: not the protobuf message of this method.") from None
 
 
 def _status(error: Exception) -> tuple[Any, str]:
@@ -205,12 +200,19 @@ _STATUS = (
     (ModelNotFound, grpc.StatusCode.NOT_FOUND),
     (ModelNotReady, grpc.StatusCode.UNAVAILABLE),
     (NotImplementedError, grpc.StatusCode.UNIMPLEMENTED),
+    (_LateError, grpc.StatusCode.CANCELLED),
+    (_FullError, grpc.StatusCode.RESOURCE_EXHAUSTED),
 )
 
 
-def _refuse(_: Any, context: Any) -> None:
+async def _refuse(_: Any, context: Any) -> None:
     log.warning("serve.refused", status="UNAUTHENTICATED", error="authorization")
-    context.abort(grpc.StatusCode.UNAUTHENTICATED, "authorization: a bearer token is needed, and not this one.")
+    await context.abort(grpc.StatusCode.UNAUTHENTICATED, "authorization: a bearer token is needed, and not this one.")
 
 
-_REFUSING = grpc.unary_unary_rpc_method_handler(_refuse)
+def _handler(handle: Handle) -> Any:
+    """A stream of one message is the same on the wire as one message, and its reading can be cut."""
+    return grpc.stream_unary_rpc_method_handler(handle)
+
+
+_REFUSING = _handler(_refuse)

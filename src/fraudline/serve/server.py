@@ -32,7 +32,7 @@ from fraudline.serve.dataplane import BINARY, FixedRepository, StrictDataPlane
 from fraudline.serve.direct import DirectRoute
 from fraudline.serve.guard import LIMITS, Guard, Tokens, impatient
 from fraudline.serve.model import FraudModel
-from fraudline.serve.rpc import grpc_server
+from fraudline.serve.rpc import grpc_servers
 from fraudline.serve.tracing import TracedRequests
 
 log = get_logger(__name__)
@@ -125,24 +125,22 @@ class Predictor(ModelServer):  # type: ignore[misc]  # kserve has no type inform
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            if not self.enable_grpc:
-                runner.run(rest.start())
-                return
-            rpc = grpc_server(*parts, runner.get_loop(), tokens=self._tokens, tracing=self.tracing)
-            address = f"{self.host}:{self.grpc_port}"
+            runner.run(rest.start() if not self.enable_grpc else self._serve(rest))
+
+    async def _serve(self, rest: RESTServer) -> None:
+        parts = self.dataplane, self.model_repository_extension
+        servers = grpc_servers(*parts, tokens=self._tokens, tracing=self.tracing)
+        address, access = f"{self.host}:{self.grpc_port}", self._access
+        for server in servers:
             if access.certificate is None or access.key is None:
-                rpc.add_insecure_port(address)
+                server.add_insecure_port(address)
             else:
-                rpc.add_secure_port(address, _credentials(access.certificate, access.key))
-            runner.run(_serve(rest, rpc))
-
-
-async def _serve(rest: RESTServer, rpc: Any) -> None:
-    rpc.start()
-    try:
-        await rest.start()
-    finally:
-        await asyncio.to_thread(rpc.stop(GRACE_SECONDS).wait)
+                server.add_secure_port(address, _credentials(access.certificate, access.key))
+            await server.start()
+        try:
+            await rest.start()
+        finally:
+            await asyncio.gather(*(server.stop(grace=GRACE_SECONDS) for server in servers))
 
 
 def _credentials(certificate: Path, key: Path) -> grpc.ServerCredentials:

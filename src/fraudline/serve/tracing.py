@@ -1,14 +1,14 @@
 """Spans of the predictor's requests: a context that came along is continued, others are drawn by the ratio."""
 
-from collections.abc import Callable
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
 
 import grpc  # type: ignore[import-untyped]
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fraudline.core.tracing import HEADER, Tracing, is_sampled
 
-_INFER = "/ModelInfer"
 _CODE = "rpc.grpc.status_code"
 _OURS = frozenset(
     code.value[0]
@@ -18,6 +18,10 @@ _OURS = frozenset(
     )
 )  # fmt: skip
 """Codes that say that the server failed, and not who asked (OpenTelemetry's conventions for gRPC)."""
+
+
+Handle: TypeAlias = Callable[[Any, Any], Awaitable[Any]]
+"""What handles a call of gRPC: its messages and its context."""
 
 
 class TracedRequests:
@@ -48,37 +52,31 @@ class TracedRequests:
             await self._app(scope, receive, answered)
 
 
-class TracedCalls(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc has no type information
-    """A span ``predict`` around a gRPC call of ``ModelInfer`` that is traced; its context is the metadata's."""
+class TracedCalls:
+    """A span ``predict`` around a gRPC call that is traced; its context is the metadata's.
+
+    Args:
+        tracing: makes the spans.
+    """
 
     def __init__(self, tracing: Tracing) -> None:
         self._tracing = tracing
 
-    def intercept_service(self, continuation: Callable[[Any], Any], call: Any) -> Any:
-        """Put a span around the call's handler."""
-        handler = continuation(call)
-        came = str(dict(call.invocation_metadata).get(HEADER, ""))
-        if not call.method.endswith(_INFER) or not (is_sampled(came) if came else self._tracing.draw(1)):
-            return handler
-        answer = handler.stream_unary or handler.unary_unary
-        make = grpc.stream_unary_rpc_method_handler if handler.stream_unary else grpc.unary_unary_rpc_method_handler
-        return make(
-            self._within(answer, came, call.method),
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
-
-    def _within(self, answer: Callable[[Any, Any], Any], came: str, method: str) -> Any:
+    def around(self, handle: Handle, method: str, metadata: Mapping[str, Any]) -> Handle:
+        """What handles a call of ``/service/method``, within a span; itself where the call is not traced."""
+        came = str(metadata.get(HEADER, ""))
+        if not (is_sampled(came) if came else self._tracing.draw(1)):
+            return handle
         service, name = method.strip("/").split("/")
         attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
 
-        def traced(request: Any, context: Any) -> Any:
+        async def traced(messages: Any, context: Any) -> Any:
             span = self._tracing.start("predict", parent=came, kind="server", attributes=attributes)
             code = 0
             try:
-                return answer(request, context)
-            except Exception as error:
-                code = _code(context)
+                return await handle(messages, context)
+            except BaseException as error:
+                code = _code(context, error)
                 if code in _OURS:
                     span.failed(error)
                 raise
@@ -89,9 +87,11 @@ class TracedCalls(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc has no 
         return traced
 
 
-def _code(context: Any) -> int:
+def _code(context: Any, error: BaseException) -> int:
     """What the caller is told: the code that the call was aborted with, else what gRPC makes of an error."""
-    return int((context.code() or grpc.StatusCode.UNKNOWN).value[0])
+    left = grpc.StatusCode.CANCELLED if isinstance(error, asyncio.CancelledError) else grpc.StatusCode.UNKNOWN
+    given = context.code()
+    return int(getattr(given, "value", (given,))[0]) or int(left.value[0])
 
 
 def _came_with(scope: Scope) -> str:

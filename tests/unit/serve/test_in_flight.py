@@ -1,17 +1,14 @@
 """Requests that arrive together share a call of the model, and nothing else."""
 
 import asyncio
-import threading
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 
 from fraudline.model.artifact import load_artifact
-from fraudline.serve.in_flight import ALONE_ROWS, InFlight, ThreadsInFlight
+from fraudline.serve.in_flight import ALONE_ROWS, InFlight
 from fraudline.serve.model import FraudModel
 from tests.support.artifacts import tiny_artifact
 
@@ -29,8 +26,8 @@ class Doubling:
         return [2 * job for job in jobs]
 
 
-def gathering(model: Doubling, *, gather: bool = True) -> InFlight[int, int]:
-    return InFlight(model, rows=lambda job: job, gather=gather)
+def gathering(model: Doubling, *, patience: int = 1, gather: bool = True) -> InFlight[int, int]:
+    return InFlight(model, rows=lambda job: job, patience=lambda job: patience, gather=gather)
 
 
 def together(in_flight: InFlight[int, int], *jobs: int) -> list[Any]:
@@ -85,56 +82,20 @@ def test_the_job_of_a_client_that_is_gone_is_not_scored() -> None:
     assert model.calls == [[2]]
 
 
-class Held(Doubling):
-    """A model that is busy with its first call until it is let go."""
+def test_with_patience_jobs_some_turns_apart_are_one_call() -> None:
+    async def ask(patience: int) -> list[list[int]]:
+        model = Doubling()
+        in_flight = gathering(model, patience=patience)
+        tasks = []
+        for job in (1, 2, 3):
+            tasks.append(asyncio.create_task(in_flight(job)))
+            for _ in range(5):
+                await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+        return model.calls
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.busy, self.free = threading.Event(), threading.Event()
-
-    def __call__(self, jobs: Sequence[int]) -> list[int]:
-        first = not self.calls
-        results = super().__call__(jobs)
-        if first:
-            self.busy.set()
-            assert self.free.wait(20)
-        return results
-
-
-def behind(model: Held, *jobs: int) -> tuple[ThreadsInFlight[int, int], list[Any]]:
-    """The results of threads whose jobs came, in this order, while the model was busy with a job of 7."""
-    in_flight = ThreadsInFlight(model, rows=lambda job: job)
-    waiting = in_flight._waiting
-    with ThreadPoolExecutor(len(jobs) + 1) as pool:
-        pool.submit(in_flight, 7)
-        assert model.busy.wait(20)
-        futures = []
-        for n, job in enumerate(jobs, 1):
-            futures.append(pool.submit(in_flight, job))
-            while len(waiting) < n:
-                time.sleep(0.001)
-        model.free.set()
-        return in_flight, [future.exception() or future.result() for future in futures]
-
-
-def test_threads_that_wait_for_the_model_share_its_next_call() -> None:
-    model = Held()
-    _, results = behind(model, 1, 2, 3)
-    assert results == [2, 4, 6]
-    assert model.calls == [[7], [1, 2, 3]]
-
-
-def test_a_call_for_threads_is_no_larger_than_pays() -> None:
-    model, most = Held(), ALONE_ROWS - 1
-    _, results = behind(model, most, most, most)
-    assert results == [2 * most] * 3
-    assert model.calls == [[7], [most, most], [most]]
-
-
-def test_a_failure_of_the_model_reaches_every_thread_of_the_call_and_no_later_one() -> None:
-    in_flight, results = behind(Held(), 1, 13)
-    assert [type(result) for result in results] == [ValueError, ValueError]
-    assert in_flight(1) == 2
+    assert asyncio.run(ask(10)) == [[1, 2, 3]]
+    assert asyncio.run(ask(1)) == [[1], [2], [3]]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

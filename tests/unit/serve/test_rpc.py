@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +14,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from fraudline.serve.errors import RequestError
 from fraudline.serve.guard import Limits, Tokens
-from fraudline.serve.rpc import grpc_server
+from fraudline.serve.rpc import grpc_servers
 
 METHOD = "/inference.GRPCInferenceService/{}"
 TOKEN = "0123456789abcdef"  # noqa: S105  # of this test alone
@@ -29,7 +29,7 @@ class Model:
         self.go_on = threading.Event()
         self.entered = threading.Semaphore(0)
 
-    def answer(self, request: Any) -> pb.ModelInferResponse:
+    async def __call__(self, request: Any) -> tuple[pb.ModelInferResponse, dict[str, str]]:
         match request.id:
             case "wrong":
                 raise RequestError("inputs", "no card 4111111111111111.")
@@ -37,8 +37,8 @@ class Model:
                 raise KeyError("a secret of the server")
             case "slow":
                 self.entered.release()
-                assert self.go_on.wait(20)
-        return pb.ModelInferResponse(id=request.id, model_name="fraud")
+                assert await asyncio.to_thread(self.go_on.wait, 20)
+        return pb.ModelInferResponse(id=request.id, model_name="fraud"), {}
 
 
 class Plane:
@@ -56,15 +56,25 @@ def serving(model: Model, **options: Any) -> Iterator[grpc.Channel]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    server = grpc_server(Plane(model), None, loop, **options)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
+
+    async def started() -> tuple[list[Any], int]:
+        servers, port = grpc_servers(Plane(model), None, **options), 0
+        for server in servers:
+            port = server.add_insecure_port(f"127.0.0.1:{port}")
+            await server.start()
+        return servers, port
+
+    def run(coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(20)
+
+    servers, port = run(started())
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             yield channel
     finally:
         model.go_on.set()
-        server.stop(None).wait()
+        for server in servers:
+            run(server.stop(None))
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
@@ -122,15 +132,20 @@ def test_a_message_that_does_not_come_is_cut_and_others_are_answered_meanwhile()
         never.set()
 
 
-def test_one_call_too_many_is_refused_at_once() -> None:
+def test_one_call_too_many_is_refused_at_once_whatever_connection_it_comes_by() -> None:
     model = Model()
-    with serving(model, limits=Limits(calls=2)) as channel:
-        slow = [infer(channel, "slow") for _ in range(2)]
+    with serving(model, limits=Limits(calls=2)) as channel, ExitStack() as others:
+        alone = [("grpc.use_local_subchannel_pool", 1)]
+        target = channel._channel.target().decode()
+        more = [others.enter_context(grpc.insecure_channel(target, alone)) for _ in range(8)]
+        slow = [infer(one, "slow") for one in more[:2]]
         for _ in slow:
             assert model.entered.acquire(timeout=20)
-        assert refusal(infer(channel, "a"))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+        for one in more[2:]:
+            assert refusal(infer(one, "a"))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
         model.go_on.set()
         assert all(call.result() for call in slow)
+        assert infer(channel, "a").result()
 
 
 def test_only_health_is_for_those_without_a_token(tmp_path: Path) -> None:
