@@ -176,6 +176,17 @@ def test_outputs_and_offsets_are_committed_together(params: StreamParams, join: 
     assert [record.value for record in take(join(), 1)] == [b"99"]
 
 
+def test_outputs_of_a_card_keep_their_order_whichever_have_headers(params: StreamParams, join: OPEN) -> None:
+    send(params, 20)
+    worker = join()
+    records = take(worker, 20)
+    context = (("traceparent", b"00-1-2-01"),)
+    said = [(b"%d" % i, context if i % 3 == 1 else ()) for i in range(10)]
+    worker.transact([Output(params.topics.decisions, b"card", *each) for each in said], offsets_after(records))
+    kept = [(r.value, tuple(r.headers)) for r in read_all(params.bootstrap, params.topics.decisions)]
+    assert kept == said
+
+
 def test_a_rehearsal_commits_where_the_group_stands_and_moves_nothing(params: StreamParams, join: OPEN) -> None:
     transport = join()
     deadline = time.monotonic() + 30

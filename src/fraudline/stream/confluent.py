@@ -202,7 +202,7 @@ class ConfluentTransport:
                 "client.id": f"{self._connection.worker_id}-producer",
                 "transactional.id": f"{self._connection.group}.{self._connection.worker_id}",
                 "transaction.timeout.ms": int(self._connection.transaction_timeout_s * 1000),
-                "linger.ms": 0,
+                "linger.ms": 1_000,  # a full batch goes at once, the rest at the commit
                 "retry.backoff.ms": 5,  # a transaction that follows at once is told to wait for the last one's markers
                 "message.max.bytes": 16 << 20,
                 **_PARTITIONER,
@@ -284,7 +284,7 @@ class ConfluentSender:
     def send(self, output: Output) -> None:
         """See the protocol."""
         with _translated():
-            _produce(self._producer, output)
+            _produce(self._producer, *output)
             self._producer.poll(0)
 
     def flush(self) -> None:
@@ -305,10 +305,12 @@ class ConfluentSender:
             self._failures.append(error)
 
 
-def _produce(producer: Any, output: Output) -> None:
+def _produce(
+    producer: Any, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]
+) -> None:
     while True:
         try:
-            producer.produce(output.topic, output.value, output.key, headers=list(output.headers) or None)
+            producer.produce(topic, value, key, headers=list(headers) or None)
         except BufferError:  # its queue is full: let it drain
             producer.poll(0.1)
         else:
@@ -316,20 +318,28 @@ def _produce(producer: Any, output: Output) -> None:
 
 
 def _append(producer: Any, outputs: Sequence[Output]) -> None:
-    """Queue records: those of a topic at once, and one by one where they have headers, which a batch cannot carry."""
-    plain: dict[str, list[dict[str, bytes | None]]] = {}
-    for output in outputs:
-        if output.headers:
-            _produce(producer, output)
+    """Queue records in their order: those without headers together, the others one by one: a batch has no headers."""
+    together: list[dict[str, bytes | None]] = []
+    of = ""
+    for topic, key, value, headers in outputs:
+        if topic != of or headers:
+            _append_batch(producer, of, together)
+            together, of = [], topic
+        if headers:
+            _produce(producer, topic, key, value, headers)
         else:
-            plain.setdefault(output.topic, []).append({"value": output.value, "key": output.key})
-    for topic, messages in plain.items():
-        left = messages
+            together.append({"value": value, "key": key})
+    _append_batch(producer, of, together)
+
+
+def _append_batch(producer: Any, topic: str, messages: list[dict[str, bytes | None]]) -> None:
+    left = messages
+    if left:
         producer.produce_batch(topic, left)
-        while left := [message for message in left if "_error" in message]:
-            _refuse_all_but_full(left)
-            producer.poll(0.1)  # its queue is full: let it drain
-            producer.produce_batch(topic, left)
+    while left := [message for message in left if "_error" in message]:
+        _refuse_all_but_full(left)
+        producer.poll(0.1)  # its queue is full: let it drain
+        producer.produce_batch(topic, left)
 
 
 def _refuse_all_but_full(left: list[dict[str, Any]]) -> None:

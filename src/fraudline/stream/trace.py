@@ -37,7 +37,7 @@ class BatchTrace:
         parents: dict[tuple[int, int], str] = {}
         bare = []
         for record in records:
-            came = _came_with(record)
+            came = record.headers and _came_with(record.headers)
             if not came:
                 bare.append(record)
             elif (value := came[0][1])[-2:] != _UNSAMPLED and is_sampled(value):
@@ -62,16 +62,12 @@ class BatchTrace:
 
         Where somebody else decided not to record a trace, its context is passed on as it came; both are empty without.
         """
-        ids: list[str] = []
-        headers: list[Headers] = []
-        for record in records:
-            if (span := self._spans.get((record.partition, record.offset))) is not None:
-                ids.append(span.trace_id)
-                headers.append(((HEADER, span.traceparent.encode()),))
-            else:
-                came = _came_with(record)
-                ids.append(str(came[0][1][3:35], "latin-1") if came else "")
-                headers.append(came)
+        headers: list[Headers] = [record.headers and _came_with(record.headers) for record in records]
+        ids = [str(came[0][1][3:35], "latin-1") if came else "" for came in headers]
+        offsets = {offset for _, offset in self._spans}
+        for row, record in enumerate(records):
+            if record.offset in offsets and (span := self._spans.get((record.partition, record.offset))) is not None:
+                ids[row], headers[row] = span.trace_id, ((HEADER, span.traceparent.encode()),)
         return ids, headers
 
     def stages(self, parts: Sequence[Advanced], moments: Sequence[float], appended_at: float) -> None:
@@ -115,9 +111,8 @@ class BatchTrace:
         return self._zero_ns + int(moment * 1e9)
 
 
-def _came_with(record: Record) -> Headers:
-    """The header with the context of a record, alone; nothing without one."""
-    headers = record.headers
+def _came_with(headers: Headers) -> Headers:
+    """The header with a context among those of a record, alone; nothing without one."""
     if len(headers) == 1 and headers[0][0] == HEADER and headers[0][1]:
         return headers
     return next(((header,) for header in headers if header[0] == HEADER and header[1]), ())
