@@ -38,6 +38,8 @@ HYBRID_ROWS = 75_000
 
 _POWER = 8.0  # the graph joins surprises by this power mean, close to their maximum
 _LOGISTIC_ROWS = 60_000
+_RAMP, _RAMPS = 0.5, 11  # decades
+_RIDGE, _FREE = 3e-4, 30.0  # of the logistic regression; how much less the ridge draws at the full score
 _MODEL = Path(fraudline.__file__).parent / "model"
 _FITTING = (
     *("dense_training", "fitting", "joints", "members", "network"),
@@ -81,11 +83,10 @@ def _family(
 def _run_default(params: TrainParams, week: Week, seed: int) -> Mapping[str, Outcome]:
     fitted, full = _fit(params, week, seed)
     surprises, residuals = _parts(fitted, week.test)
-    joined = params.tail_weight * (surprises**_POWER).sum(axis=1) ** (1 / _POWER)
     return {
         DEFAULT: full,
         ALONE: Outcome(residuals[:, -1], full.fit_s, full.score_s),
-        WITHOUT: Outcome(joined, 0.0, 0.0),
+        WITHOUT: Outcome(_joined(params, surprises), 0.0, 0.0),
     }
 
 
@@ -103,10 +104,10 @@ def _run_labelled(params: TrainParams, week: Week, seed: int) -> Mapping[str, Ou
     begun = time.process_time()
     normals = week.normals[~first_half(len(week.normals), seed)][:: max(1, len(week.normals) // 2 // _LOGISTIC_ROWS)]
     rows = np.concatenate([normals, week.frauds])
-    score = _calibrated(_both(model.autoencoder, rows), np.arange(len(rows)) >= len(normals))
+    score = _calibrated(params, *_parts(model.autoencoder, rows), np.arange(len(rows)) >= len(normals))
     fit_s = hybrid.fit_s + time.process_time() - begun
     begun = time.process_time()
-    scores = score(_both(model.autoencoder, week.test))
+    scores = score(*_parts(model.autoencoder, week.test))
     return {HYBRID: hybrid, CALIBRATED: Outcome(scores, fit_s, time.process_time() - begun)}
 
 
@@ -135,18 +136,31 @@ def _parts(fitted: "FittedModel", rows: Matrix) -> tuple[Floats, Floats]:
     return surprises, residuals
 
 
-def _both(fitted: "FittedModel", rows: Matrix) -> Floats:
-    return np.hstack(_parts(fitted, rows))
+def _calibrated(params: TrainParams, surprises: Floats, residuals: Floats, frauds: NDArray[np.bool_]) -> Any:
+    """Log-odds of fraud: a ridge logistic regression on ramps of each component, half a decade each.
 
-
-def _calibrated(components: Floats, frauds: NDArray[np.bool_]) -> Any:
-    """Logistic regression on the components, their squares and the largest of them."""
+    The score that knows no frauds stands beside them, free of the ridge: where the frauds say little, it decides.
+    """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    def design(values: Floats) -> Floats:
-        return np.hstack([values, values**2, values.max(axis=1, keepdims=True)])
+    def design(surprises: Floats, residuals: Floats) -> Floats:
+        components = np.hstack([surprises, residuals])
+        ramps = [np.clip(components - edge, 0.0, _RAMP) for edge in _RAMP * np.arange(_RAMPS)]
+        full = _full(params, surprises, residuals)[:, None]
+        return np.hstack([full, full**2, *ramps])
 
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(design(components), frauds)
-    return lambda values: np.asarray(model.decision_function(design(values)), np.float64)
+    known = design(surprises, residuals)
+    scale = known.std(axis=0) + 1e-9
+    scale[:2] /= _FREE
+    model = LogisticRegression(C=_RIDGE, max_iter=2_000).fit(known / scale, frauds)
+    return lambda *parts: np.asarray(model.decision_function(design(*parts) / scale), np.float64)
+
+
+def _full(params: TrainParams, surprises: Floats, residuals: Floats) -> Floats:
+    """The score of the graph, from its components."""
+    weights = (params.autoencoder_weight, params.surprise_weight)[: residuals.shape[1]]
+    return _joined(params, surprises) + residuals @ np.array(weights)
+
+
+def _joined(params: TrainParams, surprises: Floats) -> Floats:
+    return params.tail_weight * (surprises**_POWER).sum(axis=1) ** (1 / _POWER)
