@@ -13,6 +13,7 @@ import msgspec
 import pytest
 import yaml
 from click.testing import CliRunner
+from jsonschema import Draft202012Validator
 
 from fraudline.cli.main import cli
 from fraudline.core.errors import UnavailableError, UsageError
@@ -20,6 +21,7 @@ from fraudline.ops.local.kafka import LocalKafka
 from fraudline.ops.local.process import free_port
 from fraudline.stream.alert_metrics import AlertMetrics
 from fraudline.stream.alert_router import run_router
+from fraudline.stream.interface import asyncapi
 from fraudline.stream.messages import Alert, ReasonMessage, encode
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topics import ensure_topics
@@ -192,6 +194,9 @@ def test_a_webhook_is_tried_again_under_one_key_and_what_it_never_takes_is_a_dea
         assert b"503" in found["t-2"]["reason"]
         assert b"302" in found["t-3"]["reason"], "a signed event must not follow a redirection"
         assert {headers["sink"] for headers in found.values()} == {b"soc"}
+        documented = Draft202012Validator(asyncapi(params)["components"]["messages"]["alertDeadLetter"]["headers"])
+        for headers in found.values():
+            assert not list(documented.iter_errors({name: value.decode() for name, value in headers.items()}))
 
 
 def test_what_a_sink_did_not_take_is_listed_and_sent_again_under_its_key(params: StreamParams, tmp_path: Path) -> None:

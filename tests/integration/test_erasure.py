@@ -94,9 +94,8 @@ def test_an_erased_card_is_in_nothing_that_is_kept_and_begins_anew_when_it_comes
     mine = [i for i, c in zip(table["transaction_id"].to_pylist(), cards, strict=True) if c == card]
     first, again = table.slice(0, ROWS - 100), table.slice(ROWS - 100)
     assert card in again["card_id"].to_pylist()
-    bad = Output(
-        stream.topics.transactions, card.encode(), b'{"transaction_id": "bad", "card_id": "%s"}' % card.encode()
-    )
+    value = b'{"transaction_id": "bad", "card_id": "%s"}' % card.encode()
+    bad = Output(stream.topics.transactions, card.encode(), value, (("customer", card.encode()),))
     send_table(stream, first)
     with closing(open_sender("kafka-python", stream.bootstrap)) as sender:
         sender.send(bad)
@@ -109,7 +108,7 @@ def test_an_erased_card_is_in_nothing_that_is_kept_and_begins_anew_when_it_comes
     assert len({before[i].card_id for i in mine if i in before}) == 1  # its decisions can still be joined
     shown = audit.show(transaction_id=mine[0], params=params, store=store, source=trail)
     assert shown["card"]["card_id"] == card
-    assert [letter.value for letter in read_letters(stream)] == [bad.value]
+    assert [(letter.value, letter.headers) for letter in read_letters(stream)] == [(bad.value, bad.headers)]
     assert replay_letters(stream).sent == 1  # and is refused again: one more letter
     work(stream, entry, 1)
 

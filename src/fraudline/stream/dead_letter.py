@@ -12,6 +12,8 @@ they are masked (:mod:`fraudline.core.masking`), never come back, and a header `
 from dataclasses import dataclass, replace
 from typing import Self
 
+import msgspec
+
 from fraudline.core.card_keys import CardKeys
 from fraudline.core.errors import MessageError
 from fraudline.core.masking import mask_bytes, mask_text
@@ -27,8 +29,13 @@ _CUT = "cut"
 SEALED = "sealed"
 """Header of a letter that only its card's key opens: the record's own key, encrypted; the letter's is a pseudonym."""
 
+SEALED_HEADERS = "sealed-headers"
+"""Header of such a letter: the headers that its record came with, encrypted too."""
+
 _MASKED = "masked"
 _Bytes = bytes | None
+_MARKS = (SEALED, SEALED_HEADERS, _MASKED, _CUT)
+_headers = msgspec.json.Decoder(Headers)
 REPLAYED = "replayed"
 """Header of a record that was sent again: the dead letter's ``partition:offset``."""
 
@@ -80,6 +87,7 @@ class DeadLetter:
         headers: those it came with.
         cut_from: the whole size of a value that was cut, in bytes; None for a whole one.
         sealed_key: the record's key, encrypted as ``value`` is, of a letter that is sealed; ``key`` is a pseudonym.
+        sealed_headers: its headers, encrypted too; empty in letters of versions that did not seal them.
         masked: whether digits of card numbers were masked.
     """
 
@@ -95,6 +103,7 @@ class DeadLetter:
     headers: tuple[tuple[str, bytes], ...] = ()
     cut_from: int | None = None
     sealed_key: bytes | None = None
+    sealed_headers: bytes = b""
     masked: bool = False
 
     @property
@@ -109,17 +118,12 @@ class DeadLetter:
         Raises:
             MessageError: it was not written by a worker.
         """
-        own, rest = cls.split(record.headers)
+        own, marks, came = cls.split(record.headers)
         if tuple(name for name, _ in own) != _OWN:
             problem = f"{record.topic} {record.partition}:{record.offset} has no headers {', '.join(_OWN)}."
             raise MessageError(problem, "Only workers may write to the dead letter topic.")
         reason, topic, partition, offset = (value.decode(errors="replace") for _, value in own)
-        sealed_key = None
-        if rest and rest[0][0] == SEALED:
-            sealed_key, rest = rest[0][1], rest[1:]
-        masked = bool(rest) and rest[0][0] == _MASKED
-        rest = rest[1:] if masked else rest
-        cut = int(rest[0][1]) if rest and rest[0][0] == _CUT else None
+        marked = dict(marks)
         return cls(
             partition=record.partition,
             offset=record.offset,
@@ -130,16 +134,20 @@ class DeadLetter:
             source_offset=int(offset),
             key=record.key,
             value=record.value,
-            headers=rest if cut is None else rest[1:],
-            cut_from=cut,
-            sealed_key=sealed_key,
-            masked=masked,
+            headers=came,
+            cut_from=int(cut) if (cut := marked.get(_CUT, b"")).isdigit() else None,
+            sealed_key=marked.get(SEALED),
+            sealed_headers=marked.get(SEALED_HEADERS, b""),
+            masked=_MASKED in marked,
         )
 
     @staticmethod
-    def split(headers: Headers) -> tuple[Headers, Headers]:
-        """The worker's own headers and those that the record came with (and ``cut``)."""
-        return headers[: len(_OWN)], headers[len(_OWN) :]
+    def split(headers: Headers) -> tuple[Headers, Headers, Headers]:
+        """The worker's own headers, its marks in their order, and the headers that the record came with."""
+        place = len(_OWN)
+        for mark in _MARKS:
+            place += len(headers) > place and headers[place][0] == mark
+        return headers[: len(_OWN)], headers[len(_OWN) : place], headers[place:]
 
     def opened(self, keys: CardKeys) -> Self:
         """The letter as it was before it was sealed; itself where it is not, or where its card was erased."""
@@ -150,7 +158,9 @@ class DeadLetter:
         key = keys.opened(pseudonym, self.sealed_key) if self.sealed_key else None
         if (value is None) != (self.value is None):
             return self
-        return replace(self, key=key, value=value, sealed_key=None)
+        content = keys.opened(pseudonym, self.sealed_headers) if self.sealed_headers else None
+        headers = self.headers if content is None else _headers.decode(content)
+        return replace(self, key=key, value=value, headers=headers, sealed_key=None, sealed_headers=b"")
 
     def replayed(self) -> Output:
         """The record as it first came, with the dead letter's place in one more header.

@@ -4,11 +4,13 @@ schemas()["decision"]        # JSON Schema, draft 2020-12
 asyncapi(StreamParams())     # the document of docs/reference/asyncapi.yaml
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from fraudline import __version__
+from fraudline.stream.alert_events import CONTENT_TYPE
 from fraudline.stream.messages import Alert, BlockedCard, CardAction, Decision, Label, Transaction
 from fraudline.stream.params import StreamParams
 
@@ -21,12 +23,18 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {
     "label": Label,
 }
 _READ = {"transactions": "The worker reads it.", "labels": "`fraudline data collect` and `labels` read it."}
+_WRITERS = {"alertDeadLetters": "The alert router writes it.", "cardActions": "`fraudline cards` writes it."}
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _HEADERS = {
     "reason": "what is wrong with the record",
     "topic": "where it came from",
     "partition": "its partition there, decimal",
     "offset": "its offset there, decimal",
+}
+_ALERT_HEADERS = {
+    "sink": "name of the sink that did not take it",
+    "reason": "what it answered",
+    "idempotency-key": "by which a receiver knows a repetition",
 }
 
 
@@ -55,6 +63,11 @@ def asyncapi(params: StreamParams) -> dict[str, Any]:
             "What somebody found out days later, keyed by transaction: `fraudline labels`.",
         ),
         "deadLetters": (topics.dead_letters, "deadLetter", "Records that hold no transaction, as they came."),
+        "alertDeadLetters": (
+            topics.alert_dead_letters,
+            "alertDeadLetter",
+            "Alerts that a sink did not take: `fraudline alerts dead-letters`.",
+        ),
     }
     return {
         "asyncapi": "3.0.0",
@@ -70,7 +83,7 @@ def asyncapi(params: StreamParams) -> dict[str, Any]:
             name: {
                 "action": "receive" if name in _READ else "send",
                 "channel": {"$ref": f"#/channels/{name}"},
-                "summary": _READ.get(name, "The worker writes it."),
+                "summary": (_READ | _WRITERS).get(name, "The worker writes it."),
             }
             for name in addresses
         },
@@ -100,11 +113,24 @@ def _messages() -> dict[str, Any]:
     messages["deadLetter"] = {
         "name": "deadLetter",
         "contentType": "application/octet-stream",
-        "headers": {
-            "type": "object",
-            "required": list(_HEADERS),
-            "properties": {name: {"type": "string", "description": text} for name, text in _HEADERS.items()},
+        "headers": _headers(_HEADERS),
+        "payload": {
+            "description": "The record's original bytes; the headers it came with follow those above. Where card keys "
+            "are in use, key, value and headers are encrypted under the card's."
         },
-        "payload": {"description": "The record's original bytes; the headers it came with follow those above."},
+    }
+    messages["alertDeadLetter"] = {
+        "name": "alertDeadLetter",
+        "contentType": CONTENT_TYPE,
+        "headers": _headers(_ALERT_HEADERS),
+        "payload": {
+            "type": "object",
+            "description": "The CloudEvent 1.0 that the sink was sent, of one alert or a group.",
+        },
     }
     return messages
+
+
+def _headers(described: Mapping[str, str]) -> dict[str, Any]:
+    properties = {name: {"type": "string", "description": text} for name, text in described.items()}
+    return {"type": "object", "required": list(described), "properties": properties}

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from fraudline.core.card_keys import NOBODY, CardKeys, CardName
 from fraudline.core.errors import UsageError
-from fraudline.stream.dead_letter import SEALED, DeadLetter
+from fraudline.stream.dead_letter import SEALED, SEALED_HEADERS, DeadLetter
 from fraudline.stream.messages import Transaction
 from fraudline.stream.params import StreamParams
 from fraudline.stream.transport import Output, Record
@@ -46,13 +48,14 @@ class Sealer:
         return [found[transaction.card_id] for transaction in transactions]
 
     def sealed(self, letter: Output) -> Output:
-        """A dead letter whose key and value only the key of its card opens."""
+        """A dead letter whose key, value and headers only the key of its card opens."""
         card = _card_of(letter)
         pseudonym = self.keys.names([card])[card].pseudonym
         value = None if letter.value is None else self.keys.sealed(pseudonym, letter.value)
         key = b"" if letter.key is None else self.keys.sealed(pseudonym, letter.key)
-        own, rest = DeadLetter.split(letter.headers)
-        headers = (*own, (SEALED, key), *rest)
+        own, marks, came = DeadLetter.split(letter.headers)
+        hidden = ((SEALED_HEADERS, self.keys.sealed(pseudonym, msgspec.json.encode(came))),) if came else ()
+        headers = (*own, (SEALED, key), *hidden, *marks)
         return Output(letter.topic, pseudonym.encode(), value, headers)
 
     def erase(self, cards: Iterable[str]) -> None:

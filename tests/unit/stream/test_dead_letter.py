@@ -1,7 +1,12 @@
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
+from fraudline.core.card_keys import CardKeys
 from fraudline.core.errors import MessageError
 from fraudline.stream.dead_letter import MOST_BYTES, REPLAYED, DeadLetter, dead_letter
+from fraudline.stream.sealing import Sealer
 from fraudline.stream.transport import Output, Record
 
 SOURCE = Record("transactions", 3, 41, 1_767_225_600_000, b"card", b"\xff{", (("trace", b"1"), ("reason", b"theirs")))
@@ -41,3 +46,24 @@ def test_a_value_larger_than_the_producer_takes_is_cut_and_not_sent_again() -> N
 def test_a_record_that_no_worker_wrote_is_no_dead_letter() -> None:
     with pytest.raises(MessageError, match="no headers"):
         DeadLetter.parse(SOURCE)
+
+
+def test_a_sealed_letter_shows_nothing_of_its_record_until_it_is_opened_and_nothing_after_an_erasure(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "master").write_text("ab" * 32)
+    record = SOURCE._replace(headers=(("customer", b"card"), *SOURCE.headers, ("pan", b"4111111111111111")))
+    with closing(CardKeys(tmp_path / "keys.db", tmp_path / "master")) as keys:
+        sealed = Sealer(keys).sealed(dead_letter("transactions.dlq", record, "value: expected UTF-8"))
+        assert b"card" not in b"".join([sealed.key, sealed.value, *(value for _, value in sealed.headers[4:-1])])
+        assert {name for name, _ in sealed.headers}.isdisjoint(("customer", "trace", "pan"))
+        letter = DeadLetter.parse(landed(sealed))
+        assert (letter.reason, letter.source_offset, letter.masked) == ("value: expected UTF-8", 41, True)
+        opened = letter.opened(keys)
+        assert (opened.key, opened.value) == (record.key, record.value)
+        assert opened.headers == (*record.headers[:-1], ("pan", b"************1111"))
+        assert opened.replayed().headers[0] == ("customer", b"card")
+        keys.forget("card")
+        assert letter.opened(keys) == letter
+        with pytest.raises(MessageError, match="sealed"):
+            letter.opened(keys).replayed()
