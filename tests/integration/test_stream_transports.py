@@ -225,6 +225,33 @@ def test_what_is_not_committed_is_read_again_after_a_recovery(params: StreamPara
     assert [r.value for r in read_all(params.bootstrap, params.topics.decisions)] == [b"after"]
 
 
+class NoCommit:
+    """A producer that is cut off before it can commit."""
+
+    def __init__(self, producer: object) -> None:
+        self._producer = producer
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._producer, name)
+
+    def commit_transaction(self, *_: object) -> None:
+        raise UnavailableError("cut off")
+
+
+@pytest.mark.parametrize("params", ["confluent"], indirect=True)  # kafka-python asks by a heartbeat, not for offsets
+def test_a_recovery_from_a_transaction_in_doubt_is_not_held_up_by_it(params: StreamParams, join: OPEN) -> None:
+    send(params, 20)
+    transport = join(timeout_s=5.0)
+    records = take(transport, 20)
+    transport._producer = NoCommit(transport._producer)
+    with pytest.raises(UnavailableError, match="cut off"):
+        transport.transact([Output(params.topics.decisions, b"k", b"lost")], offsets_after(records))
+    transport.recover()
+    assert len(take(transport, 20)) == 20
+    transport.transact([Output(params.topics.decisions, b"k", b"kept")], offsets_after(records))
+    assert [r.value for r in read_all(params.bootstrap, params.topics.decisions)] == [b"kept"]
+
+
 def take_all(params: StreamParams) -> list[Record]:
     found = read_all(params.bootstrap, params.topics.transactions)
     return [Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value) for r in found]

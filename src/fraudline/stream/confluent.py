@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from fraudline.core.errors import UnavailableError
 from fraudline.stream.tls import LOGIN, RIGHTS, Tls
@@ -14,6 +15,7 @@ from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Outpu
 
 _TIMEOUT_S = 30.0
 _SEEK_TRIES = 50
+_ASK_S = 5.0
 _made = partial(tuple.__new__, Record)
 _ACTION = "Check the broker's address and that it runs."
 _FATAL = (KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED, KafkaError._FATAL)  # noqa: SLF001 - librdkafka's own codes
@@ -166,15 +168,15 @@ class ConfluentTransport:
     def _refuse_the_fenced(self) -> None:
         """Ask the broker whether another worker has taken this one's place, whose producer a new one here would fence.
 
-        It is asked by committing what is committed already: whoever is no member may not.
+        Nothing is committed to ask: while a transaction is in doubt, no offset is known to be right.
         """
-        stands = [TopicPartition(self._topic, partition, offset) for partition, offset in self._committed().items()]
-        try:
-            if stands:
-                self._consumer.commit(offsets=stands, asynchronous=False)
-        except KafkaException as error:  # any other reason, the next poll meets too
-            if error.args[0].code() in _FATAL:
-                raise FencedError from error
+        own = self._consumer.memberid()
+        admin = AdminClient({"bootstrap.servers": self._connection.bootstrap, **_QUIET, **self._connection.extra})
+        asked = admin.describe_consumer_groups([self._connection.group], request_timeout=_ASK_S)
+        with contextlib.suppress(KafkaException):  # what else there is, the next poll meets too
+            for member in asked[self._connection.group].result().members:
+                if own and member.group_instance_id == self._connection.worker_id and member.member_id != own:
+                    raise FencedError
 
     def _committed(self) -> dict[int, int]:
         places = [TopicPartition(self._topic, partition) for partition in self._assigned]
@@ -334,12 +336,11 @@ def _append(producer: Any, outputs: Sequence[Output]) -> None:
 
 def _append_batch(producer: Any, topic: str, messages: list[dict[str, bytes | None]]) -> None:
     left = messages
-    if left:
+    while left:
         producer.produce_batch(topic, left)
-    while left := [message for message in left if "_error" in message]:
-        _refuse_all_but_full(left)
-        producer.poll(0.1)  # its queue is full: let it drain
-        producer.produce_batch(topic, left)
+        if left := [message for message in left if "_error" in message]:
+            _refuse_all_but_full(left)
+            producer.poll(0.1)  # its queue is full: let it drain
 
 
 def _refuse_all_but_full(left: list[dict[str, Any]]) -> None:
