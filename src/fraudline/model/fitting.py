@@ -214,7 +214,7 @@ def _surprise_members(surprises: Surprises, params: TrainParams) -> int:
 
 
 def _surprise_values(surprises: Surprises, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    return _in_chunks(rows, lambda part: surprises.values(tf.constant(part)).numpy())
+    return _in_chunks(rows, lambda part: surprises.of(tf.constant(part)).decades.numpy())
 
 
 def _in_chunks(

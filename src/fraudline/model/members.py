@@ -4,9 +4,12 @@ All map (n, width) scaled inputs to their reconstruction; what is random in them
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from fraudline.model.params import TrainParams
 from fraudline.model.sequence import Layout, SequenceAutoencoder
@@ -31,6 +34,34 @@ def build_member(width: int, params: TrainParams, bottleneck: int, names: Sequen
     return keras.Sequential([keras.Input((width,)), *layers, keras.layers.Dense(width)])
 
 
+class DenseLayer(NamedTuple):
+    """One layer as it scores: kernel (in, out) and bias (out,) float32, and whether ELU follows."""
+
+    kernel: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    elu: bool
+
+
+def as_dense(network: keras.Model) -> tuple[DenseLayer, ...] | None:
+    """What the network computes when scoring, as dense layers with ELU or nothing after; None where it is more."""
+    if not isinstance(network, keras.Sequential):
+        return None
+    found = []
+    for layer in network.layers:
+        inner = layer.mean if isinstance(layer, _Sampled) else layer
+        if isinstance(inner, keras.layers.GaussianNoise):
+            continue
+        if type(inner) is not keras.layers.Dense or not inner.use_bias or inner.activation not in _KNOWN:
+            return None
+        with tf.init_scope():  # values, even where a graph is being traced
+            kernel, bias = inner.get_weights()
+        found.append(DenseLayer(kernel, bias, inner.activation is keras.activations.elu))
+    return tuple(found)
+
+
+_KNOWN = (keras.activations.elu, keras.activations.linear)
+
+
 def _dense(units: int) -> keras.layers.Layer:
     return keras.layers.Dense(units, activation="elu")
 
@@ -40,20 +71,20 @@ class _Sampled(keras.layers.Layer):  # type: ignore[misc]
 
     def __init__(self, units: int, kl_weight: float) -> None:
         super().__init__()
-        self._mean = keras.layers.Dense(units)
+        self.mean = keras.layers.Dense(units)
         self._log_variance = keras.layers.Dense(units, kernel_initializer="zeros", bias_initializer=_quiet)
         self._kl_weight = kl_weight
         self._seeds = keras.random.SeedGenerator()
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         """Make the weights of both halves."""
-        self._mean.build(shape)
+        self.mean.build(shape)
         self._log_variance.build(shape)
         self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """(n, width) → (n, units)."""
-        mean = self._mean(inputs)
+        mean = self.mean(inputs)
         if not training:
             return mean
         log_variance = keras.ops.clip(self._log_variance(inputs), -10.0, 5.0)

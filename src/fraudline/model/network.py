@@ -24,13 +24,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from fraudline.model.scaling import Scaling
+from fraudline.model.stack import reconstructions
 from fraudline.model.surprises import Surprises, ramps
 from fraudline.model.tails import Tails
 
 _TINY = 1e-9
 _SOFT = 1e-2  # keeps the quotient of two small contributions steady
 _LARGEST_EXPONENT = 60.0
-_POWER = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +80,16 @@ class Family:
     def residuals(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Of unscaled inputs (n, k): log G (n, 1), shares of it (n, k) that sum to 1, scaled reconstruction (n, k)."""
         scaled = scale(inputs, self.scaling)
-        width = float(len(self.scaling.centre))
-        logs, shares, rebuilt = [], [], []
-        for member, metric in zip(self.members, self.metrics, strict=True):
-            inside = member(scaled, training=False)
-            residual = scaled - inside - metric.mean
-            parts = tf.square(tf.linalg.matmul(residual, metric.whitening)) / width
-            whole = tf.maximum(tf.reduce_sum(parts, axis=1, keepdims=True), _TINY)
-            logs.append(tf.math.log(whole))
-            shares.append(parts / whole)
-            rebuilt.append(inside)
-        count = float(len(self.members))
-        return tf.add_n(logs) / count, tf.add_n(shares) / count, tf.add_n(rebuilt) / count
+        mean = np.stack([metric.mean for metric in self.metrics])[:, None]
+        whitening = np.stack([metric.whitening for metric in self.metrics]) / np.sqrt(np.float32(mean.shape[-1]))
+        rebuilt = reconstructions(self.members, scaled)
+        parts = tf.square(tf.linalg.matmul(scaled - (rebuilt + mean), whitening))
+        whole = tf.maximum(tf.reduce_sum(parts, axis=2, keepdims=True), _TINY)
+        return (
+            tf.reduce_mean(tf.math.log(whole), axis=0),
+            tf.reduce_mean(parts / whole, axis=0),
+            tf.reduce_mean(rebuilt, axis=0),
+        )
 
     def rarity(self, log_distance: tf.Tensor) -> tf.Tensor:
         """Decades, (n, 1), of log G (n, 1)."""
@@ -152,7 +150,7 @@ class ScoreGraph(tf.Module):  # type: ignore[misc]
         rarities = [self._features.rarity(self._features.residuals(features)[0])]
         if not len(self.surprises):
             return {"surprises": features[:, :0], "autoencoders": rarities[0]}
-        values = self.surprises.values(features)
+        values = self.surprises.of(features).decades
         if self._on_surprises is not None:
             rarities.append(self._on_surprises.rarity(self._on_surprises.residuals(values)[0]))
         return {"surprises": values, "autoencoders": tf.concat(rarities, axis=1)}
@@ -161,14 +159,15 @@ class ScoreGraph(tf.Module):  # type: ignore[misc]
         """What the surprises add, shared among the features, (n, d)."""
         if not len(self.surprises):
             return tf.zeros_like(features)
-        values = self.surprises.values(features)
-        power = tf.pow(values, _POWER)
+        found = self.surprises.of(features)
+        values = found.decades
+        power = tf.square(tf.square(tf.square(values)))
         whole = tf.maximum(tf.reduce_sum(power, axis=1, keepdims=True), _TINY)
-        parts = power * (self._tail_weight * tf.pow(whole, 1.0 / _POWER) / whole)
+        parts = power * (self._tail_weight * tf.sqrt(tf.sqrt(tf.sqrt(whole))) / whole)
         if self._on_surprises is not None:
             distance, shares, _ = self._on_surprises.residuals(values)
             parts += self._surprise_weight * self._on_surprises.rarity(distance) * shares
-        return self.surprises.spread(parts, features)
+        return self.surprises.spread(parts, found)
 
     def _expected(self, rebuilt: tf.Tensor, residual_parts: tf.Tensor, tail_parts: tf.Tensor) -> tf.Tensor:
         """Reconstruction in raw units, drawn to the centre as far as the right tail explains the contribution.

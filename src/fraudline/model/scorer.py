@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fraudline.model.shapley import TreeReasons
 
 _TINY = 1e-9
-CHUNK_ROWS = 8_192
+CHUNK_ROWS = 2_048
 """Rows a call into the runtime: bounds the memory of a large file, and stays in cache."""
 
 INPUT = "features"

@@ -1,15 +1,29 @@
 """The surprises of a row inside the graph: decades of rarity of single right tails, and of pairs of features."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from fraudline.model.joints import JointTable
+from fraudline.model.ladders import Ladders
 from fraudline.model.tails import Tails
 
 _SOFT = 1e-3  # decades; keeps the split of a pair steady where both are usual
+
+
+class Found(NamedTuple):
+    """What the graph found in n rows.
+
+    Attributes:
+        decades: (n, k), of each surprise: single features first, then pairs.
+        shares: (n, p), how much of each pair is its first feature's doing, 0 to 1: by the table's own margins.
+    """
+
+    decades: tf.Tensor
+    shares: tf.Tensor
 
 
 class Surprises:
@@ -29,41 +43,52 @@ class Surprises:
             *(" & ".join(names[column] for column in joint.columns) for joint in joints),
         )
         self._width = len(names)
+        self._pairs = _Pairs(self.joints) if self.joints else None
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def values(self, features: tf.Tensor) -> tf.Tensor:
-        """Decades, (n, k) float32, of raw features (n, d)."""
-        columns = [ramps(features, self.tails)] if len(self.tails.columns) else []
-        columns += [tf.gather(_flat(joint), self._cell(joint, features))[:, None] for joint in self.joints]
-        return tf.concat(columns, axis=1)
+    def of(self, features: tf.Tensor) -> Found:
+        """The surprises of raw features (n, d)."""
+        singles = ramps(features, self.tails) if len(self.tails.columns) else features[:, :0]
+        if self._pairs is None:
+            return Found(singles, features[:, :0])
+        decades, shares = self._pairs.of(features)
+        return Found(tf.concat([singles, decades], axis=1), shares)
 
-    def spread(self, parts: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
-        """Parts of the k surprises, (n, k), given to the d features behind them: (n, d) with the same sums.
-
-        A pair's part is split by how rare each of its two values is by itself.
-        """
-        singles = len(self.tails.columns)
+    def spread(self, parts: tf.Tensor, found: Found) -> tf.Tensor:
+        """Parts of the k surprises, (n, k), given to the d features behind them: (n, d) with the same sums."""
         identity = np.eye(self._width, dtype=np.float32)
-        result = tf.zeros_like(features)
-        if singles:
-            result += tf.linalg.matmul(parts[:, :singles], identity[self.tails.columns])
-        for index, joint in enumerate(self.joints, start=singles):
-            part, share = parts[:, index : index + 1], self._share(joint, features)
-            result += part * share * identity[joint.columns[0]]
-            result += part * (1.0 - share) * identity[joint.columns[1]]
-        return result
+        singles = len(self.tails.columns)
+        if self._pairs is None:
+            return tf.linalg.matmul(parts, identity[self.tails.columns])
+        first = parts[:, singles:] * found.shares
+        owners = [*self.tails.columns, *(j.columns[0] for j in self.joints), *(j.columns[1] for j in self.joints)]
+        return tf.linalg.matmul(
+            tf.concat([parts[:, :singles], first, parts[:, singles:] - first], axis=1), identity[owners]
+        )
 
-    def _cell(self, joint: JointTable, features: tf.Tensor) -> tf.Tensor:
-        """Place in the flattened table, (n,) int32."""
-        return _above(joint, features, 0) * joint.decades.shape[1] + _above(joint, features, 1)
 
-    def _share(self, joint: JointTable, features: tf.Tensor) -> tf.Tensor:
-        """The first feature's share of the pair, (n, 1): by the table's own margins."""
-        first = tf.gather(_margin(joint.decades[:, 0]), _above(joint, features, 0))
-        second = tf.gather(_margin(joint.decades[1]), _above(joint, features, 1))
-        return ((first + _SOFT) / (first + second + 2 * _SOFT))[:, None]
+class _Pairs:
+    """All pairs at once: the places of both values among the lines of their table, then one look into all tables."""
+
+    def __init__(self, joints: Sequence[JointTable]) -> None:
+        self._columns = np.array([joint.columns for joint in joints], np.int32).ravel()
+        self._signs = np.array([joint.signs for joint in joints], np.float32).ravel()
+        self._ladders = Ladders([lines for joint in joints for lines in (joint.first, joint.second)])
+        tables = [joint.decades for joint in joints]
+        margins = [margin for table in tables for margin in (_margin(table[:, 0]), _margin(table[1]))]
+        self._decades, self._begins = _laid_out(tables)
+        self._margins, self._margin_begins = _laid_out(margins)
+        self._strides = np.array([[table.shape[1], 1] for table in tables], np.int32)
+
+    def of(self, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Decades (n, p) and the first feature's share (n, p) of each pair."""
+        places = self._ladders.below(tf.gather(features, self._columns, axis=1) * self._signs)
+        cells = tf.reduce_sum(tf.reshape(places, (-1, *self._strides.shape)) * self._strides, axis=2) + self._begins
+        margins = tf.reshape(tf.gather(self._margins, places + self._margin_begins), (-1, *self._strides.shape))
+        halves = margins + _SOFT
+        return tf.gather(self._decades, cells), halves[:, :, 0] / tf.reduce_sum(halves, axis=2)
 
 
 def ramps(features: tf.Tensor, tails: Tails) -> tf.Tensor:
@@ -73,15 +98,10 @@ def ramps(features: tf.Tensor, tails: Tails) -> tf.Tensor:
     return tf.reduce_sum(rising, axis=2)
 
 
-def _above(joint: JointTable, features: tf.Tensor, which: int) -> tf.Tensor:
-    """Lines below the value, (n,) int32: a comparison with each, and their number."""
-    value = features[:, joint.columns[which] : joint.columns[which] + 1] * joint.signs[which]
-    lines = (joint.first, joint.second)[which][None, :]
-    return tf.cast(tf.reduce_sum(tf.cast(value > lines, tf.float32), axis=1), tf.int32)
-
-
-def _flat(joint: JointTable) -> NDArray[np.float32]:
-    return joint.decades.reshape(-1)
+def _laid_out(tables: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Tables one after the other, flat, and where each begins."""
+    sizes = [table.size for table in tables]
+    return np.concatenate([table.ravel() for table in tables]), np.cumsum([0, *sizes[:-1]]).astype(np.int32)
 
 
 def _margin(decades: NDArray[np.float32]) -> NDArray[np.float32]:

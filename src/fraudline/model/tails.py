@@ -59,7 +59,8 @@ class Tails:
     def rarity(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Decades, (n, t) float32: what the graph computes, in NumPy."""
         x = features[:, self.columns][:, :, None]
-        ramps = np.clip((x - self.edge) / self.width, 0.0, 1.0) * self.rise
+        with np.errstate(over="ignore"):  # further out than float32 reaches is the end of the ramp
+            ramps = np.clip((x - self.edge) / self.width, 0.0, 1.0) * self.rise
         return np.asarray(ramps.sum(axis=2), np.float32)
 
 

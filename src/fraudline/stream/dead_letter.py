@@ -33,6 +33,9 @@ SEALED_HEADERS = "sealed-headers"
 """Header of such a letter: the headers that its record came with, encrypted too."""
 
 _MASKED = "masked"
+_LINE = "record-headers"
+"""Empty header between the marks and a record's own headers, where the first of those is named like a mark."""
+
 _Bytes = bytes | None
 _MARKS = (SEALED, SEALED_HEADERS, _MASKED, _CUT)
 _headers = msgspec.json.Decoder(Headers)
@@ -42,29 +45,28 @@ REPLAYED = "replayed"
 
 def dead_letter(topic: str, record: Record, reason: str) -> Output:
     """The record as it came, card numbers masked, with the reason and the place it came from in its headers."""
-    value, key, headers = record.value, record.key, record.headers
-    if value is not None and len(value) > MOST_BYTES:
-        headers = ((_CUT, str(len(value)).encode()), *headers)
-        value = value[:_CUT_BYTES]
-    value, key, headers = _without_card_numbers(value, key, headers)
+    value, cut = record.value, record.value is not None and len(record.value) > MOST_BYTES
+    marks = ((_CUT, str(len(value)).encode()),) if value is not None and cut else ()
+    came = (value[:_CUT_BYTES] if value is not None and cut else value, record.key, record.headers)
+    value, key, headers = _without_card_numbers(*came)
+    if (value, key, headers) != came:
+        marks = ((_MASKED, b"card numbers"), *marks)
     own = (
         ("reason", mask_text(reason).encode(errors="replace")),
         ("topic", record.topic.encode()),
         ("partition", str(record.partition).encode()),
         ("offset", str(record.offset).encode()),
     )
-    return Output(topic, key, value, (*own, *headers))
+    line = ((_LINE, b""),) if headers and headers[0][0] in (*_MARKS, _LINE) else ()
+    return Output(topic, key, value, (*own, *marks, *line, *headers))
 
 
 def _without_card_numbers(value: bytes | None, key: bytes | None, headers: Headers) -> tuple[_Bytes, _Bytes, Headers]:
-    hidden = (
+    return (
         None if value is None else mask_bytes(value),
         None if key is None else mask_bytes(key),
         tuple((mask_text(name), mask_bytes(content)) for name, content in headers),
     )
-    if hidden == (value, key, headers):
-        return value, key, headers
-    return *hidden[:2], ((_MASKED, b"card numbers"), *hidden[2])
 
 
 def is_replayed(record: Record) -> bool:
@@ -147,7 +149,8 @@ class DeadLetter:
         place = len(_OWN)
         for mark in _MARKS:
             place += len(headers) > place and headers[place][0] == mark
-        return headers[: len(_OWN)], headers[len(_OWN) : place], headers[place:]
+        line = len(headers) > place and headers[place][0] == _LINE
+        return headers[: len(_OWN)], headers[len(_OWN) : place], headers[place + line :]
 
     def opened(self, keys: CardKeys) -> Self:
         """The letter as it was before it was sealed; itself where it is not, or where its card was erased."""

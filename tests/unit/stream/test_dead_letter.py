@@ -43,6 +43,18 @@ def test_a_value_larger_than_the_producer_takes_is_cut_and_not_sent_again() -> N
         letter.replayed()
 
 
+@pytest.mark.parametrize("name", ["cut", "masked", "sealed", "sealed-headers", "record-headers"])
+def test_a_records_own_header_named_like_a_mark_is_its_own(name: str, tmp_path: Path) -> None:
+    (tmp_path / "master").write_text("ab" * 32)
+    record = SOURCE._replace(headers=((name, b"5"), (name, b"6"), *SOURCE.headers))
+    output = dead_letter("transactions.dlq", record, "bad")
+    letter = DeadLetter.parse(landed(output))
+    assert (letter.headers, letter.replayed().headers[:-1]) == (record.headers, record.headers)
+    assert (letter.cut_from, letter.masked, letter.sealed_key) == (None, False, None)
+    with closing(CardKeys(tmp_path / "keys.db", tmp_path / "master")) as keys:
+        assert DeadLetter.parse(landed(Sealer(keys).sealed(output))).opened(keys).headers == record.headers
+
+
 def test_a_record_that_no_worker_wrote_is_no_dead_letter() -> None:
     with pytest.raises(MessageError, match="no headers"):
         DeadLetter.parse(SOURCE)
