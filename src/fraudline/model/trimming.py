@@ -22,8 +22,9 @@ from fraudline.model.params import TrimParams
 _FOLDS = 3
 _FIT_ROWS = 20_000
 """Supposed normals that a classifier is fitted on at most: more do not change which rows stand out."""
-_FRAUD_WEIGHT = 0.05
-"""Weight of all frauds together, as a share of that of the normals: a rare class, but not as rare as it is."""
+_FRAUD_WEIGHT = 0.02
+"""Weight of all frauds together, as a share of that of the normals: as many as may be hidden among them. With more,
+more normals are taken for frauds, and those are what costs: they are the ones that say how far out a normal may be."""
 _FIRST_WEIGHT = 0.5
 """The same in the first round, in which the hidden frauds still speak for the normals: above any share of them."""
 _SETTLED = 0.05

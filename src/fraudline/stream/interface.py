@@ -115,8 +115,9 @@ def _messages() -> dict[str, Any]:
         "contentType": "application/octet-stream",
         "headers": _headers(_HEADERS),
         "payload": {
-            "description": "The record's original bytes; the headers it came with follow those above. Where card keys "
-            "are in use, key, value and headers are encrypted under the card's."
+            "description": "The record's original bytes; the headers it came with follow those above, after an empty "
+            "header `record-headers` where the first is named like one of the worker's. Where card keys are in use, "
+            "key, value and headers are encrypted under the card's."
         },
     }
     messages["alertDeadLetter"] = {
