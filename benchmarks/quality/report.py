@@ -40,8 +40,8 @@ of weeks over weeks. The interval is 5–95 % over resampled cards, of the first
 Isolation forest, PCA and the other detectors see 20,000 known normals, kNN 5,000, supervised models 120,000 rows with
 all known frauds. The kinds of autoencoder are compared on the weeks of choice and validation only, with fewer rows and
 epochs than the default; which is the default is chosen there. With the full score none was better than another by more
-than the seeds differ (validation .707 to .712, choice .679 to .690), so the default is the one that trains in a third
-of the time: dense. Alone, the denoising one was the better (.658 against .610), which the surprises make up for.
+than the seeds differ on both weeks, so the default is the one that trains in a third of the time: dense. Alone, the
+denoising one was the better, which the surprises make up for.
 """
 
 _ROLES = {

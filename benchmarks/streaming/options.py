@@ -12,7 +12,7 @@ from benchmarks.streaming import contest, load
 from benchmarks.streaming.page import table
 from benchmarks.streaming.setting import Setting
 
-RECORDS, CARDS, ROUNDS = 50_000, 5_000, 5
+RECORDS, CARDS, ROUNDS = 50_000, 5_000, 11
 RATIO = 0.01
 _BARE, _WITH_CONTEXT = "options", "options-context"
 
@@ -36,7 +36,7 @@ _OPTIONS = (
 
 def measure(setting: Setting) -> dict[str, Any]:
     """Each option in turns with none; :data:`RATIO` is traced, and a context that came along decides itself."""
-    count = setting.size(RECORDS)
+    count, rounds = setting.size(RECORDS), 3 if setting.short else ROUNDS
     for source in (_BARE, _WITH_CONTEXT):
         _fill(setting.bootstrap, source, load.transactions(count, CARDS))
     master = setting.folder / "master"
@@ -44,14 +44,14 @@ def measure(setting: Setting) -> dict[str, Any]:
     found: dict[str, list[dict[str, float]]] = {option.name: [] for option in _OPTIONS}
     with Collector() as collector:
         tracing = {"tracing": {"endpoint": collector.url, "ratio": RATIO}}
-        for number in range(ROUNDS):
+        for number in range(rounds):
             keys = {"card_keys": str(setting.folder / f"keys-{number}.db"), "card_keys_master": str(master)}
             for place, option in enumerate(_OPTIONS):
                 params = tracing if option.name.startswith("tracing") else keys if option.name == "card keys" else {}
                 found[option.name].append(_run(setting, option.source, f"options-{place}-{number}", params, count))
-        spans = len(collector.spans) / ROUNDS / 2
+        spans = len(collector.spans) / rounds / 2
     figures = {option.name: _figures(found[option.name], found[option.beside]) for option in _OPTIONS}
-    return {"figures": {**figures, "spans_a_run": spans}, "table": _table(figures, spans, count)}
+    return {"figures": {**figures, "spans_a_run": spans}, "table": _table(figures, spans, count, rounds)}
 
 
 def _fill(bootstrap: str, source: str, records: Iterator[tuple[bytes, bytes]]) -> None:
@@ -93,14 +93,14 @@ def _figures(runs: list[dict[str, float]], without: list[dict[str, float]]) -> d
     }
 
 
-def _table(figures: dict[str, dict[str, float]], spans: float, count: int) -> str:
+def _table(figures: dict[str, dict[str, float]], spans: float, count: int, rounds: int) -> str:
     rows = [
         [name, f"{row['rate']:,.0f}", f"{row['rate_ratio']:.3f}", f"{row['cpu_us']:.1f} µs", f"{row['cpu_ratio']:.3f}"]
         for name, row in figures.items()
     ]
     titles = ["option", "transactions a second", "of none", "CPU a transaction", "of none"]
     note = (
-        f"{count:,} records, {CARDS:,} cards, {ROUNDS} runs each in turns, medians (of the ratios, too). {RATIO:.0%} "
+        f"{count:,} records, {CARDS:,} cards, {rounds} runs each in turns, medians (of the ratios, too). {RATIO:.0%} "
         "of the records are traced: drawn where they bring no context, sampled by their own where they do. "
         f"{spans:,.0f} spans a run. With card keys each card is new."
     )

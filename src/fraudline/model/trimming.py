@@ -22,9 +22,10 @@ from fraudline.model.params import TrimParams
 _FOLDS = 3
 _FIT_ROWS = 20_000
 """Supposed normals that a classifier is fitted on at most: more do not change which rows stand out."""
-_FRAUD_WEIGHT = 0.02
-"""Weight of all frauds together, as a share of that of the normals: as many as may be hidden among them. With more,
-more normals are taken for frauds, and those are what costs: they are the ones that say how far out a normal may be."""
+_PART, _LEAST_WEIGHT = 0.5, 0.02
+"""Weight of all frauds together, as a share of that of the normals: half of what seems to be hidden among them, but not
+less than this. With more, more normals are taken for frauds, and those are what costs: they say how far out a normal
+may be."""
 _FIRST_WEIGHT = 0.5
 """The same in the first round, in which the hidden frauds still speak for the normals: above any share of them."""
 _SETTLED = 0.05
@@ -68,17 +69,16 @@ def suspicious(normals: NDArray[np.float32], frauds: NDArray[np.float32], params
     if len(frauds) < params.min_frauds or params.rounds == 0:
         return Suspicion(np.zeros(n, bool), np.zeros(n, np.float32), None, trims=False, rounds=0)
     rng = np.random.default_rng(seed)
-    flagged, settled, rounds = np.zeros(n, bool), False, 0
+    flagged, settled, rounds, share = np.zeros(n, bool), False, 0, 0.0
     with threadpool_limits(1):  # two threads that wait for each other are slower than one on a busy machine
         while rounds < params.rounds and not settled:
             rounds += 1
-            weight = _FIRST_WEIGHT if rounds == 1 and params.rounds > 1 else _FRAUD_WEIGHT
+            weight = _FIRST_WEIGHT if rounds == 1 and params.rounds > 1 else max(_PART * share, _LEAST_WEIGHT)
             chance, found = _cross_fitted(normals, frauds, ~flagged, weight, rng)
             before, flagged = flagged, chance >= params.chance
             changed, doubted = int(np.count_nonzero(before != flagged)), int(np.count_nonzero(flagged))
             settled = rounds > 1 and changed <= _SETTLED * doubted
-    recall = float(np.mean(found >= params.chance))
-    share = min(float(flagged.mean()) / max(recall, 0.1), 1.0)
+            share = min(float(flagged.mean()) / max(float(np.mean(found >= params.chance)), 0.1), 1.0)
     rows = _largest(chance, params.chance, params.max_share)
     return Suspicion(rows, chance, share, trims=share >= params.from_share, rounds=rounds)
 
