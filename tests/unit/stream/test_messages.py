@@ -131,3 +131,16 @@ def test_the_writer_writes_what_encoding_a_decision_gives() -> None:
     writer.by("m", "t", "endpoint")
     line = writer.write(transaction, (3, 7), (1.5, "review", 1.25), [reason], b"[0.5,2.0]")
     assert line == encode(decision)
+
+
+def test_hexadecimal_tokens_are_decoded_in_one_go_and_a_card_number_among_them_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tokens = [changed(card_id=f"{number:032x}") for number in (7, 41111111111111, 0x1234567890ABCDEF)]
+    for number in ("4111111111111111", " 4111 1111 1111 1111 "):
+        good, bad = DECODER.decode_all([*tokens, changed(card_id=number)])
+        assert len(good) == 3
+        assert [place for place, _ in bad] == [3]
+        assert "card number" in bad[0][1]
+    monkeypatch.setattr(Decoder, "decode", lambda *_: pytest.fail("looked at one by one"))
+    assert len(DECODER.decode_all(tokens)[0]) == 3
