@@ -21,6 +21,9 @@ _LEFT_ALONE = re.compile(
 )
 _TIMES = frozenset((13, 16, 19))
 _SHORTEST, _LONGEST, _SHOWN = 13, 19, 4
+_WHOLE = re.compile(rf"\s*[0-9](?:[ -]?[0-9]){{{_SHORTEST - 1},{_LONGEST - 1}}}\s*")
+"""The form of a text that is one card number: most texts are not of it, and are not looked at further."""
+
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 
@@ -81,6 +84,8 @@ def masked(value: Any) -> Any:
 
 def is_card_number(text: str) -> bool:
     """Whether the whole text is one card number."""
+    if _WHOLE.fullmatch(text) is None:
+        return False
     content = text.strip().encode("utf-8", "replace")
     return next(card_numbers(content), None) == (0, len(content))
 

@@ -45,9 +45,11 @@ REPLAYED = "replayed"
 
 def dead_letter(topic: str, record: Record, reason: str) -> Output:
     """The record as it came, card numbers masked, with the reason and the place it came from in its headers."""
-    value, cut = record.value, record.value is not None and len(record.value) > MOST_BYTES
-    marks = ((_CUT, str(len(value)).encode()),) if value is not None and cut else ()
-    came = (value[:_CUT_BYTES] if value is not None and cut else value, record.key, record.headers)
+    came = (record.value, record.key, record.headers)
+    marks: Headers = ()
+    if record.value is not None and len(record.value) > MOST_BYTES:
+        came = (record.value[:_CUT_BYTES], *came[1:])
+        marks = ((_CUT, str(len(record.value)).encode()),)
     value, key, headers = _without_card_numbers(*came)
     if (value, key, headers) != came:
         marks = ((_MASKED, b"card numbers"), *marks)

@@ -28,9 +28,6 @@ AMOUNT_MAX_MINOR = 1_000_000_000_000
 Identifier = Annotated[str, Meta(min_length=1, max_length=128)]
 _NOT_A_NUMBER = re.compile(rb'"(\w{1,64})"\s*:\s*([+-]?(?:nan|inf(?:inity)?))', re.IGNORECASE)
 _AT = re.compile(r"^(?P<what>.*?) - at `\$\.?(?P<field>[^`]*)`$", re.DOTALL)
-_NUMBER_LIKE = re.compile(r"\s*[0-9](?:[ -]?[0-9]){12,18}\s*")
-"""The form of a card number: a token is not of it, also one that begins with a digit, which a look at its text says."""
-
 _CARD, _CURRENCY = attrgetter("card_id"), attrgetter("currency")
 _MISSING = re.compile(r"^Object missing required field `(?P<field>\w+)`")
 _SHOWN = 40
@@ -277,7 +274,7 @@ class Decoder:
         if transaction.currency not in self._currencies:
             problem = f"currency: expected one that the feature spec knows, got {transaction.currency!r}"
             raise MessageError(problem, _ACTION)
-        if self._tokens_only and _NUMBER_LIKE.fullmatch(transaction.card_id) and is_card_number(transaction.card_id):
+        if self._tokens_only and is_card_number(transaction.card_id):
             raise MessageError(
                 "card_id: expected a token, got a card number", "Send what `fraudline data tokenize` makes."
             )
@@ -295,7 +292,7 @@ class Decoder:
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
                 place = len(good) + len(bad)  # what came before the bad value stays in the list
                 bad.append((place, self._problem(values[place])))
-        numbers = self._tokens_only and any(map(_NUMBER_LIKE.fullmatch, map(_CARD, good)))
+        numbers = self._tokens_only and any(map(is_card_number, map(_CARD, good)))
         if not numbers and set(map(_CURRENCY, good)) <= self._currencies:
             return good, bad
         return self._one_by_one(values)
