@@ -2,8 +2,9 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -286,7 +287,7 @@ class ConfluentSender:
     def send(self, output: Output) -> None:
         """See the protocol."""
         with _translated():
-            _produce(self._producer, *output)
+            _produce(self._producer, [output])
             self._producer.poll(0)
 
     def flush(self) -> None:
@@ -307,31 +308,26 @@ class ConfluentSender:
             self._failures.append(error)
 
 
-def _produce(
-    producer: Any, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]
-) -> None:
-    while True:
-        try:
-            producer.produce(topic, value, key, headers=list(headers) or None)
-        except BufferError:  # its queue is full: let it drain
-            producer.poll(0.1)
-        else:
-            return
+def _produce(producer: Any, outputs: Iterable[Output]) -> None:
+    """Queue records one by one, with their headers."""
+    produce = producer.produce
+    for topic, key, value, headers in outputs:
+        while True:
+            try:
+                produce(topic, value, key, headers=[*headers] or None)
+            except BufferError:  # its queue is full: let it drain
+                producer.poll(0.1)
+            else:
+                break
 
 
 def _append(producer: Any, outputs: Sequence[Output]) -> None:
     """Queue records in their order: those without headers together, the others one by one: a batch has no headers."""
-    together: list[dict[str, bytes | None]] = []
-    of = ""
-    for topic, key, value, headers in outputs:
-        if topic != of or headers:
-            _append_batch(producer, of, together)
-            together, of = [], topic
-        if headers:
-            _produce(producer, topic, key, value, headers)
+    for (topic, headed), part in groupby(outputs, lambda output: (output[0], bool(output[3]))):
+        if headed:
+            _produce(producer, part)
         else:
-            together.append({"value": value, "key": key})
-    _append_batch(producer, of, together)
+            _append_batch(producer, topic, [{"value": value, "key": key} for _, key, value, _ in part])
 
 
 def _append_batch(producer: Any, topic: str, messages: list[dict[str, bytes | None]]) -> None:

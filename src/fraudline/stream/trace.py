@@ -34,15 +34,15 @@ class BatchTrace:
         self._zero_ns = time.time_ns() - time.monotonic_ns()
         self._spans: dict[tuple[int, int], Span] = {}
         self._batch: Span | None = None
-        parents: dict[tuple[int, int], str] = {}
-        bare = []
-        for record in records:
-            came = record.headers and _came_with(record.headers)
-            if not came:
-                bare.append(record)
-            elif (value := came[0][1])[-2:] != _UNSAMPLED and is_sampled(value):
-                parents[record.partition, record.offset] = value.decode(errors="replace")
+        came = _came_with(records)
+        bare = [record for record, context in zip(records, came, strict=True) if not context]
         drawn = [bare[at] for at in tracing.draw(len(bare))]
+        recorded = [
+            (record, context[0][1])
+            for record, context in zip(records, came, strict=True)
+            if context and context[0][1][-2:] != _UNSAMPLED and is_sampled(context[0][1])
+        ]
+        parents = {(record.partition, record.offset): value.decode(errors="replace") for record, value in recorded}
         if not parents and not drawn:
             return
         self._batch = tracing.start(
@@ -62,8 +62,8 @@ class BatchTrace:
 
         Where somebody else decided not to record a trace, its context is passed on as it came; both are empty without.
         """
-        headers: list[Headers] = [record.headers and _came_with(record.headers) for record in records]
-        ids = [str(came[0][1][3:35], "latin-1") if came else "" for came in headers]
+        headers = _came_with(records)
+        ids = [came[0][1][3:35].decode("latin-1") if came else "" for came in headers]
         offsets = {offset for _, offset in self._spans}
         for row, record in enumerate(records):
             if record.offset in offsets and (span := self._spans.get((record.partition, record.offset))) is not None:
@@ -111,8 +111,11 @@ class BatchTrace:
         return self._zero_ns + int(moment * 1e9)
 
 
-def _came_with(headers: Headers) -> Headers:
-    """The header with a context among those of a record, alone; nothing without one."""
-    if len(headers) == 1 and headers[0][0] == HEADER and headers[0][1]:
-        return headers
-    return next(((header,) for header in headers if header[0] == HEADER and header[1]), ())
+def _came_with(records: Sequence[Record]) -> list[Headers]:
+    """Of each record the header with a context, alone; nothing where it has none."""
+    return [
+        headers
+        if not (headers := record.headers) or (len(headers) == 1 and headers[0][0] == HEADER and headers[0][1])
+        else next(((header,) for header in headers if header[0] == HEADER and header[1]), ())
+        for record in records
+    ]
