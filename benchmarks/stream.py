@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.streaming import growth, latency, options, page, peers, stages, workers
+from benchmarks.streaming import growth, latency, options, page, peers, stages, tracing, workers
 from benchmarks.streaming.setting import Setting, open_setting
 
 SECTIONS = {
@@ -29,6 +29,7 @@ SECTIONS = {
     "checkpoint": growth.measure_checkpoint,
     "sealing": growth.measure_sealing,
     "options": options.measure,
+    "tracing": tracing.measure,
 }
 
 

@@ -38,9 +38,14 @@ def settings(config: dict[str, Any]) -> StreamParams:
     )
 
 
+def quiet() -> None:
+    """Log errors only."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+
+
 def main(config: dict[str, Any]) -> None:
     """Run and print one JSON line."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    quiet()
     stop, watch, done = threading.Event(), Watch(), [-1]
 
     def on_batch(report: BatchReport) -> None:

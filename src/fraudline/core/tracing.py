@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -44,11 +44,14 @@ class TracingParams(Settings):
     Attributes:
         endpoint: address of an OTLP collector (HTTP), as in ``http://collector:4318``; empty for no tracing.
         ratio: share of what comes without a trace context that is traced; a context that came along decides itself.
+        carry_on: which contexts go on from transactions to decisions: ``recorded``, those of traces that are recorded,
+            or ``all`` that came, as W3C Trace Context has it. Alerts, dead letters and events of features carry all.
         service: name of the service in the traces; empty for that of the program.
     """
 
     endpoint: str = ""
     ratio: float = Field(default=0.01, ge=0, le=1)
+    carry_on: Literal["recorded", "all"] = "recorded"
     service: str = ""
 
 
@@ -102,6 +105,7 @@ class Tracing:
         self._provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=_DELAY_MS))
         self._tracer = self._provider.get_tracer("fraudline")
         self._ratio = params.ratio
+        self.carries_all_on = params.carry_on == "all"
         log.info("tracing.on", endpoint=params.endpoint, ratio=params.ratio)
 
     def draw(self, count: int) -> list[int]:

@@ -70,7 +70,10 @@ class Surprises:
 
 
 class _Pairs:
-    """All pairs at once: the places of both values among the lines of their table, then one look into all tables."""
+    """All pairs at once: the places of both values among the lines of their table, then one look into all tables.
+
+    What stands of two features lies as first, second, first, …; each frontier is found by the place of the other one.
+    """
 
     def __init__(self, joints: Sequence[JointTable]) -> None:
         self._columns = np.array([joint.columns for joint in joints], np.int32).ravel()
@@ -80,15 +83,25 @@ class _Pairs:
         margins = [margin for table in tables for margin in (_margin(table[:, 0]), _margin(table[1]))]
         self._decades, self._begins = _laid_out(tables)
         self._margins, self._margin_begins = _laid_out(margins)
+        self._frontiers, _ = _laid_out([frontier for joint in joints for frontier in joint.frontiers])
+        self._others = np.arange(2 * len(tables)) ^ 1
+        self._scales = np.array([joint.scales for joint in joints], np.float32).ravel()[self._others]
         self._strides = np.array([[table.shape[1], 1] for table in tables], np.int32)
 
     def of(self, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Decades (n, p) and the first feature's share (n, p) of each pair."""
-        places = self._ladders.below(tf.gather(features, self._columns, axis=1) * self._signs)
-        cells = tf.reduce_sum(tf.reshape(places, (-1, *self._strides.shape)) * self._strides, axis=2) + self._begins
-        margins = tf.reshape(tf.gather(self._margins, places + self._margin_begins), (-1, *self._strides.shape))
-        halves = margins + _SOFT
-        return tf.gather(self._decades, cells), halves[:, :, 0] / tf.reduce_sum(halves, axis=2)
+        values = tf.gather(features, self._columns, axis=1) * self._signs
+        places = self._ladders.below(values)
+        cells = tf.reduce_sum(self._paired(places) * self._strides, axis=2) + self._begins
+        halves = self._paired(tf.gather(self._margins, places + self._margin_begins)) + _SOFT
+        beyond = tf.gather(values, self._others, axis=1) - tf.gather(self._frontiers, places + self._margin_begins)
+        gaps = self._paired(tf.clip_by_value(beyond * self._scales, 0.0, 1.0))
+        decades = tf.gather(self._decades, cells) + tf.sqrt(gaps[:, :, 0] * gaps[:, :, 1])
+        return decades, halves[:, :, 0] / tf.reduce_sum(halves, axis=2)
+
+    def _paired(self, values: tf.Tensor) -> tf.Tensor:
+        """(n, 2 p) as (n, p, 2)."""
+        return tf.reshape(values, (-1, *self._strides.shape))
 
 
 def ramps(features: tf.Tensor, tails: Tails) -> tf.Tensor:

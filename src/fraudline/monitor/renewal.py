@@ -28,6 +28,8 @@ class RenewParams(Settings):
         schedule_days: days after which a run is due that nothing else asks for; 0 for none.
         window_weeks: newest weeks of traffic that the data set keeps: a rolling window.
         on_drift: whether drift of the champion's traffic asks.
+        drift_days: days for which drift must go on before it or the schedule starts a run: the labels' delay and a week
+            or two, so that the data know something of it. Matured labels that fell do not wait for it.
         on_performance: whether matured labels that fell below the evaluation ask.
         on_data: whether any new version of the data asks.
         new_labels: newly known frauds that ask; 0 for none.
@@ -39,6 +41,7 @@ class RenewParams(Settings):
     schedule_days: int = Field(default=7, ge=0)
     window_weeks: int = Field(default=13, ge=4)
     on_drift: bool = True
+    drift_days: float = Field(default=14.0, ge=0)
     on_performance: bool = True
     on_data: bool = False
     new_labels: int = Field(default=0, ge=0)
@@ -99,7 +102,15 @@ class Verdict:
     reason: str
 
 
-def decide(signs: Signs, past: Sequence[Past], now: datetime, params: RenewParams, *, asked: str = "") -> Verdict:
+def decide(
+    signs: Signs,
+    past: Sequence[Past],
+    now: datetime,
+    params: RenewParams,
+    *,
+    drifting_since: datetime | None = None,
+    asked: str = "",
+) -> Verdict:
     """Train, or not.
 
     Args:
@@ -107,6 +118,7 @@ def decide(signs: Signs, past: Sequence[Past], now: datetime, params: RenewParam
         past: runs that began, oldest first.
         now: the present.
         params: triggers and limits.
+        drifting_since: when the drift that goes on was first seen; now, where that is not known.
         asked: why a person asks for it; such a run needs no trigger and is held back by nothing but the same data.
     """
     fired = _fired(signs, past, now, params) if not asked else {"asked": asked}
@@ -117,7 +129,8 @@ def decide(signs: Signs, past: Sequence[Past], now: datetime, params: RenewParam
         return Verdict(False, names, f"{said}, but run {signs.run} learned from the same data and parameters")
     if signs.data == signs.trained_on and not past:
         return Verdict(False, names, f"{said}, but the champion learned from the same data")
-    if held := "" if asked else _held(past, now, params):
+    young = _young_drift(signs, names, now - (drifting_since or now), params)
+    if held := "" if asked else _held(past, now, params) or young:
         return Verdict(False, names, f"{said}, but {held}")
     return Verdict(True, names, said)
 
@@ -147,3 +160,11 @@ def _held(past: Sequence[Past], now: datetime, params: RenewParams) -> str:
     if recent >= params.budget:
         return f"{recent} runs began in seven days, the budget is {params.budget}"
     return ""
+
+
+def _young_drift(signs: Signs, triggers: Sequence[str], age: timedelta, params: RenewParams) -> str:
+    """Why a run would learn nothing of the drift that goes on; "" when it may begin."""
+    waits = params.on_drift and {"drift", "schedule"}.issuperset(triggers)
+    if not (waits and signs.drifted) or age >= timedelta(days=params.drift_days):
+        return ""
+    return f"the drift was first seen {age.days} days ago: the data hold too little of it before {params.drift_days:g}"

@@ -105,6 +105,17 @@ class Journal:
                 found[name] = Run(found[name].past, line["state"], {**found[name].noted, **line})
         return list(found.values())
 
+    def drifting_since(self, signs: Signs, now: datetime) -> datetime:
+        """When the champion's drift was first seen, in looks that all saw some since."""
+        since = now
+        for line in reversed(self.lines):
+            if "signs" not in line:
+                continue
+            if not line["signs"]["drifted"] or line["signs"]["champion"] != signs.champion:
+                break
+            since = datetime.fromisoformat(line["at"])
+        return since
+
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
     """The lines of a journal, oldest first; one that a kill left torn is left out."""
@@ -171,7 +182,8 @@ def retrain(
             done = _go_on(journal, runs[-1], now, trainer, propose)
             if done["action"] != "held":
                 return done
-        verdict = decide(signs, [run.past for run in runs], now, params, asked=asked)
+        since = journal.drifting_since(signs, now)
+        verdict = decide(signs, [run.past for run in runs], now, params, drifting_since=since, asked=asked)
         said = {"reason": verdict.reason, "triggers": list(verdict.triggers), "signs": signs.document()}
         if not verdict.train:
             journal.note(now, decision="wait", **said)

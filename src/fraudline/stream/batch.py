@@ -26,7 +26,7 @@ from fraudline.stream.partition import Advanced
 from fraudline.stream.scoring import InProcessScoring, Scored, Scoring
 from fraudline.stream.sealing import Sealer
 from fraudline.stream.settling import Settled, Settling
-from fraudline.stream.trace import BatchTrace
+from fraudline.stream.trace import BatchTrace, Onward
 from fraudline.stream.transport import Output, Record
 
 ALLOWED, REVIEWED, BLOCKED = (DECISIONS[index] for index in (ALLOW, REVIEW, BLOCK))
@@ -150,21 +150,22 @@ class Judge:
         scored: Scored | None = None
         said: list[bytes] = []
         alerts: list[tuple[int, Alert]] = []
-        ids, headers = trace.onward(records) if trace is not None else ([""] * len(records), [()] * len(records))
+        onward = trace.onward(records) if trace is not None else Onward.nothing(len(records))
         settled = Settled([])
         if records:
             features = np.concatenate([part.features for part in parts])
             scored = self._score(features, transactions)
             passed = self._passed(transactions, scored)
             settled = self._settling.settle(records, transactions, features, _reviewed(scored, passed))
-            said, alerts = self._decide(records, transactions, features, scored, passed, settled, ids)
+            said, alerts = self._decide(records, transactions, features, scored, passed, settled, onward.ids)
             scored = replace(scored, decision=settled.decision)
         keys = [transaction.card_id.encode() for transaction in transactions]
         if self._sealer is not None:
             keys = [name.pseudonym.encode() for name in self._sealer.names(transactions)]
-        outputs = list(map(_output, zip(repeat(self._topics.decisions), keys, said, headers, strict=False)))
+        outputs = list(map(_output, zip(repeat(self._topics.decisions), keys, said, onward.decisions, strict=False)))
         outputs += [
-            Output(self._topics.alerts, alert.card_id.encode(), encode(alert), headers[row]) for row, alert in alerts
+            Output(self._topics.alerts, alert.card_id.encode(), encode(alert), onward.headers[row])
+            for row, alert in alerts
         ]
         bad = dead_letters(self._topics.dead_letters, parts, self._sealer)
         outputs += bad

@@ -59,8 +59,8 @@ class FeatureWriter:
         """
         outputs: list[Output] = []
         for part in parts:
-            onward: Iterable[Headers] = repeat(()) if trace is None else trace.onward(part.records)[1]
-            for carried, transaction, row in zip(onward, part.transactions, part.features.tolist(), strict=False):
+            came: Iterable[Headers] = repeat(()) if trace is None else trace.onward(part.records).headers
+            for carried, transaction, row in zip(came, part.transactions, part.features.tolist(), strict=False):
                 data = {ID_FIELD: transaction.transaction_id, **dict(zip(self._names, row, strict=True))}
                 headers: Headers = (*self._shared, ("ce_id", transaction.transaction_id.encode()))
                 headers = (*headers, *carried, *((f"ce_{name}", value) for name, value in carried))

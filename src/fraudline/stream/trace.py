@@ -9,7 +9,7 @@ transaction of it is.
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 from fraudline.core.tracing import HEADER, Span, Tracing, is_sampled
 from fraudline.stream.dead_letter import Headers
@@ -17,6 +17,26 @@ from fraudline.stream.partition import Advanced
 from fraudline.stream.transport import Record
 
 _UNSAMPLED = b"00"
+
+
+class Onward(NamedTuple):
+    """What is appended about n records.
+
+    Attributes:
+        ids: of each one's trace; "" without.
+        headers: with the context that goes on; () without.
+        decisions: those of decisions, which are as many as records and whose headers cost.
+    """
+
+    ids: list[str]
+    headers: list[Headers]
+    decisions: list[Headers]
+
+    @classmethod
+    def nothing(cls, count: int) -> "Onward":
+        """Nobody traces."""
+        bare: list[Headers] = [()] * count
+        return cls([""] * count, bare, bare)
 
 
 class BatchTrace:
@@ -34,7 +54,8 @@ class BatchTrace:
         self._zero_ns = time.time_ns() - time.monotonic_ns()
         self._spans: dict[tuple[int, int], Span] = {}
         self._batch: Span | None = None
-        came = _came_with(records)
+        self._records, self._came = records, _came_with(records)
+        came = self._came
         bare = [record for record, context in zip(records, came, strict=True) if not context]
         drawn = [bare[at] for at in tracing.draw(len(bare))]
         recorded = [
@@ -57,18 +78,21 @@ class BatchTrace:
                 attributes=attributes,
             )  # fmt: skip
 
-    def onward(self, records: Sequence[Record]) -> tuple[list[str], list[Headers]]:
-        """What is appended about records of the batch: the id of each one's trace, and the header that carries it on.
+    def onward(self, records: Sequence[Record]) -> Onward:
+        """What is appended about records of the batch.
 
-        Where somebody else decided not to record a trace, its context is passed on as it came; both are empty without.
+        Where somebody else decided not to record a trace, its context goes on as it came, on decisions if
+        :attr:`~fraudline.core.tracing.TracingParams.carry_on` says so.
         """
-        headers = _came_with(records)
+        headers = list(self._came) if records == self._records else _came_with(records)
         ids = [came[0][1][3:35].decode("latin-1") if came else "" for came in headers]
+        decisions: list[Headers] = list(headers) if self._tracing.carries_all_on else [()] * len(records)
         offsets = {offset for _, offset in self._spans}
         for row, record in enumerate(records):
             if record.offset in offsets and (span := self._spans.get((record.partition, record.offset))) is not None:
-                ids[row], headers[row] = span.trace_id, ((HEADER, span.traceparent.encode()),)
-        return ids, headers
+                ids[row] = span.trace_id
+                headers[row] = decisions[row] = ((HEADER, span.traceparent.encode()),)
+        return Onward(ids, headers, decisions)
 
     def stages(self, parts: Sequence[Advanced], moments: Sequence[float], appended_at: float) -> None:
         """The parts of a batch that is committed.

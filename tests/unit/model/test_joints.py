@@ -12,13 +12,17 @@ YOUNG = PlainJoint("young", ("a", "b"), ("upper", "lower"), above=0.0)
 
 
 def counted(normals: np.ndarray, rows: np.ndarray, joint: PlainJoint) -> np.ndarray:
-    """The definition, by counting."""
+    """The definition, by counting and by measuring the distance to the frontier."""
     sign = -1 if joint.tails[1] == "lower" else 1
-    inside = normals[normals[:, 0] > joint.above]
+    inside = (normals * [1, sign])[normals[:, 0] > joint.above]
+    least, most = np.array([joint.above, inside[:, 1].min()]), inside.max(axis=0)
     found = []
-    for a, b in rows:
-        beyond = np.count_nonzero((inside[:, 0] >= a) & (sign * inside[:, 1] >= sign * b))
-        found.append(-np.log10((beyond + 1) / (len(normals) + 1)) if a > joint.above else 0.0)
+    for row in rows * [1, sign]:
+        beyond = np.count_nonzero((inside >= row).all(axis=1))
+        frontier = [inside[inside[:, 1 - k] >= row[1 - k], k].max(initial=least[k]) for k in range(2)]
+        gaps = np.clip((row - frontier) / (most - least), 0, 1)
+        rarity = -np.log10((beyond + 1) / (len(normals) + 1)) + np.sqrt(gaps.prod())
+        found.append(rarity if row[0] > joint.above else 0.0)
     return np.array(found)
 
 
@@ -37,8 +41,18 @@ def test_what_each_value_shows_often_may_never_come_together() -> None:
     a = rng.uniform(0, 1, 10_000)
     table = JointTable.learn(np.column_stack([a, 1 - a]).astype(np.float32), BOTH, NAMES)
     together, alone = table.rarity(np.array([[0.9, 0.9], [0.9, 0.0]], np.float32))
-    assert together == pytest.approx(np.log10(10_001))
+    assert together == pytest.approx(np.log10(10_001) + 0.8, abs=0.02)
     assert alone == pytest.approx(1, abs=0.1)
+
+
+def test_beyond_every_normal_the_distance_to_them_orders() -> None:
+    normals = np.column_stack([[1, 2, 4], [4, 2, 1]]).astype(np.float32)
+    table = JointTable.learn(normals, BOTH, NAMES)
+    on_it, near, far, farthest = table.rarity(np.array([[2, 2], [2.4, 2.3], [3, 3], [99, 99]], np.float32))
+    assert on_it == pytest.approx(np.log10(2))
+    assert near == pytest.approx(np.log10(4) + np.sqrt(1.4 / 4 * 1.3 / 3))
+    assert far == pytest.approx(np.log10(4) + np.sqrt(2 / 4 * 2 / 3))
+    assert farthest == pytest.approx(np.log10(4) + 1)
 
 
 def test_below_the_limit_nothing_is_rare_and_without_normals_above_it_everything_is() -> None:

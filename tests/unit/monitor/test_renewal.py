@@ -1,5 +1,6 @@
 """When a model is trained again."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from fraudline.monitor.renewal import Past, RenewParams, Signs, decide
 
 MONDAY = datetime(2026, 6, 1, 6, tzinfo=UTC)
-QUIET = RenewParams(schedule_days=0)
+QUIET = RenewParams(schedule_days=0, drift_days=0)
 DRIFTED = Signs(data="b", trained_on="a", champion="m", drifted=("amount", "score"))
 
 
@@ -68,7 +69,7 @@ def test_what_the_champion_learned_from_is_not_trained_again():
 
 
 def test_a_run_holds_back_others_for_the_debounce_and_within_the_budget_of_a_week():
-    params = RenewParams(schedule_days=0, debounce_hours=24, budget=2)
+    params = RenewParams(schedule_days=0, drift_days=0, debounce_hours=24, budget=2)
     one = [Past("x", MONDAY - timedelta(hours=23))]
     assert "less than 24 hours ago" in decide(DRIFTED, one, MONDAY, params).reason
     two = [Past("x", MONDAY - timedelta(days=6)), Past("y", MONDAY - timedelta(days=2))]
@@ -87,3 +88,27 @@ def test_the_schedule_asks_when_no_run_began_for_so_long_whatever_had_asked_for_
     signs = Signs(data="b", trained_on="a")
     assert decide(signs, [Past("x", MONDAY - timedelta(days=7))], MONDAY, weekly).triggers == ("schedule",)
     assert decide(signs, [Past("x", MONDAY - timedelta(days=6))], MONDAY, weekly).reason == "nothing asks for it"
+
+
+@pytest.mark.parametrize(
+    ("more", "trains"),
+    [
+        ({}, False),  # the schedule and the drift ask, and nothing of the drift has been learned from yet
+        ({"worse": ("recall",)}, True),  # matured labels show that something is to be learned
+        ({"drifted": ()}, True),
+    ],
+)
+def test_a_drift_that_is_young_holds_back_what_would_learn_nothing_of_it(more, trains):
+    signs = replace(DRIFTED, **more)
+    params = RenewParams(schedule_days=7, drift_days=14)
+    young = decide(signs, [], MONDAY, params, drifting_since=MONDAY - timedelta(days=13, hours=23))
+    assert young.train is trains
+    if not trains:
+        assert "the drift was first seen 13 days ago" in young.reason
+    assert decide(signs, [], MONDAY, params, drifting_since=MONDAY - timedelta(days=14)).train
+
+
+def test_a_young_drift_holds_back_neither_a_person_nor_a_schedule_that_ignores_drift():
+    assert decide(DRIFTED, [], MONDAY, RenewParams(), asked="now").train
+    assert decide(DRIFTED, [], MONDAY, RenewParams(on_drift=False)).triggers == ("schedule",)
+    assert not decide(DRIFTED, [], MONDAY, RenewParams()).train

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from fraudline.steps.params import Params
 from fraudline.steps.retrain import JOURNAL, look, opened, read_journal, retrain
 
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
-RULES = RenewParams(schedule_days=0)
+RULES = RenewParams(schedule_days=0, drift_days=0)
 SIGNS = Signs(data="b" * 32, trained_on="a" * 32, champion="m", drifted=("amount",))
 OTHER = Signs(data="c" * 32, trained_on="a" * 32, champion="m", drifted=("amount",))
 
@@ -36,8 +37,8 @@ class Kitchen:
 
 
 def once(folder, kitchen, *, signs=SIGNS, now=NOW, propose=lambda noted: {"branch": f"promote/{noted['digest'][:4]}"},
-         **more):  # fmt: skip
-    return retrain(folder=folder, signs=signs, params=RULES, now=now, trainer=kitchen, propose=propose, **more)
+         params=RULES, **more):  # fmt: skip
+    return retrain(folder=folder, signs=signs, params=params, now=now, trainer=kitchen, propose=propose, **more)
 
 
 def test_drift_is_trained_proposed_and_written_down_once(tmp_path):
@@ -49,6 +50,24 @@ def test_drift_is_trained_proposed_and_written_down_once(tmp_path):
     assert len(kitchen.runs) == 1
     said = [line.get("state", line.get("decision")) for line in read_journal(tmp_path / JOURNAL)]
     assert said == ["begun", "trained", "proposed", "wait"]
+
+
+def looks(folder, kitchen, *signs):
+    """What a look every fifth day does."""
+    rules = RenewParams(schedule_days=0, drift_days=14)
+    return [
+        once(folder, kitchen, signs=each, now=NOW + timedelta(days=5 * number), params=rules)["action"]
+        for number, each in enumerate(signs)
+    ]
+
+
+def test_drift_asks_for_a_run_when_it_has_gone_on_for_long_enough(tmp_path):
+    assert looks(tmp_path, Kitchen(), SIGNS, SIGNS, SIGNS, SIGNS) == ["wait", "wait", "wait", "proposed"]
+
+
+@pytest.mark.parametrize("between", [replace(SIGNS, drifted=()), replace(SIGNS, champion="another")])
+def test_a_drift_that_ended_or_was_another_champions_is_not_counted(tmp_path, between):
+    assert looks(tmp_path, Kitchen(), SIGNS, SIGNS, between, SIGNS, SIGNS, SIGNS) == ["wait"] * 6
 
 
 def test_a_decision_not_to_train_is_recorded_with_its_reason_and_what_was_known(tmp_path):

@@ -45,21 +45,35 @@ def came_with(context: str, at: int = 0) -> list[Record]:
     return log
 
 
-def tracing(collector: Collector, ratio: float = 0.0) -> Tracing:
-    return Tracing(TracingParams(endpoint=collector.url, ratio=ratio), "worker")
+def tracing(collector: Collector, ratio: float = 0.0, carry_on: str = "recorded") -> Tracing:
+    return Tracing(TracingParams(endpoint=collector.url, ratio=ratio, carry_on=carry_on), "worker")
 
 
-def test_a_context_that_is_not_sampled_is_passed_on_and_not_recorded(collector: Collector) -> None:
-    with closing(tracing(collector, ratio=0.0)) as spans:
+@pytest.mark.parametrize("carry_on", ["recorded", "all"])
+def test_a_context_that_is_not_sampled_is_passed_on_and_not_recorded(collector: Collector, carry_on: str) -> None:
+    with closing(tracing(collector, 0.0, carry_on)) as spans:
         records = came_with(UNSAMPLED)
         trace = BatchTrace(spans, records, 0.0, 1.0)
         trace.end()
-    ids, headers = trace.onward(records)
+    ids, headers, on_decisions = trace.onward(records)
     assert headers[0] == (("traceparent", UNSAMPLED.encode()),)
+    assert on_decisions[0] == (headers[0] if carry_on == "all" else ())
     assert ids[0] == SAMPLED[3:35]
     assert not any(ids[1:])
     assert not any(headers[1:])
+    assert not any(on_decisions[1:])
     assert collector.spans == []
+
+
+def test_a_decision_of_a_trace_that_is_recorded_carries_it_on(collector: Collector) -> None:
+    with closing(tracing(collector)) as spans:
+        records = came_with(SAMPLED)
+        trace = BatchTrace(spans, records, 0.0, 1.0)
+        trace.end()
+    onward = trace.onward(records)
+    decide = collector.named("decide")[0]
+    carried = f"00-{decide.trace}-{decide.span}-01".encode()
+    assert onward.decisions[0] == onward.headers[0] == (("traceparent", carried),)
 
 
 def test_records_without_a_context_are_drawn(collector: Collector) -> None:

@@ -1,0 +1,195 @@
+"""What tracing costs: a worker whose batches are traced or not by the toss of a coin, so that both meet the same noise.
+
+python -m benchmarks.streaming.tracing '{"transport": "confluent", "bootstrap": ..., "source": ..., ...}'
+
+is the worker; the section ``tracing`` of ``benchmarks.stream`` runs it for each case.
+"""
+
+import json
+import random
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import numpy as np
+from numpy.typing import NDArray
+from tests.support.otlp import Collector
+
+from benchmarks.streaming import contest, load
+from benchmarks.streaming.page import table
+from benchmarks.streaming.setting import Setting
+
+RATIO, CARDS, ROUNDS, RESAMPLES = 0.01, 5_000, 5, 1_000
+RECORDS = {"confluent": 200_000, "kafka-python": 100_000}
+_BARE, _CONTEXT = "tracing-bare", "tracing-context"
+_EXPORTER = "OtelBatchSpan"
+
+
+class Case(NamedTuple):
+    """What is measured: the client, whether records bring a context, and which contexts go on."""
+
+    transport: str
+    source: str
+    carry_on: str
+
+
+CASES = [
+    Case(transport, source, carry_on)
+    for transport in RECORDS
+    for source, carry_on in ((_BARE, "recorded"), (_CONTEXT, "recorded"), (_CONTEXT, "all"))
+]
+
+
+def measure(setting: Setting) -> dict[str, Any]:
+    """Each case in turns; the batches of its runs are taken together."""
+    rounds = 1 if setting.short else ROUNDS
+    most = setting.size(max(RECORDS.values()))
+    load.fill(setting.bootstrap, _BARE, 1, load.transactions(most, CARDS))
+    _fill_with_contexts(setting.bootstrap, load.transactions(most, CARDS))
+    found: dict[Case, list[dict[str, Any]]] = {case: [] for case in CASES}
+    with Collector() as collector:
+        for number in range(rounds):
+            for case in CASES:
+                found[case].append(_run(setting, case, collector.url, number))
+    figures = {case: _figures(found[case]) for case in CASES}
+    return {"figures": {" ".join(case): figures[case] for case in CASES}, "table": _table(figures, rounds)}
+
+
+def _fill_with_contexts(bootstrap: str, records: Iterator[tuple[bytes, bytes]]) -> None:
+    from confluent_kafka import Producer
+
+    load.make(bootstrap, _CONTEXT, 1)
+    rng = random.Random(1)
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5, "queue.buffering.max.messages": 1_000_000})
+    for key, value in records:
+        flags = "01" if rng.random() < RATIO else "00"
+        context = f"00-{rng.getrandbits(128):032x}-{rng.getrandbits(64):016x}-{flags}"
+        producer.produce(_CONTEXT, value, key, headers=[("traceparent", context.encode())])
+        producer.poll(0)
+    producer.flush()
+
+
+def _run(setting: Setting, case: Case, collector: str, number: int) -> dict[str, Any]:
+    sink = f"{case.source}-{case.carry_on}-{case.transport}-{number}"
+    for suffix in ("", "-alerts", "-dlq"):
+        load.make(setting.bootstrap, sink + suffix, 1)
+    config = {
+        "bootstrap": setting.bootstrap, "transport": case.transport, "source": case.source, "sink": sink,
+        "count": setting.size(RECORDS[case.transport]), "model": str(setting.model),
+        "params": {"tracing": {"endpoint": collector, "ratio": RATIO, "carry_on": case.carry_on}},
+    }  # fmt: skip
+    return contest.run("benchmarks.streaming.tracing", config)
+
+
+def _figures(runs: list[dict[str, Any]]) -> dict[str, float]:
+    """Means of the quickest third of the batches, the exporter's CPU laid on traced records; 5-95 % over resamples."""
+    rng = np.random.default_rng(1)
+    figures: dict[str, float] = {}
+    for name in ("wall_us", "cpu_us"):
+        traced, bare = ([np.array(run[f"{name} {kind}"]) for run in runs] for kind in ("traced", "bare"))
+        export_us = float(np.mean([run["export_us"] for run in runs]))
+        ratio = _ratio(np.concatenate(traced), np.concatenate(bare), export_us)
+        resampled = [
+            _ratio(
+                np.concatenate([rng.choice(each, len(each)) for each in traced]),
+                np.concatenate([rng.choice(each, len(each)) for each in bare]),
+                export_us,
+            )
+            for _ in range(RESAMPLES)
+        ]
+        low, high = np.quantile(resampled, (0.05, 0.95))
+        figures |= {name: _quickest(np.concatenate(bare)), f"{name} ratio": ratio, f"{name} low": low,
+                    f"{name} high": high, "export_us": export_us}  # fmt: skip
+    return figures
+
+
+def _ratio(traced: NDArray[np.float64], bare: NDArray[np.float64], export_us: float) -> float:
+    return (_quickest(traced) + export_us) / _quickest(bare)
+
+
+def _quickest(values: NDArray[np.float64]) -> float:
+    """Mean of the least third: what else runs on a machine only ever makes a batch slower."""
+    return float(np.sort(values)[: max(len(values) // 3, 1)].mean())
+
+
+def _table(figures: dict[Case, dict[str, float]], rounds: int) -> str:
+    rows = [
+        [
+            case.transport,
+            "none" if case.source == _BARE else "each",
+            case.carry_on,
+            f"{row['wall_us']:.1f} µs",
+            f"{row['wall_us ratio'] - 1:+.1%} ({row['wall_us low'] - 1:+.1%} to {row['wall_us high'] - 1:+.1%})",
+            f"{row['cpu_us ratio'] - 1:+.1%} ({row['cpu_us low'] - 1:+.1%} to {row['cpu_us high'] - 1:+.1%})",
+            f"{row['export_us']:.2f} µs",
+        ]
+        for case, row in figures.items()
+    ]
+    titles = [
+        *("client", "records with a context", "`carry_on`", "a transaction"),
+        *("time with tracing", "CPU with tracing", "of it sending spans"),
+    ]
+    counts = ", ".join(f"{count:,} on `{client}`" for client, count in RECORDS.items())
+    note = (
+        f"Records a run: {counts}; {CARDS:,} cards, {rounds} runs of each. {RATIO:.0%} of the records are traced: drawn "
+        "where they bring no context, sampled by their own where they do. In a run the toss of a coin traces a "
+        "batch or does not; means of the quickest third of all whole batches, intervals 5-95 % over resampled batches. "
+        "What the thread that sends spans used is laid on the traced batches."
+    )
+    return f"{table(titles, rows)}\n\n{note}"
+
+
+def main(config: dict[str, Any]) -> None:
+    """The worker: prints µs a record of each batch, traced and bare, and of the thread that sends spans."""
+    from benchmarks.streaming.worker import quiet, settings
+    from fraudline.stream.worker import Worker, run_worker
+
+    stop, coin, done = threading.Event(), random.Random(1), [0]
+    params = settings(config)
+    found: dict[str, list[float]] = {
+        f"{name} {kind}": [] for name in ("wall_us", "cpu_us") for kind in ("traced", "bare")
+    }
+    traced_records = [0]
+
+    class Tossed(Worker):
+        """Traces a batch, or does not."""
+
+        def _step(self) -> Any:
+            made, traced = self._tracing, coin.random() < 0.5
+            self._tracing = made if traced else None
+            wall, cpu = time.perf_counter(), time.process_time()
+            try:
+                report = super()._step()
+            finally:
+                self._tracing = made
+            if report is not None:
+                done[0] += report.records
+                traced_records[0] += report.records * traced
+                if report.records == params.max_batch:
+                    kind = "traced" if traced else "bare"
+                    found[f"wall_us {kind}"].append(1e6 * (time.perf_counter() - wall) / report.records)
+                    found[f"cpu_us {kind}"].append(1e6 * (time.process_time() - cpu) / report.records)
+                if done[0] >= config["count"]:
+                    found["export_us"] = 1e6 * _exporter_s() / max(traced_records[0], 1)  # type: ignore[assignment]
+                    stop.set()
+            return report
+
+    quiet()
+    with mock.patch("fraudline.stream.worker.Worker", Tossed):
+        run_worker(params, model_dir=Path(config["model"]), stop=stop)
+    json.dump(found, sys.stdout)
+    sys.stdout.write("\n")
+
+
+def _exporter_s() -> float:
+    """CPU seconds of the thread that sends spans."""
+    (thread,) = (thread for thread in threading.enumerate() if thread.name.startswith(_EXPORTER))
+    return time.clock_gettime(time.pthread_getcpuclockid(thread.ident or 0))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
