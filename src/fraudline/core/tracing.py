@@ -30,7 +30,6 @@ ENVIRONMENT = "FRAUDLINE_TRACING"
 
 _PATH = "/v1/traces"
 _EXPORT_S = 5
-_DELAY_MS = 1_000
 _LENGTH = 55
 _SAMPLED = 1
 _WELL_FORMED = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -102,7 +101,7 @@ class Tracing:
         exporter = OTLPSpanExporter(endpoint=params.endpoint.rstrip("/") + _PATH, timeout=_EXPORT_S)
         # what is sampled is decided before a span is made: making and dropping one a record would cost more
         self._provider = TracerProvider(resource=resource, sampler=ALWAYS_ON, shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=_DELAY_MS))
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("fraudline")
         self._ratio = params.ratio
         self.carries_all_on = params.carry_on == "all"
