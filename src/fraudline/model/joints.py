@@ -26,6 +26,8 @@ from fraudline.model.inputs import Joint
 
 _LINES = 256
 """Lines of the grid in each direction at most."""
+_NO_RANGE = 1e-30
+"""Its inverse times a distance stays a float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +108,9 @@ def _farthest(
 
 
 def _scale(lines: NDArray[np.float32]) -> float:
-    """1 / their range; 0 where they have none."""
+    """1 / their range; 0 where they have none to speak of."""
     extent = float(lines[-1] - lines[0]) if len(lines) else 0.0
-    return 1 / extent if extent > 0 else 0.0
+    return 1 / extent if extent > _NO_RANGE else 0.0
 
 
 def _lines(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -61,6 +61,12 @@ def test_below_the_limit_nothing_is_rare_and_without_normals_above_it_everything
     assert table.rarity(np.array([[0.0, 1e9], [1e-3, -5.0]], np.float32)) == pytest.approx([0, 3])
 
 
+def test_a_range_too_small_to_measure_with_adds_nothing() -> None:
+    normals = np.array([[1, 0], [2, 1e-41]], np.float32)
+    table = JointTable.learn(normals, BOTH, NAMES)
+    assert table.rarity(np.array([[3, 3]], np.float32)) == pytest.approx(np.log10(3))
+
+
 @given(
     st.lists(st.tuples(st.floats(-9, 9, width=32), st.floats(-9, 9, width=32)), min_size=1, max_size=80),
     st.sampled_from([BOTH, YOUNG]),
