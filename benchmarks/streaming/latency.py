@@ -40,8 +40,7 @@ def _fastest(setting: Setting, client: str) -> float:
 
 
 def _worker(setting: Setting, client: str, source: str, sink: str) -> dict[str, Any]:
-    for suffix in ("", "-alerts", "-dlq"):
-        load.make(setting.bootstrap, sink + suffix, 1)
+    load.make_outputs(setting.bootstrap, sink)
     return {
         "bootstrap": setting.bootstrap, "transport": client, "source": source, "sink": sink,
         "model": str(setting.model),

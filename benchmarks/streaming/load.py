@@ -1,7 +1,7 @@
 """Transactions of about 400 bytes, put onto a topic once and read by every contestant."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -32,8 +32,14 @@ def transactions(count: int, cards: int, seed: int = 1) -> Iterator[tuple[bytes,
         )
 
 
-def fill(bootstrap: str, topic: str, partitions: int, records: Iterator[tuple[bytes, bytes]]) -> int:
-    """Make the topic and put the records there; gives their mean size in bytes."""
+def fill(
+    bootstrap: str,
+    topic: str,
+    partitions: int,
+    records: Iterator[tuple[bytes, bytes]],
+    headers: Callable[[], list[tuple[str, bytes]]] | None = None,
+) -> int:
+    """Make the topic and put the records there, each with new ``headers``; gives their mean size in bytes."""
     from confluent_kafka import Producer
 
     make(bootstrap, topic, partitions)
@@ -49,8 +55,12 @@ def fill(bootstrap: str, topic: str, partitions: int, records: Iterator[tuple[by
     size = count = 0
     batch: list[dict[str, bytes]] = []
     for key, value in records:
-        batch.append({"key": key, "value": value})
         size, count = size + len(value), count + 1
+        if headers is not None:  # a batch has none
+            producer.produce(topic, value, key, headers=headers())
+            producer.poll(0)
+            continue
+        batch.append({"key": key, "value": value})
         if len(batch) == 10_000:
             _send(producer, topic, batch)
             batch = []
@@ -67,6 +77,12 @@ def make(bootstrap: str, topic: str, partitions: int) -> None:
     config = {"message.timestamp.type": "LogAppendTime"}
     for future in admin.create_topics([NewTopic(topic, partitions, 1, config=config)]).values():
         future.result()
+
+
+def make_outputs(bootstrap: str, sink: str, partitions: int = 1) -> None:
+    """Make the topics that a worker of :mod:`benchmarks.streaming.worker` appends to."""
+    for suffix in ("", "-alerts", "-dlq"):
+        make(bootstrap, sink + suffix, partitions)
 
 
 def _send(producer: object, topic: str, batch: list[dict[str, bytes]]) -> None:

@@ -29,8 +29,7 @@ def measure(setting: Setting) -> dict[str, Any]:
 
 
 def _run(setting: Setting, client: str, sink: str, params: dict[str, Any]) -> Figures:
-    for suffix in ("", "-alerts", "-dlq"):
-        load.make(setting.bootstrap, sink + suffix, 1)
+    load.make_outputs(setting.bootstrap, sink)
     config = {
         "bootstrap": setting.bootstrap, "transport": client, "source": _SOURCE, "sink": sink,
         "count": setting.size(RECORDS[client]), "model": str(setting.model), "params": params,
@@ -41,20 +40,17 @@ def _run(setting: Setting, client: str, sink: str, params: dict[str, Any]) -> Fi
 
 
 def _figures(runs: list[Figures], without: list[Figures]) -> Figures:
-    """Of the quickest third: what else runs on a machine only ever makes a run slower."""
-    found, beside = ({name: _quickest([run[name] for run in each]) for name in runs[0]} for each in (runs, without))
+    """Of the quickest runs."""
+    found, beside = (
+        {name: contest.quickest([run[name] for run in each]) for name in ("wall_us", "cpu_us")}
+        for each in (runs, without)
+    )
     return {
         "rate": 1e6 / found["wall_us"],
         "cpu_us": found["cpu_us"],
         "rate_ratio": beside["wall_us"] / found["wall_us"],
         "cpu_ratio": found["cpu_us"] / beside["cpu_us"],
     }
-
-
-def _quickest(values: list[float]) -> float:
-    """Mean of the least third."""
-    least = sorted(values)[: max(len(values) // 3, 1)]
-    return sum(least) / len(least)
 
 
 def _table(figures: dict[tuple[str, str], Figures], rounds: int) -> str:

@@ -29,8 +29,7 @@ def measure(setting: Setting) -> dict[str, Any]:
         load.make(setting.bootstrap, f"copy-{client}", 1)
         config = {**shared, "client": client, "sink": f"copy-{client}"}
         figures[f"copy, {client}"] = contest.run("benchmarks.streaming.copy", config)
-        for suffix in ("", "-alerts", "-dlq"):
-            load.make(setting.bootstrap, f"ours-{client}{suffix}", 1)
+        load.make_outputs(setting.bootstrap, f"ours-{client}")
         config = {**shared, **model, "transport": client, "sink": f"ours-{client}"}
         figures[f"fraudline, {client}"] = contest.run("benchmarks.streaming.worker", config)
     figures.update(_peers(setting, shared))

@@ -22,8 +22,7 @@ def measure(setting: Setting) -> dict[str, Any]:
 
 def _run(setting: Setting, workers: int, count: int) -> dict[str, Any]:
     sink = f"workers-{workers}"
-    for suffix in ("", "-alerts", "-dlq"):
-        load.make(setting.bootstrap, sink + suffix, PARTITIONS)
+    load.make_outputs(setting.bootstrap, sink, PARTITIONS)
     config = {
         "bootstrap": setting.bootstrap, "transport": "confluent", "source": "workers", "sink": sink, "count": 0,
         "model": str(setting.model), "partitions": PARTITIONS, "seconds": _WAIT_S,
