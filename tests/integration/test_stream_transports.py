@@ -225,17 +225,19 @@ def test_what_is_not_committed_is_read_again_after_a_recovery(params: StreamPara
     assert [r.value for r in read_all(params.bootstrap, params.topics.decisions)] == [b"after"]
 
 
-class NoCommit:
-    """A producer that is cut off before it can commit."""
+class CutOff:
+    """A producer whose records are in the log when it is cut off, once, at the first of its ``steps``."""
 
-    def __init__(self, producer: object) -> None:
+    def __init__(self, producer: object, *steps: str) -> None:
         self._producer = producer
+        self._steps = steps
 
     def __getattr__(self, name: str) -> object:
+        if name in self._steps:
+            self._steps = ()
+            self._producer.flush()
+            raise UnavailableError("cut off")
         return getattr(self._producer, name)
-
-    def commit_transaction(self, *_: object) -> None:
-        raise UnavailableError("cut off")
 
 
 @pytest.mark.parametrize("params", ["confluent"], indirect=True)  # kafka-python asks by a heartbeat, not for offsets
@@ -243,7 +245,7 @@ def test_a_recovery_from_a_transaction_in_doubt_is_not_held_up_by_it(params: Str
     send(params, 20)
     transport = join(timeout_s=5.0)
     records = take(transport, 20)
-    transport._producer = NoCommit(transport._producer)
+    transport._producer = CutOff(transport._producer, "commit_transaction")
     with pytest.raises(UnavailableError, match="cut off"):
         transport.transact([Output(params.topics.decisions, b"k", b"lost")], offsets_after(records))
     transport.recover()
@@ -318,6 +320,19 @@ def test_a_successor_of_the_same_name_fences_its_predecessor_and_is_not_fenced_i
         old.recover()
     new.transact([Output(params.topics.decisions, b"k", b"real")], offsets_after(records))
     assert [r.value for r in read_all(params.bootstrap, params.topics.decisions)] == [b"real"]
+
+
+def test_a_worker_that_leaves_in_mid_transaction_keeps_no_reader_waiting(params: StreamParams, join: OPEN) -> None:
+    send(params, 20)
+    worker = join(transaction_timeout_s=600)
+    records = take(worker, 20)
+    worker._producer = CutOff(worker._producer, "_transaction_manager", "send_offsets_to_transaction")
+    with pytest.raises(UnavailableError, match="cut off"):
+        worker.transact([Output(params.topics.decisions, b"k", b"cut off")], offsets_after(records))
+    worker.close()
+    with closing(open_sender(params.transport, params.bootstrap)) as sender:
+        sender.send(Output(params.topics.decisions, b"k", b"after"))
+    assert [r.value for r in read_all(params.bootstrap, params.topics.decisions)] == [b"after"]
 
 
 def test_a_fenced_worker_without_work_notices_it(params: StreamParams, join: OPEN) -> None:

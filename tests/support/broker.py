@@ -5,6 +5,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -72,26 +73,25 @@ def own_params(folder: Path, bootstrap: str, **changes: Any) -> StreamParams:
 
 
 def read_all(bootstrap: str, topic: str, *, isolation: str = "read_committed", timeout_s: float = 30.0) -> list[Any]:
-    """Every record of a topic that lies before its present end, as an independent reader sees it."""
+    """Every record of a topic that lies before its present end, as an independent reader sees it.
+
+    The end is that of all records: a transaction that is still open is waited for, not taken for the end.
+    """
     from kafka import KafkaConsumer, TopicPartition
 
-    reader = KafkaConsumer(
-        bootstrap_servers=bootstrap,
-        isolation_level=isolation,
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        metrics_enabled=False,
-    )
+    settings = {"bootstrap_servers": bootstrap, "enable_auto_commit": False, "metrics_enabled": False}
+    reader = KafkaConsumer(**settings, isolation_level=isolation, auto_offset_reset="earliest")
     try:
         places = [TopicPartition(topic, partition) for partition in sorted(reader.partitions_for_topic(topic) or ())]
         reader.assign(places)
-        ends = reader.end_offsets(places)
+        with closing(KafkaConsumer(**settings)) as everything:
+            ends = everything.end_offsets(places)
         for place in places:
             reader.seek(place, 0)
         found: list[Any] = []
         deadline = time.monotonic() + timeout_s
         while any(reader.position(place) < ends[place] for place in places):
-            assert time.monotonic() < deadline, f"{topic} could not be read to its end"
+            assert time.monotonic() < deadline, f"{topic} could not be read to its end: a transaction may be open"
             for records in reader.poll(timeout_ms=200, max_records=5_000).values():
                 found += records
         return found

@@ -17,6 +17,7 @@ from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Outpu
 _TIMEOUT_S = 30.0
 _SEEK_TRIES = 50
 _ASK_S = 5.0
+_CLOSE_S = 3.0
 _made = partial(tuple.__new__, Record)
 _ACTION = "Check the broker's address and that it runs."
 _FATAL = (KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED, KafkaError._FATAL)  # noqa: SLF001 - librdkafka's own codes
@@ -139,6 +140,8 @@ class ConfluentTransport:
 
     def close(self) -> None:
         """See the protocol."""
+        with contextlib.suppress(KafkaException):  # nothing is open, or another's, or its outcome in doubt
+            self._producer.abort_transaction(_CLOSE_S)
         for consumer in (self._consumer, self._reader):
             if consumer is not None:
                 with contextlib.suppress(KafkaException):

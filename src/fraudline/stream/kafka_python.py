@@ -218,6 +218,8 @@ class KafkaPythonTransport:
 
     def close(self) -> None:
         """See the protocol."""
+        with contextlib.suppress(KafkaError):  # nothing is open, or another's, or its outcome in doubt
+            self._settle(self._producer._transaction_manager.begin_abort(), _CLOSE_MS)  # noqa: SLF001 - see _settle
         self._close_producer()
         self._close_reader()
         self._close_consumer(self._consumer)
@@ -306,11 +308,11 @@ class KafkaPythonTransport:
             **self._connection.extra,
         }
 
-    def _settle(self, result: Any) -> None:
+    def _settle(self, result: Any, timeout_ms: float | None = None) -> None:
         # The producer's own methods wait without a limit, and a commit that was under way when the broker died never
         # ends: the outcome is then unknown, and recover() finds it out.
         self._producer._sender.wakeup()  # noqa: SLF001
-        if not result.wait(timeout_ms=self._connection.timeout_s * 1000):
+        if not result.wait(timeout_ms=timeout_ms or self._connection.timeout_s * 1000):
             raise KafkaTimeoutError("a transaction did not end")
 
     def _close_producer(self) -> None:

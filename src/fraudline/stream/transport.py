@@ -150,7 +150,10 @@ class Transport(Protocol):
         ...
 
     def close(self) -> None:
-        """Leave; an open transaction is aborted by the broker or the successor."""
+        """Leave; an open transaction is aborted, or readers of committed records would wait for its timeout behind it.
+
+        Where the broker does not answer it is left to that timeout, or to the successor.
+        """
         ...
 
 
