@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from benchmarks.streaming.watch import Watch
+from fraudline.core.heap import freeze_heap
 from fraudline.stream.batch import BatchReport
 from fraudline.stream.params import StreamParams, Topics
 from fraudline.stream.worker import run_worker
@@ -61,7 +62,8 @@ def main(config: dict[str, Any]) -> None:
     skipped: list[int] = []
     if config.get("seconds"):
         threading.Timer(config["seconds"], stop.set).start()
-    run_worker(settings(config), model_dir=Path(config["model"]), stop=stop, on_batch=on_batch)
+    model = Path(config["model"])
+    run_worker(settings(config), model_dir=model, stop=stop, on_batch=on_batch, on_ready=freeze_heap)
     if skipped:
         watch.finish(done[0], skipped=skipped[0])
 

@@ -58,6 +58,7 @@ def command(  # noqa: D417
       fraudline stream --bootstrap localhost:9092 --create-topics --profiles build/profiles --history data
       fraudline produce data --bootstrap localhost:9092 --rate 500
     """
+    from fraudline.core.heap import freeze_heap
     from fraudline.core.lineage import open_lineage
     from fraudline.stream.params import StreamParams
     from fraudline.stream.topics import ensure_topics
@@ -77,5 +78,6 @@ def command(  # noqa: D417
         history_dir=history,
         expected_digest=expected_digest or None,
         stop=stop_on_signals(),
+        on_ready=freeze_heap,
         lineage=open_lineage(settings_of_all.lineage, os.environ),
     )

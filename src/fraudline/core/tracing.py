@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import Field
@@ -95,6 +96,7 @@ class Tracing:
             from opentelemetry.sdk.trace import TracerProvider
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
             from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+            from opentelemetry.trace import Link, SpanKind
         except ImportError as error:
             raise UsageError("Tracing needs OpenTelemetry.", "Install the extra: fraudline[tracing].") from error
         resource = Resource.create({"service.name": params.service or service})
@@ -103,6 +105,8 @@ class Tracing:
         self._provider = TracerProvider(resource=resource, sampler=ALWAYS_ON, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("fraudline")
+        self._kinds = {kind.name.lower(): kind for kind in SpanKind}
+        self._link = Link
         self._ratio = params.ratio
         self.carries_all_on = params.carry_on == "all"
         log.info("tracing.on", endpoint=params.endpoint, ratio=params.ratio)
@@ -136,14 +140,11 @@ class Tracing:
             begin_ns: when it began, nanoseconds since the epoch; now when not given.
             attributes: what is known of it.
         """
-        from opentelemetry.context import Context
-        from opentelemetry.trace import Link, SpanKind
-
         span = self._tracer.start_span(
             name,
-            context=_context(parent) if parent else Context(),
-            kind=SpanKind[kind.upper()],
-            links=[Link(context) for link in links if (context := _span_context(link)) is not None],
+            context=_context(parent),
+            kind=self._kinds[kind],
+            links=[self._link(context) for link in links if (context := _span_context(link)) is not None],
             start_time=begin_ns,
             attributes=dict(attributes or {}),
         )
@@ -201,7 +202,9 @@ class Span:
         self._span.end(at_ns)
 
 
+@lru_cache(1024)
 def _span_context(traceparent: str) -> Any:
+    """None where it is none. Kept, because the spans of a batch are all linked to it."""
     from opentelemetry.trace import SpanContext, TraceFlags
 
     try:

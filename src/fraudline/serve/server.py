@@ -25,6 +25,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from fraudline.core.errors import UsageError
+from fraudline.core.heap import freeze_heap
 from fraudline.core.log import get_logger
 from fraudline.core.masking import masked
 from fraudline.core.tracing import Tracing
@@ -180,6 +181,7 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no type infor
         kserve_app.add_exception_handler(NotImplementedError, _not_offered)
         kserve_app.add_exception_handler(HTTPException, _refuse_http)
         kserve_app.add_exception_handler(Exception, _failed)
+        freeze_heap()  # all that serves is there now
 
 
 def _describe(app: FastAPI, models: Iterable[FraudModel]) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from fraudline.core.errors import FraudlineError
+from fraudline.core.heap import freeze_heap
 from fraudline.core.lineage import LineageParams, open_lineage
 from fraudline.core.log import configure, get_logger
 from fraudline.stream.params import StreamParams
@@ -30,6 +31,7 @@ def main(arguments: list[str]) -> int:
             model_dir=model,
             profiles_dir=profiles[0] if profiles else None,
             stop=stop,
+            on_ready=freeze_heap,
             lineage=open_lineage(LineageParams(), os.environ),
         )
     except FraudlineError as error:

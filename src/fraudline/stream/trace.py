@@ -54,13 +54,15 @@ class BatchTrace:
         self._zero_ns = time.time_ns() - time.monotonic_ns()
         self._spans: dict[tuple[int, int], Span] = {}
         self._batch: Span | None = None
-        came = _came_with(records)
-        bare = [record for record, context in zip(records, came, strict=True) if not context]
-        drawn = [bare[at] for at in tracing.draw(len(bare))]
+        self._records = records
+        self._came = came = _came_with(records)
+        bare = [at for at, context in enumerate(came) if not context]
+        drawn = [records[bare[place]] for place in tracing.draw(len(bare))]
+        heard = [at for at, context in enumerate(came) if context and context[0][1][-2:] != _UNSAMPLED]
         parents = {
-            (record.partition, record.offset): context[0][1].decode(errors="replace")
-            for record, context in zip(records, came, strict=True)
-            if context and context[0][1][-2:] != _UNSAMPLED and is_sampled(context[0][1])
+            (records[at].partition, records[at].offset): came[at][0][1].decode(errors="replace")
+            for at in heard
+            if is_sampled(came[at][0][1])
         }
         if not parents and not drawn:
             return
@@ -82,7 +84,7 @@ class BatchTrace:
         Where somebody else decided not to record a trace, its context goes on as it came, on decisions if
         :attr:`~fraudline.core.tracing.TracingParams.carry_on` says so.
         """
-        headers = _came_with(records)
+        headers = list(self._came) if records == self._records else _came_with(records)
         ids = [came[0][1][3:35].decode("latin-1") if came else "" for came in headers]
         decisions: list[Headers] = list(headers) if self._tracing.carries_all_on else [()] * len(records)
         offsets = {offset for _, offset in self._spans}
