@@ -83,7 +83,7 @@ def _run(setting: Setting, case: Case, collector: str, number: int) -> dict[str,
 
 
 def _figures(runs: list[dict[str, Any]]) -> dict[str, float]:
-    """Means of the quickest third of the batches, the CPU of sending spans laid on traced records; 5-95 % over resamples."""
+    """Means of the quickest third of the batches, traced ones with the CPU of sending spans; 5-95 % over resamples."""
     rng = np.random.default_rng(1)
     figures: dict[str, float] = {}
     for name in ("wall_us", "cpu_us"):

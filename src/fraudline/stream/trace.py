@@ -52,30 +52,33 @@ class BatchTrace:
     def __init__(self, tracing: Tracing, records: Sequence[Record], asked: float, begun: float) -> None:
         self._tracing = tracing
         self._zero_ns = time.time_ns() - time.monotonic_ns()
-        self._spans: dict[tuple[int, int], Span] = {}
+        self._spans: dict[int, Span] = {}
         self._batch: Span | None = None
         self._records = records
         self._came = came = _came_with(records)
-        bare = [at for at, context in enumerate(came) if not context]
-        drawn = [records[bare[place]] for place in tracing.draw(len(bare))]
-        heard = [at for at, context in enumerate(came) if context and context[0][1][-2:] != _UNSAMPLED]
+        self._ids = [context[0][1][3:35].decode("latin-1") if context else "" for context in came]
+        bare = [row for row, context in enumerate(came) if not context]
         parents = {
-            (records[at].partition, records[at].offset): came[at][0][1].decode(errors="replace")
-            for at in heard
-            if is_sampled(came[at][0][1])
-        }
-        if not parents and not drawn:
+            row: context[0][1].decode(errors="replace")
+            for row, context in enumerate(came)
+            if context and context[0][1][-2:] != _UNSAMPLED and is_sampled(context[0][1])
+        } | {bare[place]: "" for place in tracing.draw(len(bare))}
+        if not parents:
             return
         self._batch = tracing.start(
-            "batch", kind="consumer", links=list(parents.values()), begin_ns=self._ns(asked),
+            "batch", kind="consumer", links=[parent for parent in parents.values() if parent],
+            begin_ns=self._ns(asked),
             attributes={"messaging.system": "kafka", "messaging.batch.message_count": len(records)},
         )  # fmt: skip
         self.stage("consume", asked, begun)
-        for place, parent in [*parents.items(), *(((r.partition, r.offset), "") for r in drawn)]:
-            attributes = {"messaging.destination.partition.id": str(place[0]), "messaging.kafka.offset": place[1]}
-            self._spans[place] = tracing.start(
+        for row, parent in parents.items():
+            place = {
+                "messaging.destination.partition.id": str(records[row].partition),
+                "messaging.kafka.offset": records[row].offset,
+            }
+            self._spans[row] = tracing.start(
                 "decide", parent=parent, kind="consumer", links=[self._batch.traceparent], begin_ns=self._ns(begun),
-                attributes=attributes,
+                attributes=place,
             )  # fmt: skip
 
     def onward(self, records: Sequence[Record]) -> Onward:
@@ -84,14 +87,16 @@ class BatchTrace:
         Where somebody else decided not to record a trace, its context goes on as it came, on decisions if
         :attr:`~fraudline.core.tracing.TracingParams.carry_on` says so.
         """
-        headers = list(self._came) if records == self._records else _came_with(records)
-        ids = [came[0][1][3:35].decode("latin-1") if came else "" for came in headers]
+        headers, ids, spans = list(self._came), list(self._ids), self._spans
+        if records != self._records:
+            place = {(record.partition, record.offset): row for row, record in enumerate(self._records)}
+            rows = [place[record.partition, record.offset] for record in records]
+            headers, ids = [headers[row] for row in rows], [ids[row] for row in rows]
+            spans = {at: spans[row] for at, row in enumerate(rows) if row in spans}
         decisions: list[Headers] = list(headers) if self._tracing.carries_all_on else [()] * len(records)
-        offsets = {offset for _, offset in self._spans}
-        for row, record in enumerate(records):
-            if record.offset in offsets and (span := self._spans.get((record.partition, record.offset))) is not None:
-                ids[row] = span.trace_id
-                headers[row] = decisions[row] = ((HEADER, span.traceparent.encode()),)
+        for row, span in spans.items():
+            ids[row] = span.trace_id
+            headers[row] = decisions[row] = ((HEADER, span.traceparent.encode()),)
         return Onward(ids, headers, decisions)
 
     def stages(self, parts: Sequence[Advanced], moments: Sequence[float], appended_at: float) -> None:
