@@ -9,6 +9,8 @@ transaction of it is.
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cached_property
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from fraudline.core.tracing import HEADER, Span, Tracing, is_sampled
@@ -54,7 +56,7 @@ class BatchTrace:
         self._zero_ns = time.time_ns() - time.monotonic_ns()
         self._spans: dict[int, Span] = {}
         self._batch: Span | None = None
-        self._records = records
+        self._records = records = sorted(records, key=attrgetter("partition"))  # as they are worked on
         self._came = came = _came_with(records)
         self._ids = [context[0][1][3:35].decode("latin-1") if context else "" for context in came]
         bare = [row for row, context in enumerate(came) if not context]
@@ -89,8 +91,7 @@ class BatchTrace:
         """
         headers, ids, spans = list(self._came), list(self._ids), self._spans
         if records != self._records:
-            place = {(record.partition, record.offset): row for row, record in enumerate(self._records)}
-            rows = [place[record.partition, record.offset] for record in records]
+            rows = [self._rows[record.partition, record.offset] for record in records]
             headers, ids = [headers[row] for row in rows], [ids[row] for row in rows]
             spans = {at: spans[row] for at, row in enumerate(rows) if row in spans}
         decisions: list[Headers] = list(headers) if self._tracing.carries_all_on else [()] * len(records)
@@ -98,6 +99,11 @@ class BatchTrace:
             ids[row] = span.trace_id
             headers[row] = decisions[row] = ((HEADER, span.traceparent.encode()),)
         return Onward(ids, headers, decisions)
+
+    @cached_property
+    def _rows(self) -> dict[tuple[int, int], int]:
+        """Where each record stands in the batch."""
+        return {(record.partition, record.offset): row for row, record in enumerate(self._records)}
 
     def stages(self, parts: Sequence[Advanced], moments: Sequence[float], appended_at: float) -> None:
         """The parts of a batch that is committed.

@@ -76,6 +76,27 @@ def test_a_decision_of_a_trace_that_is_recorded_carries_it_on(collector: Collect
     assert onward.decisions[0] == onward.headers[0] == (("traceparent", carried),)
 
 
+@pytest.mark.parametrize("kept", [slice(None), slice(1, None, 2)], ids=["all of them", "those not refused"])
+def test_each_record_of_several_partitions_has_its_own_context(collector: Collector, kept: slice) -> None:
+    contexts = [f"00-{row + 1:032x}-b7ad6b7169203331-0{row % 3 == 0:d}" for row in range(12)]
+    records = [
+        LOG[0]._replace(partition=row % 2, offset=row, headers=(("traceparent", context.encode()),))
+        for row, context in enumerate(contexts)
+    ]
+    worked_on = sorted(records, key=lambda record: record.partition)[kept]
+    with closing(tracing(collector)) as spans:
+        trace = BatchTrace(spans, records, 0.0, 1.0)
+        trace.end()
+    onward = trace.onward(worked_on)
+    assert onward.ids == [contexts[record.offset][3:35] for record in worked_on]
+    recorded = {span.trace: f"00-{span.trace}-{span.span}-01".encode() for span in collector.named("decide")}
+    assert len(recorded) == 4
+    for record, headers in zip(worked_on, onward.headers, strict=True):
+        assert headers == (
+            ("traceparent", recorded.get(contexts[record.offset][3:35], contexts[record.offset].encode())),
+        )
+
+
 def test_records_without_a_context_are_drawn(collector: Collector) -> None:
     with closing(tracing(collector, ratio=1.0)) as spans:
         BatchTrace(spans, LOG, 0.0, 1.0).end()
