@@ -64,7 +64,7 @@ class BatchTrace:
             row: context[0][1].decode(errors="replace")
             for row, context in enumerate(came)
             if context and context[0][1][-2:] != _UNSAMPLED and is_sampled(context[0][1])
-        } | {bare[place]: "" for place in tracing.draw(len(bare))}
+        } | {bare[at]: "" for at in tracing.draw(len(bare))}
         if not parents:
             return
         self._batch = tracing.start(
@@ -74,13 +74,13 @@ class BatchTrace:
         )  # fmt: skip
         self.stage("consume", asked, begun)
         for row, parent in parents.items():
-            place = {
-                "messaging.destination.partition.id": str(records[row].partition),
-                "messaging.kafka.offset": records[row].offset,
-            }
+            record = records[row]
             self._spans[row] = tracing.start(
                 "decide", parent=parent, kind="consumer", links=[self._batch.traceparent], begin_ns=self._ns(begun),
-                attributes=place,
+                attributes={
+                    "messaging.destination.partition.id": str(record.partition),
+                    "messaging.kafka.offset": record.offset,
+                },
             )  # fmt: skip
 
     def onward(self, records: Sequence[Record]) -> Onward:
