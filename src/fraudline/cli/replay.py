@@ -32,7 +32,7 @@ _EXAMPLES = 5
 @click.option("--decisions", type=click.Path(path_type=Path, exists=True),
               help="What was decided then: a trail, JSON lines or parquet; with --topic: the topic.")  # fmt: skip
 @click.option("--against", type=folder, help="Compare with this artifact on the same features.")
-@click.option("--profiles", type=folder, help="Daily merchant profiles; with --data alone by default build/profiles.")
+@click.option("--profiles", type=folder, help="Merchant profiles; with --data alone by default build/profiles.")
 @click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("build/replay.parquet"),
               show_default=True, help="Parquet of both decisions on each transaction.")  # fmt: skip
 @click.option("--side-topic", default="", help="Write the new decisions to this topic, too.")

@@ -17,7 +17,7 @@ path = click.Path(path_type=Path, exists=True)
 @click.option("--model", required=True, type=path, help="Folder of the artifact.")
 @click.option("--history", type=path, help="What the cards did before: a data set folder or a file of transactions.")
 @click.option("--checkpoint", type=path, help="A worker's checkpoint folder, instead of --history.")
-@click.option("--profiles", type=path, help="Daily merchant profiles (`fraudline step profiles`).")
+@click.option("--profiles", type=path, help="Merchant profiles (`fraudline step profiles`).")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="CSV or parquet, by its suffix.")
 @click.option("--thresholds", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Thresholds file (`fraudline threshold`) instead of the model's own thresholds.")  # fmt: skip

@@ -21,7 +21,7 @@ folder = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option("--transactions", required=True, type=path, help="What was decided on: a data set folder or a file.")
 @click.option("--model", type=folder, help="Folder of the artifact; default: the newest packaged one.")
 @click.option("--history", type=path, help="What the cards did before, as the worker was given it.")
-@click.option("--profiles", type=folder, help="The worker's daily merchant profiles.")
+@click.option("--profiles", type=folder, help="The worker's merchant profiles.")
 @click.option("--report", default="build/skew", show_default=True, type=click.Path(path_type=Path, file_okay=False),
               help="Folder to write: skew.json and index.html.")  # fmt: skip
 @metrics_options

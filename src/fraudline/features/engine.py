@@ -35,7 +35,7 @@ class FeatureEngine:
 
     Args:
         spec: which features, and their numbers.
-        profiles: daily merchant tables; None when there are none yet (every merchant is then unknown).
+        profiles: merchant tables; None when there are none yet (every merchant is then unknown).
     """
 
     def __init__(self, spec: FeatureSpec, profiles: ProfileTable | None = None) -> None:
@@ -82,7 +82,7 @@ class FeatureEngine:
         """Take newer merchant tables from the next transaction on.
 
         The population in a table also bounds what a card's habit learns, so that equal bits need equal tables: publish
-        a day's table before its first transaction.
+        a table before the first transaction for which it holds.
         """
         self.profiles = profiles
 
@@ -96,7 +96,8 @@ class FeatureEngine:
             SchemaError, MessageError: a currency has no rate (table, messages); no state has moved then.
         """
         amount = base_amounts(columns, self.spec)
-        day_row, profile_row = self.profiles.rows(columns.event_time, columns.merchant_code, columns.merchant_hash)
+        tables = self.profiles
+        population_row, profile_row = tables.rows(columns.event_time, columns.merchant_code, columns.merchant_hash)
         out = np.empty((len(columns), len(KERNEL_FEATURES)), np.float32)
         slot = self._slots_of(columns)
         if self._frozen is not None:
@@ -114,9 +115,9 @@ class FeatureEngine:
             latitude=columns.latitude,
             longitude=columns.longitude,
             profile_row=profile_row,
-            profiles=self.profiles.values,
-            population_row=day_row,
-            populations=self.profiles.population,
+            profiles=tables.values,
+            population_row=population_row,
+            populations=tables.population,
             parameters=self._parameters,
             out=out,
         )

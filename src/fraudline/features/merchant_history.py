@@ -1,8 +1,12 @@
-"""The history of merchants, counted by day: what the daily tables of :mod:`fraudline.features.profiles` are made of."""
+"""The history of merchants, counted by period: what the tables of :mod:`fraudline.features.profiles` are made of.
+
+A day has ``24 / profile_hours`` periods, numbered from the first midnight of the data. Table ``k`` holds from the
+beginning of period ``k``: it knows the frauds confirmed until then, its counts and means end with the last midnight. An
+attack under way would hide in counts of its own transactions.
+"""
 
 import json
 from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -10,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fraudline.core.clock import DAY_US, EPOCH
+from fraudline.core.clock import DAY_US
 from fraudline.features.columns import base_amounts, columns_from_table
 from fraudline.features.spec import FeatureSpec
 from fraudline.features.streaks import streaks_of, weights_of_frauds
@@ -30,17 +34,18 @@ KEY = b"fraudline.population"
 
 def build_profiles(
     transactions: pa.Table, labels: pa.Table, *, spec: FeatureSpec, label_delay_days: int
-) -> dict[date, pa.Table]:
-    """Merchant tables of every day from the second of the data to the one after the last.
+) -> dict[int, pa.Table]:
+    """Merchant tables of every period from the second day of the data to the midnight after the last.
 
     Args:
         transactions: rows of ``schema.TRANSACTIONS`` in any order.
         labels: rows of ``schema.LABELS``; rows that are no fraud are ignored.
-        spec: gives currencies and prior weights.
+        spec: gives the length of a period, currencies and prior weights.
         label_delay_days: age from which a transaction without a label counts as normal.
 
     Returns:
-        By day: a table of ``merchant_id`` and :data:`VALUES`, the population in its metadata; empty without data.
+        By the moment from which it holds (µs): a table of ``merchant_id`` and :data:`VALUES`, the population in its
+        metadata; empty without data.
 
     Raises:
         SchemaError: a column is missing or a currency has no rate.
@@ -54,7 +59,7 @@ def build_profiles(
 class _Outcomes:
     """The arguments of ``streaks_of``, rows in time order."""
 
-    day: NDArray[np.int64]
+    period: NDArray[np.int64]
     merchant: NDArray[np.int32]
     known: NDArray[np.int64]
     weight: NDArray[np.float64]
@@ -62,21 +67,25 @@ class _Outcomes:
 
 
 class _History:
-    """Daily counts of merchants, and frauds with the day from which they are known."""
+    """Counts of merchants by period, and frauds with the period from which they are known."""
 
     def __init__(self, transactions: pa.Table, labels: pa.Table, spec: FeatureSpec) -> None:
         columns = columns_from_table(transactions)
         self.spec = spec
+        self.a_day = 24 // spec.parameters.profile_hours
         self.merchants = _texts(transactions["merchant_id"])
         self.merchant = columns.merchant_code
-        day = columns.event_time // DAY_US
-        self.first = int(day.min())
-        self.days = int(day.max()) - self.first + 1
-        self.day = day - self.first
+        length = DAY_US // self.a_day
+        first = int(columns.event_time.min()) // DAY_US * self.a_day
+        self.length_us, self.start_us = length, first * length
+        self.period = columns.event_time // length - first
+        self.day = self.period // self.a_day
+        self.days = int(self.day.max()) + 1
+        self.periods = self.days * self.a_day
         self.card, self.cards = columns.card_code, len(columns.cards)
         self.amount = base_amounts(columns, spec)
-        shape = (self.days, len(self.merchants))
-        cell = self.day * shape[1] + self.merchant
+        shape = (self.periods, len(self.merchants))
+        cell = self.period * shape[1] + self.merchant
         self.counts = _running(np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape))
         self.sums = _running(np.bincount(cell, self.amount, minlength=shape[0] * shape[1]).reshape(shape))
         self.totals = self.counts.sum(axis=1)
@@ -85,50 +94,52 @@ class _History:
         row = np.flatnonzero(pc.is_valid(place).to_numpy())
         label_time = frauds["label_time"].cast(pa.int64()).to_numpy()[place.drop_null().to_numpy()]
         self.fraud_row = row
-        self.fraud_day, self.fraud_merchant = self.day[row], self.merchant[row]
-        self.fraud_known = label_time // DAY_US + 1 - self.first  # the first day whose midnight is after the label
+        self.fraud_period, self.fraud_merchant = self.period[row], self.merchant[row]
+        self.fraud_known = label_time // length + 1 - first  # the first period that begins after the label
         self.populations = self._populations()
         self._order = _time_order(transactions)
         self._weight = self._weights()
         self.fraud_weight = self._weight[row]
 
-    def tables(self, delay: int) -> dict[date, pa.Table]:
+    def tables(self, delay_days: int) -> dict[int, pa.Table]:
         first_seen = np.argmax(self.counts[1:] > 0, axis=0)
-        outcomes = self._outcomes()
+        outcomes, delay = self._outcomes(), delay_days * self.a_day
         result = {}
-        for d in range(1, self.days + 1):
-            mean, cv2, _ = self.populations[d - 1]
-            seen = np.flatnonzero(first_seen < d)
-            risks, prior = self._risks(d, delay)
-            count_30 = self._window(self.counts, d, 30)
+        for k in range(self.a_day, self.periods + 1):
+            day = k // self.a_day
+            midnight = day * self.a_day
+            mean, cv2, _ = self.populations[day - 1]
+            seen = np.flatnonzero(first_seen < midnight)
+            risks, prior = self._risks(k, delay)
+            count_30 = self._window(self.counts, midnight, 30)
             weight = self.spec.parameters.amount_prior_weight
-            mean_30 = (self._window(self.sums, d, 30) + weight * mean) / (count_30 + weight)
-            columns = [self._window(self.counts, d, 7), count_30, mean_30, *risks, d - first_seen]
-            columns += [self._fraud_weight(d, delay), *self._streaks(outcomes, d, delay)]
+            mean_30 = (self._window(self.sums, midnight, 30) + weight * mean) / (count_30 + weight)
+            age = day - first_seen // self.a_day
+            columns = [self._window(self.counts, midnight, 7), count_30, mean_30, *risks, age]
+            columns += [self._fraud_weight(k, delay), *self._streaks(outcomes, k, delay)]
             arrays = [pa.array(column[seen].astype(np.float32)) for column in columns]
-            names = pa.array([self.merchants[k] for k in seen.tolist()], pa.string())
+            names = pa.array([self.merchants[m] for m in seen.tolist()], pa.string())
             schema = SCHEMA.with_metadata({KEY: json.dumps([mean, cv2, prior])})
-            day = EPOCH.date() + timedelta(days=self.first + d)
-            result[day] = pa.Table.from_arrays([names, *arrays], schema=schema)
+            result[self.start_us + k * self.length_us] = pa.Table.from_arrays([names, *arrays], schema=schema)
         return result
 
-    def _window(self, running: NDArray[Any], end: int, width: int) -> NDArray[Any]:
-        """Sums over the days [end - width, end), by merchant."""
-        last, first = max(end, 0), max(end - width, 0)
+    def _window(self, running: NDArray[Any], end: int, days: int) -> NDArray[Any]:
+        """Sums over the days that end with period ``end - 1``, by merchant."""
+        last, first = max(end, 0), max(end - days * self.a_day, 0)
         difference: NDArray[Any] = running[last] - running[first]
         return difference
 
-    def _risks(self, d: int, delay: int) -> tuple[list[NDArray[np.float64]], float]:
-        parameters, end = self.spec.parameters, d - delay
-        usable = (self.fraud_known <= d) & (self.fraud_day < end)
+    def _risks(self, k: int, delay: int) -> tuple[list[NDArray[np.float64]], float]:
+        parameters, end = self.spec.parameters, k - delay
+        usable = (self.fraud_known <= k) & (self.fraud_period < end)
         matured = float(self.totals[max(end, 0)])
         prior = np.count_nonzero(usable) / matured if matured else parameters.default_risk
         weight = parameters.risk_prior_weight
         risks = []
-        for width in (1, 7, 30):
-            inside = usable & (self.fraud_day >= end - width)
+        for days in (1, 7, 30):
+            inside = usable & (self.fraud_period >= end - days * self.a_day)
             frauds = np.bincount(self.fraud_merchant[inside], minlength=len(self.merchants))
-            risks.append((frauds + weight * prior) / (self._window(self.counts, end, width) + weight))
+            risks.append((frauds + weight * prior) / (self._window(self.counts, end, days) + weight))
         return risks, prior
 
     def _weights(self) -> NDArray[np.float64]:
@@ -137,43 +148,44 @@ class _History:
         at_first = (p.default_mean_amount, p.default_amount_cv2, p.default_mean_amount * p.default_amount_cv2**0.5)
         population = np.array([at_first, *self.populations])[self.day[self._order]]
         card, amount = self.card[self._order], self.amount[self._order]
-        result = np.empty(len(self.day))
+        result = np.empty(len(self.period))
         result[self._order] = weights_of_frauds(card, self.cards, amount, population, p)
         return result
 
     def _outcomes(self) -> "_Outcomes":
         """Every transaction in time order, with what is known of it and when."""
         never = np.iinfo(np.int64).max
-        known = np.full(len(self.day), never)
+        known = np.full(len(self.period), never)
         known[self.fraud_row] = self.fraud_known
         order = self._order
-        day, merchant = self.day[order], self.merchant[order]
+        period, merchant = self.period[order], self.merchant[order]
         first = np.zeros(len(order), np.bool_)
         first[np.unique(merchant, return_index=True)[1]] = True
-        censored = first & (day < self.spec.parameters.streak_margin_days)
-        return _Outcomes(day, merchant, known[order], self._weight[order], censored)
+        censored = first & (period < self.spec.parameters.streak_margin_days * self.a_day)
+        return _Outcomes(period, merchant, known[order], self._weight[order], censored)
 
-    def _fraud_weight(self, d: int, delay: int) -> NDArray[np.float64]:
+    def _fraud_weight(self, k: int, delay: int) -> NDArray[np.float64]:
         """Summed weight of the frauds of 7 days that ended one label delay ago, by merchant."""
-        end = d - delay
-        inside = (self.fraud_known <= d) & (self.fraud_day < end) & (self.fraud_day >= end - 7)
+        end = k - delay
+        inside = (self.fraud_known <= k) & (self.fraud_period < end) & (self.fraud_period >= end - 7 * self.a_day)
         merchants, weights = self.fraud_merchant[inside], self.fraud_weight[inside].astype(np.float64)
         return np.asarray(np.bincount(merchants, weights, minlength=len(self.merchants)), np.float64)
 
-    def _streaks(self, outcomes: "_Outcomes", d: int, delay: int) -> list[NDArray[np.float64]]:
+    def _streaks(self, outcomes: "_Outcomes", k: int, delay: int) -> list[NDArray[np.float64]]:
         p = self.spec.parameters
         found = streaks_of(
-            outcomes.day,
+            outcomes.period,
             outcomes.merchant,
             outcomes.known,
             outcomes.weight,
             outcomes.censored,
             merchants=len(self.merchants),
-            table_day=d,
+            table=k,
             delay=delay,
-            memory=p.streak_memory_days,
+            memory=p.streak_memory_days * self.a_day,
             clean_limit=p.outbreak_clean_limit,
         )
+        found[:, 1::2] /= self.a_day
         return list(found.T)
 
     def _populations(self) -> list[tuple[float, float, float]]:
@@ -214,10 +226,10 @@ def _time_order(transactions: pa.Table) -> NDArray[np.int64]:
     return order
 
 
-def _running(daily: NDArray[Any]) -> NDArray[Any]:
-    """Row d is the sum over days before d: ``(days + 1, merchants)``."""
-    result = np.zeros((len(daily) + 1, daily.shape[1]), daily.dtype)
-    np.cumsum(daily, axis=0, out=result[1:])
+def _running(counts: NDArray[Any]) -> NDArray[Any]:
+    """Row k is the sum over periods before k: ``(periods + 1, merchants)``."""
+    result = np.zeros((len(counts) + 1, counts.shape[1]), counts.dtype)
+    np.cumsum(counts, axis=0, out=result[1:])
     return result
 
 

@@ -1,30 +1,33 @@
-"""Daily merchant tables: what is known about merchants at the midnight that begins a day, and nothing later.
+"""Merchant tables: what is known about merchants at the moment from which a table holds, and nothing later.
 
     tables = build_profiles(transactions, labels, spec=spec, label_delay_days=7)
     write_profiles(folder, tables, spec=spec, label_delay_days=7)
     profiles = ProfileTable.load(folder, spec)        # a folder or a URI such as s3://bucket/profiles
 
-The table of day D is made of transactions before D. Its risks over w days cover the events of the days [D - delay -
-w, D - delay) and use labels that arrived before D. It also carries the population: mean amount, squared coefficient
-of variation of one card's amounts, and fraud rate. Days without a table use the latest one before them; before the
-first table, every merchant is unknown and the population is the specification's default.
+There is one every ``profile_hours`` from midnight on (UTC). Its risks over w days cover the w days that ended one label
+delay before it and use the labels that had arrived; its counts and means are of the days before. It also carries the
+population: mean amount, squared coefficient of variation of one card's amounts, and fraud rate. Where a table is
+missing, the latest one before it holds; before the first, every merchant is unknown and the population is the
+specification's default.
 """
 
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fraudline.core.clock import DAY_US, EPOCH
+from fraudline.core.clock import from_us, to_us
 from fraudline.core.digest import digest_of, sha256_bytes, sha256_file
 from fraudline.core.errors import DataError, SchemaError
 from fraudline.core.files import atomic_folder, write_json
@@ -32,26 +35,26 @@ from fraudline.features.columns import hash64
 from fraudline.features.merchant_history import KEY, POPULATION, SCHEMA, VALUES, build_profiles
 from fraudline.features.spec import FeatureSpec, Parameters
 
-__all__ = ["POPULATION", "VALUES", "ProfileTable", "build_profiles", "write_profiles"]
+__all__ = ["POPULATION", "VALUES", "ProfileTable", "build_profiles", "published_version", "write_profiles"]
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileTable:
-    """All daily tables, ready for the kernel.
+    """All tables, ready for the kernel.
 
     Row ``d * (merchants + 1) + m`` of ``values`` is merchant ``m`` on table ``d``; ``m = merchants`` is the unknown
     merchant, and table 0 holds the defaults of the time before the first table.
 
     Attributes:
         version: digest of the files, 12 hex digits; ``none`` when there is no table.
-        days: ``(tables,)`` int64 day numbers since the epoch, ascending.
+        starts: ``(tables,)`` int64 µs since the epoch, ascending: from when each table holds.
         merchant_hash: ``(merchants,)`` uint64, ascending.
         values: ``((tables + 1) * (merchants + 1), len(VALUES))`` float32, columns :data:`VALUES`.
         population: ``(tables + 1, 3)`` float64, columns :data:`POPULATION`.
     """
 
     version: str
-    days: NDArray[np.int64]
+    starts: NDArray[np.int64]
     merchant_hash: NDArray[np.uint64]
     values: NDArray[np.float32]
     population: NDArray[np.float64]
@@ -62,59 +65,50 @@ class ProfileTable:
         return cls.of({}, spec, "none")
 
     @classmethod
-    def of(cls, tables: Mapping[date, pa.Table], spec: FeatureSpec, version: str) -> "ProfileTable":
-        """From tables by day.
+    def of(cls, tables: Mapping[int, pa.Table], spec: FeatureSpec, version: str) -> "ProfileTable":
+        """From tables by the moment from which they hold, µs since the epoch.
 
         Raises:
             SchemaError: a table has other columns than a profile.
         """
-        order = sorted(tables)
-        names: dict[str, None] = {}
-        for day in order:
-            names.update(dict.fromkeys(_checked(tables[day], day)["merchant_id"].to_pylist()))
-        texts = list(names)
-        hashes = hash64(texts)
+        starts = sorted(tables)
+        columns = [_checked(tables[start], start)["merchant_id"] for start in starts]
+        texts = pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string()).unique()
+        hashes = hash64(texts.to_pylist())
         by_hash = np.argsort(hashes)
-        place = {texts[k]: i for i, k in enumerate(by_hash.tolist())}
-        population = np.empty((len(order) + 1, len(POPULATION)))
+        texts = texts.take(pa.array(by_hash))
+        population = np.empty((len(starts) + 1, len(POPULATION)))
         population[0] = _default_population(spec.parameters)
-        values = np.zeros((len(order) + 1, len(texts) + 1, len(VALUES)), np.float32)
+        values = np.zeros((len(starts) + 1, len(texts) + 1, len(VALUES)), np.float32)
         values[0] = _unknown(population[0])
-        for d, day in enumerate(order, start=1):
-            population[d] = json.loads(tables[day].schema.metadata[KEY])
-            values[d] = _unknown(population[d])
-            rows = [place[name] for name in tables[day]["merchant_id"].to_pylist()]
-            values[d, rows] = np.column_stack([tables[day][name].to_numpy() for name in VALUES])
-        days = np.array([_day_number(day) for day in order], np.int64)
-        return cls(version, days, hashes[by_hash], values.reshape(-1, len(VALUES)), population)
+        for k, start in enumerate(starts, start=1):
+            population[k] = json.loads(tables[start].schema.metadata[KEY])
+            values[k] = _unknown(population[k])
+            rows = pc.index_in(tables[start]["merchant_id"], texts).to_numpy()
+            values[k, rows] = np.column_stack([tables[start][name].to_numpy() for name in VALUES])
+        return cls(version, np.array(starts, np.int64), hashes[by_hash], values.reshape(-1, len(VALUES)), population)
 
     @classmethod
-    def load(cls, source: Path | str, spec: FeatureSpec, since: date | None = None) -> "ProfileTable":
+    def load(cls, source: Path | str, spec: FeatureSpec, since: int | None = None) -> "ProfileTable":
         """Read a published folder.
 
         Args:
             source: a local folder, or a URI that pyarrow knows (``file://``, ``s3://``, ``gs://``).
             spec: the specification of the model that will use it: gives the defaults before the first table.
-            since: days before it are left out, except the latest one, which is valid until the next.
+            since: µs; tables from before it are left out, except the latest one, which holds until the next.
 
         Raises:
             DataError: there is no profile at ``source``, a file cannot be read, or is not the one of ``profiles.json``
                 (a publication under way, or a damaged one).
             SchemaError: a file is no profile.
         """
-        try:
-            filesystem, root = _filesystem(source)
-            index = json.loads(_bytes(filesystem, f"{root}/profiles.json"))
-            if index["version"] != digest_of(index["files"])[:12]:
-                raise ValueError("the version in profiles.json is not that of the files it lists")
-            days = [date.fromisoformat(text) for text in index["days"]]
+        with _readable(source) as (filesystem, root):
+            index = _index(filesystem, root)
+            names = {to_us(datetime.fromisoformat(text).replace(tzinfo=UTC)): text for text in index["tables"]}
+            starts = sorted(names)
             if since is not None:
-                days = days[max(sum(day <= since for day in days) - 1, 0) :]
-            tables = {day: _table(filesystem, root, day, index["files"]) for day in days}
-        except (OSError, ValueError, TypeError, KeyError, pa.ArrowInvalid) as error:
-            raise DataError(
-                f"Merchant profiles at {source} cannot be read: {error}.", "Publish them with the step profiles."
-            ) from error
+                starts = starts[max(sum(start <= since for start in starts) - 1, 0) :]
+            tables = {start: _table(filesystem, root, f"{names[start]}.parquet", index["files"]) for start in starts}
         return cls.of(tables, spec, index["version"])
 
     def rows(
@@ -126,12 +120,23 @@ class ProfileTable:
         if known:
             found = self.merchant_hash[np.minimum(place, known - 1)] == merchant_hash
             place = np.where(found, place, known)
-        day_row = np.searchsorted(self.days, event_time // DAY_US, side="right").astype(np.int64)
-        return day_row, day_row * (known + 1) + place.astype(np.int64)[merchant_code]
+        table = np.searchsorted(self.starts, event_time, side="right").astype(np.int64)
+        return table, table * (known + 1) + place.astype(np.int64)[merchant_code]
+
+
+def published_version(source: Path | str) -> str:
+    """The version that is published at ``source`` now.
+
+    Raises:
+        DataError: there is none, or it is damaged.
+    """
+    with _readable(source) as (filesystem, root):
+        version: str = _index(filesystem, root)["version"]
+    return version
 
 
 def write_profiles(
-    folder: Path, tables: Mapping[date, pa.Table], *, spec: FeatureSpec, label_delay_days: int
+    folder: Path, tables: Mapping[int, pa.Table], *, spec: FeatureSpec, label_delay_days: int
 ) -> dict[str, Any]:
     """Write tables and ``profiles.json`` in the place of ``folder``, atomically; the version is their digest.
 
@@ -139,20 +144,41 @@ def write_profiles(
         The content of ``profiles.json``.
     """
     with atomic_folder(folder) as temporary:
+        names = {start: _name(start) for start in sorted(tables)}
         files = {}
-        for day in sorted(tables):
-            path = temporary / f"{day}.parquet"
-            pq.write_table(tables[day], path, compression="zstd")
+        for start, name in names.items():
+            path = temporary / f"{name}.parquet"
+            pq.write_table(tables[start], path, compression="zstd")
             files[path.name] = sha256_file(path)
         index = {
-            "format": 1,
+            "format": 2,
             "version": digest_of(files)[:12],
             "spec": spec.version,
             "label_delay_days": label_delay_days,
-            "days": [day.isoformat() for day in sorted(tables)],
+            "profile_hours": spec.parameters.profile_hours,
+            "tables": list(names.values()),
             "files": files,
         }
         write_json(temporary / "profiles.json", index)
+    return index
+
+
+@contextmanager
+def _readable(source: Path | str) -> Iterator[tuple[Any, str]]:
+    """The file system and folder of a publication; what goes wrong while it is read is a DataError."""
+    try:
+        yield _filesystem(source)
+    except (OSError, ValueError, TypeError, KeyError, pa.ArrowInvalid) as error:
+        raise DataError(
+            f"Merchant profiles at {source} cannot be read: {error}.", "Publish them with the step profiles."
+        ) from error
+
+
+def _index(filesystem: Any, root: str) -> dict[str, Any]:
+    """What ``profiles.json`` says, its version verified."""
+    index: dict[str, Any] = json.loads(_bytes(filesystem, f"{root}/profiles.json"))
+    if index["version"] != digest_of(index["files"])[:12]:
+        raise ValueError("the version in profiles.json is not that of the files it lists")
     return index
 
 
@@ -162,17 +188,18 @@ def _bytes(filesystem: Any, path: str) -> bytes:
     return content
 
 
-def _table(filesystem: Any, root: str, day: date, files: Mapping[str, str]) -> pa.Table:
-    """One day's table, parsed after its digest is verified."""
-    content = _bytes(filesystem, f"{root}/{day}.parquet")
-    if sha256_bytes(content) != files[f"{day}.parquet"]:
-        raise ValueError(f"{day}.parquet is not the file that profiles.json describes")
+def _table(filesystem: Any, root: str, file: str, files: Mapping[str, str]) -> pa.Table:
+    """One table, parsed after its digest is verified."""
+    content = _bytes(filesystem, f"{root}/{file}")
+    if sha256_bytes(content) != files[file]:
+        raise ValueError(f"{file} is not the file that profiles.json describes")
     return pq.read_table(io.BytesIO(content))
 
 
-def _checked(table: pa.Table, day: date) -> pa.Table:
+def _checked(table: pa.Table, start: int) -> pa.Table:
     if table.schema.names != SCHEMA.names or KEY not in (table.schema.metadata or {}):
-        raise SchemaError(f"The merchant table of {day} is no profile.", "Publish profiles with the step profiles.")
+        problem = f"The merchant table of {_name(start)} is no profile."
+        raise SchemaError(problem, "Publish profiles with the step profiles.")
     return table
 
 
@@ -187,8 +214,9 @@ def _unknown(population: Iterable[float]) -> NDArray[np.float32]:
     return values
 
 
-def _day_number(day: date) -> int:
-    return (day - EPOCH.date()).days
+def _name(start: int) -> str:
+    """The moment from which a table holds, to the hour, in UTC."""
+    return f"{from_us(start):%Y-%m-%dT%H}"
 
 
 def _filesystem(source: Path | str) -> tuple[Any, str]:

@@ -140,6 +140,7 @@ class Parameters(Settings):
     streak_memory_days: int = Field(default=60, ge=1)
     streak_margin_days: int = Field(default=10, ge=0)
     outbreak_clean_limit: int = Field(default=2, ge=0)
+    profile_hours: Literal[1, 2, 3, 4, 6, 8, 12, 24] = 24
 
 
 class FeatureSpec(Versioned):

@@ -75,13 +75,13 @@ def weights_of_frauds(
 
 
 @cached
-def _streaks(day, merchant, known, weight, censored, first, last, table_day, clean_limit, out):  # type: ignore[no-untyped-def]
-    """Replay the outcomes [first, last) of the merchants as they were known on ``table_day``."""
+def _streaks(period, merchant, known, weight, censored, first, last, table, clean_limit, out):  # type: ignore[no-untyped-def]
+    """Replay the outcomes [first, last) of the merchants as they are known when period ``table`` begins."""
     start = np.zeros((len(out), 2), np.int64)
     state = np.zeros((len(out), 2), np.int64)  # clean transactions inside the outbreak; 1 while censored
     for i in range(first, last):
         m = merchant[i]
-        if known[i] > table_day:
+        if known[i] > table:
             state[m, 1] = 0
             out[m, 0] = 0.0
             if out[m, 2] > 0.0:
@@ -94,49 +94,50 @@ def _streaks(day, merchant, known, weight, censored, first, last, table_day, cle
         if state[m, 1] == 1:
             continue
         if out[m, 0] == 0.0:
-            start[m, 0] = day[i]
+            start[m, 0] = period[i]
         if out[m, 2] == 0.0:
-            start[m, 1] = day[i]
+            start[m, 1] = period[i]
             state[m, 0] = 0
         out[m, 0] += weight[i]
         out[m, 2] += weight[i]
     for m in range(len(out)):
-        out[m, 1] = table_day - start[m, 0] if out[m, 0] > 0.0 else 0.0
-        out[m, 3] = table_day - start[m, 1] if out[m, 2] > 0.0 else 0.0
+        out[m, 1] = table - start[m, 0] if out[m, 0] > 0.0 else 0.0
+        out[m, 3] = table - start[m, 1] if out[m, 2] > 0.0 else 0.0
 
 
 def streaks_of(
-    day: NDArray[np.int64],
+    period: NDArray[np.int64],
     merchant: NDArray[np.int32],
     known: NDArray[np.int64],
     weight: NDArray[np.float64],
     censored: NDArray[np.bool_],
     *,
     merchants: int,
-    table_day: int,
+    table: int,
     delay: int,
     memory: int,
     clean_limit: int,
 ) -> NDArray[np.float64]:
-    """Streaks and outbreaks of all merchants as known on the morning of ``table_day``.
+    """Streaks and outbreaks of all merchants as known when period ``table`` begins.
 
     Args:
-        day: (n,) day number of each transaction, ascending.
+        period: (n,) period of each transaction, ascending.
         merchant: (n,) merchant codes.
-        known: (n,) the day from whose morning the fraud is known; more than any day for what is no fraud.
+        known: (n,) the period from whose beginning the fraud is known; more than any for what is no fraud.
         weight: (n,) of :func:`weights_of_frauds`.
         censored: (n,) whether this transaction, if a fraud, begins a streak of unknown age.
         merchants: number of merchants.
-        table_day: outcomes of days before ``table_day - delay`` count.
-        delay: days until a transaction without a label counts as clean.
-        memory: days that an outcome counts.
+        table: outcomes of periods before ``table - delay`` count.
+        delay: periods until a transaction without a label counts as clean.
+        memory: periods that an outcome counts.
         clean_limit: clean transactions that an outbreak survives.
 
     Returns:
-        (merchants, 4): streak weight, days since it began, outbreak weight, days since it began; zeros without one.
+        (merchants, 4): streak weight, periods since it began, outbreak weight, periods since it began; zeros without
+        one.
     """
     out = np.zeros((merchants, STREAKS))
-    end = table_day - delay
-    first, last = np.searchsorted(day, [end - memory, end])
-    _streaks(day, merchant, known, weight, censored, first, last, table_day, clean_limit, out)
+    end = table - delay
+    first, last = np.searchsorted(period, [end - memory, end])
+    _streaks(period, merchant, known, weight, censored, first, last, table, clean_limit, out)
     return out

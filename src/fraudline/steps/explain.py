@@ -58,7 +58,7 @@ def explain(
         params: ``stream.reasons``: how many reasons are named.
         dataset: the data set that holds the transaction and what came before it.
         decisions: JSON lines of the topic ``decisions``, instead of a data set: the features recorded there are scored.
-        profiles: the daily merchant tables; without them every merchant is unknown.
+        profiles: the merchant tables; without them every merchant is unknown.
         thresholds: a thresholds file whose newest line holds, instead of the model's own.
         page: an HTML page to write.
 

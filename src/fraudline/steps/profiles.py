@@ -1,4 +1,4 @@
-"""Step profiles: publish the daily merchant tables that the worker loads."""
+"""Step profiles: publish the merchant tables that the worker loads."""
 
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,15 @@ log = get_logger(__name__)
 
 
 def profiles(*, dataset: Path, profiles: Path, params: Params) -> dict[str, Any]:
-    """Build the merchant tables of every day of a data set and of the day after it.
+    """Build the merchant tables of a data set, up to the midnight after its end.
 
     Args:
         dataset: the data set folder.
-        profiles: folder to write, replaced as a whole: ``YYYY-MM-DD.parquet`` and ``profiles.json``.
+        profiles: folder to write, replaced as a whole: ``YYYY-MM-DDTHH.parquet`` and ``profiles.json``.
         params: ``features`` and ``label_delay_days``.
 
     Returns:
-        ``profile_version``, ``days`` and ``merchants`` of the last table.
+        ``profile_version``, ``tables`` and ``merchants`` of the last one.
 
     Raises:
         DataError: the data set cannot be read.
@@ -32,5 +32,5 @@ def profiles(*, dataset: Path, profiles: Path, params: Params) -> dict[str, Any]
     )
     index = write_profiles(profiles, tables, spec=spec, label_delay_days=params.label_delay_days)
     merchants = tables[max(tables)].num_rows if tables else 0
-    log.info("profiles.done", version=index["version"], days=len(tables), merchants=merchants)
-    return {"profile_version": index["version"], "days": len(tables), "merchants": merchants}
+    log.info("profiles.done", version=index["version"], tables=len(tables), merchants=merchants)
+    return {"profile_version": index["version"], "tables": len(tables), "merchants": merchants}

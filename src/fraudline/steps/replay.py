@@ -100,7 +100,7 @@ def replay(
         topic: take the transactions from the topic ``transactions``.
         before: ``recorded``, or the artifact whose decisions these are compared with.
         decisions: exported trail, JSON lines or parquet of recorded decisions; the topic when not given.
-        profiles: the daily merchant tables.
+        profiles: the merchant tables.
         side_topic: a topic to write the new decisions to; it must not be one of the worker's.
         page: an HTML page to write.
         on_progress: called with the number of transactions read so far.

@@ -80,7 +80,7 @@ def score(
         history: what the cards did before: a data set folder or a file of transactions. Where it holds rows of the
             file, it ends before the first of them.
         checkpoint: a worker's checkpoint folder.
-        profiles: the daily merchant tables; without them every merchant is unknown.
+        profiles: the merchant tables; without them every merchant is unknown.
         with_features: add the features, and where they are known card_id and event_time: what `fraudline drift` reads.
 
     Returns:

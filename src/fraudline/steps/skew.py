@@ -51,7 +51,7 @@ def skew(
         params: not used; every step has it.
         history: what the cards did before, as the worker was given it; where it holds rows of the decisions, it ends
             before the first of them.
-        profiles: the daily merchant tables of the worker.
+        profiles: the merchant tables of the worker.
 
     Returns:
         ``rows`` compared, ``differing`` rows, ``features`` that differ and ``unknown`` decisions.
@@ -134,5 +134,5 @@ def _note(found: Sequence[Difference]) -> str:
     """What they have in common: the merchant tables reach into the habits of a card, but not into its counts."""
     names = {each.feature for each in found}
     if any(name.startswith(_PROFILED) for name in names) and not names & _OF_THE_CARD_ALONE:
-        return "The card's own features agree: the stream used another day's merchant table, or none."
+        return "The card's own features agree: the stream used another merchant table, or none."
     return ""

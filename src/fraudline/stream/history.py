@@ -29,7 +29,7 @@ class History:
     Args:
         folder: the data set.
         spec: the feature specification.
-        profiles: daily merchant tables.
+        profiles: merchant tables.
         partitions: of the topic ``transactions``.
     """
 

@@ -2,21 +2,19 @@
 
 import json
 import threading
-from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
 from fraudline.cli.main import cli
-from fraudline.core.clock import HOUR_US
+from fraudline.core.clock import DAY_US, HOUR_US
 from fraudline.core.errors import SkewFound
-from fraudline.data.store import read_transactions
+from fraudline.data.store import read_labels, read_transactions
 from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
-from fraudline.features.profiles import ProfileTable
+from fraudline.features.profiles import ProfileTable, build_profiles
 from fraudline.model.artifact import load_artifact
 from fraudline.steps.params import Params
 from fraudline.steps.profiles import profiles as publish_profiles
@@ -178,9 +176,10 @@ def test_a_shifted_window_is_found_in_the_counts(world, tmp_path):
 
 
 def test_a_late_profile_is_told_by_the_features_of_merchants(world, tmp_path):
-    folder = world["root"] / "profiles"
-    tables = {date.fromisoformat(file.stem): pq.read_table(file) for file in folder.glob("*.parquet")}
-    stale = {day + timedelta(days=1): table for day, table in tables.items()}
+    tables = build_profiles(
+        read_transactions(world["dataset"]), read_labels(world["dataset"]), spec=world["spec"], label_delay_days=7
+    )
+    stale = {start + DAY_US: table for start, table in tables.items()}
     engine = FeatureEngine(world["spec"], ProfileTable.of(stale, world["spec"], "late"))
     engine.advance(columns_from_table(world["table"].slice(0, FROM)))
     late = engine.advance(columns_from_table(world["window"]))

@@ -1,8 +1,7 @@
-"""Merchant tables hold what was known at midnight: by hand, and nothing of the future."""
+"""Merchant tables hold what was known when they began to hold: by hand, and nothing of the future."""
 
 import json
 import shutil
-from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -14,23 +13,32 @@ from fraudline.core.errors import DataError, SchemaError
 from fraudline.core.files import read_json, write_json
 from fraudline.features.columns import columns_from_table, hash64
 from fraudline.features.profiles import VALUES, ProfileTable, build_profiles, write_profiles
-from fraudline.features.spec import load_spec
+from fraudline.features.spec import FeatureSpec, load_spec
 from tests.support.transactions import DAY, START, labels_of, random_table, table_of, transaction
 
 SPEC = load_spec()
 P = SPEC.parameters
-D0 = date(2026, 1, 5)
 SECONDS = 86_400
 
 
+def every(hours):
+    """The specification with a merchant table so often."""
+    parameters = {**SPEC.model_dump()["parameters"], "profile_hours": hours}
+    return FeatureSpec.parse({**SPEC.model_dump(), "parameters": parameters}, "test")
+
+
+DAILY, HOURLY = every(24), every(1)
+
+
 def day(n):
-    return D0 + timedelta(days=n)
+    """The moment ``n`` days after START, which is a midnight."""
+    return START + round(n * DAY)
 
 
-def build(rows, frauds=(), delay=7):
+def build(rows, frauds=(), delay=7, spec=DAILY):
     """Tables of rows; ``frauds`` are (transaction id, days after START at which the label arrives)."""
     labels = labels_of([(name, round(START + after * DAY)) for name, after in frauds])
-    return build_profiles(table_of(list(rows)), labels, spec=SPEC, label_delay_days=delay)
+    return build_profiles(table_of(list(rows)), labels, spec=spec, label_delay_days=delay)
 
 
 def row(table, merchant):
@@ -84,7 +92,7 @@ def test_labels_that_say_normal_or_name_nothing_change_nothing():
     rows = [at(0.5, transaction_id="a"), at(20, transaction_id="z")]
     normal = labels_of([("a", START + DAY), ("nothing", START + DAY)])
     normal = normal.set_column(2, normal.schema.field("is_fraud"), pa.array([False, True]))
-    got = build_profiles(table_of(rows), normal, spec=SPEC, label_delay_days=7)
+    got = build_profiles(table_of(rows), normal, spec=DAILY, label_delay_days=7)
     assert all(got[d].equals(t) for d, t in build(rows).items())
 
 
@@ -154,49 +162,88 @@ def test_an_old_outcome_is_forgotten():
     assert streaks_at(build(rows, [("b", 2)]), 69) == (0, 0, 0, 0)
 
 
+def test_a_table_between_two_midnights_knows_the_frauds_confirmed_until_it_begins():
+    rows = [at(d + 0.5, transaction_id=f"t{d}", amount_minor=3000) for d in range(4)]
+    rows += [at(20, transaction_id="end", merchant_id="other")]
+    frauds = [("t2", 9.6)]  # of day 2 at noon, labelled on day 9 at 14:24
+    tables = build(rows, frauds, spec=every(3))
+    noon, afternoon = tables[day(9.5)], tables[day(9.625)]
+    assert row(noon, "m")["risk_30d"] == 0
+    assert row(noon, "m")["streak_weight"] == 0 < row(afternoon, "m")["streak_weight"]
+    assert row(afternoon, "m")["risk_7d"] > 0.2
+    assert row(afternoon, "m")["streak_age"] == pytest.approx(9.625 - 2.5)
+    assert row(build(rows, frauds)[day(9)], "m")["streak_weight"] == 0
+    early = build(rows, [("t2", 2.6)], spec=every(3))
+    known = [n / 8 for n in range(16, 96) if row(early[day(n / 8)], "m")["streak_weight"] > 0]
+    assert known[0] == 2.625 + 7, "an early label waits for the delay, to the hour"
+
+
+def test_an_attack_under_way_is_not_in_the_counts_before_midnight():
+    rows = [at(0.2), at(1.1, amount_minor=9000), at(1.2), at(1.9)]
+    tables = build(rows, spec=HOURLY)
+    assert sorted(tables) == [day(1 + n / 24) for n in range(25)]
+    for table in list(tables.values())[:-1]:
+        assert row(table, "m")["count_7d"] == row(table, "m")["count_30d"] == row(table, "m")["age_days"] == 1
+        assert table.schema.metadata == tables[day(1)].schema.metadata
+
+
+@pytest.mark.parametrize("hours", [1, 3, 8])
+def test_the_tables_of_midnight_are_those_that_a_specification_of_one_table_a_day_gives(hours):
+    often = build_profiles(RANDOM, LABELS, spec=every(hours), label_delay_days=7)
+    daily = build_profiles(RANDOM, LABELS, spec=DAILY, label_delay_days=7)
+    same = [d for d in sorted(daily) if d in often]
+    assert len(same) > 40
+    for d in same:
+        exact = [name for name in daily[d].column_names if not name.endswith(("streak_age", "outbreak_age"))]
+        assert often[d].select(exact).equals(daily[d].select(exact)), d
+
+
 RANDOM = random_table(11, 400, cards=10, days=45, late=0.0)
 LABELS = labels_of([(f"t{i:06d}", int(START + (i / 10 + 7.3) * DAY)) for i in range(0, 400, 7)])
-TABLES = build_profiles(RANDOM, LABELS, spec=SPEC, label_delay_days=7)
+TABLES = build_profiles(RANDOM, LABELS, spec=DAILY, label_delay_days=7)
 
 
-@given(cut=st.integers(1, 44), seed=st.integers(0, 2**16))
+OFTEN = build_profiles(RANDOM, LABELS, spec=SPEC, label_delay_days=7)
+
+
+@given(cut=st.integers(8, 44 * 8), seed=st.integers(0, 2**16))
 @settings(max_examples=20, deadline=None)
 def test_neither_later_transactions_nor_later_labels_change_an_earlier_table(cut, seed):
     rng = np.random.default_rng(seed)
-    midnight = START + cut * DAY
+    moment = day(cut / 8)
     times = RANDOM["event_time"].cast(pa.int64()).to_numpy()
-    past = RANDOM.filter(pa.array(times < midnight))
+    past = RANDOM.filter(pa.array(times < moment))
     label_times = LABELS["label_time"].cast(pa.int64()).to_numpy()
-    known = LABELS.filter(pa.array(label_times < midnight))
+    known = LABELS.filter(pa.array(label_times < moment))
     invented = [f"t{i:06d}" for i in rng.choice(400, 40, replace=False)]
     known_ids = set(known["transaction_id"].to_pylist())
-    future = labels_of(
-        [(name, int(midnight + rng.integers(0, 10 * DAY))) for name in invented if name not in known_ids]
-    )
+    future = labels_of([(name, int(moment + rng.integers(0, 10 * DAY))) for name in invented if name not in known_ids])
     more = table_of(
-        [transaction((cut + 1 + i) * SECONDS, transaction_id=f"new{i}", merchant_id=f"m{i}") for i in range(5)]
+        [transaction((cut // 8 + 1 + i) * SECONDS, transaction_id=f"new{i}", merchant_id=f"m{i}") for i in range(5)]
     )
     tables = build_profiles(
         pa.concat_tables([past, more]), pa.concat_tables([known, future]), spec=SPEC, label_delay_days=7
     )
-    for d in (d for d in TABLES if d <= day(cut) and d in tables):
+    shared = [d for d in OFTEN if d <= moment and d in tables]
+    assert len(shared) == cut - 7
+    for d in shared:
         # merchants may come in another order of first appearance, never with other values
-        assert tables[d].sort_by("merchant_id").equals(TABLES[d].sort_by("merchant_id")), d
-        assert tables[d].schema.metadata == TABLES[d].schema.metadata
+        assert tables[d].sort_by("merchant_id").equals(OFTEN[d].sort_by("merchant_id")), d
+        assert tables[d].schema.metadata == OFTEN[d].schema.metadata
 
 
 def published(tmp_path):
-    write_profiles(tmp_path / "profiles", TABLES, spec=SPEC, label_delay_days=7)
+    write_profiles(tmp_path / "profiles", TABLES, spec=DAILY, label_delay_days=7)
     return tmp_path / "profiles"
 
 
 def lookup(profiles, merchant, when):
     time = np.array([START + round(when * DAY)], np.int64)
-    day_row, profile_row = profiles.rows(time, np.zeros(1, np.int32), hash64([merchant]))
-    return dict(zip(VALUES, profiles.values[profile_row[0]].tolist(), strict=True)), profiles.population[day_row[0]]
+    table, profile_row = profiles.rows(time, np.zeros(1, np.int32), hash64([merchant]))
+    return dict(zip(VALUES, profiles.values[profile_row[0]].tolist(), strict=True)), profiles.population[table[0]]
 
 
-def test_an_event_finds_the_table_of_its_own_day_and_afterwards_the_latest(tmp_path):
+def test_an_event_finds_the_table_of_its_own_period_and_afterwards_the_latest(tmp_path):
     profiles = ProfileTable.load(published(tmp_path), SPEC)
     merchant = TABLES[max(TABLES)]["merchant_id"][0].as_py()
     for when in (1.0, 20.999, 30.5):
@@ -219,9 +266,9 @@ def test_an_unknown_merchant_is_the_population_and_before_the_first_table_the_de
 
 
 def test_the_same_data_gives_the_same_version_and_other_data_another(tmp_path):
-    first = write_profiles(tmp_path / "a", TABLES, spec=SPEC, label_delay_days=7)
-    again = write_profiles(tmp_path / "b", TABLES, spec=SPEC, label_delay_days=7)
-    other = write_profiles(tmp_path / "c", dict(list(TABLES.items())[:-1]), spec=SPEC, label_delay_days=7)
+    first = write_profiles(tmp_path / "a", TABLES, spec=DAILY, label_delay_days=7)
+    again = write_profiles(tmp_path / "b", TABLES, spec=DAILY, label_delay_days=7)
+    other = write_profiles(tmp_path / "c", dict(list(TABLES.items())[:-1]), spec=DAILY, label_delay_days=7)
     assert first["version"] == again["version"] != other["version"]
     assert ProfileTable.load(tmp_path / "a", SPEC).version == first["version"]
 
@@ -231,23 +278,24 @@ def test_profiles_load_from_a_uri_and_from_a_day_on(tmp_path):
     whole = ProfileTable.load(folder, SPEC)
     assert ProfileTable.load(folder.as_uri(), SPEC).values.tobytes() == whole.values.tobytes()
     recent = ProfileTable.load(folder, SPEC, since=day(20))
-    assert len(recent.days) == len(whole.days) - 19
+    assert len(recent.starts) == len(whole.starts) - 19
+    assert np.array_equal(ProfileTable.load(folder, SPEC, since=day(20.5)).starts, recent.starts)
     assert lookup(recent, "m1", 33)[0] == lookup(whole, "m1", 33)[0]
 
 
 def test_a_missing_folder_and_a_file_that_is_no_profile_are_told(tmp_path):
     with pytest.raises(DataError, match="step profiles"):
         ProfileTable.load(tmp_path / "nowhere", SPEC)
-    with pytest.raises(SchemaError, match=str(day(5))):
+    with pytest.raises(SchemaError, match="2026-01-10T00"):
         ProfileTable.of({day(5): pa.table({"merchant_id": ["m"]})}, SPEC, "v")
 
 
 def test_a_file_of_another_publication_is_refused_before_it_is_parsed(tmp_path):
     folder = published(tmp_path)
-    shutil.copy(folder / f"{day(4)}.parquet", folder / f"{day(5)}.parquet")
-    with pytest.raises(DataError, match=rf"{day(5)}\.parquet is not the file"):
+    shutil.copy(folder / "2026-01-09T00.parquet", folder / "2026-01-10T00.parquet")
+    with pytest.raises(DataError, match=r"2026-01-10T00\.parquet is not the file"):
         ProfileTable.load(folder, SPEC)
-    assert len(ProfileTable.load(folder, SPEC, since=day(6)).days), "a file that is not read may be being replaced"
+    assert len(ProfileTable.load(folder, SPEC, since=day(6)).starts), "a file that is not read may be being replaced"
 
 
 def test_a_version_that_is_not_that_of_the_files_is_refused(tmp_path):
@@ -266,7 +314,7 @@ def test_no_transaction_gives_no_table():
 def test_rows_point_inside_the_tables():
     profiles = ProfileTable.of(TABLES, SPEC, "v")
     columns = columns_from_table(RANDOM)
-    day_row, profile_row = profiles.rows(columns.event_time, columns.merchant_code, columns.merchant_hash)
-    assert day_row.dtype == profile_row.dtype == np.int64
+    table, profile_row = profiles.rows(columns.event_time, columns.merchant_code, columns.merchant_hash)
+    assert table.dtype == profile_row.dtype == np.int64
     assert 0 <= profile_row.min() <= profile_row.max() < len(profiles.values)
-    assert day_row.tolist() == (columns.event_time // DAY - START // DAY).tolist()
+    assert table.tolist() == (columns.event_time // DAY - START // DAY).tolist()

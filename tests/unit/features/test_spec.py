@@ -83,8 +83,10 @@ def test_what_a_release_adds_does_not_rename_a_specification_that_leaves_it_alon
     oldest = {**content, "features": [{**f, "tail": "upper"} if f["name"] in tails else f for f in first]}
     del oldest["joints"]
     added = ("fraud_weight_slope", "fraud_weight_centre", "streak_memory_days", "streak_margin_days")
-    for name in (*added, "outbreak_clean_limit"):
+    for name in (*added, "outbreak_clean_limit", "profile_hours"):
         del oldest["parameters"][name]
+    for feature in oldest["features"]:
+        feature["meaning"] = feature["meaning"].replace("before the merchant table", "before today")
     assert FeatureSpec.from_dict(oldest).version == "f85654745abc"
     assert FeatureSpec.from_dict(FeatureSpec.from_dict(oldest).to_dict()).version == "f85654745abc"
 

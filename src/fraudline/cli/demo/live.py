@@ -36,7 +36,7 @@ class Plan:
         champion: artifact that gets most of the traffic.
         canary: artifact that gets the rest.
         canary_percent: of the requests.
-        profiles: daily merchant tables; None for none.
+        profiles: merchant tables; None for none.
         history: the data set of the time before.
         broker: ``auto``, ``kafka`` or ``mock``.
         bootstrap: a broker that runs already; empty for none.
