@@ -183,6 +183,19 @@ STREAM = (
         quiet={"fraudline_champion_refused{job}": "0x60"},
     ),
     Alert(
+        name="MerchantTablesRefused",
+        expr="fraudline_merchant_tables_refused == 1",
+        hold="15m",
+        severity="ticket",
+        role="model",
+        summary="published merchant tables are not in use",
+        means="The worker goes on with the tables before: what frauds are confirmed since then it does not know.",
+        look=("`profiles.refused` in the log: the folder is gone, damaged, or of another publication.",),
+        act=("Run the step `profiles` again: it replaces the folder as a whole.",),
+        fires={"fraudline_merchant_tables_refused{job}": "0x20 1x40"},
+        quiet={"fraudline_merchant_tables_refused{job}": "0x20 1x10 0x30"},
+    ),
+    Alert(
         name="PredictorRefuses",
         expr="sum by (model) (rate(fraudline_predictor_refused_total[10m])) > 0.05 *"
         " sum by (model) (rate(fraudline_predictor_rows_total[10m]))",

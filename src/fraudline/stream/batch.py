@@ -135,6 +135,10 @@ class Judge:
         """Decide with another model of the same feature specification from the next batch on."""
         self._scoring.use(scorer)
 
+    def use_profiles(self, version: str) -> None:
+        """Stamp this version of the merchant tables on decisions from the next batch on."""
+        self._profile_version = version
+
     def judge(self, parts: Sequence[Advanced], trace: BatchTrace | None = None) -> Judged:
         """Decide on a batch.
 

@@ -9,7 +9,6 @@ when all of that is done. A champion that is broken, or of another feature speci
 one in use goes on; it is looked at again later, because a pointer may arrive before its artifact.
 """
 
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.model.golden import TOLERANCE, read_golden
 from fraudline.model.scorer import Scorer
 from fraudline.model.signature import ANYBODY, Trust
+from fraudline.stream.watch import Watch
 
 log = get_logger(__name__)
 
@@ -75,7 +75,7 @@ def proven(artifact: Artifact) -> Scorer:
     return scorer
 
 
-class ChampionWatch:
+class ChampionWatch(Watch[Scorer]):
     """Looks at a pointer file on a thread of its own.
 
     Args:
@@ -94,56 +94,35 @@ class ChampionWatch:
         again_s: float = _AGAIN_S,
         trust: Trust = ANYBODY,
     ) -> None:
+        super().__init__("champion", interval_s)
         self._path = path
         self._trust = trust
         self._spec_version = current.spec.version
         self._digest = current.digest
-        self._interval_s = interval_s
         self._looks_until_again = max(1, round(again_s / interval_s))
-        self._next: Scorer | None = None
+        self._looks = 0
+        self._seen: bytes | None = None
+        self._begin()
+
+    def _look(self) -> Scorer | None:
+        self._looks += 1
+        try:
+            content = self._path.read_bytes()
+        except OSError as error:
+            raise UsageError(f"{self._path} cannot be read: {error.strerror}.", "Restore the pointer file.") from error
+        again = self.problem and self._looks % self._looks_until_again == 0
+        if content == self._seen and not again:
+            return None
+        self._seen = content
+        scorer = self._named()
         self._problem = ""
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="champion", daemon=True)
-        self._thread.start()
-
-    @property
-    def problem(self) -> str:
-        """Why the champion that the file names is not in use; empty when it is, or will be."""
-        return self._problem
-
-    def take(self) -> Scorer | None:
-        """The next champion, once, when there is one. Never waits."""
-        scorer, self._next = self._next, None
         return scorer
 
-    def close(self) -> None:
-        """Stop looking."""
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        seen: bytes | None = None
-        looks = 0
-        while not self._stop.wait(self._interval_s):
-            looks += 1
-            try:
-                content = self._path.read_bytes()
-            except OSError as error:
-                self._refuse(f"{self._path} cannot be read: {error.strerror}.", "Restore the pointer file.")
-                continue
-            if content == seen and not (self._problem and looks % self._looks_until_again == 0):
-                continue
-            seen = content
-            try:
-                self._look()
-            except FraudlineError as error:
-                self._refuse(error.problem, error.action)
-
-    def _look(self) -> None:
+    def _named(self) -> Scorer | None:
+        """The champion that the file names, proven; None when it is in use."""
         pointer = Pointer.read(self._path)
         if pointer.digest == self._digest:
-            self._problem = ""
-            return
+            return None
         artifact = pointer.artifact(self._path, self._trust)
         if artifact.spec.version != self._spec_version:
             problem = (
@@ -151,13 +130,9 @@ class ChampionWatch:
                 f"the state in this worker of {self._spec_version}."
             )
             raise UsageError(problem, "Restart the worker: it then builds its state from the log for the new one.")
-        self._next = proven(artifact)
-        self._digest, self._problem = artifact.digest, ""
-
-    def _refuse(self, problem: str, action: str) -> None:
-        if problem != self._problem:
-            log.warning("champion.refused", problem=problem, action=action)
-        self._problem = problem
+        scorer = proven(artifact)
+        self._digest = artifact.digest
+        return scorer
 
 
 def first_champion(path: Path, model_dir: Path | None, trust: Trust = ANYBODY) -> Artifact:

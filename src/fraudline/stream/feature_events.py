@@ -52,6 +52,9 @@ class FeatureWriter:
     def use(self, scorer: Scorer) -> None:
         """Nothing: another model of the same feature specification gets the same features."""
 
+    def use_profiles(self, version: str) -> None:
+        """Nothing: events name the specification only."""
+
     def judge(self, parts: Sequence[Advanced], trace: BatchTrace | None = None) -> Judged:
         """The events of a batch, in offset order a partition; keyed by card, so their order is kept.
 

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import Counter, Gauge, Histogram
 
+from fraudline.core.clock import SECOND_US
+from fraudline.features.profiles import ProfileTable
 from fraudline.model.artifact import Artifact
 from fraudline.stream.health import HealthMetrics
 from fraudline.stream.histogram import BulkHistogram
@@ -48,6 +50,17 @@ class StreamMetrics(HealthMetrics):
             registry=registry,
         )
         self.champion_swaps = Counter("fraudline_champion_swaps", "Models swapped while running.", registry=registry)
+        self.tables_refused = Gauge(
+            "fraudline_merchant_tables_refused",
+            "1 while published merchant tables are not in use.",
+            registry=registry,
+        )
+        self.tables_swaps = Counter(
+            "fraudline_merchant_tables_swaps", "Newer merchant tables taken while running.", registry=registry
+        )
+        self._tables = Gauge(
+            "fraudline_merchant_tables_timestamp_seconds", "From when the newest table in use holds.", registry=registry
+        )
         self.checkpoint_age = Gauge(
             "fraudline_checkpoint_age_seconds", "Age of the oldest checkpoint of an owned partition.", registry=registry
         )
@@ -96,6 +109,10 @@ class StreamMetrics(HealthMetrics):
         self._trained.labels(*labels).set(end.timestamp())
         self._threshold.labels("review").set(artifact.thresholds.review)
         self._threshold.labels("block").set(artifact.thresholds.block)
+
+    def tables_are(self, tables: ProfileTable) -> None:
+        """Say which merchant tables are in use from now on."""
+        self._tables.set(tables.starts[-1] / SECOND_US if len(tables.starts) else 0.0)
 
     def staged(self, *moments: float) -> None:
         """Count a batch's time by stage: its begin, and the end of each of :data:`STAGES`, in monotonic seconds."""

@@ -79,6 +79,7 @@ class StreamParams(Settings):
         endpoint_attempts: tries of one request before the endpoint counts as down.
         endpoint_down: what happens then: ``hold`` the batch until it answers, or ``fallback`` to the artifact in this
             process; each decision says which made it.
+        profiles_poll_s: seconds between two looks for newer merchant tables, where some were given.
         champion: pointer file with the URI and digest of the model to use; a change of it swaps the model.
         reasons: reasons on a decision.
         reasons_on: which decisions have reasons: ``alerts`` (what is not allowed) or ``all``.
@@ -130,6 +131,7 @@ class StreamParams(Settings):
     endpoint_timeout_s: float = Field(default=5.0, gt=0)
     endpoint_attempts: int = Field(default=5, ge=1)
     endpoint_down: Literal["hold", "fallback"] = "hold"
+    profiles_poll_s: float = Field(default=30.0, gt=0)
     champion: str = ""
     reasons: int = Field(default=3, ge=0)
     reasons_on: Literal["alerts", "all"] = "alerts"

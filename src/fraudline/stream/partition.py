@@ -20,6 +20,7 @@ from fraudline.core.turns import short_turns
 from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.frozen import Frozen
+from fraudline.features.profiles import ProfileTable
 from fraudline.stream.checkpoint import Checkpoint, CheckpointStore, record_digest
 from fraudline.stream.dead_letter import is_replayed
 from fraudline.stream.dedupe import SeenIds, hash_ids
@@ -103,6 +104,11 @@ class PartitionState:
     def nbytes(self) -> int:
         """Memory of their state."""
         return 0 if self._engine is None else self._engine.cards * self._engine.card_bytes
+
+    def use_profiles(self, profiles: ProfileTable) -> None:
+        """Take newer merchant tables from the next transaction on."""
+        if self._engine is not None:
+            self._engine.use_profiles(profiles)
 
     def align(self, offset: int) -> None:
         """Bring the state to ``offset``, the first record about to be processed, producing nothing.

@@ -17,36 +17,31 @@ from typing import Any
 
 import numpy as np
 
-from fraudline.core.errors import FraudlineError, UnavailableError, UsageError
-from fraudline.core.lineage import Lineage, NoLineage, Thing, kafka_topic, model_thing
+from fraudline.core.errors import FraudlineError, UnavailableError
+from fraudline.core.lineage import Lineage, NoLineage, kafka_topic
 from fraudline.core.log import get_logger
-from fraudline.core.sealing import key_wrapper
 from fraudline.core.tracing import Tracing, open_tracing
 from fraudline.decide.rules import RuleSet
-from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
-from fraudline.features.profiles import ProfileTable
-from fraudline.model.artifact import Artifact, load_artifact
+from fraudline.model.artifact import Artifact
+from fraudline.stream import assembly
 from fraudline.stream.batch import BatchReport, Judge
 from fraudline.stream.blocked import BlockedCards, KafkaCardLog
-from fraudline.stream.champion import ChampionWatch, first_champion
-from fraudline.stream.checkpoint import CheckpointStore
-from fraudline.stream.dedupe import SeenIds, hash_ids
+from fraudline.stream.champion import ChampionWatch
+from fraudline.stream.dedupe import SeenIds
 from fraudline.stream.endpoint import HeldError
 from fraudline.stream.feature_events import FeatureWriter
-from fraudline.stream.history import History
+from fraudline.stream.merchant_tables import MerchantTables
 from fraudline.stream.messages import Decoder
 from fraudline.stream.metrics import StreamMetrics
-from fraudline.stream.numbers import rows_as_json
 from fraudline.stream.pace import Pace
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import PartitionState
-from fraudline.stream.partitioning import partition_of
 from fraudline.stream.scoring import open_scoring
 from fraudline.stream.sealing import open_sealer
 from fraudline.stream.settling import Settling
 from fraudline.stream.trace import BatchTrace
-from fraudline.stream.transport import Connection, FencedError, Record, Transport, open_transport
+from fraudline.stream.transport import FencedError, Record, Transport, open_transport
 
 log = get_logger(__name__)
 
@@ -81,7 +76,7 @@ def run_worker(
         params: where and how.
         model_dir: the artifact; verified before use. In endpoint mode it gives the feature specification. With
             ``params.champion`` it is what to begin with when the pointer's model is refused; None for nothing.
-        profiles_dir: daily merchant tables; None when there are none.
+        profiles_dir: merchant tables; None when there are none. A newer publication there is taken while it runs.
         history_dir: the data set of the time before the log's first record; None when the log holds all there is.
         expected_digest: the digest that the artifact at ``model_dir`` must have.
         stop: ends the worker; None to run until an error.
@@ -98,8 +93,7 @@ def run_worker(
         UnavailableError: broker or endpoint stayed away through ``params.recoveries`` attempts.
     """
     stop = stop or threading.Event()
-    artifact = _artifact(params, model_dir, expected_digest)
-    profiles = ProfileTable.load(profiles_dir, artifact.card_spec) if profiles_dir is not None else None
+    artifact = assembly.open_artifact(params, model_dir, expected_digest)
     metrics = StreamMetrics(params.endpoint_model if params.endpoint else artifact.meta.name)
     metrics.serve(params.metrics_host, params.metrics_port)
     metrics.readiness.waits("group", "the worker has not joined its group")
@@ -107,6 +101,8 @@ def run_worker(
     with closing(metrics), ExitStack() as stack:
         judge: Judge | FeatureWriter
         cards: BlockedCards | None = None
+        tables = assembly.open_tables(params, artifact, profiles_dir, stack)
+        profiles = tables.current if tables is not None else None
         sealer = open_sealer(params)
         if sealer is not None:
             stack.enter_context(closing(sealer))
@@ -119,16 +115,16 @@ def run_worker(
             settling = Settling(params, artifact.card_spec, rules, cards)
             version = profiles.version if profiles is not None else ""
             judge = Judge(artifact, scoring, params, version, settling, sealer)
-        _warm(artifact, profiles)
-        engines = _engines(artifact, profiles, history_dir, params)
+        assembly.warm(artifact, profiles)
+        engines = assembly.engine_maker(artifact, profiles, history_dir, params)
         tracing = open_tracing(params.tracing, f"fraudline-{params.group}")
         if tracing is not None:
             stack.enter_context(closing(tracing))
         if lineage is not None:
-            stack.enter_context(lineage.run("worker", kind="STREAMING", inputs=_reads(params, artifact))).wrote(
-                *(kafka_topic(params.bootstrap, topic) for topic in _connection(params).outputs)
+            stack.enter_context(lineage.run("worker", kind="STREAMING", inputs=assembly.reads(params, artifact))).wrote(
+                *(kafka_topic(params.bootstrap, topic) for topic in assembly.connection(params).outputs)
             )
-        with closing(open_transport(params.transport, _connection(params))) as transport:
+        with closing(open_transport(params.transport, assembly.connection(params))) as transport:
             worker = Worker(
                 params=params,
                 artifact=artifact,
@@ -136,7 +132,8 @@ def run_worker(
                 judge=judge,
                 transport=transport,
                 metrics=metrics,
-                champions=_champions(params, artifact, stack),
+                champions=assembly.open_champions(params, artifact, stack),
+                tables=tables,
                 cards=cards,
                 tracing=tracing,
             )
@@ -156,6 +153,7 @@ class Worker:
         transport: Transport,
         metrics: StreamMetrics,
         champions: ChampionWatch | None = None,
+        tables: MerchantTables | None = None,
         cards: BlockedCards | None = None,
         tracing: Tracing | None = None,
     ) -> None:
@@ -166,11 +164,12 @@ class Worker:
         self._transport = transport
         self._metrics = metrics
         self._champions = champions
+        self._tables = tables
         self._cards = cards
         self._tracing = tracing
         self._pace = Pace(params.max_batch, params.max_latency_ms / 1000)
         self._decoder = Decoder(artifact.card_spec.currencies, tokens_only=params.tokens_only)
-        self._store = _store(params)
+        self._store = assembly.open_store(params)
         self._states: dict[int, PartitionState] = {}
         self._aligned: set[int] = set()
         names = tuple(artifact.spec.names)
@@ -188,6 +187,8 @@ class Worker:
         """See :func:`run_worker`."""
         total, ready = 0, False
         self._metrics.model_is(self._artifact)
+        if self._tables is not None:
+            self._metrics.tables_are(self._tables.current)
         log.info("worker.started", worker_id=self._params.worker_id, model_version=self._artifact.version)
         while not stop.is_set():
             try:
@@ -288,13 +289,20 @@ class Worker:
         if partition not in self._states:
             self._states[partition] = PartitionState(
                 partition,
-                engines=partial(self._engines, partition),
+                engines=partial(self._engine, partition),
                 decoder=self._decoder,
                 transport=self._transport,
                 store=self._store,
                 memories=partial(SeenIds, self._params.dedupe_hours, self._params.dedupe_most),
             )
         return self._states[partition]
+
+    def _engine(self, partition: int) -> FeatureEngine:
+        """What a partition's state begins with, on the tables in use now."""
+        engine = self._engines(partition)
+        if self._tables is not None:
+            engine.use_profiles(self._tables.current)
+        return engine
 
     def _recover(self, error: FraudlineError, stop: threading.Event) -> None:
         """Go back to the committed offsets; states that ran ahead are built again when their records come."""
@@ -319,6 +327,7 @@ class Worker:
 
     def _housekeep(self) -> None:
         self._swap()
+        self._refresh()
         now = time.monotonic()
         if now - self._saved >= self._params.checkpoint_s:
             self._save(wait=False)
@@ -345,6 +354,20 @@ class Worker:
             self._artifact = scorer.artifact
             self._metrics.model_is(self._artifact)
         self._metrics.champion_refused.set(bool(self._champions.problem))
+
+    def _refresh(self) -> None:
+        """Take newer merchant tables, when some are read: between two batches, so each decision is of one version."""
+        if self._tables is None:
+            return
+        tables = self._tables.take()
+        if tables is not None:
+            for state in self._states.values():
+                state.use_profiles(tables)
+            self._judge.use_profiles(tables.version)
+            self._metrics.tables_swaps.inc()
+            self._metrics.tables_are(tables)
+            log.info("profiles.swapped", version=tables.version)
+        self._metrics.tables_refused.set(bool(self._tables.problem))
 
     def _save(self, *, wait: bool = True) -> None:
         """Checkpoint the owned partitions whose state stands at a committed offset; forget the others.
@@ -376,68 +399,3 @@ def _by_partition(records: Sequence[Record]) -> list[tuple[int, list[Record]]]:
     for record in records:
         parts.setdefault(record.partition, []).append(record)
     return sorted(parts.items())
-
-
-def _artifact(params: StreamParams, model_dir: Path | None, expected_digest: str | None) -> Artifact:
-    if params.champion:
-        return first_champion(Path(params.champion), model_dir, params.trust)
-    if model_dir is None:
-        raise UsageError("There is no model to score with.", "Name an artifact or a pointer file.")
-    return load_artifact(model_dir, expected_digest, params.trust)
-
-
-def _champions(params: StreamParams, artifact: Artifact, stack: ExitStack) -> ChampionWatch | None:
-    if not params.champion:
-        return None
-    return stack.enter_context(closing(ChampionWatch(Path(params.champion), artifact, trust=params.trust)))
-
-
-def _warm(artifact: Artifact, profiles: ProfileTable | None) -> None:
-    """Compile the kernels before the first record waits for them."""
-    FeatureEngine(artifact.card_spec, profiles).advance(columns_from_messages([]))
-    SeenIds().first(hash_ids([""]), np.zeros(1, np.int64))
-    rows_as_json(np.zeros((1, 1), np.float32))
-    partition_of(b"", 1)
-
-
-def _engines(
-    artifact: Artifact, profiles: ProfileTable | None, history_dir: Path | None, params: StreamParams
-) -> Callable[[int], FeatureEngine]:
-    """Makes the engine that a partition's state begins with."""
-    if history_dir is None:
-        return lambda _: FeatureEngine(artifact.card_spec, profiles)
-    history = History(history_dir, artifact.card_spec, profiles, params.topics.partitions)
-    store = _store(params)
-    if store is None or not all(store.path(partition).exists() for partition in range(params.topics.partitions)):
-        history.take()
-    return history.engine
-
-
-def _reads(params: StreamParams, artifact: Artifact) -> list[Thing]:
-    return [model_thing(artifact.path, artifact.digest), kafka_topic(params.bootstrap, params.topics.transactions)]
-
-
-def _store(params: StreamParams) -> CheckpointStore | None:
-    if not params.checkpoint_dir:
-        return None
-    keys = key_wrapper(params.encryption)
-    return CheckpointStore(Path(params.checkpoint_dir), group=params.group, topic=params.topics.transactions, keys=keys)
-
-
-def _connection(params: StreamParams) -> Connection:
-    topics = params.topics
-    written: tuple[str, ...] = (topics.features,) if params.stage == "features" else (topics.decisions, topics.alerts)
-    if params.block_hours:
-        written += (topics.blocked_cards,)
-    return Connection(
-        bootstrap=params.bootstrap,
-        extra=params.tls.client(params.transport),
-        tls=params.tls,
-        topic=params.topics.transactions,
-        group=params.group,
-        worker_id=params.worker_id,
-        session_timeout_s=params.session_timeout_s,
-        transaction_timeout_s=params.transaction_timeout_s,
-        timeout_s=params.timeout_s,
-        outputs=(*written, topics.dead_letters),
-    )
