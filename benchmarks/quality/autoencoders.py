@@ -74,7 +74,7 @@ def _family(
         group=group,
         columns=columns,
         outputs=outputs,
-        settings=params.model_dump(mode="json"),
+        settings=params.model_dump(mode="json", exclude={"trim"}),  # these fits see known normals only
         sources=_SOURCES if group == TARGETLESS else _LABELLED,
         run=partial(run, params),
     )

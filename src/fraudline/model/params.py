@@ -28,8 +28,8 @@ class TrimParams(Settings):
     """How frauds that no one reported are looked for among the known normals, and when they are left out."""
 
     rounds: int = Field(default=3, ge=0, le=10, description="at most; 0 neither looks nor trims")
-    chance: float = Field(default=0.5, gt=0, lt=1, description="how much a row must look like a known fraud")
-    from_share: float = Field(default=0.015, ge=0, le=1, description="estimated share from which on rows are left out")
+    chance: float = Field(default=0.8, gt=0, lt=1, description="how much a row must look like a known fraud")
+    from_share: float = Field(default=0.01, ge=0, le=1, description="estimated share from which on rows are left out")
     max_share: float = Field(default=0.15, gt=0, le=0.5, description="rows that are left out at most")
     min_frauds: int = Field(default=100, ge=10, description="known frauds that are needed to tell")
 

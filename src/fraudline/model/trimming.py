@@ -28,6 +28,9 @@ less than this. With more, more normals are taken for frauds, and those are what
 may be."""
 _FIRST_WEIGHT = 0.5
 """The same in the first round, in which the hidden frauds still speak for the normals: above any share of them."""
+_STAYS = 0.5
+"""Chance with which a row that was suspicious in the round before stays so. It is also enough in a first round in which
+half of the known frauds fall short of ``chance``: then so many are hidden that a fraud looks like a normal."""
 _SETTLED = 0.05
 """Rounds end when the suspicious rows change by less than this share of them."""
 
@@ -70,16 +73,20 @@ def suspicious(normals: NDArray[np.float32], frauds: NDArray[np.float32], params
         return Suspicion(np.zeros(n, bool), np.zeros(n, np.float32), None, trims=False, rounds=0)
     rng = np.random.default_rng(seed)
     flagged, settled, rounds, share = np.zeros(n, bool), False, 0, 0.0
+    stays = min(params.chance, _STAYS)
     with threadpool_limits(1):  # two threads that wait for each other are slower than one on a busy machine
         while rounds < params.rounds and not settled:
             rounds += 1
-            weight = _FIRST_WEIGHT if rounds == 1 and params.rounds > 1 else max(_PART * share, _LEAST_WEIGHT)
+            first = rounds == 1
+            weight = _FIRST_WEIGHT if first and params.rounds > 1 else max(_PART * share, _LEAST_WEIGHT)
             chance, found = _cross_fitted(normals, frauds, ~flagged, weight, rng)
-            before, flagged = flagged, chance >= params.chance
+            enters = stays if first and np.median(found) < params.chance else params.chance
+            before, flagged = flagged, (chance >= enters) | (flagged & (chance >= stays))
             changed, doubted = int(np.count_nonzero(before != flagged)), int(np.count_nonzero(flagged))
-            settled = rounds > 1 and changed <= _SETTLED * doubted
-            share = min(float(flagged.mean()) / max(float(np.mean(found >= params.chance)), 0.1), 1.0)
-    rows = _largest(chance, params.chance, params.max_share)
+            settled = not first and changed <= _SETTLED * doubted
+            least = enters if first else stays
+            share = min(float(flagged.mean()) / max(float(np.mean(found >= least)), 0.1), 1.0)
+    rows = _largest(chance, flagged, params.max_share)
     return Suspicion(rows, chance, share, trims=share >= params.from_share, rounds=rounds)
 
 
@@ -115,11 +122,11 @@ def _classifier(normals: NDArray[np.float32], frauds: NDArray[np.float32], weigh
     return model.fit(np.concatenate([normals, frauds]), truth, sample_weight=weights)
 
 
-def _largest(chance: NDArray[np.float32], least: float, max_share: float) -> NDArray[np.bool_]:
-    """Rows with a chance of at least ``least``, the largest ones only where they are more than ``max_share``."""
-    flagged: NDArray[np.bool_] = chance >= least
+def _largest(chance: NDArray[np.float32], flagged: NDArray[np.bool_], max_share: float) -> NDArray[np.bool_]:
+    """The flagged rows, those with the largest chance only where they are more than ``max_share``."""
     most = int(max_share * len(chance))
-    if np.count_nonzero(flagged) > most:
-        flagged = np.zeros(len(chance), bool)
-        flagged[np.argsort(-chance, kind="stable")[:most]] = True
-    return flagged
+    if np.count_nonzero(flagged) <= most:
+        return flagged
+    kept = np.zeros(len(chance), bool)
+    kept[np.argsort(np.where(flagged, -chance, 0.0), kind="stable")[:most]] = True
+    return kept
