@@ -86,14 +86,14 @@ def _profiles(setting: Setting) -> dict[str, float]:
     before = time.process_time()
     loaded = ProfileTable.load(_PROFILES, setting.artifact.card_spec)
     seconds = time.process_time() - before
-    return {"seconds": seconds, "mb": loaded.values.nbytes / 1e6, "days": len(loaded.days)}
+    return {"seconds": seconds, "mb": loaded.values.nbytes / 1e6, "tables": len(loaded.starts)}
 
 
 def _said(profiles: dict[str, float]) -> str:
     if not profiles:
         return "No profiles here: make repro makes them."
     return (
-        f"Profiles: the {profiles['days']:.0f} daily tables are read once, in {profiles['seconds']:.2f} s, and lie "
+        f"Profiles: the {profiles['tables']:.0f} tables are read once, in {profiles['seconds']:.2f} s, and lie "
         f"in memory as {profiles['mb']:.1f} MB from then on; a transaction reads its row by index. "
         "There is nothing to cache."
     )

@@ -11,7 +11,6 @@ missing, the latest one before it holds; before the first, every merchant is unk
 specification's default.
 """
 
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -193,7 +192,7 @@ def _table(filesystem: Any, root: str, file: str, files: Mapping[str, str]) -> p
     content = _bytes(filesystem, f"{root}/{file}")
     if sha256_bytes(content) != files[file]:
         raise ValueError(f"{file} is not the file that profiles.json describes")
-    return pq.read_table(io.BytesIO(content))
+    return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
 
 
 def _checked(table: pa.Table, start: int) -> pa.Table:
