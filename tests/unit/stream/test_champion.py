@@ -1,6 +1,4 @@
 import shutil
-import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from fraudline.features.spec import load_spec
 from fraudline.model.artifact import load_artifact, write_manifest
 from fraudline.stream.champion import ChampionWatch, first_champion
 from tests.support.artifacts import tiny_artifact
+from tests.support.until import until
 
 
 @pytest.fixture
@@ -33,14 +32,6 @@ def point(folder: Path, model: Path, digest: str = "") -> Path:
 
 def watching(path: Path, model: Path) -> closing[ChampionWatch]:
     return closing(ChampionWatch(path, load_artifact(model), interval_s=0.01, again_s=0.02))
-
-
-def until(check: Callable[[], object]) -> object:
-    deadline = time.monotonic() + 20
-    while not (found := check()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return found
 
 
 def test_a_changed_pointer_gives_the_new_champion_once(tmp_path: Path, old: Path, new: Path) -> None:

@@ -2,8 +2,6 @@
 
 import shutil
 import threading
-import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from fraudline.stream.scoring import InProcessScoring
 from fraudline.stream.worker import Worker
 from tests.support.artifacts import tiny_artifact
 from tests.support.transactions import labels_of, table_of, transaction
+from tests.support.until import until
 from tests.unit.stream.fakes import FakeTransport, log_of
 from tests.unit.stream.test_partition import TRANSACTIONS
 
@@ -44,14 +43,6 @@ def publish(folder: Path, visits: int) -> str:
 
 def watching(folder: Path) -> closing[MerchantTables]:
     return closing(MerchantTables(folder, SPEC, interval_s=0.01))
-
-
-def until(check: Callable[[], object]) -> object:
-    deadline = time.monotonic() + 20
-    while not (found := check()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return found
 
 
 def test_a_newer_publication_is_taken_once(tmp_path: Path) -> None:
