@@ -47,7 +47,7 @@ def monitoring(
         model: folder of the artifact that decided.
         transactions: what was decided on: a data set folder or a file.
         history: what the cards did before, as the worker was given it.
-        profiles: the worker's daily merchant tables.
+        profiles: the worker's merchant tables.
         labels: data set with the labels that arrived; "" leaves performance out.
         evaluation: ``metrics.json`` to compare with; "" for none.
         days: newest days to look at; 0 for all.

@@ -196,6 +196,30 @@ STREAM = (
         quiet={"fraudline_merchant_tables_refused{job}": "0x20 1x10 0x30"},
     ),
     Alert(
+        name="MerchantTablesOld",
+        expr="fraudline_newest_event_timestamp_seconds - fraudline_merchant_tables_timestamp_seconds > 12 * 3600 and "
+        "fraudline_merchant_tables_timestamp_seconds > 0",
+        hold="15m",
+        severity="ticket",
+        role="model",
+        summary="the worker's merchant tables are half a day old",
+        means="Nobody has published tables for twelve hours of events: of new frauds the features say less than the "
+        "model learned to expect.",
+        look=(
+            "The job that runs `fraudline step profiles --topics`: `kubectl -n fraudline get cronjob,job`; its log.",
+            "`newest` of its result: from when its last table holds.",
+        ),
+        act=("Run it once by hand: `kubectl -n fraudline create job --from=cronjob/fraudline-profiles profiles-now`.",),
+        fires={
+            "fraudline_newest_event_timestamp_seconds{job}": "50000+60x60",
+            "fraudline_merchant_tables_timestamp_seconds{job}": "1x60",
+        },
+        quiet={
+            "fraudline_newest_event_timestamp_seconds{job}": "50000+60x60",
+            "fraudline_merchant_tables_timestamp_seconds{job}": "40000x60",
+        },
+    ),
+    Alert(
         name="PredictorRefuses",
         expr="sum by (model) (rate(fraudline_predictor_refused_total[10m])) > 0.05 *"
         " sum by (model) (rate(fraudline_predictor_rows_total[10m]))",

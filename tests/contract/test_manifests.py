@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from fraudline.cli.main import cli
+from fraudline.features.spec import load_spec
 from fraudline.steps.params import Params
 from fraudline.stream.alert_router import Routing
 from fraudline.stream.feature_events import EVENT_TYPE
@@ -275,6 +276,52 @@ def test_the_job_that_adjusts_thresholds_writes_the_file_that_the_worker_reads_f
     assert [(r["resource"]["name"], set(r["operations"])) for r in rules] == [
         (params.stream.topics.decisions, {"Read", "Describe"})
     ]
+
+
+@pytest.mark.parametrize("name", [name for name in OVERLAYS if name != "tensorflow-serving"])
+def test_the_job_that_publishes_merchant_tables_writes_what_the_worker_reads_as_often_as_its_model_has_them(
+    name: str,
+) -> None:
+    documents = overlay(name)
+    container, _, _ = job(documents, "fraudline-profiles")
+    given = dict(argument.partition("=")[::2] for argument in container["args"])
+    read = dict(argument.partition("=")[::2] for argument in _worker(documents)["args"])
+    assert (given["--model"], given["--dataset"]) == (read["--model"], read["--history"])
+    digest = _service(documents)["spec"]["predictor"]["annotations"]["fraudline/artifact-digest"]
+    assert {"name": "FRAUDLINE_MODEL_DIGEST", "value": digest} in container["env"]
+
+    job_spec = find(documents, "CronJob", "fraudline-profiles")["spec"]
+    claims = {
+        volume["name"]: volume["persistentVolumeClaim"]["claimName"]
+        for pod in (job_spec["jobTemplate"]["spec"]["template"]["spec"], _pod(documents))
+        for volume in pod["volumes"]
+        if "persistentVolumeClaim" in volume
+    }
+    written, where = _place(container, given["--profiles"]), _place(_worker(documents), read["--profiles"])
+    assert (claims[written[0]], written[1]) == (claims[where[0]], where[1])
+    writable = [mount for mount in container["volumeMounts"] if mount["name"] == "store" and not mount.get("readOnly")]
+    assert [mount["subPath"] for mount in writable] == ["profiles"], "artifacts must be out of its reach"
+
+    hours = load_spec().parameters.profile_hours
+    assert (job_spec["schedule"], job_spec["timeZone"]) == (f"5 */{hours} * * *", "Etc/UTC")
+    config = find(documents, "ConfigMap", "fraudline-profiles")["data"]["params.yaml"]
+    topics = Params.parse(yaml.safe_load(config), "").stream.topics
+    rules = find(documents, "KafkaUser", "fraudline-profiles")["spec"]["authorization"]["acls"]
+    assert {r["resource"]["name"]: set(r["operations"]) for r in rules} == {
+        topics.transactions: {"Read", "Describe"},
+        topics.labels: {"Read", "Describe"},
+    }
+    assert topics.labels in {d["metadata"]["name"] for d in documents if d["kind"] == "KafkaTopic"}
+
+
+def _place(container: dict[str, Any], path: str) -> tuple[str, str]:
+    """The volume that a path lies on, and where on it."""
+    mount = max(
+        (mount for mount in container["volumeMounts"] if path.startswith(f"{mount['mountPath']}/")),
+        key=lambda mount: len(mount["mountPath"]),
+    )
+    inside = path.removeprefix(f"{mount['mountPath']}/")
+    return mount["name"], f"{mount['subPath']}/{inside}" if "subPath" in mount else inside
 
 
 def test_an_alert_starts_the_job_that_the_clock_starts() -> None:

@@ -14,14 +14,20 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
 from kafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from fraudline.core.errors import UnavailableError
+from fraudline.core.clock import to_us
+from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.data.generate import generate
 from fraudline.data.params import GenerateParams
+from fraudline.data.store import write_dataset
 from fraudline.steps.params import Params
+from fraudline.steps.profiles import profiles
 from fraudline.stream.batch import BatchReport
+from fraudline.stream.labels import KEEP, send_labels
+from fraudline.stream.messages import Label
 from fraudline.stream.params import StreamParams
 from fraudline.stream.produce import produce
 from fraudline.stream.tls import Tls
+from fraudline.stream.topic_reader import read_topic
 from fraudline.stream.topics import ensure_topics
 from fraudline.stream.transport import TRANSPORTS
 from fraudline.stream.worker import run_worker
@@ -112,6 +118,26 @@ def test_the_worker_decides_every_transaction_with_the_rights_of_its_user(
     assert run_worker(params, model_dir=model, stop=stop, on_batch=on_batch) == ROWS
     timer.cancel()
     assert len(read_all(broker.bootstrap, stream.topics.decisions)) == before + ROWS
+
+
+def test_the_merchant_tables_are_made_with_the_rights_of_their_user(
+    broker: GuardedKafka, stream: StreamParams, tmp_path: Path
+) -> None:
+    transactions, labels, *_ = generate(GenerateParams(days=4, cards=100, merchants=150, seed=4))
+    rows = transactions.num_rows // 2
+    write_dataset(tmp_path / "data", transactions.slice(0, rows), labels, {})
+    guarded = stream.model_copy(update={"bootstrap": broker.guarded})
+    payments = broker.user("fraudline-payments")
+    produce([transactions.slice(rows)], bootstrap=broker.guarded, topic=stream.topics.transactions, tls=payments)
+    ensure_topics(guarded.model_copy(update={"bootstrap": broker.bootstrap, "tls": Tls()}), {"labels": KEEP})
+    sender = guarded.model_copy(update={"tls": broker.user("fraudline-labels")})
+    send_labels([Label("t1", True, "chargeback", 1, to_us(transactions["event_time"][0].as_py()))], sender)
+
+    params = Params(stream=guarded.model_copy(update={"tls": broker.user("fraudline-profiles")}))
+    found = profiles(dataset=tmp_path / "data", profiles=tmp_path / "tables", params=params, topics=True)
+    assert found["rows"] > 0
+    with pytest.raises(UsageError, match="There is no topic decisions"):  # who may not describe it is told so
+        list(read_topic(params.stream, stream.topics.decisions))
 
 
 def test_nobody_but_the_worker_writes_decisions(broker: GuardedKafka, stream: StreamParams) -> None:

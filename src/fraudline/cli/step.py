@@ -104,6 +104,8 @@ def _option(parameter: inspect.Parameter, hint: Any, meaning: str) -> click.Opti
         hint = next(a for a in get_args(hint) if a is not type(None))
     kind: Any = click.Path(path_type=Path) if hint is Path else hint
     names = [f"--{parameter.name.replace('_', '-')}", parameter.name]
+    if hint is bool:
+        return click.Option(names, is_flag=True, default=parameter.default, help=meaning)
     if parameter.default is inspect.Parameter.empty:
         return click.Option(names, type=kind, required=True, help=meaning)
     return click.Option(names, type=kind, default=parameter.default, show_default=True, help=meaning)

@@ -21,6 +21,9 @@ from fraudline.core.errors import DataError, SchemaError
 from fraudline.core.files import atomic_folder, read_json, write_json
 from fraudline.data.schema import LABELS, TRANSACTIONS
 
+ORDER = ("event_time", "transaction_id")
+"""What transactions are sorted by."""
+
 _TRANSACTION_ENCODING = {
     "transaction_id": "DELTA_BYTE_ARRAY",
     "event_time": "DELTA_BINARY_PACKED",
@@ -52,9 +55,7 @@ def write_dataset(
         SchemaError: a table does not have its schema.
         DataError: there is no transaction.
     """
-    transactions = _fit(transactions, TRANSACTIONS, "transactions").sort_by(
-        [("event_time", "ascending"), ("transaction_id", "ascending")]
-    )
+    transactions = _fit(transactions, TRANSACTIONS, "transactions").sort_by([(name, "ascending") for name in ORDER])
     labels = _fit(labels, LABELS, "labels").sort_by([("label_time", "ascending"), ("transaction_id", "ascending")])
     if transactions.num_rows == 0:
         raise DataError("The data set has no transaction.", "Give at least one row.")

@@ -33,7 +33,13 @@ KEY = b"fraudline.population"
 
 
 def build_profiles(
-    transactions: pa.Table, labels: pa.Table, *, spec: FeatureSpec, label_delay_days: int
+    transactions: pa.Table,
+    labels: pa.Table,
+    *,
+    spec: FeatureSpec,
+    label_delay_days: int,
+    since: int | None = None,
+    until: int | None = None,
 ) -> dict[int, pa.Table]:
     """Merchant tables of every period from the second day of the data to the midnight after the last.
 
@@ -42,6 +48,8 @@ def build_profiles(
         labels: rows of ``schema.LABELS``; rows that are no fraud are ignored.
         spec: gives the length of a period, currencies and prior weights.
         label_delay_days: age from which a transaction without a label counts as normal.
+        since: µs; of the tables before it only the one that holds at that moment.
+        until: µs; no table that begins later: it would hold with what is not known yet.
 
     Returns:
         By the moment from which it holds (µs): a table of ``merchant_id`` and :data:`VALUES`, the population in its
@@ -52,7 +60,7 @@ def build_profiles(
     """
     if transactions.num_rows == 0:
         return {}
-    return _History(transactions, labels, spec).tables(label_delay_days)
+    return _History(transactions, labels, spec).tables(label_delay_days, since, until)
 
 
 @dataclass(frozen=True)
@@ -101,11 +109,13 @@ class _History:
         self._weight = self._weights()
         self.fraud_weight = self._weight[row]
 
-    def tables(self, delay_days: int) -> dict[int, pa.Table]:
+    def tables(self, delay_days: int, since: int | None, until: int | None) -> dict[int, pa.Table]:
         first_seen = np.argmax(self.counts[1:] > 0, axis=0)
         outcomes, delay = self._outcomes(), delay_days * self.a_day
+        last = self.periods if until is None else min(self.periods, self._period_of(until))
+        first = self.a_day if since is None else max(self.a_day, min(last, self._period_of(since)))
         result = {}
-        for k in range(self.a_day, self.periods + 1):
+        for k in range(first, last + 1):
             day = k // self.a_day
             midnight = day * self.a_day
             mean, cv2, _ = self.populations[day - 1]
@@ -122,6 +132,9 @@ class _History:
             schema = SCHEMA.with_metadata({KEY: json.dumps([mean, cv2, prior])})
             result[self.start_us + k * self.length_us] = pa.Table.from_arrays([names, *arrays], schema=schema)
         return result
+
+    def _period_of(self, moment_us: int) -> int:
+        return (moment_us - self.start_us) // self.length_us
 
     def _window(self, running: NDArray[Any], end: int, days: int) -> NDArray[Any]:
         """Sums over the days that end with period ``end - 1``, by merchant."""

@@ -36,6 +36,9 @@ from fraudline.features.spec import FeatureSpec, Parameters
 
 __all__ = ["POPULATION", "VALUES", "ProfileTable", "build_profiles", "published_version", "write_profiles"]
 
+_ONCE_A_DAY = 24
+"""What a publication of format 1 has, which does not say."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProfileTable:
@@ -98,11 +101,12 @@ class ProfileTable:
 
         Raises:
             DataError: there is no profile at ``source``, a file cannot be read, or is not the one of ``profiles.json``
-                (a publication under way, or a damaged one).
+                (a publication under way, or a damaged one); or its tables come at other hours than the model's.
             SchemaError: a file is no profile.
         """
         with _readable(source) as (filesystem, root):
             index = _index(filesystem, root)
+            _check_hours(index.get("profile_hours", _ONCE_A_DAY), spec.parameters.profile_hours, source)
             names = {to_us(datetime.fromisoformat(text).replace(tzinfo=UTC)): text for text in index["tables"]}
             starts = sorted(names)
             if since is not None:
@@ -179,6 +183,14 @@ def _index(filesystem: Any, root: str) -> dict[str, Any]:
     if index["version"] != digest_of(index["files"])[:12]:
         raise ValueError("the version in profiles.json is not that of the files it lists")
     return index
+
+
+def _check_hours(published: int, wanted: int, source: Path | str) -> None:
+    if published != wanted:
+        raise DataError(
+            f"Merchant profiles at {source} come every {published} hours, the model learned with every {wanted}.",
+            "Publish them for this model: fraudline step profiles --model FOLDER.",
+        )
 
 
 def _bytes(filesystem: Any, path: str) -> bytes:

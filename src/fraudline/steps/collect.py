@@ -10,7 +10,7 @@ twice, or again after a kill anywhere, makes one branch.
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from fraudline.steps.params import Params
 from fraudline.steps.screen import screen
 from fraudline.steps.validate import validate
 from fraudline.stream.labels import labels_table
-from fraudline.stream.messages import Transaction
+from fraudline.stream.transaction_topic import transactions_table
 
 log = get_logger(__name__)
 
@@ -72,16 +72,13 @@ def joined(stream: Stream, before: Path | None, window: Window) -> tuple[pa.Tabl
             unknown += 1
         else:
             rows.append(transaction)
-    transactions = pa.concat_tables([old, _table(rows)])
+    transactions = pa.concat_tables([old, transactions_table(rows)])
     numbers = transactions["event_time"].cast(pa.int64()).to_numpy() // DAY_US
     kept = (numbers < window.end) & (numbers >= (window.first if window.first is not None else numbers.min(initial=0)))
     transactions = transactions.filter(pa.array(kept))
-    labels = labels_table(stream.labels)
+    labels = labels_table(stream.labels, old_labels)
     ids = transactions["transaction_id"].combine_chunks()
     relabelled = 0
-    if old_labels is not None:
-        stays = ~pc.is_in(old_labels["transaction_id"], pa.array(sorted(stream.labels), pa.string())).to_numpy()
-        labels = pa.concat_tables([old_labels.filter(pa.array(stays)), labels])
     labels = labels.filter(pc.is_in(labels["transaction_id"], ids))
     if old_labels is not None:
         was, now = (_by_id(table, known & set(ids.to_pylist())) for table in (old_labels, labels))
@@ -199,18 +196,6 @@ def _proposed(
         "md5": tracked.md5,
         "days": [first.isoformat(), last.isoformat()],
     }
-
-
-def _table(rows: Iterable[Transaction]) -> pa.Table:
-    listed = list(rows)
-    columns: dict[str, Any] = {}
-    for field in TRANSACTIONS:
-        values = [getattr(row, field.name) for row in listed]
-        if field.name == "event_time":
-            columns[field.name] = pa.array(values, pa.int64()).cast(field.type)
-        else:
-            columns[field.name] = pa.array(values, field.type)
-    return pa.table(columns, schema=TRANSACTIONS)
 
 
 def _dvc(tree: Path, *arguments: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fraudline.core.errors import SchemaError
 from fraudline.core.masking import mask_text
@@ -89,8 +90,13 @@ def newest(labels: Iterable[Label], *, before_us: int | None = None) -> dict[str
     return held
 
 
-def labels_table(held: Mapping[str, Label]) -> pa.Table:
-    """The frauds among labels that hold, as ``schema.LABELS``: others are normal once the delay has passed."""
+def labels_table(held: Mapping[str, Label], before: pa.Table | None = None) -> pa.Table:
+    """The frauds among labels that hold, as ``schema.LABELS``: others are normal once the delay has passed.
+
+    Args:
+        held: labels that hold, by transaction.
+        before: labels of a data set; one of a transaction in ``held`` no longer counts.
+    """
     frauds = sorted((each for each in held.values() if each.is_fraud), key=lambda each: each.transaction_id)
     columns = {
         "transaction_id": [each.transaction_id for each in frauds],
@@ -98,7 +104,11 @@ def labels_table(held: Mapping[str, Label]) -> pa.Table:
         "is_fraud": [True] * len(frauds),
         "fraud_kind": [each.fraud_kind for each in frauds],
     }
-    return pa.table(columns, schema=LABELS)
+    labels = pa.table(columns, schema=LABELS)
+    if before is None:
+        return labels
+    replaced = pc.is_in(before["transaction_id"], pa.array(sorted(held), pa.string()))
+    return pa.concat_tables([before.filter(pc.invert(replaced)), labels])
 
 
 def _decoded(value: bytes, where: str) -> Label:

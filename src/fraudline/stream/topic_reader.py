@@ -34,6 +34,18 @@ def places_of(consumer: Any, topic: str) -> list[Any]:
     return [TopicPartition(topic, partition) for partition in sorted(partitions)]
 
 
+def places_at(consumer: Any, topic: str, moment_us: int) -> list[tuple[Any, int]]:
+    """The partitions of a topic, each with the offset of the first record appended at that moment or later.
+
+    Raises:
+        UsageError: there is no such topic.
+    """
+    places = places_of(consumer, topic)
+    found = consumer.offsets_for_times(dict.fromkeys(places, max(moment_us // 1000, 0)))
+    ends = consumer.end_offsets(places)
+    return [(place, ends[place] if found.get(place) is None else found[place].offset) for place in places]
+
+
 def read_partition(
     consumer: Any, place: Any, start: int, timeout_s: float, *, end: int | None = None
 ) -> Iterator[list[Record]]:

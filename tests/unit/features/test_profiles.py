@@ -14,7 +14,7 @@ from fraudline.core.files import read_json, write_json
 from fraudline.features.columns import columns_from_table, hash64
 from fraudline.features.profiles import VALUES, ProfileTable, build_profiles, write_profiles
 from fraudline.features.spec import FeatureSpec, load_spec
-from tests.support.transactions import DAY, START, labels_of, random_table, table_of, transaction
+from tests.support.transactions import DAY, HOUR, START, labels_of, random_table, table_of, transaction
 
 SPEC = load_spec()
 P = SPEC.parameters
@@ -232,6 +232,20 @@ def test_neither_later_transactions_nor_later_labels_change_an_earlier_table(cut
         assert tables[d].schema.metadata == OFTEN[d].schema.metadata
 
 
+@given(since=st.none() | st.integers(-3 * 8, 60 * 8), until=st.none() | st.integers(-3 * 8, 60 * 8))
+@settings(max_examples=40, deadline=None)
+def test_tables_of_a_part_of_the_time_are_those_of_all_of_it(since, until):
+    since, until = (None if each is None else day(each / 8) + HOUR for each in (since, until))
+    found = build_profiles(RANDOM, LABELS, spec=SPEC, label_delay_days=7, since=since, until=until)
+    wanted = {start: table for start, table in OFTEN.items() if until is None or start <= until}
+    if since is not None:
+        holds = max([start for start in wanted if start <= since], default=0)
+        wanted = {start: table for start, table in wanted.items() if start >= holds}
+    assert found.keys() == wanted.keys()
+    for start, table in found.items():
+        assert table.equals(wanted[start], check_metadata=True)
+
+
 def published(tmp_path):
     write_profiles(tmp_path / "profiles", TABLES, spec=DAILY, label_delay_days=7)
     return tmp_path / "profiles"
@@ -244,7 +258,7 @@ def lookup(profiles, merchant, when):
 
 
 def test_an_event_finds_the_table_of_its_own_period_and_afterwards_the_latest(tmp_path):
-    profiles = ProfileTable.load(published(tmp_path), SPEC)
+    profiles = ProfileTable.load(published(tmp_path), DAILY)
     merchant = TABLES[max(TABLES)]["merchant_id"][0].as_py()
     for when in (1.0, 20.999, 30.5):
         expected = row(TABLES[day(int(when))], merchant)
@@ -255,7 +269,7 @@ def test_an_event_finds_the_table_of_its_own_period_and_afterwards_the_latest(tm
 
 
 def test_an_unknown_merchant_is_the_population_and_before_the_first_table_the_default(tmp_path):
-    profiles = ProfileTable.load(published(tmp_path), SPEC)
+    profiles = ProfileTable.load(published(tmp_path), DAILY)
     found, population = lookup(profiles, "never seen", 30)
     assert found["count_30d"] == found["age_days"] == 0
     assert found["mean_amount_30d"] == pytest.approx(population[0])
@@ -270,32 +284,32 @@ def test_the_same_data_gives_the_same_version_and_other_data_another(tmp_path):
     again = write_profiles(tmp_path / "b", TABLES, spec=DAILY, label_delay_days=7)
     other = write_profiles(tmp_path / "c", dict(list(TABLES.items())[:-1]), spec=DAILY, label_delay_days=7)
     assert first["version"] == again["version"] != other["version"]
-    assert ProfileTable.load(tmp_path / "a", SPEC).version == first["version"]
+    assert ProfileTable.load(tmp_path / "a", DAILY).version == first["version"]
 
 
 def test_profiles_load_from_a_uri_and_from_a_day_on(tmp_path):
     folder = published(tmp_path)
-    whole = ProfileTable.load(folder, SPEC)
-    assert ProfileTable.load(folder.as_uri(), SPEC).values.tobytes() == whole.values.tobytes()
-    recent = ProfileTable.load(folder, SPEC, since=day(20))
+    whole = ProfileTable.load(folder, DAILY)
+    assert ProfileTable.load(folder.as_uri(), DAILY).values.tobytes() == whole.values.tobytes()
+    recent = ProfileTable.load(folder, DAILY, since=day(20))
     assert len(recent.starts) == len(whole.starts) - 19
-    assert np.array_equal(ProfileTable.load(folder, SPEC, since=day(20.5)).starts, recent.starts)
+    assert np.array_equal(ProfileTable.load(folder, DAILY, since=day(20.5)).starts, recent.starts)
     assert lookup(recent, "m1", 33)[0] == lookup(whole, "m1", 33)[0]
 
 
 def test_a_missing_folder_and_a_file_that_is_no_profile_are_told(tmp_path):
     with pytest.raises(DataError, match="step profiles"):
-        ProfileTable.load(tmp_path / "nowhere", SPEC)
+        ProfileTable.load(tmp_path / "nowhere", DAILY)
     with pytest.raises(SchemaError, match="2026-01-10T00"):
-        ProfileTable.of({day(5): pa.table({"merchant_id": ["m"]})}, SPEC, "v")
+        ProfileTable.of({day(5): pa.table({"merchant_id": ["m"]})}, DAILY, "v")
 
 
 def test_a_file_of_another_publication_is_refused_before_it_is_parsed(tmp_path):
     folder = published(tmp_path)
     shutil.copy(folder / "2026-01-09T00.parquet", folder / "2026-01-10T00.parquet")
     with pytest.raises(DataError, match=r"2026-01-10T00\.parquet is not the file"):
-        ProfileTable.load(folder, SPEC)
-    assert len(ProfileTable.load(folder, SPEC, since=day(6)).starts), "a file that is not read may be being replaced"
+        ProfileTable.load(folder, DAILY)
+    assert len(ProfileTable.load(folder, DAILY, since=day(6)).starts), "a file that is not read may be being replaced"
 
 
 def test_a_version_that_is_not_that_of_the_files_is_refused(tmp_path):
@@ -303,7 +317,17 @@ def test_a_version_that_is_not_that_of_the_files_is_refused(tmp_path):
     index = read_json(folder / "profiles.json")
     write_json(folder / "profiles.json", index | {"version": "0" * 12})
     with pytest.raises(DataError, match="not that of the files"):
+        ProfileTable.load(folder, DAILY)
+
+
+def test_tables_of_other_hours_than_the_models_are_refused(tmp_path):
+    folder = published(tmp_path)
+    with pytest.raises(DataError, match="come every 24 hours, the model learned with every 3"):
         ProfileTable.load(folder, SPEC)
+    index = read_json(folder / "profiles.json")
+    del index["profile_hours"]
+    write_json(folder / "profiles.json", index)
+    assert len(ProfileTable.load(folder, DAILY).starts), "a publication of the first format"
 
 
 def test_no_transaction_gives_no_table():

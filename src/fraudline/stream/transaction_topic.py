@@ -1,0 +1,73 @@
+"""The topic of transactions as a table, from a moment on: what happened since a data set ended.
+
+table = transactions_since(params, currencies, begin_us, end_us)
+"""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import pyarrow as pa
+
+from fraudline.core.log import get_logger
+from fraudline.data.schema import TRANSACTIONS
+from fraudline.data.store import ORDER
+from fraudline.stream.messages import Decoder, Transaction
+from fraudline.stream.params import StreamParams
+from fraudline.stream.topic_reader import open_consumer, places_at, read_partition
+
+log = get_logger(__name__)
+
+_SLACK_US = 3_600_000_000
+"""How far a sender's clock may be ahead of the broker's."""
+
+
+def transactions_table(rows: Iterable[Transaction]) -> pa.Table:
+    """Messages as ``schema.TRANSACTIONS``, in their order."""
+    listed = list(rows)
+    columns: dict[str, Any] = {}
+    for field in TRANSACTIONS:
+        values = [getattr(row, field.name) for row in listed]
+        if field.name == "event_time":
+            columns[field.name] = pa.array(values, pa.int64()).cast(field.type)
+        else:
+            columns[field.name] = pa.array(values, field.type)
+    return pa.table(columns, schema=TRANSACTIONS)
+
+
+def transactions_since(
+    params: StreamParams, currencies: Collection[str], begin_us: int, end_us: int
+) -> tuple[pa.Table, int]:
+    """Transactions whose event time lies in ``[begin_us, end_us)``, each once; the first copy of an id counts.
+
+    Read are the records that were appended from an hour before ``begin_us`` on: none is of an earlier event, unless its
+    sender's clock was ahead by more. A record that holds no transaction is left out, as the worker does.
+
+    Args:
+        params: broker and topic.
+        currencies: that the feature specification can convert.
+        begin_us: µs since the epoch.
+        end_us: the same.
+
+    Returns:
+        The table in the order of a data set, by time and id, and how many records hold no transaction.
+
+    Raises:
+        UnavailableError: the broker does not answer.
+        UsageError: there is no such topic.
+    """
+    decoder = Decoder(currencies, tokens_only=params.tokens_only)
+    parts, seen, left_out = [], set[str](), 0
+    with open_consumer(params) as consumer:
+        for place, start in places_at(consumer, params.topics.transactions, begin_us - _SLACK_US):
+            for records in read_partition(consumer, place, start, params.timeout_s):
+                good, bad = decoder.decode_all([record.value for record in records])
+                rows = []
+                for row in good:
+                    if begin_us <= row.event_time < end_us and row.transaction_id not in seen:
+                        seen.add(row.transaction_id)
+                        rows.append(row)
+                parts.append(transactions_table(rows))
+                left_out += len(bad)
+    table = pa.concat_tables([TRANSACTIONS.empty_table(), *parts]).sort_by([(name, "ascending") for name in ORDER])
+    log.info("transactions.read", topic=params.topics.transactions, rows=table.num_rows, left_out=left_out)
+    return table, left_out
