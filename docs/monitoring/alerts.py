@@ -215,8 +215,8 @@ STREAM = (
             "fraudline_merchant_tables_timestamp_seconds{job}": "1x60",
         },
         quiet={
-            "fraudline_newest_event_timestamp_seconds{job}": "50000+60x60",
-            "fraudline_merchant_tables_timestamp_seconds{job}": "40000x60",
+            "fraudline_newest_event_timestamp_seconds{job}": "{now}x60",
+            "fraudline_merchant_tables_timestamp_seconds{job}": "{now}x60",
         },
     ),
     Alert(

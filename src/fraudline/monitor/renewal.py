@@ -61,6 +61,7 @@ class Signs:
         trained_on: md5 of the data that it learned from; "" where that is not known.
         frauds: known in the data set; -1 where nobody counted.
         trained_frauds: known when the champion's run began; -1 likewise.
+        measured: whether anybody looked for drift; where nobody did, no drift is no sign that it ended.
         drifted: names of what drifted against the champion's reference.
         worse: figures of matured labels that fell below the champion's evaluation.
     """
@@ -71,6 +72,7 @@ class Signs:
     trained_on: str = ""
     frauds: int = -1
     trained_frauds: int = -1
+    measured: bool = True
     drifted: tuple[str, ...] = ()
     worse: tuple[str, ...] = ()
 

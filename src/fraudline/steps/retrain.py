@@ -9,7 +9,7 @@ its parent was killed.
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,9 +30,9 @@ from fraudline.steps.params import Params
 log = get_logger(__name__)
 
 JOURNAL, LOCK = "journal.jsonl", "lock"
-DRIFT, WORSE = "Drift", "PerformanceWorse"
-FIRING = f'ALERTS{{alertstate="firing",alertname=~"{DRIFT}|{WORSE}"}}'
-"""What Prometheus is asked: the alerts (`docs.monitoring`) that ask for a run."""
+DRIFT, WORSE, UNMEASURED = "Drift", "PerformanceWorse", "DriftNotMeasured"
+FIRING = f'ALERTS{{alertstate="firing",alertname=~"{DRIFT}|{WORSE}|{UNMEASURED}"}}'
+"""What Prometheus is asked: the alerts (`docs.monitoring`) that ask for a run, and the one that says nobody looked."""
 
 _TRAINING = ("seed", "label_delay_days", "features", "split", "train", "threshold")
 
@@ -106,10 +106,10 @@ class Journal:
         return list(found.values())
 
     def drifting_since(self, signs: Signs, now: datetime) -> datetime:
-        """When the champion's drift was first seen, in looks that all saw some since."""
+        """When the champion's drift was first seen, in looks that saw some since or could not tell."""
         since = now
         for line in reversed(self.lines):
-            if "signs" not in line:
+            if "signs" not in line or not (line["signs"].get("measured", True) or line["signs"]["drifted"]):
                 continue
             if not line["signs"]["drifted"] or line["signs"]["champion"] != signs.champion:
                 break
@@ -247,13 +247,16 @@ def look(*, params: Params, data_dvc: Path, drift: Path | None = None, prometheu
         champion = Path(local_path(params.champion)).name
         entry = local_path(params.champion)
         trained_on = load_artifact(entry).meta.data_md5 if entry.is_dir() else ""
-    drifted, worse = map(_both, zip(_report(drift, champion), _alerts(prometheus), strict=True))
+    alerts = Prometheus(prometheus).labels(FIRING) if prometheus else []
+    drifted, worse = map(_both, zip(_report(drift, champion), _signs_of(alerts), strict=True))
+    watched = bool(prometheus) and not any(each["alertname"] == UNMEASURED for each in alerts)
     return Signs(
         data=tracked.md5,
         params=sha256_bytes(params.model_dump_json(include=set(_TRAINING)).encode())[:12],
         champion=champion[:12],
         trained_on=trained_on,
         frauds=int(read_meta(dataset)["frauds"]) if dataset.is_dir() else -1,
+        measured=drift is not None or watched,
         drifted=drifted,
         worse=worse,
     )
@@ -263,13 +266,10 @@ def _both(names: tuple[tuple[str, ...], tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for part in names for name in part))
 
 
-def _alerts(prometheus: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _signs_of(alerts: Sequence[Mapping[str, str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What drifted and which figures fell, as the alerts say that fire now."""
-    if not prometheus:
-        return (), ()
-    found = Prometheus(prometheus).labels(FIRING)
-    drifted = {f"alert {each['alertname']}" for each in found if each["alertname"] == DRIFT}
-    worse = {each.get("figure", "a figure") for each in found if each["alertname"] == WORSE}
+    drifted = {f"alert {each['alertname']}" for each in alerts if each["alertname"] == DRIFT}
+    worse = {each.get("figure", "a figure") for each in alerts if each["alertname"] == WORSE}
     return tuple(sorted(drifted)), tuple(sorted(worse))
 
 

@@ -70,6 +70,11 @@ def test_a_drift_that_ended_or_was_another_champions_is_not_counted(tmp_path, be
     assert looks(tmp_path, Kitchen(), SIGNS, SIGNS, between, SIGNS, SIGNS, SIGNS) == ["wait"] * 6
 
 
+def test_a_look_that_nobody_measured_drift_for_does_not_end_it(tmp_path):
+    blind = replace(SIGNS, drifted=(), measured=False)
+    assert looks(tmp_path, Kitchen(), SIGNS, blind, blind, SIGNS) == ["wait", "wait", "wait", "proposed"]
+
+
 def test_a_decision_not_to_train_is_recorded_with_its_reason_and_what_was_known(tmp_path):
     once(tmp_path, Kitchen(), signs=Signs(data="b"))
     (line,) = read_journal(tmp_path / JOURNAL)
@@ -174,6 +179,8 @@ def test_the_signs_of_a_working_tree_are_its_data_labels_and_the_report_of_drift
     assert (signs.data, signs.frauds) == ("b" * 32 + ".dir", 41)
     assert signs.drifted == ("amount", "several features together")
     assert signs.worse == ("recall",)
+    assert signs.measured
+    assert not look(params=Params(), data_dvc=folder / "data.dvc").measured
     assert signs.run != look(params=Params(seed=1), data_dvc=folder / "data.dvc").run
 
 
