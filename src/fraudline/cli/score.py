@@ -1,6 +1,7 @@
 """``fraudline score``: a file, offline."""
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -22,6 +23,8 @@ path = click.Path(path_type=Path, exists=True)
 @click.option("--thresholds", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Thresholds file (`fraudline threshold`) instead of the model's own thresholds.")  # fmt: skip
 @click.option("--with-features", is_flag=True, help="Add the feature columns.")
+@click.option("--jobs", type=click.IntRange(1), default=lambda: len(os.sched_getaffinity(0)),
+              help="Threads of the model. Default: as many as there are cores.")  # fmt: skip
 @params_option
 @json_option
 def command(
@@ -33,6 +36,7 @@ def command(
     out: Path,
     thresholds: Path | None,
     with_features: bool,
+    jobs: int,
     params_file: Path,
     as_json: bool,
 ) -> None:
@@ -58,6 +62,7 @@ def command(
             checkpoint=checkpoint,
             profiles=profiles,
             with_features=with_features,
+            jobs=jobs,
         )
     if as_json:
         click.echo(json.dumps(result, sort_keys=True))

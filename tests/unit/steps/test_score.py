@@ -137,6 +137,7 @@ def test_rows_after_a_history_get_the_decisions_of_the_stream(setting: Setting, 
     found = run(file, setting, out, history=setting.history, profiles=setting.profiles)
     check_equal(found, decisions)
     assert set(found["decision"].to_pylist()) >= {"allow", "review"}
+    assert run(file, setting, out, history=setting.history, profiles=setting.profiles, jobs=3).equals(found)
 
 
 def test_a_history_that_holds_the_rows_too_ends_before_them(setting: Setting, tmp_path: Path) -> None:
