@@ -124,7 +124,8 @@ class Reference:
         p_values = np.ones(len(divergence))
         deviations[self.judged] = self.calibration.standardised(divergence[self.judged])
         p_values[self.judged] = self.calibration.p_values(divergence[self.judged])
-        unusual = self.rare.deviations(observed, expected, n)
+        ahead = max(float(window.days.mean() - self.days.days[-1]), 0.0)
+        unusual = self.rare.deviations(observed, expected, n, ahead)
         made = [
             self._figure(
                 index, counts, window.sums, observed, expected, deviations[index], p_values[index], unusual, params

@@ -5,7 +5,8 @@ twenty bins hardly. The figure of a bin is the difference of the square roots of
 which has a spread of about one where transactions are independent (Anscombe, Biometrika 35, 1948). They are not: each
 day of the reference, and each block of as many days as the window has, is taken out and compared with the others, and
 the spread found there is the unit. Counts of several days add up, so a small change becomes sure with time, but only as
-far as such blocks of the reference agree with each other.
+far as such blocks of the reference agree with each other. What changes slowly (cards grow older) has gone further when
+a window lies long after the reference, so the slow part of the spread grows with that distance.
 """
 
 from functools import cached_property
@@ -38,11 +39,18 @@ class RareValues:
         self._observed, self._expected, self._judged, self._a_day = observed, expected, judged, a_day
         self._spreads: dict[int, Floats] = {}
 
-    def deviations(self, shares: Floats, expected: Floats, rows: float) -> Floats:
-        """(width,) how many spreads each bin of a window lies from what was expected; 0 where it is not judged."""
+    def deviations(self, shares: Floats, expected: Floats, rows: float, ahead: float) -> Floats:
+        """How many spreads each bin of a window lies from what was expected, (width,); 0 where it is not judged.
+
+        Args:
+            shares: (width,) of the window.
+            expected: (width,) shares that the reference lets expect.
+            rows: of the window.
+            ahead: days from the reference's end to the window.
+        """
         days = min(max(int(np.ceil(rows / self._a_day - _PART)), 1), max(len(self._observed) // _BLOCKS, 1))
         scale = min(rows, (days + _PART) * self._a_day)
-        found = np.abs(_difference(shares * scale, expected * scale)) / self._spread(days)
+        found = np.abs(_difference(shares * scale, expected * scale)) / self._spread_ahead(days, ahead)
         return np.where(self._judged, found, 0.0)
 
     def p_values(self, deviations: Floats) -> Floats:
@@ -53,6 +61,17 @@ class RareValues:
     def _largest(self) -> Floats:
         days = np.abs(_difference(self._observed, self._expected)) / self._spread(1)
         return np.sort(days[:, self._judged].max(axis=1))
+
+    def _spread_ahead(self, days: int, ahead: float) -> Floats:
+        """The spread of a block that lies ``ahead`` days after the reference.
+
+        What a block differs by from its neighbour comes and goes (von Neumann, Ann. Math. Statist. 12, 1941); the rest
+        of the variance is slow, and grows by as much again in as many days as the reference has.
+        """
+        total = self._spread(days) ** 2
+        blocks = _difference(*(_blocks(each, days) for each in (self._observed, self._expected)))
+        quick = np.minimum(((blocks[days:] - blocks[:-days]) ** 2).mean(axis=0) / 2, total)
+        return np.asarray(np.sqrt(quick + (total - quick) * (1 + ahead / len(self._observed))))
 
     def _spread(self, days: int) -> Floats:
         if days not in self._spreads:

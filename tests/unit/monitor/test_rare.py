@@ -71,3 +71,23 @@ def test_a_part_of_an_hour_strip_is_held_against_the_same_hours(bins, reference)
         chosen = (hour >= first) & (hour < first + 5)
         assert reference.compare(counted(bins, times[chosen], features[chosen]), PARAMS).verdict == "stable"
     assert len(times) == 20 * A_DAY
+
+
+def ageing(days, *, first, seed):
+    """A flag that is raised less and less often, by a factor of two in forty days."""
+    times, features = traffic(days, first=first, seed=seed)
+    age = (times - traffic(1)[0][0]) / 86_400e6
+    features[:, FLAG] = np.random.default_rng(seed).random(len(times)) < 0.04 * 2.0 ** (-age / 40)
+    return times, features
+
+
+def test_a_slow_change_that_goes_on_is_no_alarm_and_what_stops_at_once_is_one(bins):
+    reference = Reference(counted(bins, *ageing(42, first=FIRST, seed=5)))
+    for days, length in ((50, 3), (80, 7)):
+        later = counted(bins, *ageing(length, first=FIRST + timedelta(days=days), seed=6))
+        found = reference.compare(later, PARAMS)
+        assert not found.drifted, (days, [(figure.name, figure.ratio) for figure in found.drifted])
+    times, features = ageing(3, first=FIRST + timedelta(days=43), seed=7)
+    features[:, FLAG] = 0
+    (flag,) = reference.compare(counted(bins, times, features), PARAMS).drifted
+    assert flag.name == "new_device"

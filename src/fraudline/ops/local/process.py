@@ -39,12 +39,22 @@ os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
+_GIVEN = set[int]()
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listens on at this moment."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that nobody listens on at this moment, and that no earlier call of this process gave.
+
+    Whoever is given one may not have begun to listen when the next one is asked for.
+    """
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind((host, 0))
+            port: int = probe.getsockname()[1]
+        known = len(_GIVEN)
+        _GIVEN.add(port)
+        if len(_GIVEN) > known:
+            return port
 
 
 def port_open(port: int, host: str = "127.0.0.1") -> bool:

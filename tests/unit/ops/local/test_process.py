@@ -81,3 +81,8 @@ def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
 
 def test_a_free_port_is_closed() -> None:
     assert not port_open(free_port())
+
+
+def test_no_port_is_given_twice_though_nobody_listens_yet() -> None:
+    given = [free_port() for _ in range(2_000)]
+    assert len(set(given)) == len(given)
