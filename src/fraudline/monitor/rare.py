@@ -69,18 +69,21 @@ class RareValues:
         of the variance is slow, and grows by as much again in as many days as the reference has.
         """
         total = self._spread(days) ** 2
-        blocks = _difference(*(_blocks(each, days) for each in (self._observed, self._expected)))
+        blocks = self._off(days)
         quick = np.minimum(((blocks[days:] - blocks[:-days]) ** 2).mean(axis=0) / 2, total)
         return np.asarray(np.sqrt(quick + (total - quick) * (1 + ahead / len(self._observed))))
 
     def _spread(self, days: int) -> Floats:
         if days not in self._spreads:
-            observed, expected = (_blocks(each, days) for each in (self._observed, self._expected))
             own = (days - 1) / len(self._observed)  # of what is expected of a day comes from the block's other days
-            found = np.sqrt((_difference(observed, expected) ** 2).mean(axis=0)) / (1 - own)
+            found = np.sqrt((self._off(days) ** 2).mean(axis=0)) / (1 - own)
             least = self._spread(1) if days > 1 else np.full(found.shape, _LEAST_SPREAD)
             self._spreads[days] = np.maximum(found, least)
         return self._spreads[days]
+
+    def _off(self, days: int) -> Floats:
+        """How far each block of as many days lies from what the other days let expect, (blocks, width)."""
+        return _difference(*(_blocks(each, days) for each in (self._observed, self._expected)))
 
 
 def _difference(observed: Floats, expected: Floats) -> Floats:
