@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 import time
 import uuid
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from kafka.net.inet import KafkaNetSocket
+from kafka.net.transport import KafkaSSLTransport
 
 from fraudline.ops.local.kafka import LocalKafka, java_available
 from fraudline.stream.params import StreamParams, Topics
@@ -26,6 +28,13 @@ class _ClosedAtItsEnd(socket.socket):
         self.close()
 
 
+class _TlsClosedAtItsEnd(ssl.SSLSocket):
+    """The same behind TLS."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 def _client_socket(_: KafkaNetSocket, *kind: int) -> socket.socket:
     """What kafka-python connects with, in tests.
 
@@ -35,7 +44,18 @@ def _client_socket(_: KafkaNetSocket, *kind: int) -> socket.socket:
     return _ClosedAtItsEnd(*kind)
 
 
+_context_of = KafkaSSLTransport._build_ssl_context
+
+
+def _client_context(config: dict[str, Any]) -> ssl.SSLContext:
+    """The context that it wraps such a socket with."""
+    context: ssl.SSLContext = _context_of(config)
+    context.sslsocket_class = _TlsClosedAtItsEnd
+    return context
+
+
 KafkaNetSocket.socket = _client_socket
+KafkaSSLTransport._build_ssl_context = staticmethod(_client_context)
 
 
 def need_java() -> None:
