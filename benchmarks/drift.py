@@ -28,6 +28,7 @@ from fraudline.cli.serve import newest_artifact
 from fraudline.core.clock import DAY_US, HOUR_US
 from fraudline.data.generate import generate
 from fraudline.data.params import GenerateParams
+from fraudline.data.schema import ORDER
 from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.profiles import ProfileTable, build_profiles
@@ -214,7 +215,7 @@ def _new_fraud(share: float) -> Callable[[pa.Table], pa.Table]:
         }
         for name, values in columns.items():
             rows = _with(rows, name, values)
-        return pa.concat_tables([table, rows]).sort_by([("event_time", "ascending"), ("transaction_id", "ascending")])
+        return pa.concat_tables([table, rows]).sort_by(ORDER)
 
     return change
 

@@ -27,6 +27,7 @@ from fraudline.core.errors import DataError
 from fraudline.core.files import atomic_folder, write_text
 from fraudline.data import store
 from fraudline.data.importers.handbook import import_handbook
+from fraudline.data.schema import ORDER
 from fraudline.data.store import day_of
 from fraudline.features.spec import FeatureSpec
 from fraudline.model.evaluation import EvaluationRows
@@ -157,8 +158,7 @@ class _Sets(Mapping[str, FeatureSet]):
 
 def _truth(dataset: Path) -> pa.Table:
     """Keys and labels of all transactions in the order in which their features are made."""
-    order = [("event_time", "ascending"), ("transaction_id", "ascending")]
-    transactions, labels = store.read_transactions(dataset).sort_by(order), store.read_labels(dataset)
+    transactions, labels = store.read_transactions(dataset).sort_by(ORDER), store.read_labels(dataset)
     place = pc.index_in(transactions["transaction_id"], labels["transaction_id"].combine_chunks())
     found = {name: labels[name].take(place) for name in ("is_fraud", "label_time", "fraud_kind")}
     found["is_fraud"] = pc.fill_null(found["is_fraud"], False)

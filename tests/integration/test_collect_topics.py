@@ -29,8 +29,6 @@ A_DAY = 300
 @pytest.fixture
 def params(kafka, tmp_path):
     stream = own_params(tmp_path, kafka.bootstrap, partitions=2)
-    labels = stream.topics.transactions.replace("transactions", "labels")
-    stream = stream.model_copy(update={"topics": stream.topics.model_copy(update={"labels": labels})})
     ensure_topics(stream)
     return Params(stream=stream)
 

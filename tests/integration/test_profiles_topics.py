@@ -44,8 +44,6 @@ EARLIER, LATER = (
 @pytest.fixture
 def params(kafka: LocalKafka, tmp_path: Path) -> StreamParams:
     stream = own_params(tmp_path, kafka.bootstrap, partitions=3)
-    labels = stream.topics.transactions.replace("transactions", "labels")
-    stream = stream.model_copy(update={"topics": stream.topics.model_copy(update={"labels": labels})})
     ensure_topics(stream)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"stream": stream.model_dump(mode="json")}))
     return stream

@@ -86,6 +86,7 @@ def own_params(folder: Path, bootstrap: str, **changes: Any) -> StreamParams:
         blocked_cards=f"blocked-cards-{name}",
         card_actions=f"card-actions-{name}",
         alert_dead_letters=f"alerts-{name}.dlq",
+        labels=f"labels-{name}",
         partitions=changes.pop("partitions", 3),
     )
     defaults = {"group": f"group-{name}", "checkpoint_dir": str(folder / "checkpoints"), "session_timeout_s": 6.0}

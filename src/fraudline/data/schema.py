@@ -30,6 +30,9 @@ TRANSACTIONS = pa.schema(
 ISO 4217 ``currency``, ``country`` is ISO 3166 alpha-2, latitude and longitude are WGS 84 degrees; a card-not-present
 transaction has no position, a card-present one usually no device."""
 
+ORDER = [("event_time", "ascending"), ("transaction_id", "ascending")]
+"""How transactions are sorted: as the engine sees them."""
+
 LABELS = pa.schema(
     [
         pa.field("transaction_id", pa.string(), nullable=False),

@@ -19,10 +19,7 @@ import pyarrow.parquet as pq
 from fraudline.core.clock import DAY_US, EPOCH
 from fraudline.core.errors import DataError, SchemaError
 from fraudline.core.files import atomic_folder, read_json, write_json
-from fraudline.data.schema import LABELS, TRANSACTIONS
-
-ORDER = ("event_time", "transaction_id")
-"""What transactions are sorted by."""
+from fraudline.data.schema import LABELS, ORDER, TRANSACTIONS
 
 _TRANSACTION_ENCODING = {
     "transaction_id": "DELTA_BYTE_ARRAY",
@@ -55,7 +52,7 @@ def write_dataset(
         SchemaError: a table does not have its schema.
         DataError: there is no transaction.
     """
-    transactions = _fit(transactions, TRANSACTIONS, "transactions").sort_by([(name, "ascending") for name in ORDER])
+    transactions = _fit(transactions, TRANSACTIONS, "transactions").sort_by(ORDER)
     labels = _fit(labels, LABELS, "labels").sort_by([("label_time", "ascending"), ("transaction_id", "ascending")])
     if transactions.num_rows == 0:
         raise DataError("The data set has no transaction.", "Give at least one row.")

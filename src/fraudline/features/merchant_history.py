@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fraudline.core.clock import DAY_US
+from fraudline.data.schema import ORDER
 from fraudline.features.columns import base_amounts, columns_from_table
 from fraudline.features.spec import FeatureSpec
 from fraudline.features.streaks import streaks_of, weights_of_frauds
@@ -234,8 +235,7 @@ class _History:
 
 def _time_order(transactions: pa.Table) -> NDArray[np.int64]:
     """Rows by time, then identifier, as the engine sees them."""
-    keys = [("event_time", "ascending"), ("transaction_id", "ascending")]
-    order: NDArray[np.int64] = pc.sort_indices(transactions, sort_keys=keys).to_numpy().astype(np.int64)
+    order: NDArray[np.int64] = pc.sort_indices(transactions, sort_keys=ORDER).to_numpy().astype(np.int64)
     return order
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fraudline.core.files import atomic_folder
 from fraudline.core.log import get_logger
+from fraudline.data.schema import ORDER
 from fraudline.data.store import read_labels, read_transactions
 from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
@@ -43,7 +44,7 @@ def featurize(*, dataset: Path, features: Path, profiles: Path, params: Params) 
     published = publish_profiles(dataset=dataset, profiles=profiles, params=params)
     spec = params.features.resolve()
     engine = FeatureEngine(spec, ProfileTable.load(profiles, spec))
-    transactions = read_transactions(dataset).sort_by([("event_time", "ascending"), ("transaction_id", "ascending")])
+    transactions = read_transactions(dataset).sort_by(ORDER)
     matrix = engine.advance(columns_from_table(transactions))
     table = features_table(transactions, matrix, spec, read_labels(dataset))
     with atomic_folder(features) as folder:

@@ -16,7 +16,7 @@ from fraudline.core.clock import DAY_US, from_us
 from fraudline.core.errors import UsageError
 from fraudline.stream.kafka_python import translated
 from fraudline.stream.params import StreamParams
-from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
+from fraudline.stream.topic_reader import offsets_at, open_consumer, places_of, read_partition
 from fraudline.stream.transport import Record
 
 _DAY_MS = DAY_US // 1000
@@ -99,9 +99,8 @@ class DecisionLog:
     def _before(self, moment_ms: int) -> dict[int, int]:
         """The offset after the last record that was appended before a moment."""
         with translated():
-            asked = dict.fromkeys(self._places.values(), moment_ms)
-            found = self._by_partition(self._consumer.offsets_for_times(asked))
-        return {p: min(end, found[p].offset) if found[p] else end for p, end in self._stable.items()}
+            ends = {self._places[p]: end for p, end in self._stable.items()}
+            return self._by_partition(offsets_at(self._consumer, ends, moment_ms))
 
     @staticmethod
     def _by_partition(values: Mapping[Any, Any]) -> dict[int, Any]:

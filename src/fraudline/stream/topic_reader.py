@@ -7,7 +7,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -41,9 +41,14 @@ def places_at(consumer: Any, topic: str, moment_us: int) -> list[tuple[Any, int]
         UsageError: there is no such topic.
     """
     places = places_of(consumer, topic)
-    found = consumer.offsets_for_times(dict.fromkeys(places, max(moment_us // 1000, 0)))
     ends = consumer.end_offsets(places)
-    return [(place, ends[place] if found.get(place) is None else found[place].offset) for place in places]
+    return list(offsets_at(consumer, {place: ends[place] for place in places}, max(moment_us // 1000, 0)).items())
+
+
+def offsets_at(consumer: Any, ends: Mapping[Any, int], moment_ms: int) -> dict[Any, int]:
+    """By partition the offset of the first record appended at that moment or later, its end where there is none."""
+    found = consumer.offsets_for_times(dict.fromkeys(ends, moment_ms))
+    return {place: min(end, found[place].offset) if found.get(place) else end for place, end in ends.items()}
 
 
 def read_partition(

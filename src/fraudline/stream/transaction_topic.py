@@ -1,6 +1,6 @@
 """The topic of transactions as a table, from a moment on: what happened since a data set ended.
 
-table = transactions_since(params, currencies, begin_us, end_us)
+table, left_out = transactions_since(params, currencies, begin_us, end_us)
 """
 
 from collections.abc import Collection, Iterable
@@ -9,8 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from fraudline.core.log import get_logger
-from fraudline.data.schema import TRANSACTIONS
-from fraudline.data.store import ORDER
+from fraudline.data.schema import ORDER, TRANSACTIONS
 from fraudline.stream.messages import Decoder, Transaction
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import open_consumer, places_at, read_partition
@@ -39,8 +38,8 @@ def transactions_since(
 ) -> tuple[pa.Table, int]:
     """Transactions whose event time lies in ``[begin_us, end_us)``, each once; the first copy of an id counts.
 
-    Read are the records that were appended from an hour before ``begin_us`` on: none is of an earlier event, unless its
-    sender's clock was ahead by more. A record that holds no transaction is left out, as the worker does.
+    Read are the records that were appended from an hour before ``begin_us`` on: an event is appended after it happened,
+    unless its sender's clock is ahead by more. A record that holds no transaction is left out, as the worker does.
 
     Args:
         params: broker and topic.
@@ -68,6 +67,6 @@ def transactions_since(
                         rows.append(row)
                 parts.append(transactions_table(rows))
                 left_out += len(bad)
-    table = pa.concat_tables([TRANSACTIONS.empty_table(), *parts]).sort_by([(name, "ascending") for name in ORDER])
+    table = pa.concat_tables([TRANSACTIONS.empty_table(), *parts]).sort_by(ORDER)
     log.info("transactions.read", topic=params.topics.transactions, rows=table.num_rows, left_out=left_out)
     return table, left_out

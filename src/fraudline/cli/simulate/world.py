@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fraudline.core.clock import DAY_US, HOUR_US, day_us
 from fraudline.data.generate import generate
 from fraudline.data.params import GenerateParams
-from fraudline.data.schema import LABELS, TRANSACTIONS
+from fraudline.data.schema import LABELS, ORDER, TRANSACTIONS
 from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.profiles import ProfileTable, build_profiles
@@ -93,7 +93,7 @@ def make_world(
         if change.apply is not None:
             rng = np.random.default_rng([params.seed, number])
             transactions, labels = change.apply(transactions, labels, start + change.day * DAY_US, rng)
-    transactions = transactions.sort_by([("event_time", "ascending"), ("transaction_id", "ascending")])
+    transactions = transactions.sort_by(ORDER)
     truth = pc.is_in(transactions["transaction_id"], labels["transaction_id"].combine_chunks()).to_numpy()
     poison = pc.starts_with(transactions["transaction_id"], "p").to_numpy()
     tables = build_profiles(transactions, labels, spec=spec, label_delay_days=label_delay_days)
@@ -209,7 +209,7 @@ def _labelled(labels: pa.Table, rows: pa.Table, delay_days: NDArray[np.float64],
 
 
 def _sorted(transactions: pa.Table) -> pa.Table:
-    return transactions.sort_by([("event_time", "ascending"), ("transaction_id", "ascending")]).combine_chunks()
+    return transactions.sort_by(ORDER).combine_chunks()
 
 
 def _with(table: pa.Table, name: str, values: Any) -> pa.Table:

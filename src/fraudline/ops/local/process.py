@@ -51,9 +51,8 @@ def free_port(host: str = "127.0.0.1") -> int:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.bind((host, 0))
             port: int = probe.getsockname()[1]
-        known = len(_GIVEN)
-        _GIVEN.add(port)
-        if len(_GIVEN) > known:
+        if port not in _GIVEN:
+            _GIVEN.add(port)
             return port
 
 
