@@ -3,6 +3,7 @@
 One thread by design: a server or worker scales by processes (two BLAS threads on busy cores were 40 times slower).
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,7 @@ class GraphScorer:
     """
 
     def __init__(self, onnx: bytes, names: Sequence[str], trees: TreeTable | None = None) -> None:
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import: it would call Microsoft and keep an id in HOME
         import onnxruntime as ort
 
         options = ort.SessionOptions()

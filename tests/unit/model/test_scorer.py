@@ -1,5 +1,8 @@
 """The scorer gives the golden scores, and refuses what the model was not made for."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +44,29 @@ def test_a_large_matrix_is_scored_in_pieces_with_the_same_result(
     pieces = scorer.score(features)
     np.testing.assert_array_equal(pieces.score, whole.score)
     np.testing.assert_array_equal(pieces.contributions, whole.contributions)
+
+
+_SCORE_A_ROW = """
+import sys
+from pathlib import Path
+import numpy as np
+from fraudline.model.artifact import load_artifact
+from fraudline.model.scorer import Scorer
+
+scorer = Scorer(load_artifact(Path(sys.argv[1])))
+print(scorer.score(np.zeros((1, len(scorer.names)), np.float32)).score.shape)
+"""
+
+
+def test_scoring_keeps_no_identifier_of_the_machine_for_telemetry(folder: Path, tmp_path: Path) -> None:
+    """ONNX Runtime's builds for Linux would look for Microsoft's collector, and keep an id of the device in HOME."""
+    home = {**os.environ, "HOME": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
+    home = {name: value for name, value in home.items() if name not in {"ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"}}
+    done = subprocess.run(
+        [sys.executable, "-c", _SCORE_A_ROW, str(folder)], env=home, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "(1,)\n"
+    assert [path.name for path in tmp_path.rglob("*") if "microsoft" in str(path).lower()] == []
 
 
 def test_no_rows_give_no_scores(scorer: Scorer) -> None:
