@@ -28,6 +28,7 @@ class Alert:
         fires: series that fire it, in promtool's notation at one sample a minute; ``{now}`` is the time of evaluation
             in seconds, and the label ``job`` or ``model`` is the alert's own.
         quiet: series of a healthy system.
+        alone: whether it fires only where the series of other alerts are not there.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Alert:
     act: tuple[str, ...]
     fires: dict[str, str] = field(hash=False)
     quiet: dict[str, str] = field(hash=False)
+    alone: bool = False
 
     @property
     def runbook(self) -> str:

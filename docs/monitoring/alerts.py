@@ -69,7 +69,7 @@ STREAM = (
         severity="page",
         role="oncall",
         summary="{{ $labels.job }} at {{ $labels.instance }} does not answer",
-        means="A worker or predictor is gone or does not answer its scrape: nothing it owns is decided.",
+        means="A worker or predictor does not answer its scrape: nothing it owns is decided.",
         look=("The pod's state, its last log lines and its exit code.", "Whether others of its kind answer."),
         act=(
             "Restart it: the worker goes on at the committed offsets, nothing is lost or doubled.",
@@ -77,6 +77,27 @@ STREAM = (
         ),
         fires={'up{job="worker",instance="TargetDown"}': "1x20 0x40"},
         quiet={'up{job="worker",instance="TargetDown"}': "1x60"},
+    ),
+    Alert(
+        name="NoneLeft",
+        expr='group by (job) (max_over_time(up{job=~"worker|alerts|.*fraudline-(worker|alerts)"}[1d]))'
+        ' unless group by (job) (up{job=~"worker|alerts|.*fraudline-(worker|alerts)"})',
+        hold="5m",
+        severity="page",
+        role="oncall",
+        summary="Prometheus finds no {{ $labels.job }} any more",
+        means="All pods of a kind are gone, or Prometheus does not find them: nothing is decided, or no alert sent, "
+        "and no other alert can say so.",
+        look=(
+            "`kubectl -n fraudline get statefulset,deployment,pods,events`: scaled to none, pending, evicted?",
+            "Prometheus's page of targets: a monitor's labels, a NetworkPolicy.",
+        ),
+        act=(
+            "Bring the pods back: the worker goes on at the committed offsets, nothing is lost or doubled.",
+            "What was taken away on purpose is silent after a day; silence it until then.",
+        ),
+        fires={'up{job="fraudline-alerts",instance="NoneLeft"}': "1x20 _x40"},
+        quiet={'up{job="fraudline-alerts",instance="NoneLeft"}': "1x20 0x1 1x38"},
     ),
     Alert(
         name="WorkerNotReady",
@@ -222,7 +243,8 @@ STREAM = (
     Alert(
         name="PredictorRefuses",
         expr="sum by (model) (rate(fraudline_predictor_refused_total[10m])) > 0.05 *"
-        " sum by (model) (rate(fraudline_predictor_rows_total[10m]))",
+        " sum by (model) (rate(fraudline_predictor_refused_total[10m])"
+        " + rate(fraudline_predictor_score_seconds_count[10m]))",
         hold="5m",
         severity="ticket",
         role="oncall",
@@ -231,12 +253,12 @@ STREAM = (
         look=("The answers' text names row and feature.", "Which client changed."),
         act=("Correct the client, or revert it.",),
         fires={
-            "fraudline_predictor_refused_total{model}": "0+20x60",
-            "fraudline_predictor_rows_total{model}": "0+100x60",
+            "fraudline_predictor_refused_total{model}": "0+6x60",
+            "fraudline_predictor_score_seconds_count{model}": "0+94x60",
         },
         quiet={
-            "fraudline_predictor_refused_total{model}": "0+1x60",
-            "fraudline_predictor_rows_total{model}": "0+100x60",
+            "fraudline_predictor_refused_total{model}": "0+4x60",
+            "fraudline_predictor_score_seconds_count{model}": "0+96x60",
         },
     ),
 )
@@ -439,6 +461,28 @@ MODEL = (
         act=("Run it by hand: `fraudline drift`.",),
         fires={"fraudline_drift_timestamp_seconds{job}": "-200000x60"},
         quiet={"fraudline_drift_timestamp_seconds{job}": "{now}x60"},
+    ),
+    Alert(
+        name="DriftNeverMeasured",
+        expr="absent_over_time(fraudline_drift_timestamp_seconds[1d])"
+        " and on () sum(fraudline_decisions_total offset 1d) > 0",
+        hold="0m",
+        severity="ticket",
+        role="model",
+        summary="decisions are made, and no measurement of drift arrives",
+        means="No run of drift leaves its metrics where Prometheus finds them: nobody would notice that traffic moved, "
+        "because Drift, Skew and PerformanceWorse can never fire.",
+        look=(
+            "Whether `pipelines/monitoring.yaml` runs once a day, or cron.",
+            "Where it leaves its metrics: `FRAUDLINE_PUSHGATEWAY` or `FRAUDLINE_TEXTFILES`.",
+        ),
+        act=("Set one of both, and run it by hand: `fraudline drift`.",),
+        fires={"fraudline_decisions_total{job}": f"0+10x{DAY}"},
+        quiet={
+            "fraudline_decisions_total{job}": f"0+10x{DAY}",
+            "fraudline_drift_timestamp_seconds{job}": f"{{now}}x{DAY}",
+        },
+        alone=True,
     ),
     Alert(
         name="Skew",

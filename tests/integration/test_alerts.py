@@ -1,11 +1,14 @@
 """Real Prometheus on a day of bad samples, real Alertmanager, and a webhook that every alert reaches by its role."""
 
+import math
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import yaml
+from docs.monitoring.alert import Alert
 from docs.monitoring.alerts import ALERTS
 from docs.monitoring.files import FOLDER, own_series, samples
 
@@ -18,16 +21,18 @@ WAIT_S = 90
 MINUTE = 60
 
 
-def backfilled(folder: Path, *, fires: bool) -> Path:
-    """Prometheus's blocks of the cases of every alert, their last sample now."""
+def backfilled(folder: Path, alerts: Sequence[Alert], *, fires: bool) -> Path:
+    """Prometheus's blocks of the alerts' cases, their last sample now."""
     now = int(time.time())
     lines: dict[str, list[str]] = {}
-    for alert in ALERTS:
+    for alert in alerts:
         for name, values in own_series(alert, fires=fires).items():
             found = samples(values, now)
             metric = name.partition("{")[0]
             lines.setdefault(metric, []).extend(
-                f"{name} {value} {now - MINUTE * (len(found) - 1 - place)}" for place, value in enumerate(found)
+                f"{name} {value} {now - MINUTE * (len(found) - 1 - place)}"
+                for place, value in enumerate(found)
+                if not math.isnan(value)
             )
     text = "".join(f"# TYPE {metric} unknown\n" + "\n".join(rows) + "\n" for metric, rows in lines.items())
     (folder / "samples.txt").write_text(text + "# EOF\n")
@@ -76,12 +81,13 @@ def installed():
 
 def test_every_alert_fires_and_arrives_at_whom_it_concerns(tmp_path):
     routes = yaml.safe_load((ROOT / FOLDER / "alertmanager.yaml").read_text())
-    wanted = {(alert.role, alert.name) for alert in ALERTS}
+    together = [alert for alert in ALERTS if not alert.alone]
+    wanted = {(alert.role, alert.name) for alert in together}
     with webhook() as (address, received):
         for receiver in routes["receivers"]:
             receiver["webhook_configs"] = [{"url": f"{address}/{receiver['name']}"}]
         routes["route"] |= {"group_wait": "1s", "group_interval": "1s"}
-        backfilled(tmp_path, fires=True)
+        backfilled(tmp_path, together, fires=True)
         with (
             alertmanager(tmp_path, routes) as manager,
             prometheus(tmp_path, config(at_once(tmp_path), manager.url)) as running,
@@ -100,8 +106,19 @@ def test_every_alert_fires_and_arrives_at_whom_it_concerns(tmp_path):
     assert signs == {*asks, ("DriftNotMeasured", "")}, "retrain --prometheus sees other alerts"
 
 
+@pytest.mark.parametrize("alert", [alert for alert in ALERTS if alert.alone], ids=lambda alert: alert.name)
+def test_an_alert_of_what_is_not_there_fires_where_nothing_else_is(tmp_path, alert):
+    backfilled(tmp_path, [alert], fires=True)
+    with prometheus(tmp_path, config(at_once(tmp_path))) as running:
+        deadline = time.monotonic() + WAIT_S
+        while not (firing := ask(running.url, 'ALERTS{alertstate="firing"}')) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        assert {each["metric"]["alertname"] for each in firing} == {alert.name}
+        assert {each["alertname"] for each in Prometheus(running.url).labels(FIRING)} == {alert.name}
+
+
 def test_a_healthy_day_fires_nothing(tmp_path):
-    backfilled(tmp_path, fires=False)
+    backfilled(tmp_path, ALERTS, fires=False)
     with prometheus(tmp_path, config(at_once(tmp_path))) as running:
         deadline = time.monotonic() + WAIT_S
         while not ask(running.url, "fraudline:alert_share:rate30m") and time.monotonic() < deadline:

@@ -30,8 +30,9 @@ from fraudline.steps.params import Params
 log = get_logger(__name__)
 
 JOURNAL, LOCK = "journal.jsonl", "lock"
-DRIFT, WORSE, UNMEASURED = "Drift", "PerformanceWorse", "DriftNotMeasured"
-FIRING = f'ALERTS{{alertstate="firing",alertname=~"{DRIFT}|{WORSE}|{UNMEASURED}"}}'
+DRIFT, WORSE = "Drift", "PerformanceWorse"
+UNMEASURED = ("DriftNotMeasured", "DriftNeverMeasured")
+FIRING = f'ALERTS{{alertstate="firing",alertname=~"{"|".join((DRIFT, WORSE, *UNMEASURED))}"}}'
 """What Prometheus is asked: the alerts (`docs.monitoring`) that ask for a run, and the one that says nobody looked."""
 
 _TRAINING = ("seed", "label_delay_days", "features", "split", "train", "threshold")
@@ -249,7 +250,7 @@ def look(*, params: Params, data_dvc: Path, drift: Path | None = None, prometheu
         trained_on = load_artifact(entry).meta.data_md5 if entry.is_dir() else ""
     alerts = Prometheus(prometheus).labels(FIRING) if prometheus else []
     drifted, worse = map(_both, zip(_report(drift, champion), _signs_of(alerts), strict=True))
-    watched = bool(prometheus) and not any(each["alertname"] == UNMEASURED for each in alerts)
+    watched = bool(prometheus) and not any(each["alertname"] in UNMEASURED for each in alerts)
     return Signs(
         data=tracked.md5,
         params=sha256_bytes(params.model_dump_json(include=set(_TRAINING)).encode())[:12],
