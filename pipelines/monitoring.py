@@ -12,7 +12,7 @@ from kfp import compiler, dsl, kubernetes
 from components.drift.component import drift
 from components.report_status.component import report_status
 from components.skew.component import skew
-from pipelines.training import MEDIUM, SMALL, STORE, STORE_CLAIM, Size, sized
+from pipelines.training import MEDIUM, SMALL, STORE, STORE_CLAIM, Size, placed
 
 GOLDEN = Path(__file__).with_name("monitoring.yaml")
 
@@ -21,7 +21,7 @@ def _on_the_store(task: dsl.PipelineTask, size: Size) -> dsl.PipelineTask:
     """A task that reads the store: what lies there changes, so it is never answered from the cache."""
     task.set_caching_options(enable_caching=False)
     kubernetes.mount_pvc(task, pvc_name=STORE_CLAIM, mount_path=STORE)
-    return sized(task, size)
+    return placed(task, size)
 
 
 @dsl.pipeline(
@@ -54,7 +54,7 @@ def monitoring(
     """
     ended = report_status(params=params)
     ended.set_caching_options(enable_caching=False)
-    with dsl.ExitHandler(sized(ended, SMALL), name="monitoring"):
+    with dsl.ExitHandler(placed(ended, SMALL), name="monitoring"):
         _on_the_store(
             drift(params=params, decisions=decisions, model=model, days=days, labels=labels, evaluation=evaluation),
             MEDIUM,

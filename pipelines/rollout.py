@@ -8,7 +8,7 @@ from pathlib import Path
 from kfp import compiler, dsl, kubernetes
 
 from components.rollout.component import rollout as look
-from pipelines.training import SMALL, STORE, STORE_CLAIM, forge_access, side_effect, sized
+from pipelines.training import SMALL, STORE, STORE_CLAIM, forge_access, placed, side_effect
 
 GOLDEN = Path(__file__).with_name("rollout.yaml")
 
@@ -29,7 +29,7 @@ def rollout(
         key: file of the private key, from the secret ``fraudline-promotion``.
     """
     task = look(params=params, to=to, prometheus=prometheus, key=key)
-    sized(side_effect(task), SMALL)
+    placed(side_effect(task), SMALL)
     forge_access(task)
     kubernetes.mount_pvc(task, pvc_name=STORE_CLAIM, mount_path=STORE)
 

@@ -4,6 +4,9 @@
 a contract test fails when a file is stale.
 """
 
+import hashlib
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,9 +34,19 @@ USER = 1000
 """The images' user: a restricted namespace admits no root."""
 
 DATA_SECRET = "fraudline-data"  # noqa: S105 - a name
-DATA_ENV = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION")
-"""Keys of the secret that the step fetch sees as variables: credentials of an S3 remote of dvc. The secret is optional:
-a remote inside the repository needs none."""
+DATA_ENV = (
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"),
+    *("GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0"),
+)
+"""Keys of the secret that the step fetch sees as variables: credentials of an S3 remote of dvc, and one setting of Git
+that gives it those of the repository. All are optional: a public repository with a remote inside needs none."""
+
+SERVICES_SECRET = "fraudline-services"  # noqa: S105 - a name
+SERVICES_ENV = (
+    *("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
+    "FRAUDLINE_PUSHGATEWAY",
+)
+"""Keys of the optional secret that every step sees as variables: who it is for MLflow, and where its metrics go."""
 
 STORE_CLAIM, STORE = "fraudline-models", "/mnt/store"
 """The volume that keeps artifacts, the one that InferenceServices load from."""
@@ -57,11 +70,17 @@ MEDIUM = Size("1", "2", "2Gi", "8Gi")
 LARGE = Size("2", "4", "4Gi", "16Gi")
 
 
-def sized(task: dsl.PipelineTask, size: Size) -> dsl.PipelineTask:
-    """Give a task its requests and limits, and the images' user."""
+def placed(task: dsl.PipelineTask, size: Size) -> dsl.PipelineTask:
+    """Give a task its requests and limits, the images' user, and the services that steps report to."""
+    variables(task, SERVICES_SECRET, SERVICES_ENV)
     kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
     task.set_cpu_request(size.cpu).set_cpu_limit(size.cpu_limit)
     return task.set_memory_request(size.memory).set_memory_limit(size.memory_limit)
+
+
+def variables(task: dsl.PipelineTask, secret: str, keys: Sequence[str]) -> None:
+    """Show a task those keys of a secret that are there, as variables of the same names."""
+    kubernetes.use_secret_as_env(task, secret_name=secret, secret_key_to_env={key: key for key in keys}, optional=True)
 
 
 def side_effect(task: dsl.PipelineTask) -> dsl.PipelineTask:
@@ -105,24 +124,22 @@ def training(
     """
     ended = report_status(params=params)
     ended.set_caching_options(enable_caching=False)
-    with dsl.ExitHandler(sized(ended, SMALL), name="training"):
+    with dsl.ExitHandler(placed(ended, SMALL), name="training"):
         fetched = fetch(params=params, data_dvc=data_dvc, repo=repo, revision=revision, md5=md5)
-        sized(side_effect(fetched), SMALL)
-        kubernetes.use_secret_as_env(
-            fetched, secret_name=DATA_SECRET, secret_key_to_env={name: name for name in DATA_ENV}, optional=True
-        )
+        placed(side_effect(fetched), SMALL)
+        variables(fetched, DATA_SECRET, DATA_ENV)
         dataset = fetched.outputs["dataset"]
         common = {"params": params, "data_md5": fetched.outputs["Output"]}
-        validated = sized(validate(dataset=dataset, **common), MEDIUM)
-        made = sized(featurize(dataset=dataset, **common).after(validated), MEDIUM)
+        validated = placed(validate(dataset=dataset, **common), MEDIUM)
+        made = placed(featurize(dataset=dataset, **common).after(validated), MEDIUM)
         features = made.outputs["features"]
-        trained = sized(train(features=features, dataset=dataset, **common), LARGE)
+        trained = placed(train(features=features, dataset=dataset, **common), LARGE)
         model = trained.outputs["model"]
-        evaluated = sized(evaluate(features=features, model=model, **common), MEDIUM)
+        evaluated = placed(evaluate(features=features, model=model, **common), MEDIUM)
         evaluation = evaluated.outputs["evaluation"]
-        blessed = sized(gate(evaluation=evaluation, model=model, **common), SMALL)
-        served = sized(infra_validate(model=model, **common).after(blessed), MEDIUM)
-        packed = sized(
+        blessed = placed(gate(evaluation=evaluation, model=model, **common), SMALL)
+        served = placed(infra_validate(model=model, **common).after(blessed), MEDIUM)
+        packed = placed(
             package(
                 model=model,
                 evaluation=evaluation,
@@ -136,7 +153,7 @@ def training(
         packed.set_caching_options(enable_caching=False)
         kubernetes.mount_pvc(packed, pvc_name=STORE_CLAIM, mount_path=STORE)
         registered = register(package=packed.outputs["package"], evaluation=evaluation, **common)
-        sized(side_effect(registered), SMALL)
+        placed(side_effect(registered), SMALL)
         with dsl.If(promote_to != "", name="promotion"):
             proposed = promote(
                 package=packed.outputs["package"],
@@ -145,7 +162,7 @@ def training(
                 to=promote_to,
                 key=f"{PROMOTION}/promotion.key",
             )
-            sized(side_effect(proposed), SMALL)
+            placed(side_effect(proposed), SMALL)
             forge_access(proposed)
             kubernetes.mount_pvc(proposed, pvc_name=STORE_CLAIM, mount_path=STORE)
         summed = report_cost(
@@ -161,7 +178,7 @@ def training(
             register=registered.outputs["cost"],
             params=params,
         )
-        sized(side_effect(summed), SMALL)
+        placed(side_effect(summed), SMALL)
 
 
 def compile_to(path: Path) -> None:
@@ -170,9 +187,18 @@ def compile_to(path: Path) -> None:
 
 
 def manifest_to(path: Path) -> None:
-    """Write the compiled pipeline as the resources of pipelines.kubeflow.org/v2beta1."""
+    """Write the compiled pipeline as the resources of pipelines.kubeflow.org/v2beta1.
+
+    The server takes no change of a version: each content is a version of its own, named by its digest.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        content = Path(folder, GOLDEN.name)
+        compile_to(content)
+        digest = hashlib.sha256(content.read_bytes()).hexdigest()[:12]
     options = compiler.KubernetesManifestOptions(
-        pipeline_name=training.name, pipeline_version_name=f"{training.name}-{VERSION}", include_pipeline_manifest=True
+        pipeline_name=training.name,
+        pipeline_version_name=f"{training.name}-{VERSION}-{digest}",
+        include_pipeline_manifest=True,
     )
     compiler.Compiler().compile(
         training, package_path=str(path), kubernetes_manifest_format=True, kubernetes_manifest_options=options

@@ -1,10 +1,17 @@
 """The compiled pipeline beside its source is what the source compiles to, and says what a cluster needs."""
 
+import hashlib
+import re
+from importlib import metadata
+from pathlib import Path
+
 import pytest
 import yaml
 
 from pipelines import rollout
 from pipelines.training import GOLDEN, MANIFEST, compile_to, manifest_to
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +42,8 @@ def test_the_resources_are_not_stale_and_hold_the_same_pipeline(tmp_path, spec):
     assert (pipeline["kind"], version["kind"]) == ("Pipeline", "PipelineVersion")
     assert version["spec"]["pipelineName"] == pipeline["metadata"]["name"]
     assert version["spec"]["pipelineSpec"] == spec
+    digest = hashlib.sha256(GOLDEN.read_bytes()).hexdigest()
+    assert version["metadata"]["name"].endswith(f"-{digest[:12]}"), "a server takes no change of a version"
 
 
 def test_the_file_passes_against_the_specification_of_pipelines_without_an_unknown_field(spec):
@@ -61,12 +70,37 @@ def test_no_task_may_run_as_root(spec):
         assert (context["runAsNonRoot"], int(context["runAsUser"])) == (True, 1000), label
 
 
-def test_the_first_step_takes_the_remotes_credentials_from_an_optional_secret(spec):
-    (secret,) = platform()["exec-fetch"]["secretAsEnv"]
-    assert secret["optional"] is True
-    assert {entry["envVar"] for entry in secret["keyToEnv"]} >= {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-    others = {label for label, config in platform().items() if "secretAsEnv" in config}
-    assert others == {"exec-fetch", "exec-promote"}
+def secrets(label):
+    """What a task sees of secrets: the secret's name to the variables. Every secret must be optional."""
+    found = platform()[label]["secretAsEnv"]
+    assert all(each["optional"] is True for each in found), label
+    return {each["secretName"]: {k["envVar"] for k in each["keyToEnv"]} for each in found}
+
+
+def test_each_step_sees_the_secrets_that_it_needs_and_no_other(spec):
+    services = {
+        "fraudline-services": {
+            "MLFLOW_TRACKING_USERNAME",
+            "MLFLOW_TRACKING_PASSWORD",
+            "MLFLOW_TRACKING_TOKEN",
+            "FRAUDLINE_PUSHGATEWAY",
+        }
+    }
+    data = secrets("exec-fetch").pop("fraudline-data")
+    assert data >= {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "GIT_CONFIG_COUNT", "GIT_CONFIG_VALUE_0"}
+    more = {
+        "exec-fetch": {"fraudline-data": data},
+        "exec-promote": {"fraudline-promotion": {"FRAUDLINE_FORGE_TOKEN"}},
+    }
+    for label in platform():
+        assert secrets(label) == services | more.get(label, {}), label
+
+
+def test_the_page_of_a_cluster_installs_a_server_that_knows_every_setting_of_the_compiled_file():
+    """A server older than the compiler refuses the file for the first setting that it does not know."""
+    page = (ROOT / "docs/how-to/kind.md").read_text()
+    (server,) = re.findall(r"PIPELINE_VERSION=(\S+)", page)
+    assert server.split(".")[:2] == metadata.version("kfp-kubernetes").split(".")[:2]
 
 
 def test_the_cost_of_every_step_is_summed_at_the_end(spec):
@@ -114,8 +148,6 @@ def test_a_promotion_is_proposed_after_the_registration_and_only_where_it_is_ask
     promotion = next(c for name, c in spec["components"].items() if name.startswith("comp-condition"))
     (task,) = promotion["dag"]["tasks"].values()
     assert not task.get("cachingOptions", {}).get("enableCache", False)
-    (secret,) = platform()["exec-promote"]["secretAsEnv"]
-    assert [entry["envVar"] for entry in secret["keyToEnv"]] == ["FRAUDLINE_FORGE_TOKEN"]
 
 
 def test_the_rollout_pipeline_is_not_stale_and_takes_one_uncached_look(tmp_path):
