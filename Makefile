@@ -165,7 +165,7 @@ test-cluster: setup ## apply every overlay to a real API server with KServe's co
 # ---- checks ----------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: setup lint test-fast ## lint, types, layers and every test, with coverage
+test: setup lint test-fast ## lint, types, layers, and every test that needs no container, cluster or half hour
 
 .PHONY: lint
 lint: setup ## ruff, mypy strict, import-linter

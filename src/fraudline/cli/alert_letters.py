@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fraudline.cli.dlq import bootstrap_option, stream_params
+from fraudline.cli.dlq import stream_params
 from fraudline.cli.letters import gathered, place_of, show_counts, show_replayed, written_at
-from fraudline.cli.options import json_option, params_option
+from fraudline.cli.options import bootstrap_option, json_option, params_option
 from fraudline.core.errors import UnavailableError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fraudline.cli.alert_letters import group as dead_letters
-from fraudline.cli.dlq import bootstrap_option, stream_params
-from fraudline.cli.options import json_option, params_option
+from fraudline.cli.dlq import stream_params
+from fraudline.cli.options import bootstrap_option, json_option, params_option
 from fraudline.core.errors import FraudlineError, UnavailableError, UsageError
 
 if TYPE_CHECKING:

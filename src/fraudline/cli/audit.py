@@ -10,8 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from fraudline.cli.dlq import bootstrap_option
-from fraudline.cli.options import by_option, json_option, load_params, params_option, present
+from fraudline.cli.options import bootstrap_option, by_option, json_option, load_params, params_option, present
 from fraudline.core.clock import now
 from fraudline.core.errors import StateError, UsageError
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fraudline.cli.dlq import bootstrap_option, stream_params
-from fraudline.cli.options import by_option, json_option, params_option
+from fraudline.cli.dlq import stream_params
+from fraudline.cli.options import bootstrap_option, by_option, json_option, params_option
 from fraudline.core.clock import HOUR_US, from_us, now_us, to_us
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def group() -> None:
 @group.command()
 @cards_argument
 @click.option(
-    "--hours", type=click.FloatRange(0, min_open=True), help="For so long; default: stream.block_hours or 24."
+    "--hours", type=click.FloatRange(0, min_open=True), help="Duration in hours; default: stream.block_hours or 24."
 )
 @click.option(
     "--until", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]), help="Until then, UTC."

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.cli.options import bootstrap_option, json_option, load_params, params_option
 from fraudline.core.errors import UsageError
 
 
@@ -168,8 +168,9 @@ def table_command(source: Path, folder: Path, mapping: Path, as_json: bool) -> N
 @click.option("--spec", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="YAML: kind, tail and encoding of each column, and the label.")  # fmt: skip
 @click.option("--test", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-              help="Rows of the test period; without it --test-share of the rows are.")  # fmt: skip
-@click.option("--test-share", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.3, show_default=True)
+              help="Rows of the test period; without it a share of the rows, --test-share, is used.")  # fmt: skip
+@click.option("--test-share", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.3, show_default=True,
+              help="Share of the rows, drawn at random, that is the test period.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Order in which rows get days.")
 @json_option
 def matrix_command(
@@ -180,7 +181,7 @@ def matrix_command(
     \b
     Then, with the folder that was written:
       fraudline step train --features OUT/features --dataset OUT/dataset --model OUT/model --params OUT/params.yaml
-      fraudline step evaluate --features OUT/features --model OUT/model --evaluation OUT/evaluation \\
+      fraudline step evaluate --features OUT/features --model OUT/model --evaluation OUT/evaluation \
         --params OUT/params.yaml
     """
     from fraudline.features.matrix import import_matrix
@@ -209,7 +210,7 @@ def _report(summary: dict[str, Any], folder: Path, as_json: bool) -> None:
 
 @group.command("collect")
 @click.option("--data-dvc", default="data.dvc", show_default=True, help="The data set's .dvc file in the repository.")
-@click.option("--bootstrap", envvar="FRAUDLINE_BOOTSTRAP", help="Kafka's host:port pairs.")
+@bootstrap_option
 @click.option("--token", envvar="FRAUDLINE_FORGE_TOKEN", show_envvar=True, default="",
               help="Token that may open pull requests; better by the variable.")  # fmt: skip
 @click.option("--repo", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path(),

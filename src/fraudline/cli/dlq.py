@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fraudline.cli.letters import gathered, place_of, show_counts, show_replayed, written_at
-from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.cli.options import bootstrap_option, json_option, load_params, params_option
 
 if TYPE_CHECKING:
     from fraudline.stream.dead_letter import DeadLetter
     from fraudline.stream.params import StreamParams
 
 _LISTED = "fraudline dlq list"
-bootstrap_option = click.option("--bootstrap", envvar="FRAUDLINE_BOOTSTRAP", help="Kafka's host:port pairs.")
 
 
 @click.group()

@@ -8,7 +8,15 @@ from typing import Any
 import click
 from rich.console import Console
 
-from fraudline.cli.options import INCONCLUSIVE, json_option, load_params, metrics_options, params_option, publish
+from fraudline.cli.options import (
+    INCONCLUSIVE,
+    bootstrap_option,
+    json_option,
+    load_params,
+    metrics_options,
+    params_option,
+    publish,
+)
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import DriftFound, UsageError
 from fraudline.core.files import read_json
@@ -20,7 +28,7 @@ folder = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.argument("decisions", required=False, type=click.Path(path_type=Path, exists=True))
 @click.option("--topic", is_flag=True, help="Take the newest decisions of this model from Kafka instead of a file.")
 @click.option("--newest", type=click.IntRange(1_000), help="Decisions to read of the topic; monitor.topic_rows.")
-@click.option("--bootstrap", envvar="FRAUDLINE_BOOTSTRAP", help="Kafka's host:port pairs, with --topic.")
+@bootstrap_option
 @click.option("--model", type=folder, help="Folder of the artifact; default: the newest packaged one.")
 @click.option("--days", default=0, show_default=True, type=click.IntRange(0), help="The newest days only; 0 for all.")
 @click.option("--report", default="build/drift", show_default=True, type=click.Path(path_type=Path, file_okay=False),

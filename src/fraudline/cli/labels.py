@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.cli.options import bootstrap_option, json_option, load_params, params_option
 from fraudline.core.clock import now_us
 
 if TYPE_CHECKING:
     from fraudline.stream.messages import Label
 
 file = click.Path(path_type=Path, exists=True, dir_okay=False)
-bootstrap_option = click.option("--bootstrap", envvar="FRAUDLINE_BOOTSTRAP", help="Kafka's host:port pairs.")
 
 
 @click.group()

@@ -73,8 +73,9 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="fraudline")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), envvar="FRAUDLINE_LOG_LEVEL",
-              default="info", show_default=True, help="Events from this level on, on standard error.")  # fmt: skip
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
+              envvar="FRAUDLINE_LOG_LEVEL", show_envvar=True, default="info", show_default=True,
+              help="Events from this level on, on standard error.")  # fmt: skip
 @click.option("--log-json", is_flag=True, help="Events as one JSON object a line on standard error.")
 def cli(log_level: str, log_json: bool) -> None:
     r"""Card fraud detection: from versioned transactions to a model in production and an exactly-once scored stream.

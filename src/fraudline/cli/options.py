@@ -35,8 +35,11 @@ def _user() -> str:
         raise UsageError("Who runs this cannot be told.", "Give --by.") from error
 
 
+bootstrap_option = click.option(
+    "--bootstrap", envvar="FRAUDLINE_BOOTSTRAP", show_envvar=True, help="Kafka's host:port pairs."
+)
 by_option = click.option(
-    "--by", envvar="FRAUDLINE_ACTOR", default=_user, help="Who; stands in the trail. Default: you."
+    "--by", envvar="FRAUDLINE_ACTOR", show_envvar=True, default=_user, help="Who; stands in the trail. Default: you."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 
@@ -106,11 +109,15 @@ INCONCLUSIVE = 9
 def metrics_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where a command that ends leaves its metrics."""
     textfiles = click.option(
-        "--textfiles", envvar="FRAUDLINE_TEXTFILES", type=click.Path(path_type=Path, file_okay=False),
+        "--textfiles", envvar="FRAUDLINE_TEXTFILES", show_envvar=True, type=click.Path(path_type=Path, file_okay=False),
         help="Folder for metrics that node_exporter's textfile collector reads.",
     )  # fmt: skip
     gateway = click.option(
-        "--pushgateway", envvar="FRAUDLINE_PUSHGATEWAY", default="", help="host:port of a Pushgateway for metrics."
+        "--pushgateway",
+        envvar="FRAUDLINE_PUSHGATEWAY",
+        show_envvar=True,
+        default="",
+        help="host:port of a Pushgateway for metrics.",
     )
     return textfiles(gateway(command))
 

@@ -21,11 +21,11 @@ cluster_store_option = click.option(
     "--store", default="/mnt/store", show_default=True, help="Artifact store: below the volume that package mounts."
 )
 host_option = click.option(
-    "--host", envvar="KF_PIPELINES_ENDPOINT", required=True,
+    "--host", envvar="KF_PIPELINES_ENDPOINT", show_envvar=True, required=True,
     help="Address of the Kubeflow Pipelines API, for example http://localhost:8888.",
 )  # fmt: skip
 token_option = click.option(
-    "--token", envvar="FRAUDLINE_KFP_TOKEN", default="", help="Bearer token, where one is asked for."
+    "--token", envvar="FRAUDLINE_KFP_TOKEN", show_envvar=True, default="", help="Bearer token, where one is asked for."
 )
 namespace_option = click.option("--namespace", default="", help="Namespace, where the server has many users.")
 experiment_option = click.option(
@@ -69,7 +69,8 @@ def group() -> None:
 @compiled_option
 @data_option
 @store_option
-@click.option("--out", type=click.Path(path_type=Path), default=Path("build/pipeline"), show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("build/pipeline"), show_default=True,
+              help="Folder of the run's outputs.")  # fmt: skip
 @click.option("--containers", is_flag=True, help="Each step in its image (make images), read-only and without root.")
 @params_option
 @json_option

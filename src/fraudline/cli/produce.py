@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pyarrow as pa
 
-from fraudline.cli.options import json_option, load_params, params_option, traced, tracing_option
+from fraudline.cli.options import bootstrap_option, json_option, load_params, params_option, traced, tracing_option
 
 
 @click.command()
@@ -16,7 +16,7 @@ from fraudline.cli.options import json_option, load_params, params_option, trace
 @click.option("--generate-minutes", type=float, help="Generate this much traffic after the default set instead.")
 @click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="First day of the data set to send.")
 @click.option("--end", type=click.DateTime(["%Y-%m-%d"]), help="Day after the last one.")
-@click.option("--bootstrap", envvar="FRAUDLINE_BOOTSTRAP", help="Kafka's host:port pairs.")
+@bootstrap_option
 @click.option("--transport", type=click.Choice(["kafka-python", "confluent"]), help="The Kafka client.")
 @click.option("--rate", type=float, default=0.0, help="Transactions a second; 0 for as fast as it goes.")
 @tracing_option

@@ -7,8 +7,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from fraudline.cli.dlq import bootstrap_option
-from fraudline.cli.options import json_option, load_params, params_option, present
+from fraudline.cli.options import bootstrap_option, json_option, load_params, params_option, present
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import UsageError
 

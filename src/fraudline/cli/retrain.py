@@ -37,8 +37,20 @@ folder = click.Path(path_type=Path, file_okay=False)
               help="Prometheus whose alerts Drift and PerformanceWorse are signs, too.")  # fmt: skip
 @click.option("--data-dvc", type=click.Path(path_type=Path, dir_okay=False), default=Path("data.dvc"),
               show_default=True, help="The data set's .dvc file.")  # fmt: skip
-@click.option("--host", envvar="KF_PIPELINES_ENDPOINT", default="", help="Train on this Kubeflow Pipelines server.")
-@click.option("--kfp-token", envvar="FRAUDLINE_KFP_TOKEN", default="", help="Its bearer token; better by the variable.")
+@click.option(
+    "--host",
+    envvar="KF_PIPELINES_ENDPOINT",
+    show_envvar=True,
+    default="",
+    help="Train on this Kubeflow Pipelines server.",
+)
+@click.option(
+    "--kfp-token",
+    envvar="FRAUDLINE_KFP_TOKEN",
+    show_envvar=True,
+    default="",
+    help="Its bearer token; better by the variable.",
+)
 @click.option("--namespace", default="", help="Namespace there, where it has many users.")
 @click.option("--data-repo", default="", help="Git address that the cluster clones the .dvc file from, with --host.")
 @click.option("--revision", default="main", show_default=True, help="Git revision of the data, with --data-repo.")

@@ -9,8 +9,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fraudline.cli.dlq import bootstrap_option, stream_params
-from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.cli.dlq import stream_params
+from fraudline.cli.options import bootstrap_option, json_option, load_params, params_option
 from fraudline.core.errors import UsageError
 
 if TYPE_CHECKING:

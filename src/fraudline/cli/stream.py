@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fraudline.cli.options import load_params, params_option, tracing_option
+from fraudline.cli.options import bootstrap_option, load_params, params_option, tracing_option
 from fraudline.cli.serve import newest_artifact
 
 folder = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -17,13 +17,18 @@ folder = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option("--expected-digest", default="", help="Refuse any other model.")
 @click.option("--profiles", type=folder, help="Merchant profiles (`fraudline step profiles`).")
 @click.option("--history", type=folder, help="Data set of the time before the log's first record.")
-@click.option("--bootstrap", envvar="FRAUDLINE_BOOTSTRAP", help="Kafka's host:port pairs.")
+@bootstrap_option
 @click.option("--transport", type=click.Choice(["kafka-python", "confluent"]), help="The Kafka client.")
 @click.option(
     "--stage", type=click.Choice(["decide", "features"]), help="Decide, or write features for others to score."
 )
 @click.option("--group", help="Consumer group.")
-@click.option("--worker-id", envvar="FRAUDLINE_WORKER_ID", help="One a running worker, the same after its restart.")
+@click.option(
+    "--worker-id",
+    envvar="FRAUDLINE_WORKER_ID",
+    show_envvar=True,
+    help="Unique name of this worker; keep it across restarts.",
+)
 @click.option("--endpoint", help="Score at this InferenceService (V2) instead of in process.")
 @click.option("--endpoint-down", type=click.Choice(["hold", "fallback"]), help="While it is down: wait, or score here.")
 @click.option("--champion", type=click.Path(dir_okay=False), help="Pointer file; a change of it swaps the model.")

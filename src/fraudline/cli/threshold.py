@@ -9,7 +9,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fraudline.cli.options import INCONCLUSIVE, by_option, json_option, load_params, params_option, present
+from fraudline.cli.options import (
+    INCONCLUSIVE,
+    bootstrap_option,
+    by_option,
+    json_option,
+    load_params,
+    params_option,
+    present,
+)
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import UsageError
 
@@ -90,7 +98,7 @@ def compare_command(
 @group.command("adjust")
 @click.option("--decisions", type=file, help="Scored transactions: parquet, CSV or JSON lines.")
 @click.option("--topic", is_flag=True, help="Take the newest decisions of this model from Kafka instead of a file.")
-@click.option("--bootstrap", envvar="FRAUDLINE_BOOTSTRAP", help="Kafka's host:port pairs, with --topic.")
+@bootstrap_option
 @trail_option
 @model_option
 @by_option

@@ -63,7 +63,7 @@ SETTINGS: dict[str, Any] = {
 @click.command()
 @click.option("--days", default=365, show_default=True, type=click.IntRange(28), help="Length.")
 @click.option("--cards", default=800, show_default=True, type=click.IntRange(100), help="Cards in the population.")
-@click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Of the world.")
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Seed of the simulated world.")
 @click.option("--kind", default="xgboost", show_default=True, help="train.kind: dense is the autoencoder, slower.")
 @click.option("-o", "--out", "folder", default="build/simulation", show_default=True,
               type=click.Path(path_type=Path, file_okay=False), help="Folder of what it leaves; replaced.")  # fmt: skip
