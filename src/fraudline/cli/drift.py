@@ -62,6 +62,8 @@ def command(
 
     \b
     Exit codes: 0 no drift · 10 drift · 9 too few transactions to tell.
+
+    \b
     Try:
       fraudline score week.parquet --model DIR --history data --with-features -o decisions.parquet
       fraudline drift decisions.parquet --model DIR --report build/drift

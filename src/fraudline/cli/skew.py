@@ -45,6 +45,8 @@ def command(
 
     \b
     Exit codes: 0 all agree · 10 something differs.
+
+    \b
     Try:
       fraudline skew decisions.jsonl --transactions data --history data --profiles build/profiles --model DIR
     """
