@@ -1,12 +1,17 @@
 """The base of every settings and parameter model: frozen, strict about unknown names."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fraudline.core.errors import UsageError
+
+_NAMES = ("extra_forbidden", "missing")
+_SHOWN = 80
+"""Characters of a wrong value in an error."""
 
 
 class Settings(BaseModel):
@@ -24,12 +29,11 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "(top level)"
-            raise UsageError(
-                f"{source}: {field}: {first['msg']} (got {first.get('input')!r}).",
-                f"Correct {field} in {source}.",
-            ) from error
+            found = error.errors()
+            named = [each for each in found if each["type"] in _NAMES]  # one mistyped: unknown, and one more is missing
+            first, *more = sorted(named, key=lambda each: _NAMES.index(each["type"])) or found[:1]
+            said = "; ".join(f"{_field(each)}: {_said(each)}" for each in (first, *more[:1]))
+            raise UsageError(f"{source}: {said}.", f"Correct {_field(first)} in {source}.") from error
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -56,3 +60,16 @@ class Settings(BaseModel):
         except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
             raise UsageError(f"{source} is not YAML: {error}.", "Correct the file.") from error
         return cls.parse(values, source)
+
+
+def _field(error: Mapping[str, Any]) -> str:
+    return ".".join(str(part) for part in error["loc"]) or "(top level)"
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    if error["type"] in _NAMES:
+        return "there is no such setting" if error["type"] == _NAMES[0] else "it is missing"
+    if error["type"] == "model_type" and error["input"] is None:
+        return "there is nothing in it"
+    shown = repr(error.get("input"))
+    return f"{error['msg']} (got {shown if len(shown) <= _SHOWN else shown[:_SHOWN] + '…'})"

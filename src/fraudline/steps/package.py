@@ -49,7 +49,8 @@ def package(
     entry = stores.put(model, store)
     provenance = stores.provenance_file(entry)
     known = read_json(provenance) if provenance.is_file() else {}
-    if known.get("blessing") != record:  # the same model, judged anew: against another champion, by other rules
+    committed = known.get("git", {}).get("dirty") and not code.dirty  # the code that made it has a commit by now
+    if committed or known.get("blessing") != record:  # judged anew: against another champion, by other rules
         content = _provenance(artifact, metrics, record, served, code)
         write_json(provenance, content | {"registration": known.get("registration")})
     uri = entry.resolve().as_uri()

@@ -24,7 +24,12 @@ def test_settings_are_read_and_frozen(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "field"),
-    [("rate: many", "rate"), ("rte: 0.5", "rate"), ("rate: 1\nnmae: x", "nmae"), ("- 1", "top level")],
+    [
+        ("rate: many", "rate"),
+        ("rte: 0.5", "rte: there is no such setting; rate: it is missing"),
+        ("rate: 1\nnmae: x", "nmae"),
+        ("- 1", "top level"),
+    ],
 )
 def test_an_error_names_the_file_and_the_field(tmp_path, text, field):
     with pytest.raises(UsageError, match=field) as caught:

@@ -24,14 +24,14 @@ _TRUE = ("1", "true", "t", "yes", "y", "1.0")
 _FALSE = ("0", "false", "f", "no", "n", "0.0")
 
 
-def whole_numbers(source: Column) -> npt.NDArray[np.int64]:
-    """Integers (n,) int64; a float that is whole passes."""
+def whole_numbers(source: Column, action: str = "Correct the row") -> npt.NDArray[np.int64]:
+    """Integers (n,) int64; a float that is whole passes. ``action``: what an error advises."""
 
     def convert(values: pa.ChunkedArray) -> pa.ChunkedArray:
         numbers = values.cast(pa.float64()) if pa.types.is_string(values.type) else values
         return numbers.cast(pa.int64())
 
-    return _converted(source, convert, "a whole number")
+    return _converted(source, convert, "a whole number", action)
 
 
 def decimals(source: Column) -> npt.NDArray[np.float64]:
@@ -41,17 +41,27 @@ def decimals(source: Column) -> npt.NDArray[np.float64]:
     return numbers
 
 
-def amounts(source: Column, places: int | None = None) -> npt.NDArray[np.int64]:
-    """Amounts (n,) int64 in minor units: ``places`` are the decimal digits of the currency, None for whole minor units.
+def amounts(source: Column, places: int | npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.int64]:
+    """Amounts (n,) int64 in minor units.
+
+    Args:
+        source: whole minor units, or with ``places`` amounts in the currency's own unit.
+        places: decimal digits of the currency, or (n,) of each row's.
 
     Raises:
-        SchemaError: one is negative or above :data:`LARGEST_AMOUNT_MINOR`.
+        SchemaError: one is negative, above :data:`LARGEST_AMOUNT_MINOR`, or has more decimals than its currency.
     """
     if places is None:
-        minor: npt.NDArray[Any] = whole_numbers(source)
+        minor: npt.NDArray[Any] = whole_numbers(source, "Say `unit: major` in the mapping, or correct the row")
     else:
         with np.errstate(over="ignore"):
-            minor = np.round(decimals(source) * 10**places)
+            exact = decimals(source) * 10.0 ** np.asarray(places)
+        minor = np.round(exact)
+        finer = np.abs(exact - minor) > 1e-6 * np.maximum(np.abs(exact), 1.0)
+        if finer.any():
+            row = int(np.argmax(finer))
+            digits = np.broadcast_to(places, minor.shape)[row]
+            raise source.error(row, f"at most {digits} decimals", "Round it, or set the mapping's `decimals`")
     _refuse(source, minor < 0, "an amount that is not negative")
     _refuse(source, minor > LARGEST_AMOUNT_MINOR, f"an amount up to {LARGEST_AMOUNT_MINOR:,} minor units")
     return minor.astype(np.int64)
@@ -103,8 +113,11 @@ def translated(source: Column, values: dict[str, str]) -> Column:
     """
     texts = optional_strings(source)
     place = pc.index_in(texts, value_set=pa.array(list(values)))
-    unknown = pc.and_(place.is_null(), pc.is_valid(texts))
-    _refuse(source, unknown.to_numpy(zero_copy_only=False), f"one of {', '.join(values)}")
+    unknown = pc.and_(place.is_null(), pc.is_valid(texts)).to_numpy(zero_copy_only=False)
+    if unknown.any():
+        row = int(np.argmax(unknown))
+        action = "Add it to the column's `values` in the mapping, or correct the row"
+        raise source.error(row, f"one of {', '.join(values)}", action)
     return source._replace(values=pa.chunked_array([pa.array(list(values.values())).take(place)]))
 
 
@@ -157,7 +170,8 @@ def _parse_times(source: Column, texts: pa.Array, pattern: str, zone: ZoneInfo) 
         try:
             moment = datetime.strptime(text, pattern) if pattern else datetime.fromisoformat(text)  # noqa: DTZ007
         except ValueError as error:
-            raise source.error(row, f"a time like {pattern or '2026-01-31T12:30:00+00:00'}") from error
+            action = "Give the mapping a `format` of strptime's codes, as %d.%m.%Y %H:%M:%S, or correct the row"
+            raise source.error(row, f"a time like {pattern or '2026-01-31T12:30:00+00:00'}", action) from error
         result[row] = to_us(moment if moment.tzinfo else moment.replace(tzinfo=zone))
     return result
 
@@ -189,18 +203,22 @@ def _refuse(source: Column, wrong: npt.NDArray[np.bool_], expected: str) -> None
         raise source.error(int(np.argmax(wrong)), expected)
 
 
-def _converted(source: Column, convert: Callable[[pa.ChunkedArray], Any], expected: str) -> npt.NDArray[Any]:
+def _converted(
+    source: Column, convert: Callable[[pa.ChunkedArray], Any], expected: str, action: str = "Correct the row"
+) -> npt.NDArray[Any]:
     if source.values.null_count:
         _refuse(source, source.values.is_null().to_numpy(), expected)
-    result: npt.NDArray[Any] = _convert(source, convert, expected).to_numpy()
+    result: npt.NDArray[Any] = _convert(source, convert, expected, action).to_numpy()
     return result
 
 
-def _convert(source: Column, convert: Callable[[pa.ChunkedArray], Any], expected: str) -> Any:
+def _convert(
+    source: Column, convert: Callable[[pa.ChunkedArray], Any], expected: str, action: str = "Correct the row"
+) -> Any:
     try:
         return convert(source.values)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise source.error(_first_failure(source.values, convert), expected) from error
+        raise source.error(_first_failure(source.values, convert), expected, action) from error
 
 
 def _first_failure(values: pa.ChunkedArray, convert: Callable[[pa.ChunkedArray], Any]) -> int:

@@ -1,6 +1,6 @@
 """A foreign file and its columns by name; an error names the file, the row and the column.
 
-Rows are counted from 1, without a CSV's header.
+Rows are counted from 1, without a CSV's header; an error names the line of a CSV, too.
 """
 
 from pathlib import Path
@@ -30,14 +30,15 @@ class Column(NamedTuple):
         """The part of the column at these indexes."""
         return self._replace(values=self.values.take(pa.array(rows)), rows=rows)
 
-    def error(self, row: int, expected: str) -> SchemaError:
-        """The error for the value at index ``row`` (from 0)."""
+    def error(self, row: int, expected: str, action: str = "Correct the row") -> SchemaError:
+        """The error for the value at index ``row`` (from 0); the ``action`` may be one on what was asked of it."""
         found = self.values[row].as_py()
         shown = "nothing" if found is None else repr(found)
         row = row if self.rows is None else int(self.rows[row])
+        line = f" (line {row + 2} of the file)" if self.file.suffix.lower() == ".csv" else ""
         return SchemaError(
-            f"{self.file}: row {row + 1}, column {self.name}: found {shown}, expected {expected}.",
-            "Correct the row; the data folder was not changed.",
+            f"{self.file}: row {row + 1}, column {self.name}: found {shown}, expected {expected}{line}.",
+            f"{action}; the data folder was not changed.",
         )
 
 
@@ -56,12 +57,19 @@ def read_source(file: Path) -> pa.Table:
     try:
         parquet = file.suffix.lower() in (".parquet", ".pq")
         table = pq.read_table(file, partitioning=None) if parquet else _read_csv(file)
+    except UnicodeDecodeError as error:
+        raise not_utf8(file) from error
     except (OSError, pa.ArrowInvalid) as error:
         raise SchemaError(f"{file} cannot be read: {error}.", "Give a CSV or a parquet file.") from error
     twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
     if twice:
         raise SchemaError(f"{file} has more than one column {twice[0]}.", "Rename or remove one of them.")
     return table
+
+
+def not_utf8(file: Path) -> SchemaError:
+    """The error for a CSV in another encoding."""
+    return SchemaError(f"{file} is not UTF-8.", f"Convert it: iconv -f LATIN1 -t UTF-8 {file.name} (or -f UTF-16).")
 
 
 def _read_csv(file: Path) -> pa.Table:
@@ -98,9 +106,10 @@ def column(file: Path, table: pa.Table, name: str) -> Column:
         SchemaError: there is none, or the file has no row.
     """
     if name not in table.column_names:
-        raise SchemaError(
-            f"{file} has no column {name}; it has {', '.join(table.column_names)}.", "Give a file that has it."
-        )
+        (only, *more) = table.column_names or [""]
+        other = next((sign for sign in ";\t|" if sign in only), "") if not more else ""
+        action = f"Its fields are separated by {other!r}: write commas." if other else "Give a file that has it."
+        raise SchemaError(f"{file} has no column {name}; it has {', '.join(table.column_names)}.", action)
     if table.num_rows == 0:
         raise SchemaError(f"{file} has no row.", "Give a file with transactions.")
     return Column(file, name, table[name])

@@ -6,7 +6,7 @@
       event_time: {column: booked_at, format: "%d.%m.%Y %H:%M:%S", zone: Europe/Berlin}
       card_id: {column: card}
       merchant_id: {column: shop}
-      amount_minor: {column: amount, unit: major}        # 12.34 becomes 1234
+      amount_minor: {column: amount, unit: major}        # 12.34 EUR becomes 1234, 12 JPY stay 12
       currency: {constant: EUR}
       channel: {column: kind, values: {P: pos, W: ecommerce}}
     labels:
@@ -30,6 +30,7 @@ from pydantic import Field, field_validator, model_validator
 from fraudline.core.clock import DAY_US
 from fraudline.core.settings import Settings
 from fraudline.data.importers import reading
+from fraudline.data.importers.currencies import decimals_of
 from fraudline.data.importers.rows import UNKNOWN_CATEGORY, build_labels, build_transactions
 from fraudline.data.importers.source import Column, column, read_source
 from fraudline.data.store import write_dataset
@@ -54,10 +55,10 @@ class Origin(Settings):
 
 
 class Amount(Origin):
-    """An amount: in ``minor`` units, or in ``major`` ones with this many ``decimals``."""
+    """An amount: in ``minor`` units, or in ``major`` ones, with each row's currency's decimals or as many as said."""
 
     unit: Literal["minor", "major"] = "minor"
-    decimals: int = Field(default=2, ge=0, le=4)
+    decimals: int | None = Field(default=None, ge=0, le=4)
 
 
 class Time(Origin):
@@ -131,14 +132,15 @@ def import_table(source: Path, folder: Path, *, mapping: Path) -> dict[str, Any]
     give = _Giver(source, table)
     origin = chosen.columns
     ids, event_time = _identifiers(give, origin.transaction_id), _times(give, origin.event_time)
+    currency = reading.strings(give(origin.currency), *_CURRENCY)
     transactions = build_transactions(
         transaction_id=ids,
         event_time_us=event_time,
         card_id=reading.strings(give(origin.card_id)),
         merchant_id=reading.strings(give(origin.merchant_id)),
-        amount_minor=_amounts(give, origin.amount_minor),
+        amount_minor=_amounts(give, origin.amount_minor, currency),
         channel=reading.channels(give(origin.channel)),
-        currency=reading.strings(give(origin.currency), *_CURRENCY),
+        currency=currency,
         category=_categories(give, origin.category),
         card_present=reading.booleans(give(origin.card_present)) if origin.card_present else None,
         optional=_optional(give, origin),
@@ -175,8 +177,11 @@ def _times(give: _Giver, origin: Time) -> npt.NDArray[np.int64]:
     return reading.times(give(origin), pattern=origin.format, unit=origin.unit, zone=origin.zone)
 
 
-def _amounts(give: _Giver, origin: Amount) -> npt.NDArray[np.int64]:
-    return reading.amounts(give(origin), places=origin.decimals if origin.unit == "major" else None)
+def _amounts(give: _Giver, origin: Amount, currency: pa.Array) -> npt.NDArray[np.int64]:
+    if origin.unit == "minor":
+        return reading.amounts(give(origin))
+    known = decimals_of(currency.to_pylist()) if origin.decimals is None else np.full(len(currency), origin.decimals)
+    return reading.amounts(give(origin), known)
 
 
 def _categories(give: _Giver, origin: Origin | None) -> npt.NDArray[np.int16]:

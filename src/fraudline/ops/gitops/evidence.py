@@ -149,7 +149,7 @@ def check_promotion(record: Mapping[str, Any], *, require_clean_code: bool) -> N
         )
     if require_clean_code and (record["git"].get("dirty") or record["git"].get("revision") in (None, "unknown")):
         raise PromotionRefused(
-            f"The model {name} was made with code that no commit holds.", "Commit, then run the pipeline again."
+            f"The model {name} was made with code that no commit holds.", "Commit, then: dvc repro -f -s package"
         )
 
 

@@ -56,6 +56,49 @@ def test_mapped_columns_arrive_in_the_schemas_units(tmp_path: Path) -> None:
     assert label["label_time"].isoformat() == "2026-01-07T12:00:00+00:00"
 
 
+@pytest.mark.parametrize(("currency", "price", "minor"), [("JPY", "1234", 1234), ("KWD", "1.234", 1234)])
+def test_an_amount_has_the_decimals_of_its_rows_currency(tmp_path: Path, currency: str, price: str, minor: int) -> None:
+    bring(tmp_path, ROWS.replace("5,EUR", f"{price},{currency}"))
+    assert read_transactions(tmp_path / "data")["amount_minor"].to_pylist() == [1234, minor]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem", "action"),
+    [
+        ("5,EUR", "1.234,EUR", "expected at most 2 decimals", "decimals"),
+        (",W,", ",A,", "row 2, column kind: found 'A', expected one of P, W (line 3 of the file)", "values"),
+        ("01.01.2026 12", "2026-01-01 12", "expected a time like", "strptime"),
+    ],
+)
+def test_what_the_mapping_could_say_is_advised(tmp_path: Path, old: str, new: str, problem: str, action: str) -> None:
+    with pytest.raises(SchemaError) as caught:
+        bring(tmp_path, ROWS.replace(old, new))
+    assert problem in caught.value.problem
+    assert action in caught.value.action
+
+
+def test_amounts_with_decimals_are_advised_to_be_major_units(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match="12.34") as caught:
+        bring(tmp_path, columns=COLUMNS | {"amount_minor": {"column": "price"}})
+    assert "unit: major" in caught.value.action
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_file_in_another_encoding_is_named(tmp_path: Path, encoding: str) -> None:
+    source, mapping = tmp_path / "bank.csv", tmp_path / "mapping.yaml"
+    source.write_bytes(ROWS.replace("shop", "Händler").encode(encoding))
+    mapping.write_text(yaml.safe_dump({"columns": COLUMNS}))
+    with pytest.raises(SchemaError, match="not UTF-8") as caught:
+        import_table(source, tmp_path / "data", mapping=mapping)
+    assert "iconv" in caught.value.action
+
+
+def test_a_file_with_another_separator_is_advised_to_have_commas(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError) as caught:
+        bring(tmp_path, ROWS.replace(",", ";"))
+    assert "commas" in caught.value.action
+
+
 def test_columns_that_are_not_mapped_have_documented_defaults(tmp_path: Path) -> None:
     required = ("event_time", "card_id", "merchant_id", "amount_minor", "currency", "channel")
     columns = {name: COLUMNS[name] for name in required} | {"currency": {"constant": "CHF"}}
