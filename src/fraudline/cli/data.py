@@ -33,7 +33,7 @@ def group() -> None:
 
     \b
     After a change:
-      dvc add data && dvc push && git commit data.dvc
+      dvc add data && dvc push && git add data.dvc .dvc-store && git commit
       dvc repro
     """
 

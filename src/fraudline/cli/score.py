@@ -14,7 +14,7 @@ path = click.Path(path_type=Path, exists=True)
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=path)
 @click.option("--model", required=True, type=path, help="Folder of the artifact.")
 @click.option("--history", type=path, help="What the cards did before: a data set folder or a file of transactions.")
 @click.option("--checkpoint", type=path, help="A worker's checkpoint folder, instead of --history.")
@@ -40,10 +40,14 @@ def command(
     params_file: Path,
     as_json: bool,
 ) -> None:
-    r"""Score FILE, a parquet or CSV of transactions or of feature rows: what the stream gives for the same rows.
+    r"""Score FILE, a parquet or CSV of transactions or of feature rows, or a data set folder.
+
+    The answers are those that the stream gives for the same rows; a row whose transaction_id came before is scored
+    again. Columns of another system are imported first (`fraudline data import table`); the folder is then FILE.
 
     \b
     Try:
+      fraudline score newdata --model artifacts/<digest> --history data --profiles build/profiles -o out.csv
       fraudline score day.parquet --model artifacts/<digest> --history data --profiles build/profiles -o out.csv
     """
     from fraudline.steps.score import score

@@ -118,6 +118,11 @@ def read_labels(folder: Path) -> pa.Table:
     return _read(sorted((folder / "labels").glob("*.parquet")), LABELS)
 
 
+def transaction_files(folder: Path) -> list[Path]:
+    """The files of a data set's transactions, a day each, in order; none where it is no data set."""
+    return sorted((folder / "transactions").glob("*.parquet"))
+
+
 def days(folder: Path) -> list[date]:
     """The days that have a transaction file, ascending.
 
@@ -125,7 +130,7 @@ def days(folder: Path) -> list[date]:
         DataError: the folder has none, or a file is not named by a day.
     """
     found = []
-    for path in sorted((folder / "transactions").glob("*.parquet")):
+    for path in transaction_files(folder):
         try:
             found.append(date.fromisoformat(path.stem))
         except ValueError as error:

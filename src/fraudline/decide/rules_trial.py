@@ -160,6 +160,11 @@ def _columns(
         if name in table.column_names:
             return _as_scored(table[name])
         place = spec.names.index(name)
+        if "features" not in table.column_names:
+            raise SchemaError(
+                f"{file} has no feature {name}, which a rule asks for, and no column features.",
+                "Score with --with-features, or give decisions of the topic.",
+            )
         features = column(file, table, "features").values
         lengths = pc.unique(pc.list_value_length(features)).to_pylist()
         if lengths != [len(spec.names)]:

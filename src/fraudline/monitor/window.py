@@ -88,7 +88,9 @@ def piece_of(
         if wanted and column in present:
             table = table.filter(pc.equal(table[column], wanted))
     if "event_time" not in present:
-        raise SchemaError(f"{source} has no column event_time.", "Add it: hours are compared like with like.")
+        raise SchemaError(
+            f"{source} has no column event_time.", "Score with --with-features: hours are compared like with like."
+        )
     return Piece(
         times_us=_times(table["event_time"]),
         features=_features(table, names, source),

@@ -1,8 +1,8 @@
 """Score a file offline: what the stream decides on the same rows, and the endpoint on the same features.
 
-A file of transactions (the columns of ``data.schema.TRANSACTIONS``) gets its features from the engine, in the file's
-order, after the ``history`` before it or from a worker's ``checkpoint``. A file that has every column of the model's
-feature specification is scored as it is.
+A file of transactions (the columns of ``data.schema.TRANSACTIONS``) or a data set folder gets its features from the
+engine, in their order, after the ``history`` before them or from a worker's ``checkpoint``. A file that has every
+column of the model's feature specification is scored as it is.
 """
 
 import json
@@ -73,7 +73,7 @@ def score(
     """Score every row of a file.
 
     Args:
-        file: CSV or parquet, of transactions or of feature rows.
+        file: CSV or parquet, of transactions or of feature rows; or a data set folder.
         model: the artifact.
         out: CSV or parquet by its suffix: transaction_id, score, decision, threshold, reasons (JSON), model_version,
             threshold_version.
@@ -117,7 +117,8 @@ def score(
                 rows, counts = rows + len(decisions), counts + np.bincount(decisions, minlength=len(DECISIONS))
                 LISTENER.get()(rows, chunk.share)
     except SchemaError as error:
-        raise SchemaError(error.problem, "Correct the file; nothing was written.") from error
+        told = error.action.removesuffix(".").removesuffix("; the data folder was not changed")
+        raise SchemaError(error.problem, f"{told}; nothing was written.") from error
     reviews, blocks = counts[1:].tolist()
     result = {"rows": rows, "reviews": reviews, "blocks": blocks, "model_version": artifact.version}
     log.info("score.done", out=str(out), **result)
@@ -162,10 +163,16 @@ def _featured(
 def _check_names(chunk: Chunk, spec: FeatureSpec) -> None:
     present = chunk.names
     lacking = [name for name in _REQUIRED if name not in present]
+    named = ", ".join(chunk.table.column_names)
+    if not present & {*_REQUIRED, *spec.names}:
+        raise SchemaError(
+            f"{chunk.file} has neither the columns of transactions ({', '.join(_REQUIRED)}) nor features; "
+            f"it has {named}.",
+            "Import it (`fraudline data import table`), and score the folder that was written.",
+        )
     if lacking and present & set(spec.names):
         lacking = [name for name in spec.names if name not in present]
     if lacking:
-        named = ", ".join(chunk.table.column_names)
         raise SchemaError(f"{chunk.file} has no column {lacking[0]}; it has {named}.", "Give transactions.")
 
 
@@ -230,7 +237,8 @@ def all_transactions(source: Path) -> pa.Table:
 def _ids(chunk: Chunk) -> pa.Array:
     if "transaction_id" in chunk.names:
         return reading.strings(chunk.column("transaction_id"))
-    return pa.array([f"row-{chunk.first + row}" for row in range(1, chunk.table.num_rows + 1)], pa.string())
+    first = chunk.before + chunk.first
+    return pa.array([f"row-{first + row}" for row in range(1, chunk.table.num_rows + 1)], pa.string())
 
 
 def _times(given: Column) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
-"""The rows of a CSV or parquet file, some at a time: a file may be larger than memory."""
+"""The rows of a CSV or parquet file or of a data set, some at a time: they may be more than memory holds."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from fraudline.core.errors import SchemaError
 from fraudline.data.importers.source import Column, column, not_utf8, read_source
+from fraudline.data.store import transaction_files
 
 ROWS = 65_536
 """Of a chunk, at most."""
@@ -30,13 +31,15 @@ class Chunk:
         file: where they are from.
         table: all columns, or those asked for; of a CSV as texts.
         first: index in the file of the first row.
-        share: of the file that has been read with this chunk, from 0 to 1.
+        share: of the source that has been read with this chunk, from 0 to 1.
+        before: rows of the files before this one.
     """
 
     file: Path
     table: pa.Table
     first: int
     share: float
+    before: int = 0
 
     @property
     def names(self) -> set[str]:
@@ -53,17 +56,34 @@ class Chunk:
         return column(self.file, self.table, name)._replace(rows=rows)
 
 
-def chunks(file: Path, only: Sequence[str] | None = None) -> Iterator[Chunk]:
-    """The chunks of a file; one without rows where the file has none.
+def chunks(source: Path, only: Sequence[str] | None = None) -> Iterator[Chunk]:
+    """The chunks of a file, or of a data set folder's days one after the other; one without rows where a file has none.
 
     Args:
-        file: CSV, or parquet by its suffix.
+        source: CSV, or parquet by its suffix; or a data set folder.
         only: names of columns; those that the file lacks are left out. None for all of them.
 
     Raises:
         SchemaError: it is a pickle, not readable, or names a column twice; a CSV row with another number of fields is
-            named.
+            named. A folder is no data set.
     """
+    if not source.is_dir():
+        yield from _of_file(source, only)
+        return
+    days, done = transaction_files(source), 0
+    if not days:
+        raise SchemaError(
+            f"{source} is no data set: it has no transactions.", "Name a file, or what `data import` made."
+        )
+    for place, day in enumerate(days):
+        rows = 0
+        for chunk in _of_file(day, only):
+            rows += chunk.table.num_rows
+            yield replace(chunk, before=done, share=(place + chunk.share) / len(days))
+        done += rows
+
+
+def _of_file(file: Path, only: Sequence[str] | None) -> Iterator[Chunk]:
     suffix = file.suffix.lower()
     try:
         if suffix in _PARQUET:

@@ -1,5 +1,6 @@
 """Package: only a blessed, served artifact is stored, once, read-only, under its digest."""
 
+import functools
 import json
 import shutil
 
@@ -8,6 +9,8 @@ import pytest
 from fraudline.core.errors import DataError, DigestMismatch, GateFailed
 from fraudline.core.files import read_json, write_json
 from fraudline.model.artifact import load_artifact
+from fraudline.ops.provenance import GitState
+from fraudline.steps import package as module
 from fraudline.steps.package import package
 from fraudline.steps.params import Params
 from tests.support.packaging import candidate
@@ -47,6 +50,15 @@ def test_the_provenance_of_a_model_that_was_judged_anew_has_its_last_blessing(tm
     _package(found, tmp_path, "again")
     assert read_json(path)["blessing"] == blessing
     assert read_json(path)["registration"] == {"version": "1"}
+
+
+def test_code_that_was_committed_since_is_named_by_its_commit(tmp_path, monkeypatch):
+    found = candidate(tmp_path)
+    for dirty, revision in ((True, "a" * 40), (False, "b" * 40), (True, "c" * 40)):
+        monkeypatch.setattr(module, "git_state", functools.partial(GitState, revision, dirty))
+        _package(found, tmp_path, revision)
+    git = read_json(tmp_path / "store" / f"{found.digest}.provenance.json")["git"]
+    assert git == {"revision": "b" * 40, "dirty": False}
 
 
 def test_provenance_lies_beside_the_artifact_and_not_in_it(tmp_path):

@@ -150,6 +150,26 @@ def test_a_history_that_holds_the_rows_too_ends_before_them(setting: Setting, tm
     assert among.equals(after)
 
 
+def test_a_data_set_folder_is_scored_day_by_day_as_one_file_of_its_rows(setting: Setting, tmp_path: Path) -> None:
+    write_dataset(tmp_path / "new", setting.rows, small_tables()[1].slice(0, 0), {"name": "new"})
+    assert len(list((tmp_path / "new" / "transactions").glob("*.parquet"))) > 1
+    file = write(read_transactions(tmp_path / "new"), tmp_path / "rows.parquet")
+    one, many = (
+        run(source, setting, tmp_path / f"{source.stem}.out.parquet", history=setting.history)
+        for source in (file, tmp_path / "new")
+    )
+    assert many.equals(one)
+    with pytest.raises(SchemaError, match="no data set"):
+        run(tmp_path, setting, tmp_path / "out.parquet")
+
+
+def test_a_file_of_another_system_is_sent_to_the_import(setting: Setting, tmp_path: Path) -> None:
+    file = write(pa.table({"id": ["a"], "booked_at": ["2026-01-01"]}), tmp_path / "bank.csv")
+    with pytest.raises(SchemaError, match="neither the columns of transactions") as caught:
+        run(file, setting, tmp_path / "out.parquet")
+    assert "data import table" in caught.value.action
+
+
 def test_rows_without_ids_take_the_whole_history(setting: Setting, tmp_path: Path) -> None:
     file, past = (
         write(table.drop_columns(["transaction_id"]), tmp_path / f"{name}.parquet")
@@ -266,15 +286,13 @@ def test_a_feature_row_that_is_not_finite_is_an_error_with_row_and_column(settin
 
 @pytest.mark.parametrize(
     ("kept", "named"),
-    [("transactions", "merchant_id"), ("features", "category_rarity"), ("neither", "event_time")],
+    [("transactions", "merchant_id"), ("features", "category_rarity")],
 )
 def test_a_missing_column_is_named(setting: Setting, tmp_path: Path, kept: str, named: str) -> None:
     if kept == "transactions":
         table = setting.rows.drop_columns([named])
-    elif kept == "features":
-        table = pa.table({name: [0.0] for name in load_artifact(setting.model).spec.names if name != named})
     else:
-        table = pa.table({"colour": ["red"]})
+        table = pa.table({name: [0.0] for name in load_artifact(setting.model).spec.names if name != named})
     with pytest.raises(SchemaError, match=f"no column {named}"):
         run(write(table, tmp_path / "rows.parquet"), setting, tmp_path / "out.parquet")
 
