@@ -115,11 +115,11 @@ def transaction_rules(params: ValidateParams) -> list[Rule]:
         *(_not_null(table, name) for name in required),
         Rule(table, "critical", "transaction_id is unique", "ExpectColumnValuesToBeUnique", _on("transaction_id")),
         _true(table, "critical", "identifiers_have_text", "no identifier is blank"),
-        _between(table, "critical", "amount_minor", 0, params.max_amount_minor),
+        _between(table, "critical", "amount_minor", 0, params.max_amount_minor, setting="max_amount_minor"),
         _between(table, "critical", "category", 0, 9999),
         _between(table, "critical", "latitude", -90, 90),
         _between(table, "critical", "longitude", -180, 180),
-        _in_set(table, "critical", "currency", params.currencies),
+        _in_set(table, "critical", "currency", params.currencies, setting="currencies"),
         _in_set(table, "critical", "channel", CHANNELS),
         _in_set(table, "critical", "country", COUNTRIES),
         _true(table, "critical", "position_is_whole", "latitude and longitude are both there or both missing"),
@@ -141,7 +141,7 @@ def label_rules(params: ValidateParams) -> list[Rule]:
         _true(table, "critical", "transaction_exists", "the label's transaction exists"),
         _true(table, "critical", "not_before_the_transaction", "label_time is not before event_time"),
         _true(table, "critical", "in_the_files_day", "label_time lies in the day of its file"),
-        _between(table, "warning", "delay_days", 0, params.max_label_delay_days),
+        _between(table, "warning", "delay_days", 0, params.max_label_delay_days, setting="max_label_delay_days"),
     ]
 
 
@@ -149,23 +149,27 @@ def set_rules(params: ValidateParams, before: Content | None) -> list[Rule]:
     """Rules over days, over the whole set, and over the change since the version ``before``."""
     rules = [
         _between("days", "critical", "rows", 1, None, "no day between the first and the last is missing"),
-        _between("days", "warning", "share_of_median", params.day_volume_min, 1 / max(params.day_volume_min, 1e-9)),
+        _between(
+            *("days", "warning", "share_of_median", params.day_volume_min, 1 / max(params.day_volume_min, 1e-9)),
+            statement="each day has about as many rows as the median day",
+            setting="day_volume_min",
+        ),
         _between("dataset", "critical", "transactions_counted", 0, 0, "dataset.json counts the transactions right"),
         _between("dataset", "critical", "frauds_counted", 0, 0, "dataset.json counts the frauds right"),
-        _between("dataset", "critical", "fraud_rate", 0, params.fraud_rate_max),
+        _between("dataset", "critical", "fraud_rate", 0, params.fraud_rate_max, setting="fraud_rate_max"),
         _between("dataset", "warning", "fraud_rate", 1e-9, None, "at least one fraud is labelled"),
-        _between("dataset", "warning", "share_without_device", 0, params.max_null_device),
+        _between("dataset", "warning", "share_without_device", 0, params.max_null_device, setting="max_null_device"),
         _between("dataset", "warning", "share_of_zero_amounts", 0, 0.05),
     ]
     if before is not None and before.transactions.num_rows:
         volume, rate = params.volume_change_max, params.label_rate_change_max
         rules += [
-            _between("dataset", "warning", "volume_change", -volume, volume),
-            _between("dataset", "warning", "fraud_rate_change", -rate, rate),
+            _between("dataset", "warning", "volume_change", -volume, volume, setting="volume_change_max"),
+            _between("dataset", "warning", "fraud_rate_change", -rate, rate, setting="label_rate_change_max"),
             _between("dataset", "warning", "days_lost", 0, 0, "no day of the previous version is lost"),
         ]
         measures = ("psi_amount", "psi_category", "psi_channel", "psi_country")
-        rules += [_between("dataset", "warning", name, 0, params.psi_max) for name in measures]
+        rules += [_between("dataset", "warning", name, 0, params.psi_max, setting="psi_max") for name in measures]
     return rules
 
 
@@ -181,17 +185,34 @@ def _true(table: str, severity: Severity, column: str, statement: str) -> Rule:
     return Rule(table, severity, statement, "ExpectColumnValuesToBeInSet", _on(column, value_set=[True]))
 
 
-def _in_set(table: str, severity: Severity, column: str, values: Iterable[str]) -> Rule:
+def _in_set(table: str, severity: Severity, column: str, values: Iterable[str], setting: str = "") -> Rule:
     chosen = list(values)
     shown = ", ".join(chosen) if len(chosen) < 10 else f"the {len(chosen)} known codes"
-    statement = f"{column} is one of {shown}"
+    statement = f"{column} is one of {shown}{_by(setting)}"
     return Rule(table, severity, statement, "ExpectColumnValuesToBeInSet", _on(column, value_set=chosen))
 
 
-def _between(table: str, severity: Severity, column: str, low: float, high: float | None, statement: str = "") -> Rule:
-    said = statement or f"{column} is between {low:g} and {high:g}"
+def _between(
+    table: str,
+    severity: Severity,
+    column: str,
+    low: float,
+    high: float | None,
+    statement: str = "",
+    setting: str = "",
+) -> Rule:
+    said = statement or f"{column} is between {_shown(low)} and {_shown(high or 0)}"
     arguments = _on(column, min_value=low, max_value=high)
-    return Rule(table, severity, said, "ExpectColumnValuesToBeBetween", arguments)
+    return Rule(table, severity, said + _by(setting), "ExpectColumnValuesToBeBetween", arguments)
+
+
+def _shown(bound: float) -> str:
+    return f"{bound:,.0f}" if bound == round(bound) else f"{bound:g}"
+
+
+def _by(setting: str) -> str:
+    """Where a bound is set, so that a reader can tell a wrong value from a bound that does not fit."""
+    return f" (validation.{setting})" if setting else ""
 
 
 def _context() -> Any:

@@ -43,10 +43,13 @@ def validate(*, dataset: Path, report: Path, params: Params, previous: Path | No
         write_json(temporary / "validation.json", found.to_dict())
         write_text(temporary / "index.html", render(found))
     for outcome in found.failed("warning"):
-        log.warning("validate.warning", expectation=outcome.statement, unexpected=outcome.unexpected)
+        first = outcome.samples[0] if outcome.samples else None
+        log.warning("validate.warning", expectation=outcome.statement, unexpected=outcome.unexpected, first=first)
     critical = found.failed("critical")
     if critical:
-        raise ValidationFailed(_problem(critical), f"Correct the data; the report is {report / 'index.html'}.")
+        raise ValidationFailed(
+            _problem(critical), f"Correct the data, or the bound that is named; the report is {report / 'index.html'}."
+        )
     log.info("validate.done", expectations=len(found.outcomes), warnings=len(found.failed("warning")))
     return _metrics(found)
 
@@ -80,7 +83,7 @@ def _metrics(found: Report) -> dict[str, Any]:
 
 
 def _problem(critical: list[Outcome]) -> str:
-    lines = [f"{len(critical)} critical expectations failed:"]
+    lines = [f"{len(critical)} critical expectation{'s' if len(critical) > 1 else ''} failed:"]
     for outcome in critical[:_NAMED]:
         lines.append(
             f"- {outcome.table}: {outcome.statement} ({outcome.unexpected} of {outcome.elements} rows do not fit)"

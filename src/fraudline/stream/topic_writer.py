@@ -21,15 +21,16 @@ def open_producer(params: StreamParams, transactional_id: str) -> Iterator[Any]:
     Raises:
         UnavailableError: the broker does not answer, or refuses.
     """
-    producer = KafkaProducer(
-        bootstrap_servers=params.bootstrap.split(","),
-        transactional_id=transactional_id,
-        max_request_size=MAX_REQUEST_BYTES,
-        bootstrap_timeout_ms=int(params.timeout_s * 1000),
-        max_block_ms=int(params.timeout_s * 1000),
-        metrics_enabled=False,
-        **params.tls.kafka_python(),
-    )
+    with translated():
+        producer = KafkaProducer(
+            bootstrap_servers=params.bootstrap.split(","),
+            transactional_id=transactional_id,
+            max_request_size=MAX_REQUEST_BYTES,
+            bootstrap_timeout_ms=int(params.timeout_s * 1000),
+            max_block_ms=int(params.timeout_s * 1000),
+            metrics_enabled=False,
+            **params.tls.kafka_python(),
+        )
     try:
         with translated():
             producer.init_transactions()
