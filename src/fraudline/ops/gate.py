@@ -54,6 +54,7 @@ DEFAULT_RULES = (
     GateRule(metric="ap", min=0.30),
     GateRule(metric="roc_auc", min=0.80),
     GateRule(metric="recall_at_0.5pct", min=0.20),
+    GateRule(metric="frauds", min=30),
     GateRule(metric="ap", against="champion", min_change=-0.05, confidence=0.9),
     GateRule(metric="recall_at_0.5pct", against="champion", min_change=-0.10, confidence=0.9),
     GateRule(metric="suspicious_share", against="champion", direction="lower_is_better", min_change=-0.01),
@@ -222,6 +223,7 @@ def blessing_markdown(record: Mapping[str, Any]) -> str:
         result = {True: "pass", False: "**fail**", None: "n/a"}[rule["passed"]]
         cells = [_cell(rule["figure"]), _cell(rule["reference"]), rule["bound"], _cell(rule["margin"], sign=True)]
         lines.append(f"| `{rule['metric']}` | {' | '.join(cells)} | {result} | {rule['note']} |")
+    lines += ["", "The bounds are those of `gate.rules` in `params.yaml`."]
     return "\n".join(lines) + "\n"
 
 

@@ -36,6 +36,14 @@ def change(**more: Any) -> dict[str, Any]:
     return {"metric": "ap", "against": "champion", "min_change": -0.02, "confidence": 0.9, **more}
 
 
+def test_figures_of_a_handful_of_frauds_are_not_blessed_by_default() -> None:
+    figures = {"ap": 0.45, "roc_auc": 0.9, "recall_at_0.5pct": 0.25, "suspicious_share": None}
+    few, enough = (judge({**figures, "frauds": frauds}, GateParams()) for frauds in (29, 30))
+    assert [rule.metric for rule in few if rule.passed is False] == ["frauds"]
+    assert blessed(enough)
+    assert not blessed(few)
+
+
 def test_a_value_rule_passes_on_its_bound_and_says_by_how_much() -> None:
     passed, failed, capped = judge(
         METRICS,
