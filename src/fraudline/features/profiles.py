@@ -173,7 +173,8 @@ def _readable(source: Path | str) -> Iterator[tuple[Any, str]]:
         yield _filesystem(source)
     except (OSError, ValueError, TypeError, KeyError, pa.ArrowInvalid) as error:
         raise DataError(
-            f"Merchant profiles at {source} cannot be read: {error}.", "Publish them with the step profiles."
+            f"Merchant profiles at {source} cannot be read: {error}.",
+            "Name what step featurize (`build/profiles`) or step profiles wrote.",
         ) from error
 
 

@@ -180,9 +180,10 @@ def verify(folder: Path, expected_digest: str | None = None, trust: Trust = ANYB
     manifest = _read(folder, MANIFEST, MAX_MANIFEST_BYTES)
     digest, named, unnamed = _parse_manifest(manifest)
     if expected_digest is not None and digest != expected_digest:
+        short = digest.startswith(expected_digest)
         raise DigestMismatch(
-            f"{folder} holds the model {digest[:12]}, but {expected_digest[:12]} was asked for.",
-            "Correct the storage address or the digest.",
+            f"{folder} holds the model {digest if short else digest[:12]}, but {expected_digest[:12]} was asked for.",
+            "Give all 64 digits." if short else "Correct the storage address or the digest.",
         )
     _require(named, folder)
     listed = set(named) | set(unnamed) | {MANIFEST}

@@ -151,6 +151,8 @@ def _featured(
         _check_names(chunk, spec)
         transactions = transaction_rows(chunk)
         if engine is None:
+            if history is None and checkpoint is None or profiles is None:
+                log.warning("score.without_past", note="cards are new without --history, merchants without --profiles")
             tables = ProfileTable.load(profiles, spec) if profiles is not None else None
             engine = (
                 _OfCheckpoint(spec, tables, checkpoint, params)

@@ -40,6 +40,13 @@ def test_an_untouched_artifact_loads_with_its_specification_and_thresholds(folde
     assert artifact.table("golden.parquet").num_rows == 64
 
 
+def test_a_digest_cut_short_is_asked_for_whole(folder: Path) -> None:
+    digest = load_artifact(folder).digest
+    with pytest.raises(DigestMismatch, match=digest) as caught:
+        load_artifact(folder, digest[:12])
+    assert "64" in caught.value.action
+
+
 def test_the_same_model_has_the_same_digest_and_another_seed_another(tmp_path: Path) -> None:
     first, again = tiny_artifact(tmp_path / "a", seed=1), tiny_artifact(tmp_path / "b", seed=1)
     other = tiny_artifact(tmp_path / "c", seed=2)
