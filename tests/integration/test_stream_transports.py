@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import confluent_kafka
 import pytest
 from kafka.errors import KafkaTimeoutError
 
 from fraudline.core.errors import UnavailableError
 from fraudline.ops.local.kafka import LocalKafka
 from fraudline.stream import kafka_python
+from fraudline.stream.dead_letter import dead_letter
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partitioning import partition_of
 from fraudline.stream.topics import ensure_topics
@@ -155,6 +157,15 @@ def test_records_come_in_offset_order_with_all_they_carry(params: StreamParams, 
     assert all(
         record.headers == (("h", b"x"),) and abs(record.timestamp_ms / 1000 - time.time()) < 300 for record in records
     )
+
+
+def test_a_header_without_a_value_has_an_empty_one(params: StreamParams, join: OPEN) -> None:
+    producer = confluent_kafka.Producer({"bootstrap.servers": params.bootstrap})  # the other client refuses to send it
+    producer.produce(params.topics.transactions, b"{", b"card", headers=[("json_types", None), ("trace", b"1")])
+    assert producer.flush(10) == 0
+    (record,) = take(join(), 1)
+    assert record.headers == (("json_types", b""), ("trace", b"1"))
+    assert dead_letter(params.topics.dead_letters, record, "no JSON").headers[-2:] == record.headers
 
 
 def test_a_card_goes_where_the_other_client_sends_it(params: StreamParams, join: OPEN) -> None:

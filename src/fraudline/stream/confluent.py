@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from fraudline.core.errors import UnavailableError
 from fraudline.stream.tls import LOGIN, RIGHTS, Tls
-from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record
+from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record, with_values
 
 _TIMEOUT_S = 30.0
 _SEEK_TRIES = 50
@@ -365,7 +365,7 @@ def _appended_ms(message: Any) -> int:
 
 
 def _headers(message: Any) -> tuple[tuple[str, bytes], ...]:
-    return tuple(message.headers() or ())
+    return with_values(message.headers() or ())
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from fraudline.core.errors import UnavailableError
 from fraudline.core.log import get_logger
 from fraudline.stream.partitioning import partitions_of
 from fraudline.stream.tls import LOGIN, RIGHTS, Tls
-from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record
+from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record, with_values
 
 log = get_logger(__name__)
 
@@ -408,7 +408,7 @@ def _abandon(producer: Any) -> None:
 def record_of(record: Any) -> Record:
     """The client's record as the transport's."""
     place = (record.topic, record.partition, record.offset, record.timestamp)
-    return _made((*place, record.key, record.value, tuple(record.headers)))
+    return _made((*place, record.key, record.value, with_values(record.headers)))
 
 
 @contextlib.contextmanager

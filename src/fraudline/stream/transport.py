@@ -7,7 +7,7 @@
 Two implementations, ``kafka-python`` and ``confluent``, pass the same contract test; the worker has no branch on which.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -47,6 +47,11 @@ class Output(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def with_values(headers: Iterable[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:
+    """A record's headers as a client gives them; one without a value, which Kafka allows, has an empty one."""
+    return tuple([(name, value or b"") for name, value in headers])
 
 
 @dataclass(frozen=True, slots=True)
