@@ -11,7 +11,9 @@ Only what goes to such a place is scanned; a stream of good records costs nothin
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any
 
 _RUN = re.compile(rb"(?<!\d)\d(?:[ -]?\d){12,}")
@@ -48,15 +50,14 @@ def mask_bytes(content: bytes) -> bytes:
 
     What is left of one may be a card number with the digits beside it: it is masked too, until there is none.
     """
-    places = list(card_numbers(content))
-    if not places:
-        return content
-    masked = bytearray(content)
-    for begin, end in places:
-        digits = [at for at in range(begin, end) if 48 <= content[at] <= 57]
-        for at in digits[:-_SHOWN]:
-            masked[at] = 42
-    return mask_bytes(bytes(masked))
+    while places := list(card_numbers(content)):
+        masked = bytearray(content)
+        for begin, end in places:
+            digits = [at for at in range(begin, end) if 48 <= content[at] <= 57]
+            for at in digits[:-_SHOWN]:
+                masked[at] = 42
+        content = bytes(masked)
+    return content
 
 
 def mask_text(text: str) -> str:
@@ -110,4 +111,6 @@ def _among(groups: list[tuple[int, int]], content: bytes) -> Iterator[tuple[int,
 
 
 def _covered(group: tuple[int, int], alone: list[tuple[int, int]]) -> bool:
-    return any(begin <= group[0] and group[1] <= end for begin, end in alone)
+    """Whether one of the spans ``alone``, which are in order and apart, holds the whole group."""
+    at = bisect_right(alone, group[0], key=itemgetter(0)) - 1
+    return at >= 0 and group[1] <= alone[at][1]

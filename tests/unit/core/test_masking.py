@@ -1,11 +1,13 @@
 """Card numbers are masked wherever they stand, and what only looks like one is left alone."""
 
+import re
 import uuid
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fraudline.core import masking
 from fraudline.core.errors import FraudlineError
 from fraudline.core.log import configure, get_logger
 from fraudline.core.masking import is_card_number, luhn, mask_bytes, mask_text, masked
@@ -94,3 +96,35 @@ def test_what_is_left_of_a_card_number_is_no_card_number_with_the_digits_beside_
     once = mask_bytes(b"4111111111111111 506073869")
     assert b"4111" not in once
     assert mask_bytes(once) == once
+
+
+@given(st.lists(st.sampled_from([*"0123456789", ".", "-", " ", "e", ",", "550e8400-e29b-41d4-a716-446655440000"])))
+def test_what_is_left_alone_is_all_that_stands_whole_in_a_span_of_its_kind(pieces: list[str]) -> None:
+    content = "".join([*pieces, " 4111111111111111 0.5555555555554444"]).encode()
+    alone = [found.span() for found in masking._LEFT_ALONE.finditer(content)]
+    for group in (found.span() for found in re.finditer(rb"\d+", content)):
+        plainly = any(begin <= group[0] and group[1] <= end for begin, end in alone)
+        assert masking._covered(group, alone) == plainly
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("piece", [b"0.1234567890123456,", b"550e8400-e29b-41d4-a716-446655440000,1234567890123,"])
+def test_a_record_of_a_megabyte_of_numbers_is_masked_within_the_time_of_a_poll(piece: bytes) -> None:
+    number = NUMBERS[0].encode()
+    hidden = mask_bytes(piece * (1_000_000 // len(piece)) + number)
+    assert hidden.endswith(b"*" * (len(number) - 4) + number[-4:])
+    assert hidden.count(piece) == 1_000_000 // len(piece)
+
+
+def test_card_numbers_that_come_to_light_one_after_the_other_are_masked_however_many() -> None:
+    nine = next(f"{n:09d}" for n in range(100_000_000, 100_000_099) if luhn(f"1111{n:09d}".encode()))
+    rest = [nine]
+    for _ in range(1_500):
+        rest.append(next(f"{n:09d}" for n in range(100_000_000, 100_000_099) if chained(rest[-1], f"{n:09d}")))
+    hidden = mask_text(" ".join(["4111111111111111", *rest]))
+    assert hidden.endswith("*****" + rest[-1][-4:])
+
+
+def chained(before: str, after: str) -> bool:
+    """Whether the last four digits of one group and the next are a card number, and the two groups whole are none."""
+    return luhn((before[-4:] + after).encode()) and not luhn((before + after).encode())
