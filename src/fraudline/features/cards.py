@@ -7,7 +7,7 @@ A card costs its identifier's bytes and about 17 more, a fifth of what a diction
 added, so that the first ``n`` of them never change and may be read while others are added.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,14 +98,16 @@ class CardIndex:
 
     def slots_of(self, cards: Sequence[str]) -> NDArray[np.int64]:
         """The slot of each card, ``(n,)``; one never seen gets the next."""
-        text = "".join(cards)
-        if text.isascii():
-            sizes, content = map(len, cards), text.encode()
-        else:
-            encoded = [card.encode() for card in cards]
-            sizes, content = map(len, encoded), b"".join(encoded)
-        ends = np.cumsum(np.fromiter(sizes, np.int64, len(cards)))
-        return self._add(np.frombuffer(bytearray(content), np.uint8), ends)  # writable, as all that is compiled for
+        return self._add(*_run_of(cards))
+
+    def known(self, cards: Collection[str]) -> NDArray[np.int64]:
+        """The slots of those cards that have one, ``(k,)``, rising; none is added."""
+        asked, ends = _run_of(sorted(set(cards)))
+        slots, done = np.full(len(ends), -1, np.int64), 0
+        while done < len(ends):  # the search stops at a card that is not there: there is no room for it
+            _, done = _find(self._table, self._ends, self._held, self._count, 0, asked, ends, done, slots)
+            done += 1
+        return np.sort(slots[slots >= 0])
 
     def _add(self, asked: NDArray[np.uint8], asked_ends: NDArray[np.int64]) -> NDArray[np.int64]:
         slots = np.empty(len(asked_ends), np.int64)
@@ -132,3 +134,15 @@ class CardIndex:
             self._table = np.zeros(2 * len(self._table), np.int32)
             room, slots = self._count, np.empty(self._count, np.int64)
             _find(self._table, np.empty_like(ends), np.empty_like(held), 0, room, held, ends, 0, slots)
+
+
+def _run_of(cards: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The UTF-8 bytes of identifiers one after the other, and where each ends ``(n,)``."""
+    text = "".join(cards)
+    if text.isascii():
+        sizes, content = map(len, cards), text.encode()
+    else:
+        encoded = [card.encode() for card in cards]
+        sizes, content = map(len, encoded), b"".join(encoded)
+    ends = np.cumsum(np.fromiter(sizes, np.int64, len(cards)))
+    return np.frombuffer(bytearray(content), np.uint8), ends  # writable, as all that is compiled for

@@ -128,27 +128,27 @@ class FeatureEngine:
     def forget(self, cards: Collection[str]) -> int:
         """Drop the state of cards, their identifiers included; the other cards keep theirs, bit for bit.
 
+        All cards are copied, however many are dropped, if any of them is there: give those that go together at once.
+
         Returns:
             Cards that were there.
         """
-        ends, held = self._index.identifiers()
-        content, gone = held.tobytes(), {card.encode() for card in cards}
-        begins = np.r_[0, ends[:-1]] if len(ends) else ends
-        texts = [content[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
-        kept = np.array([slot for slot, text in enumerate(texts) if text not in gone], np.intp)
-        if len(kept) == len(texts):
+        gone = self._index.known(cards)
+        if not len(gone):
             return 0
+        ends, held = self._index.identifiers()
+        stays = np.ones(len(ends), np.bool_)
+        stays[gone] = False
+        kept, sizes = np.flatnonzero(stays), np.diff(ends, prepend=0)
         rows = [array[kept] for array in self._rows()]
         self._state = CardState.zeros(_room(len(kept)))
         if self._history is not None:
             self._history.clear(len(kept))
         for array, old in zip(self._rows(), rows, strict=True):
             array[: len(old)] = old
-        pieces = [texts[slot] for slot in kept.tolist()]
-        sizes = np.cumsum(np.fromiter(map(len, pieces), np.int64, len(pieces)))
-        self._index = CardIndex.of(sizes, np.frombuffer(b"".join(pieces), np.uint8))
+        self._index = CardIndex.of(np.cumsum(sizes[kept]), held[np.repeat(stays, sizes)])
         self._frozen = None  # what is frozen reads the old rows, which change no more
-        return len(texts) - len(kept)
+        return len(gone)
 
     def freeze(self) -> Frozen:
         """The state as of now, to be read by another thread while this one advances. One at a time."""

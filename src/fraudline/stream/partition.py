@@ -6,7 +6,7 @@ It is restored from a checkpoint, replayed silently, and advanced in offset orde
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import compress, groupby
 from operator import attrgetter
 from threading import Thread
 
@@ -127,10 +127,8 @@ class PartitionState:
     def advance(self, records: Sequence[Record]) -> Advanced:
         """Decode records and advance the state by the good ones that are new, in order; forget erased cards."""
         values = [record.value for record in records]
-        if None in values:
-            at = next((place for place, record in enumerate(records) if erases(record)), None)
-            if at is not None:
-                return self._erase(records, at)
+        if None in values and any(map(erases, records)):
+            return self._by_turns(records)
         begun = time.monotonic()
         good = list(records)
         transactions, refused = self._decoder.decode_all(values)
@@ -152,18 +150,22 @@ class PartitionState:
         self._last_value = last.value
         return Advanced(good, transactions, features, bad, duplicates, (begun, decoded, time.monotonic()))
 
-    def _erase(self, records: Sequence[Record], at: int) -> Advanced:
-        """What comes before the record that erases a card, the erasure, and what comes after."""
-        parts = [self.advance(records[:at])] if at else []
-        record = records[at]
-        card = (record.key or b"").decode(errors="replace")
+    def _by_turns(self, records: Sequence[Record]) -> Advanced:
+        """Records that erase cards, and those between them, in their order."""
+        parts: list[Advanced] = []
+        erased: list[str] = []
         if self._engine is None:
             self._engine = self._engines()
-        self._engine.forget([card])
-        self.next_offset, self._last, self._last_value = record.offset + 1, (record.offset, ""), None
-        log.info("state.card_erased", partition=self.partition, offset=record.offset)
-        if at + 1 < len(records):
-            parts.append(self.advance(records[at + 1 :]))
+        for erasing, group in groupby(records, erases):
+            run = list(group)
+            if not erasing:
+                parts.append(self.advance(run))
+                continue
+            cards = [(record.key or b"").decode(errors="replace") for record in run]
+            self._engine.forget(cards)
+            self.next_offset, self._last, self._last_value = run[-1].offset + 1, (run[-1].offset, ""), None
+            log.info("state.cards_erased", partition=self.partition, offset=run[0].offset, cards=len(cards))
+            erased += cards
         nothing = np.empty((0, len(self._engine.spec.names)), np.float32)
         return Advanced(
             [each for part in parts for each in part.records],
@@ -172,7 +174,7 @@ class PartitionState:
             [each for part in parts for each in part.bad],
             sum(part.duplicates for part in parts),
             parts[0].moments if parts else (0.0, 0.0, 0.0),
-            (card, *(each for part in parts for each in part.erased)),
+            tuple(erased),
         )
 
     def _first(self, records: Sequence[Record], transactions: Sequence[Transaction]) -> NDArray[np.bool_]:

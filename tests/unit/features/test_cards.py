@@ -39,3 +39,12 @@ def test_an_identifier_of_thirteen_bytes_costs_less_than_forty():
     index = CardIndex()
     index.slots_of([f"c{k:012d}" for k in range(200_000)])
     assert index.nbytes / len(index) < 40
+
+
+def test_asking_for_known_cards_adds_none():
+    index = CardIndex()
+    index.slots_of([f"c-{n}" for n in range(3_000)])
+    assert index.known(["c-2999", "nobody", "c-7", "é", "c-7", ""]).tolist() == [7, 2999]
+    assert CardIndex().known(["c-7"]).tolist() == []
+    assert index.known([]).tolist() == []
+    assert len(index) == 3_000

@@ -1,6 +1,7 @@
 """A card that is erased within a batch is forgotten at that place, and a checkpoint in writing stays whole."""
 
 from functools import partial
+from unittest import mock
 
 import numpy as np
 
@@ -82,3 +83,28 @@ def test_only_a_record_without_a_value_and_with_the_header_erases() -> None:
     assert not erases(record._replace(headers=()))
     assert not erases(record._replace(value=b"{}"))
     assert record.headers[0][0] == ERASE
+
+
+def test_a_batch_of_two_thousand_erasures_forgets_each_card_and_no_other_at_its_place() -> None:
+    cards = [CARD, *(f"nobody-{n}" for n in range(1_000))]
+    log, gone = log_of(TRANSACTIONS[:HALF]), [erasure("transactions", card) for card in [*cards, *cards]]
+    log += [Record("transactions", 0, 0, 0, output.key, output.value, output.headers) for output in gone]
+    log += log_of(TRANSACTIONS[HALF:])
+    one = state([])
+    with mock.patch.object(FeatureEngine, "forget", autospec=True, side_effect=FeatureEngine.forget) as forget:
+        found = one.advance([record._replace(offset=offset) for offset, record in enumerate(log)])
+    assert found.features.tobytes() == expected().tobytes()
+    assert (found.erased, one.next_offset) == ((*cards, *cards), len(log))
+    assert forget.call_count == 1, "erasures that follow one another are one pass over the state"
+
+
+def test_a_card_that_is_not_there_is_forgotten_without_touching_the_others() -> None:
+    engine = FeatureEngine(SPEC)
+    engine.advance(columns_from_messages(TRANSACTIONS))
+    before = engine._state
+    assert engine.forget([f"nobody-{n}" for n in range(100)]) == 0
+    assert engine._state is before
+    assert engine.forget(["nobody", "äöü", "", CARD, CARD]) == 1
+    assert engine.forget([CARD]) == 0
+    assert engine.forget({transaction.card_id for transaction in TRANSACTIONS}) == 6
+    assert engine.cards == 0
