@@ -69,6 +69,8 @@ class PartitionState:
         transport: reads the log for replays.
         store: where checkpoints are; None for none.
         memories: makes an empty memory of event ids.
+        failed: told the partition and the error, by the thread that writes, when a checkpoint was not written that
+            nobody waited for.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class PartitionState:
         transport: Transport,
         store: CheckpointStore | None,
         memories: Callable[[], SeenIds] = SeenIds,
+        failed: Callable[[int, Exception], None] = lambda *_: None,
     ) -> None:
         self.partition = partition
         self.next_offset = 0
@@ -89,6 +92,7 @@ class PartitionState:
         self._transport = transport
         self._store = store
         self._memories = memories
+        self._failed = failed
         self.seen = memories()
         self._engine: FeatureEngine | None = None
         self._last: tuple[int, str] = (-1, "")
@@ -196,7 +200,8 @@ class PartitionState:
                 written, and a checkpoint that is still being written makes this one do nothing.
 
         Raises:
-            OSError: the folder cannot be written (while waiting; otherwise it is logged).
+            OSError: the folder cannot be written. That, and what the key service raises, comes only while waiting;
+                otherwise ``failed`` hears of it.
         """
         if self._store is None or self._engine is None:
             return
@@ -245,8 +250,8 @@ class PartitionState:
         try:
             with short_turns():
                 self._write(store, checkpoint, frozen)
-        except OSError as error:
-            log.warning("checkpoint.not_written", partition=self.partition, problem=str(error))
+        except Exception as error:  # whatever the key service raises
+            self._failed(self.partition, error)
 
     def _restore(self, limit: int) -> None:
         # No state until all of it is there: a log that cannot be read now must not make the checkpoint forgotten.

@@ -228,6 +228,9 @@ class Worker:
         asked = time.monotonic()
         records = self._transport.poll(self._pace.size, self._params.poll_s)
         begun = time.monotonic()
+        if self._transport.epoch != self._epoch:
+            self._epoch = self._transport.epoch
+            self._aligned.clear()
         if not records:
             return None
         trace = BatchTrace(self._tracing, records, asked, begun) if self._tracing is not None else None
@@ -243,9 +246,6 @@ class Worker:
 
     def _work(self, records: Sequence[Record], begun: float, trace: BatchTrace | None) -> BatchReport:
         waited_s = time.time() - min(record.timestamp_ms for record in records) / 1000
-        if self._transport.epoch != self._epoch:
-            self._epoch = self._transport.epoch
-            self._aligned.clear()
         advanced, parts = [], _by_partition(records)
         for partition, part in parts:
             state = self._state(partition)
@@ -294,6 +294,7 @@ class Worker:
                 transport=self._transport,
                 store=self._store,
                 memories=partial(SeenIds, self._params.dedupe_hours, self._params.dedupe_most),
+                failed=self._not_saved,
             )
         return self._states[partition]
 
@@ -377,12 +378,16 @@ class Worker:
         self._saved = time.monotonic()
         owned = self._transport.assignment()
         self._states = {partition: state for partition, state in self._states.items() if partition in owned}
-        for partition in self._aligned & owned:
+        self._aligned &= self._states.keys()
+        for partition in self._aligned:
             try:
                 self._states[partition].save(wait=wait)
-            except OSError as error:
-                self._metrics.checkpoint_failures.inc()
-                log.warning("checkpoint.not_written", partition=partition, problem=str(error))
+            except Exception as error:  # of the folder, or whatever the key service raises
+                self._not_saved(partition, error)
+
+    def _not_saved(self, partition: int, error: Exception) -> None:
+        self._metrics.checkpoint_failures.inc()
+        log.warning("checkpoint.not_written", partition=partition, problem=str(error))
 
     def _count(self, report: BatchReport) -> None:
         self._metrics.transactions.inc(report.records)

@@ -1,5 +1,7 @@
 import threading
+from itertools import count
 from pathlib import Path
+from unittest import mock
 
 import msgspec
 import numpy as np
@@ -9,6 +11,7 @@ from fraudline.core.errors import UnavailableError
 from fraudline.features.engine import FeatureEngine
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.stream.batch import BatchReport, Judge
+from fraudline.stream.checkpoint import CheckpointStore
 from fraudline.stream.messages import Alert, Decision
 from fraudline.stream.metrics import StreamMetrics
 from fraudline.stream.params import StreamParams
@@ -16,6 +19,7 @@ from fraudline.stream.scoring import InProcessScoring
 from fraudline.stream.transport import FencedError
 from fraudline.stream.worker import Worker
 from tests.support.artifacts import tiny_artifact
+from tests.support.workers import wait_for
 from tests.unit.stream.fakes import FakeTransport, log_of, record
 from tests.unit.stream.test_partition import ORACLE, SPEC, TRANSACTIONS
 
@@ -26,17 +30,8 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 
 def run(artifact: Artifact, transport: FakeTransport, until: int, folder: Path | None = None, **changes: object):
-    """Run a worker until ``until`` records are committed; gives it and its reports."""
-    params = StreamParams(checkpoint_dir=str(folder or ""), max_batch=8, **changes)
-    metrics = StreamMetrics("fraud")
-    worker = Worker(
-        params=params,
-        artifact=artifact,
-        engines=lambda _: FeatureEngine(SPEC),
-        judge=Judge(artifact, InProcessScoring(artifact), params, "p1"),
-        transport=transport,
-        metrics=metrics,
-    )
+    """Run a worker until ``until`` records are committed; gives its metrics and its reports."""
+    worker, metrics = made(artifact, transport, folder, **changes)
     stop, reports, seen = threading.Event(), [], [0]
 
     def on_batch(report: BatchReport) -> None:
@@ -47,6 +42,22 @@ def run(artifact: Artifact, transport: FakeTransport, until: int, folder: Path |
 
     worker.run(stop, on_batch)
     return metrics, reports
+
+
+def made(
+    artifact: Artifact, transport: FakeTransport, folder: Path | None = None, **changes: object
+) -> tuple[Worker, StreamMetrics]:
+    params = StreamParams(checkpoint_dir=str(folder or ""), max_batch=8, **changes)
+    metrics = StreamMetrics("fraud")
+    worker = Worker(
+        params=params,
+        artifact=artifact,
+        engines=lambda _: FeatureEngine(SPEC),
+        judge=Judge(artifact, InProcessScoring(artifact), params, "p1"),
+        transport=transport,
+        metrics=metrics,
+    )
+    return worker, metrics
 
 
 def decisions_of(transport: FakeTransport) -> list[Decision]:
@@ -229,6 +240,50 @@ def test_a_partition_that_comes_back_has_caught_up(artifact: Artifact) -> None:
     decisions = decisions_of(transport)
     assert [d.offset for d in decisions] == [*range(16), *range(32, 60)]
     assert features_of(decisions).tobytes() == np.delete(ORACLE, np.s_[16:32], axis=0).tobytes()
+
+
+def test_a_partition_that_leaves_and_comes_back_while_nothing_is_sent_goes_on_bit_for_bit(
+    artifact: Artifact, tmp_path: Path
+) -> None:
+    transport = FakeTransport({0: log_of(TRANSACTIONS)[:8]})
+    owners, poll, polls = [frozenset({0}), frozenset(), frozenset({0})], transport.poll, count()
+
+    def poll_when_it_moves(max_records: int, timeout_s: float):
+        at = next(polls)
+        if at in (3, 5):
+            owners.pop(0)
+            transport.epoch += 1
+        if at == 7:
+            transport.logs[0] = log_of(TRANSACTIONS)
+        return poll(max_records, timeout_s)
+
+    transport.poll, transport.assignment = poll_when_it_moves, lambda: owners[0]
+    run(artifact, transport, 60, tmp_path, checkpoint_s=1e-9)
+    assert features_of(decisions_of(transport)).tobytes() == ORACLE.tobytes()
+
+
+@pytest.mark.parametrize("error", [PermissionError("no right"), RuntimeError("the key service is away")])
+def test_a_checkpoint_that_is_not_written_is_counted_while_the_worker_runs_and_does_not_keep_it_from_ending(
+    artifact: Artifact, tmp_path: Path, error: Exception
+) -> None:
+    transport, stop = FakeTransport({0: log_of(TRANSACTIONS)}), threading.Event()
+    worker, metrics = made(artifact, transport, tmp_path, checkpoint_s=1e-9)
+
+    def failures() -> float:
+        return metrics.registry.get_sample_value("fraudline_checkpoint_failures_total") or 0.0
+
+    def poll(max_records: int, timeout_s: float):
+        if not (found := FakeTransport.poll(transport, max_records, timeout_s)):
+            wait_for(failures, "a failure while it runs", timeout=10, interval=0.001)
+            stop.set()
+        return found
+
+    transport.poll = poll
+    with mock.patch.object(CheckpointStore, "save", side_effect=error):
+        assert worker.run(stop) == 60
+        running = failures()
+        worker._save()
+    assert failures() == running + 1, "the last one counts too, for which the worker waits"
 
 
 def test_metrics_count_what_was_committed(artifact: Artifact) -> None:
