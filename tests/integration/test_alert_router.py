@@ -355,6 +355,30 @@ def test_a_router_that_ends_before_a_delivery_leaves_the_alert_to_the_next(
             wait_for(lambda: len(kept.taken) == 3, "all three", timeout=30)
 
 
+def test_an_alert_whose_partition_leaves_and_comes_back_is_counted_once(params: StreamParams, tmp_path: Path) -> None:
+    def read(metrics: AlertMetrics) -> float:
+        return counted(metrics, "fraudline_alerts_read_total")
+
+    with hook() as kept:
+        sinks, late = {"soc": webhook(kept)}, {"name": "late", "sinks": ["soc"], "quiet_s": 600, "most_s": 600}
+        file = written(tmp_path, sinks, late)
+        with routing(params, file) as metrics:
+            sent(params, alerts(40))
+            wait_for(lambda: read(metrics) == 40, "all read", timeout=30)
+            with routing(params, file) as others:
+                wait_for(lambda: read(others), "some read by another router", timeout=60)
+            sent(
+                params, [msgspec.structs.replace(alert, transaction_id=f"u-{n}") for n, alert in enumerate(alerts(40))]
+            )
+            wait_for(lambda: read(metrics) >= 80, "all partitions back", timeout=60)
+            written(tmp_path, sinks, {**late, "name": "other"})  # a changed route sends what is open
+            wait_for(lambda: kept.taken, "the group", timeout=30)
+            wait_for(lambda: committed(params), "what was passed over is committed, too", timeout=20)
+    (said,) = [event["data"] for event in kept.taken]
+    assert said["count"] == 80
+    assert sorted(said["transaction_ids"]) == sorted(f"{letter}-{n}" for letter in "tu" for n in range(40))
+
+
 def test_the_command_line_checks_a_routing_file_and_tries_its_sinks(params: StreamParams, tmp_path: Path) -> None:
     with hook() as kept:
         file = written(tmp_path, {"soc": webhook(kept)}, {"name": "each", "sinks": ["soc"], "quiet_s": 0})

@@ -138,7 +138,7 @@ class _Revoked(ConsumerRebalanceListener):  # type: ignore[misc]
         self.count += 1
 
     def on_partitions_assigned(self, assigned: object) -> None:
-        """Nothing: the position is the committed offset."""
+        self.count += 1
 
 
 class AlertRouter:
@@ -152,6 +152,7 @@ class AlertRouter:
         self._couriers: dict[str, Courier] = {}
         self._content = b""
         self._positions: dict[int, int] = {}
+        self._taken: dict[int, range] = {}
         self._committed: dict[int, int] = {}
         self._ticked = 0.0
         self._content = self._read()
@@ -214,6 +215,8 @@ class AlertRouter:
                 self._dead.close()
 
     def _take(self, record: Any, now: float) -> None:
+        if record.offset in self._taken.get(record.partition, ()):
+            return
         self.total += 1
         self._metrics.read.inc()
         try:
@@ -235,10 +238,19 @@ class AlertRouter:
             self._couriers[sink].give(group)
 
     def _forget_lost(self) -> None:
-        """After a rebalance, begin to count anew: another router reads what was not committed."""
+        """After a rebalance, forget where lost partitions stood: who owns them next begins at what was committed.
+
+        What was taken and not committed stands in an open group or with a courier, or is done: where a partition comes
+        back, it is passed over. Below what was committed nothing comes back: that is another log, and is taken.
+        """
         if self._listener.count != self._revoked:
             self._revoked = self._listener.count
-            self._positions.clear()
+            for partition, position in self._positions.items():
+                before = self._taken.get(partition, range(0))
+                first = self._committed.get(partition, before.start)
+                self._taken[partition] = range(first, max(position, before.stop))
+            owned = {place.partition for place in self._consumer.assignment()}  # the client reads on in what it kept
+            self._positions = {partition: at for partition, at in self._positions.items() if partition in owned}
             self._committed.clear()
 
     def _commit(self) -> None:
