@@ -92,6 +92,9 @@ def performance_command(
         return
     console = Console(highlight=False)
     for name, each in document["figures"].items():
+        if each["interval"] is None or each["value"] is None:
+            console.print(f"{name:10} –")
+            continue
         low, high = each["interval"]
         console.print(f"{name:10} {each['value']:.3f}  ({low:.3f} to {high:.3f})")
     said = f"{document['rows']:,} decisions of {document['days']} days, {document['frauds']:,} frauds"

@@ -23,6 +23,7 @@ from fraudline.core.errors import DataError, SchemaError
 from fraudline.data.importers import reading
 from fraudline.data.importers.source import column, read_source
 from fraudline.data.store import read_labels, read_transactions
+from fraudline.decide.policy import BLOCK, DECISIONS
 from fraudline.features.spec import load_spec
 
 _LINES = {".jsonl", ".json", ".ndjson"}
@@ -82,10 +83,11 @@ def read_decisions(file: Path, *, dataset: Path | None = None, label_delay_days:
         file: parquet, CSV or JSON lines.
         dataset: the data set that has the transactions and, as far as they arrived, their labels.
         label_delay_days: a transaction of the data set without a label is a known normal once it is this much older
-            than the newest label or transaction.
+            than the newest label or transaction. Of a blocked one that the data set lacks nothing is known
+            (``data collect`` leaves it out); its card and time are the file's.
 
     Raises:
-        SchemaError: a column or value is wrong, or a transaction is not in the data set.
+        SchemaError: a column or value is wrong, or a transaction that was not blocked is not in the data set.
         DataError: there is no row.
     """
     table = read_columns(file)
@@ -130,24 +132,48 @@ def _joined(file: Path, table: pa.Table, dataset: Path, delay_days: int) -> pa.T
     ids = column(file, table, "transaction_id").values.combine_chunks()
     known = read_transactions(dataset)
     at = pc.index_in(ids, value_set=known["transaction_id"].combine_chunks())
-    if at.null_count:
-        missing = ids.filter(pc.is_null(at))[0]
+    absent = pc.is_null(at).to_numpy(zero_copy_only=False)
+    strange = absent & (decided(table) != DECISIONS[BLOCK])
+    if strange.any():
         raise SchemaError(
-            f"{file}: {at.null_count} transactions are not in {dataset}, {missing} for one.",
+            f"{file}: {strange.sum()} transactions are not in {dataset}, {ids.filter(pa.array(strange))[0]} for one.",
             "Name the data set that was scored.",
         )
     rows = known.select(_JOINED).take(at)
+    if absent.any():
+        rows = _completed(file, table, rows)
     labels = read_labels(dataset)
     frauds = labels.filter(labels["is_fraud"])
     fraud = pc.is_in(ids, value_set=frauds["transaction_id"].combine_chunks()).to_numpy(zero_copy_only=False)
     times = _times(rows["event_time"])
     newest = max([int(_times(t).max()) for t in (known["event_time"], labels["label_time"]) if len(t)])
-    matured = times < newest - delay_days * DAY_US
+    matured = ~absent & (times < newest - delay_days * DAY_US)
     reported = pc.index_in(ids, value_set=frauds["transaction_id"].combine_chunks())
     since = _times(frauds["label_time"])[pc.fill_null(reported, 0).to_numpy()] if len(frauds) else times
     known_us = np.where(fraud, since, times + delay_days * DAY_US)
     rows = rows.append_column("is_fraud", pa.array(fraud, mask=~(fraud | matured)))
     return rows.append_column("known_us", pa.array(known_us))
+
+
+def decided(table: pa.Table) -> NDArray[np.str_]:
+    """(n,) the column ``decision``; empty words where a file has none, because nothing was decided by it."""
+    if "decision" not in table.column_names:
+        return np.full(table.num_rows, "")
+    return np.array(pc.fill_null(table["decision"].cast(pa.string()), "").to_pylist(), str)
+
+
+def shares(table: pa.Table) -> NDArray[np.float64]:
+    """(n,) the column ``sampled``, the share that a row was drawn with to be reviewed; 0 for what was not drawn."""
+    if "sampled" not in table.column_names:
+        return np.zeros(table.num_rows)
+    return np.asarray(pc.fill_null(table["sampled"].cast(pa.float64()), 0.0).to_numpy())
+
+
+def _completed(file: Path, table: pa.Table, rows: pa.Table) -> pa.Table:
+    """Rows of a data set with the file's card and time for what the data set lacks; no amount is known of it."""
+    times = pa.array(_times(column(file, table, "event_time").values)).cast(rows["event_time"].type)
+    own = (column(file, table, "card_id").values.cast(pa.string()), times, 0, load_spec().base_currency)
+    return pa.table({name: pc.coalesce(rows[name], values) for name, values in zip(_JOINED, own, strict=True)})
 
 
 def _times(values: pa.ChunkedArray) -> NDArray[np.int64]:

@@ -1,4 +1,9 @@
-"""What became of decisions, by the model that made them: false alarms and missed frauds, once labels have matured."""
+"""What became of decisions, by the model that made them: false alarms and missed frauds, once labels have matured.
+
+A blocked transaction never gets a chargeback, so it counts nowhere. Those that were drawn with a share p to be reviewed
+instead stand for it: of all other rows as many are drawn, so that each row is one trial of the same weight, as the
+e-processes of :mod:`fraudline.monitor.canary` ask. Weights of 1/p would count one row as many.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,22 +14,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraudline.data.importers.source import column
-from fraudline.decide.decisions import read_columns, read_decisions
-from fraudline.decide.policy import DECISIONS
+from fraudline.decide.decisions import read_columns, read_decisions, shares
+from fraudline.decide.policy import ALLOW, BLOCK, DECISIONS
 from fraudline.monitor.canary import Arms
+from fraudline.monitor.selection import place
+
+_THINNING = "outcomes"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """n decisions whose label is known.
+    """n decisions whose label is known, none of them blocked.
 
     Attributes:
+        covers_blocked: whether they stand for what was blocked, too; True where nothing was.
         versions: (n,) str, the model that decided.
         alerted: (n,) bool, decided other than allow.
         fraud: (n,) bool.
         days: (n,) int64 UTC day since the epoch.
     """
 
+    covers_blocked: bool
     versions: NDArray[Any]
     alerted: NDArray[np.bool_]
     fraud: NDArray[np.bool_]
@@ -36,7 +46,8 @@ def read_outcomes(file: Path, *, dataset: Path | None, label_delay_days: int) ->
 
     Args:
         file: parquet, CSV or JSON lines with ``model_version`` and ``decision``, and what
-            :func:`~fraudline.decide.decisions.read_decisions` asks for.
+            :func:`~fraudline.decide.decisions.read_decisions` asks for; with ``transaction_id`` where any was
+            ``sampled``.
         dataset: data set with the labels; None where the file has them.
         label_delay_days: age from which a transaction without a label is a known normal.
 
@@ -48,20 +59,36 @@ def read_outcomes(file: Path, *, dataset: Path | None, label_delay_days: int) ->
     versions = np.array(column(file, table, "model_version").values.to_pylist(), str)
     words = np.array(column(file, table, "decision").values.to_pylist(), str)
     found = read_decisions(file, dataset=dataset, label_delay_days=label_delay_days)
-    known = found.known
+    blocked, sampled = words == DECISIONS[BLOCK], shares(table)
+    kept = ~blocked
+    if sampled.any():
+        least = sampled[sampled > 0].min()
+        ids = column(file, table, "transaction_id").values.to_pylist()
+        places = np.array([place(str(name), _THINNING) for name in ids])
+        kept &= places < np.divide(least, sampled, out=np.full(len(sampled), least), where=sampled > 0)
+    known = found.known & kept[found.rows]
     rows = found.rows[known]
-    alerted = words != DECISIONS[0]
-    return Outcomes(versions[rows], alerted[rows], found.fraud[known], found.days[known])
+    return Outcomes(
+        covers_blocked=bool(sampled.any() or not blocked.any()),
+        versions=versions[rows],
+        alerted=(words != DECISIONS[ALLOW])[rows],
+        fraud=found.fraud[known],
+        days=found.days[known],
+    )
 
 
 def arms_of(outcomes: Outcomes, canary: str, champion: str) -> Mapping[str, Arms]:
     """False alarms among alerts and missed ones among frauds, by day, of two models.
+
+    Nothing where blocked ones are not covered: the model that blocks more of the frauds would look worse on the rest.
 
     Args:
         outcomes: of both.
         canary: model version.
         champion: of the other arm.
     """
+    if not outcomes.covers_blocked:
+        return {}
     sides = [outcomes.versions == version for version in (canary, champion)]
     days, day = np.unique(outcomes.days, return_inverse=True)
     asked = {

@@ -98,15 +98,15 @@ class Evaluator:
         )
         return found
 
-    def at_threshold(self, scores: Floats, threshold: float) -> dict[str, Sample]:
-        """Precision, recall, F1 and money with every score at or above ``threshold`` alerted."""
+    def at_threshold(self, scores: Floats, threshold: float, chosen: Bools | None = None) -> dict[str, Sample]:
+        """Precision, recall, F1 and money with every score at or above ``threshold`` alerted; of the chosen rows."""
         rows, cost = self.rows, self.params.cost
-        alerted = _alerted(scores, threshold)
+        among = np.ones(len(scores), bool) if chosen is None else chosen
         return threshold_samples(
-            rows.labels,
-            alerted,
-            rows.amounts,
-            self._draws,
+            rows.labels[among],
+            _alerted(scores, threshold)[among],
+            rows.amounts[among],
+            self._draws.rows(among),
             review_cost=cost.review_cost_minor,
             recovered_share=cost.recovered_share,
         )
@@ -154,7 +154,8 @@ class Evaluator:
 
         Returns:
             Flat headline figures; ``intervals``, ``kinds``, ``baselines``, ``champion`` (with the paired differences
-            candidate - champion of every resample), ``thresholds`` and ``confusion`` nested.
+            candidate - champion of every resample), ``thresholds``, ``confusion`` and ``not_blocked`` (precision and
+            recall of the rows below ``block``, which is all that labels tell of live traffic) nested.
         """
         rows, params = self.rows, self.params
         samples = self.samples(scores)
@@ -170,6 +171,7 @@ class Evaluator:
             "baselines": {name: self.figures(self.samples(other)) for name, other in (baselines or {}).items()},
             "thresholds": self._table(scores, thresholds),
             "confusion": _confusion(rows.labels, scores, thresholds.review),
+            "not_blocked": self._not_blocked(scores, thresholds),
             "bootstrap": params.bootstrap.model_dump(),
             "cost": params.cost.model_dump(),
         }
@@ -183,6 +185,10 @@ class Evaluator:
                 },
             }
         return document
+
+    def _not_blocked(self, scores: Floats, thresholds: Thresholds) -> dict[str, Any]:
+        found = self.at_threshold(scores, thresholds.review, ~_alerted(scores, thresholds.block))
+        return self.figures({name: found[name] for name in ("precision", "recall")})
 
     def _table(self, scores: Floats, thresholds: Thresholds) -> list[dict[str, Any]]:
         ranked = np.sort(scores)[::-1]

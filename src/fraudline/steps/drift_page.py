@@ -101,15 +101,25 @@ def _together(found: Mapping[str, Any]) -> str:
 def _performance(found: Mapping[str, Any]) -> str:
     if not found:
         return ""
-    head = f"<h2>Matured labels</h2><p>{found['known']:,} labels are known, {found['frauds']:,} frauds among them.</p>"
+    head = (
+        f"<h2>Matured labels</h2><p>{found['known']:,} labels have matured, {found['frauds']:,} frauds that were not "
+        f"blocked among them.{_covers(found)}</p>"
+    )
     rows = []
     for name, each in found["figures"].items():
         now, before = (_interval(each["interval"]), _interval(each["expected"]))
         worse = "worse" if each["worse"] else ""
-        rows.append(
-            f"<tr><td>{name}</td><td>{each['value']:.3f}</td><td>{now}</td><td>{before}</td><td>{worse}</td></tr>"
-        )
+        value = "–" if each["value"] is None else f"{each['value']:.3f}"
+        rows.append(f"<tr><td>{name}</td><td>{value}</td><td>{now}</td><td>{before}</td><td>{worse}</td></tr>")
     return head + (sheet(["", "now", "interval", "in evaluation", ""], rows) if rows else "")
+
+
+def _covers(found: Mapping[str, Any]) -> str:
+    if found["sampled"]:
+        return f" {found['sampled']:,} drawn ones stand for {found['blocked']:,} blocked ones."
+    if found["blocked"]:
+        return f" {found['blocked']:,} blocked ones are not in it, here and in evaluation: they have no label."
+    return ""
 
 
 def _interval(ends: Sequence[float] | None) -> str:

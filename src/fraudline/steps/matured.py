@@ -22,6 +22,7 @@ from fraudline.stream.transport import Record
 log = get_logger(__name__)
 
 _ALLOWED, _BLOCKED = DECISIONS[ALLOW], DECISIONS[BLOCK]
+ALL, NOT_BLOCKED = "all", "not blocked"
 
 
 class Decided(msgspec.Struct, frozen=True, gc=False):
@@ -115,9 +116,7 @@ def matured(
         model_version: of one model alone.
 
     Returns:
-        ``rows``, ``frauds``, ``blocked`` and ``sampled`` (counts), ``days``, ``figures`` (``value`` and ``interval`` of
-        precision and recall; empty where too few frauds are known), and ``covers``: ``all``, or ``not blocked`` where
-        nothing was drawn to stand for what was blocked.
+        ``rows``, ``days``, and what :func:`judged_figures` does.
 
     Raises:
         DataError: no decision lies in the window.
@@ -139,23 +138,47 @@ def matured(
         sampled=np.array([each.sampled for each in rows]),
         cards=cards,
     )
-    drawn = int((judged.sampled > 0).sum())
-    known = int((fraud & ~blocked).sum())
-    document: dict[str, Any] = {
+    document = {
         "rows": len(rows),
-        "frauds": known,
-        "blocked": int(blocked.sum()),
-        "sampled": drawn,
         "days": len({each.event_time // DAY_US for each in rows}),
-        "covers": "all" if drawn or not blocked.any() else "not blocked",
+        **judged_figures(judged, params),
+    }
+    log.info("labels.matured", **{key: value for key, value in document.items() if key != "figures"})
+    return document
+
+
+def judged_figures(judged: Judged, params: Params) -> dict[str, Any]:
+    """Precision and recall of decisions whose label has matured.
+
+    Args:
+        judged: the decisions.
+        params: ``evaluate.bootstrap``, ``monitor.confidence``, ``monitor.label_rows_min`` and ``seed``.
+
+    Returns:
+        ``frauds`` (not blocked), ``blocked`` and ``sampled`` (counts), ``figures`` (``value`` and ``interval`` of
+        precision and recall, null where nothing was stopped; none where too few frauds are known), and ``covers``:
+        ``all``, or ``not blocked`` where nothing was drawn to stand for what was blocked.
+    """
+    drawn = int((judged.sampled > 0).sum())
+    frauds = int((judged.fraud & ~judged.blocked).sum())
+    document: dict[str, Any] = {
+        "frauds": frauds,
+        "blocked": int(judged.blocked.sum()),
+        "sampled": drawn,
+        "covers": ALL if drawn or not judged.blocked.any() else NOT_BLOCKED,
         "figures": {},
     }
-    if known >= params.monitor.label_rows_min:
-        bootstrap = params.evaluate.bootstrap
-        sums = Draws.of(units(bootstrap.unit, cards), bootstrap.resamples, params.seed).sums(judged.columns())
-        for name, column in (("precision", 1), ("recall", 2)):
-            with np.errstate(divide="ignore", invalid="ignore"):
-                sample = Sample(sums[:, 0] / sums[:, column])
-            document["figures"][name] = {"value": sample.point, "interval": sample.interval(params.monitor.confidence)}
-    log.info("labels.matured", **{key: value for key, value in document.items() if key != "figures"})
+    if frauds < params.monitor.label_rows_min:
+        return document
+    bootstrap = params.evaluate.bootstrap
+    draws = Draws.of(units(bootstrap.unit, judged.cards), bootstrap.resamples, params.seed)
+    sums = draws.sums(judged.columns())
+    for name, column in (("precision", 1), ("recall", 2)):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sample = Sample(sums[:, 0] / sums[:, column])
+        value, ends = sample.point, sample.interval(params.monitor.confidence)
+        document["figures"][name] = {
+            "value": value if np.isfinite(value) else None,
+            "interval": ends if np.isfinite(ends).all() else None,
+        }
     return document

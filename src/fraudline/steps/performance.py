@@ -1,4 +1,4 @@
-"""What matured labels say of decisions: precision and recall beside those of the evaluation."""
+"""What matured labels say of a file of decisions: precision and recall beside those of the evaluation."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,29 +8,30 @@ import numpy as np
 
 from fraudline.core.errors import DataError, UsageError
 from fraudline.core.files import read_json
-from fraudline.decide.decisions import read_decisions
-from fraudline.model.bootstrap import Draws, threshold_samples, units
+from fraudline.decide.decisions import decided, read_columns, read_decisions, shares
+from fraudline.decide.policy import ALLOW, BLOCK, DECISIONS
 from fraudline.model.thresholds import Thresholds
+from fraudline.monitor.selection import Judged
+from fraudline.steps.matured import NOT_BLOCKED, judged_figures
 from fraudline.steps.params import Params
-
-FIGURES = ("precision", "recall")
 
 
 def performance(
     decisions: Path, labels: Path, thresholds: Thresholds, params: Params, evaluation: Path | None = None
 ) -> dict[str, Any]:
-    """Figures of the decisions whose label is known by now.
+    """Figures of the decisions whose label has matured.
 
     Args:
-        decisions: a file of decisions.
+        decisions: a file of decisions; where it has no column ``decision``, the thresholds decide and block nothing.
         labels: the data set with their transactions and the labels that arrived.
         thresholds: what alerts.
         params: ``monitor``, ``label_delay_days``, ``evaluate`` and ``seed``.
         evaluation: ``metrics.json`` of step evaluate, to compare with.
 
     Returns:
-        ``known``, ``frauds``, and by figure its ``value``, ``interval``, the ``expected`` interval and ``worse``: True
-        where the two do not overlap and this one lies lower. No figure where too few frauds are known.
+        What :func:`~fraudline.steps.matured.judged_figures` does, with ``known`` (rows whose label has matured), and
+        by figure the ``expected`` interval (of what is not blocked where only that is covered) and ``worse``: True
+        where the two do not overlap and this one lies lower.
 
     Raises:
         UsageError: the decisions are a folder.
@@ -39,31 +40,29 @@ def performance(
     if decisions.is_dir():
         raise UsageError(f"{decisions} is a folder.", "Give one file of decisions to measure performance.")
     expected = _expected(evaluation)
+    table = read_columns(decisions)
     rows = read_decisions(decisions, dataset=labels, label_delay_days=params.label_delay_days)
-    rows = rows.only(rows.known)
-    frauds = int(rows.fraud.sum())
-    document: dict[str, Any] = {"known": len(rows), "frauds": frauds, "figures": {}}
-    if frauds < params.monitor.label_rows_min:
-        return document
-    bootstrap, cost = params.evaluate.bootstrap, params.evaluate.cost
-    samples = threshold_samples(
-        rows.fraud,
-        rows.score >= np.float32(thresholds.review),
-        rows.amounts,
-        Draws.of(units(bootstrap.unit, rows.cards), bootstrap.resamples, params.seed),
-        review_cost=cost.review_cost_minor,
-        recovered_share=cost.recovered_share,
+    words, sampled = decided(table)[rows.rows], shares(table)[rows.rows]
+    normal = rows.known & ~rows.fraud
+    matured = rows.times_us <= rows.times_us[normal].max(initial=0)  # a young fraud is known, a young normal is not
+    alerted = np.where(words == "", rows.score >= np.float32(thresholds.review), words != DECISIONS[ALLOW])
+    document = judged_figures(
+        Judged(
+            fraud=rows.fraud[matured],
+            stopped=alerted[matured],
+            blocked=(words == DECISIONS[BLOCK])[matured],
+            sampled=sampled[matured],
+            cards=rows.cards[matured],
+        ),
+        params,
     )
-    for name in FIGURES:
-        low, high = samples[name].interval(params.monitor.confidence)
-        before = expected.get(name)
-        document["figures"][name] = {
-            "value": samples[name].point,
-            "interval": [low, high],
-            "expected": before,
-            "worse": before is not None and high < before[0],
-        }
-    return document
+    if document["covers"] == NOT_BLOCKED:
+        expected = expected.get(NOT_BLOCKED.replace(" ", "_"), {})
+    before = expected.get("intervals", {})
+    for name, figure in document["figures"].items():
+        ends, was = figure["interval"], before.get(name)
+        figure |= {"expected": was, "worse": None not in (ends, was) and ends[1] < was[0]}
+    return document | {"known": int(matured.sum())}
 
 
 def _expected(evaluation: Path | None) -> Mapping[str, Any]:
@@ -71,5 +70,5 @@ def _expected(evaluation: Path | None) -> Mapping[str, Any]:
         return {}
     if not evaluation.is_file():
         raise DataError(f"{evaluation} is missing.", "Name metrics.json of step evaluate.")
-    intervals: Mapping[str, Any] = read_json(evaluation).get("intervals", {})
-    return intervals
+    metrics: Mapping[str, Any] = read_json(evaluation)
+    return metrics

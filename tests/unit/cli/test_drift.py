@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from fraudline.cli.main import cli
 from fraudline.core.errors import ArtifactError, DataError, DriftFound, SchemaError
-from fraudline.data.store import read_labels, read_transactions
+from fraudline.data.store import read_labels, read_transactions, write_dataset
 from tests.support.artifacts import tiny_artifact
 from tests.support.datasets import small_dataset
 from tests.support.traffic import AMOUNT, FIRST, NAMES, decisions, traffic, watched_artifact
@@ -153,6 +153,32 @@ def test_matured_labels_tell_when_fewer_frauds_are_caught_than_in_evaluation(mod
     if worse:
         assert isinstance(result.exception, DriftFound)
         assert "recall" in result.exception.problem
+
+
+def test_what_was_blocked_and_has_no_chargeback_makes_no_figure_worse(model, tmp_path):
+    """The same traffic as in the evaluation; its surest frauds were blocked, and no label ever came."""
+    path, dataset, evaluation = labelled(tmp_path, caught=3, missed=1)
+    table, frauds = pq.read_table(path), read_labels(dataset)
+    caught = table["score"].to_numpy() > 0.5
+    blocked = caught & (np.cumsum(caught) % 2 == 0)
+    words = np.where(blocked, "block", np.where(caught, "review", "allow"))
+    ids = np.array(table["transaction_id"].to_pylist())
+    known = dict.fromkeys(set(frauds["transaction_id"].to_pylist()) - set(ids[blocked].tolist()))
+    kept = read_transactions(dataset).filter(pa.array(~blocked[: len(ids)]))
+    left = frauds.filter(pa.array([name in known for name in frauds["transaction_id"].to_pylist()]))
+    write_dataset(dataset, kept, left, {"name": "collected"})  # as data collect leaves it
+    low_recall = {"intervals": {"precision": [0.9, 1.0], "recall": [0.55, 0.65]}}
+    evaluation.write_text(json.dumps({"intervals": {"recall": [0.7, 0.8]}, "not_blocked": low_recall}))
+    table = table.append_column("decision", pa.array(words)).append_column("card_id", pa.array(ids))
+    pq.write_table(table, path)
+    run(path, "--model", model, "--report", tmp_path / "r", "--labels", dataset, "--evaluation", evaluation)
+    document = json.loads((tmp_path / "r" / "drift.json").read_text())["performance"]
+    assert document["figures"]["precision"]["value"] == 1.0
+    assert document["figures"]["recall"] | {"interval": 0, "value": 0} == {
+        "value": 0, "interval": 0, "expected": [0.55, 0.65], "worse": False,
+    }  # fmt: skip
+    assert (document["covers"], document["blocked"] > 30) == ("not blocked", True)
+    assert "have no label" in (tmp_path / "r" / "index.html").read_text()
 
 
 def test_features_that_move_together_are_drift_though_each_alone_is_as_before(model, tmp_path):

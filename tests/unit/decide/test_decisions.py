@@ -70,6 +70,21 @@ def test_a_transaction_that_the_data_set_lacks_is_named(tmp_path: Path) -> None:
         read_decisions(file, dataset=dataset)
 
 
+def test_of_a_blocked_one_that_the_data_set_lacks_nothing_is_known(tmp_path: Path) -> None:
+    """The data set that collect made has no blocked row without a label."""
+    dataset = small_dataset(tmp_path)
+    name = read_transactions(dataset)["transaction_id"][0].as_py()
+    rows = [
+        {"transaction_id": name, "score": 1.0, "decision": "allow", "event_time": 5, "card_id": "x"},
+        {"transaction_id": "gone", "score": 9.0, "decision": "block", "event_time": 6 * DAY_US, "card_id": "y"},
+    ]
+    decisions = read_decisions(write_lines(tmp_path / "d.jsonl", rows), dataset=dataset)
+    gone = decisions.score == 9.0
+    assert decisions.known.tolist() == (~gone).tolist()
+    assert (decisions.days[gone].item(), decisions.amounts[gone].item()) == (6, 0)
+    assert len(set(decisions.cards.tolist())) == 2
+
+
 def test_a_file_without_scores_or_rows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match="no column score"):
         read_decisions(write_lines(tmp_path / "d.jsonl", [{"transaction_id": "a"}]))

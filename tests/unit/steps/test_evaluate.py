@@ -93,6 +93,21 @@ def test_evaluate_writes_figures_report_and_plot_tables_for_the_test_weeks(tmp_p
         assert sum(1 for _ in csv.DictReader(stream)) == 10 * A_DAY
 
 
+def test_what_is_not_blocked_is_measured_alone_because_live_labels_tell_of_nothing_else(tmp_path: Path) -> None:
+    features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
+    evaluate(features=features, model=model, evaluation=tmp_path / "out", params=params())
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())["not_blocked"]
+    artifact = load_artifact(model)
+    table = pq.read_table(features / "features.parquet").slice((DAYS - 10) * A_DAY)
+    scores = Scorer(artifact).only_scores(np.column_stack([table[name].to_numpy() for name in SPEC.names]))
+    passed = scores < np.float32(artifact.thresholds.block)
+    alerted = passed & (scores >= np.float32(artifact.thresholds.review))
+    fraud = table["is_fraud"].to_numpy(zero_copy_only=False)
+    assert (passed & fraud).any()
+    assert found["recall"] == pytest.approx((alerted & fraud).sum() / (passed & fraud).sum(), abs=1e-6)
+    assert len(found["intervals"]["recall"]) == 2
+
+
 def test_the_same_inputs_give_the_same_files(tmp_path: Path) -> None:
     features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
     for name in ("a", "b"):

@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fraudline.core.errors import UnavailableError, UsageError
+from fraudline.decide.outcomes import arms_of, read_outcomes
+from fraudline.monitor.canary import DEFAULT_CHECKS, JudgeParams, judge
 from fraudline.ops.local.scraper import LocalScraper
 from fraudline.ops.params import RegistryParams
 from fraudline.ops.registry import Registry, give_alias
@@ -143,6 +145,50 @@ def test_a_restarted_predictor_loses_no_counts(case):
     case.counters = {key: 0 for key in case.counters}
     case.minutes(60)
     assert case.judge()["verdict"] == "successful"
+
+
+def arms(folder, words, fraud, canary, **columns):
+    """What the judge compares of decisions whose blocked ones have no chargeback."""
+    rows = len(words)
+    fraud = fraud & (words != "block")
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    table = {
+        "transaction_id": [f"t{i}" for i in range(rows)],
+        "score": np.zeros(rows, np.float32),
+        "model_version": np.where(canary, "c", "m"),
+        "decision": words,
+        "event_time": [start + timedelta(minutes=i) for i in range(rows)],
+        "is_fraud": fraud,
+    }
+    pq.write_table(pa.table(table | columns), folder / "d.parquet")
+    return arms_of(read_outcomes(folder / "d.parquet", dataset=None, label_delay_days=7), "c", "m")
+
+
+def test_a_canary_that_blocks_more_of_the_frauds_is_not_taken_for_a_worse_one(tmp_path):
+    """Both alert on the same rows, half of them frauds; the canary would block 60 % of the frauds, the other 20 %."""
+    rng = np.random.default_rng(0)
+    n = 60_000
+    canary, fraud = rng.random(n) < 0.5, rng.random(n) < 0.5
+    would = fraud & (rng.random(n) < np.where(canary, 0.6, 0.2))
+    assert arms(tmp_path, np.where(would, "block", "review"), fraud, canary) == {}, "the rest alone is not comparable"
+    drawn = would & (rng.random(n) < 0.2)
+    words = np.where(would & ~drawn, "block", "review")
+    found = arms(tmp_path, words, fraud, canary, sampled=np.where(drawn, 0.2, 0.0))
+    check = DEFAULT_CHECKS["false_alarms"]
+    verdict = judge(found, JudgeParams(checks={"false_alarms": check}), begin=0, rows=n, minutes=10_000)
+    shown = verdict["checks"][0]
+    assert verdict["verdict"] == "successful"
+    assert shown["canary"] == pytest.approx(0.5, abs=0.03)
+    assert shown["champion"] == pytest.approx(0.5, abs=0.03)
+    assert found["false_alarms"].n.sum() == pytest.approx(0.2 * canary.sum(), rel=0.05)
+
+
+def test_what_was_blocked_is_no_false_alarm(tmp_path):
+    words = np.array(["block", "review", "review", "allow"] * 20)
+    found = arms(tmp_path, words, np.ones(80, bool), np.arange(80) >= 40, sampled=np.where(words == "block", 0.0, 1.0))
+    assert found["false_alarms"].n.sum() == 20
+    assert found["false_alarms"].x.sum() == 0
+    assert found["missed_frauds"].n.sum() == 30
 
 
 def test_mature_labels_add_precision_and_recall(case, tmp_path):
