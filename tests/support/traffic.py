@@ -39,10 +39,18 @@ def traffic(days: int, *, first: date = FIRST, seed: int = 0, a_day: int = A_DAY
     return np.concatenate(times), np.concatenate(rows)
 
 
-def watched_artifact(folder: Path, days: int = 42) -> Path:
+def risen(times: np.ndarray, features: np.ndarray, *columns: int) -> np.ndarray:
+    """The features with some that grow from day to day, as a merchant's age does."""
+    grown = features.copy()
+    grown[:, columns] += 20 * ((times - day_us(FIRST)) // DAY_US)[:, None]
+    return grown
+
+
+def watched_artifact(folder: Path, days: int = 42, rising: tuple[int, ...] = ()) -> Path:
     """A tiny artifact with the reference that step train would have written of :func:`traffic`."""
     tiny_artifact(folder)
     times, features = traffic(days)
+    features = risen(times, features, *rising)
     scores = Scorer(load_artifact(folder)).only_scores(features)
     by_feature, by_score = feature_reference(NAMES, features), score_reference(scores)
     reference = folder / "reference"
@@ -79,4 +87,4 @@ def _hours() -> np.ndarray:
     return weight / weight.sum()
 
 
-__all__ = ["AMOUNT", "A_DAY", "DAY_US", "FIRST", "NAMES", "decisions", "traffic", "watched_artifact"]
+__all__ = ["AMOUNT", "A_DAY", "DAY_US", "FIRST", "NAMES", "decisions", "risen", "traffic", "watched_artifact"]

@@ -5,7 +5,9 @@
 
 Where a discriminant on ranks and on pairs of them tells the two apart on rows that it did not learn from, several
 features together have moved (the classifier two-sample test: Lopez-Paz and Oquab, ICLR 2017). How well it tells one
-ordinary day from the others is measured on the reference's own days, so that what days differ by is not drift.
+ordinary day from the others is measured on the reference's own days, so that what days differ by is not drift. Features
+that follow the calendar tell every day from the others and are to be left out. An area ends at 1, so areas are compared
+by their logit, on which one near 1 lies far from those of ordinary days.
 """
 
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ _FOLDS = 2
 _NULL_DAYS = 24
 """Days of the reference that are told from the others: more would cost more than they teach."""
 _ROWS = 4_000
+_LEAST_ROWS = 20
+"""Rows of the window at hours that the reference has, below which nothing is said."""
 _COSINES, _TOGETHER, _PITCH, _RIDGE = 160, 2, 2.0, 0.3
 
 
@@ -62,26 +66,29 @@ def separation(reference: Sample, window: Sample, *, seed: int) -> Separation | 
     """Measure it.
 
     Args:
-        reference: rows of the reference's days.
-        window: rows of the window, as many as a day of the reference has.
+        reference: rows of the reference's days, of features that do not follow the calendar.
+        window: rows of the window with the same features, as many as a day of the reference has.
         seed: of folds and samples.
 
     Returns:
-        None where the reference has too few days.
+        None where the reference has too few days, or too few rows at the window's hours.
     """
     days = reference.times_us // DAY_US
     known = np.unique(days)
     if len(known) < LEAST_DAYS or not len(window):
         return None
     rng = np.random.default_rng(seed)
-    ordinary = [
+    every = [
         _auc(reference.only(days != day), reference.only(days == day), rng)
         for day in rng.permutation(known)[:_NULL_DAYS].tolist()
     ]
+    ordinary = np.array([area for area in every if area is not None])
     auc = _auc(reference, window, rng)
-    calibration = Calibration.of(np.array(ordinary)[:, None])
-    p_value = float(calibration.p_values(np.array([auc]))[0])
-    return Separation(auc, float(np.mean(ordinary)), p_value, len(window))
+    if auc is None or len(ordinary) < LEAST_DAYS:
+        return None
+    calibration = Calibration.of(_logit(ordinary, len(window))[:, None])
+    p_value = float(calibration.p_values(_logit(np.array([auc]), len(window)))[0])
+    return Separation(auc, float(ordinary.mean()), p_value, len(window))
 
 
 def thinned(sample: Sample, rows: int, rng: np.random.Generator) -> Sample:
@@ -89,9 +96,18 @@ def thinned(sample: Sample, rows: int, rng: np.random.Generator) -> Sample:
     return sample if len(sample) <= rows else sample.only(np.sort(rng.choice(len(sample), rows, replace=False)))
 
 
-def _auc(reference: Sample, window: Sample, rng: np.random.Generator) -> float:
-    """Out of fold; the reference is weighed to the window's hours and weekdays."""
+def _logit(areas: Floats, rows: int) -> Floats:
+    """No area counts for nearer to 0 or 1 than a row of the window is worth."""
+    kept = np.clip(areas, 1 / rows, 1 - 1 / rows)
+    return np.asarray(np.log(kept / (1 - kept)))
+
+
+def _auc(reference: Sample, window: Sample, rng: np.random.Generator) -> float | None:
+    """Out of fold; the reference is weighed to the window's hours and weekdays. None: it has too few rows there."""
     reference = thinned(reference, _ROWS, rng)
+    window = window.only(np.isin(strata_of(window.times_us), strata_of(reference.times_us)))
+    if len(window) < _LEAST_ROWS:
+        return None
     other = np.repeat([False, True], [len(reference), len(window)])
     strata = np.concatenate([strata_of(reference.times_us), strata_of(window.times_us)])
     here = np.bincount(strata[other], minlength=strata.max() + 1) / other.sum()
@@ -102,6 +118,8 @@ def _auc(reference: Sample, window: Sample, rng: np.random.Generator) -> float:
     areas = []
     for number in range(_FOLDS):
         learn, judge = fold != number, fold == number
+        if not (weight[learn & ~other].any() and weight[judge & ~other].any()):
+            return None
         said = mapped[judge] @ _direction(mapped[learn], other[learn], weight[learn])
         areas.append(_area(said, other[judge], weight[judge]))
     return float(np.mean(areas))

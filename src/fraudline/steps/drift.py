@@ -72,10 +72,11 @@ def drift(
         first = window.days[-1] - days
         window = window.only(window.days > first)
         sample = sample.only(sample.times_us // DAY_US > first)
-    comparison = _reference(artifact, scored=scored).compare(window, params.monitor)
+    reference = _reference(artifact, scored=scored)
+    comparison = reference.compare(window, params.monitor)
     document = _document(comparison, window, artifact, params)
     if comparison.verdict != "inconclusive":
-        _together(document, artifact, sample, params)
+        _together(document, artifact, reference, sample, params)
     if labels is not None and decisions is not None:
         document["performance"] = performance(decisions, labels, artifact.thresholds, params, evaluation)
     with atomic_folder(report) as folder:
@@ -143,16 +144,19 @@ def _counted(found: Iterable[Piece], artifact: Artifact, params: Params) -> tupl
     return count.done(), sample, scored
 
 
-def _together(document: dict[str, Any], artifact: Artifact, sample: Sample, params: Params) -> None:
-    """What several features show together; a window that they tell apart has drifted."""
+def _together(
+    document: dict[str, Any], artifact: Artifact, reference: Reference, sample: Sample, params: Params
+) -> None:
+    """What several of the judged features show together; a window that they tell apart has drifted."""
     wanted, monitor = params.monitor.classifier_rows, params.monitor
     if not wanted or _ROWS not in artifact.content:
         return
-    kept = artifact.table(_ROWS)
-    reference = Sample(kept["event_time"].to_numpy(), matrix_of(kept, artifact.spec.names))
-    rng = np.random.default_rng(params.seed)
-    found = separation(reference, thinned(sample, wanted, rng), seed=params.seed)
+    kept, judged = artifact.table(_ROWS), reference.judged[: len(artifact.spec.names)]
+    rows = Sample(kept["event_time"].to_numpy(), matrix_of(kept, artifact.spec.names)[:, judged])
+    few = thinned(sample, wanted, np.random.default_rng(params.seed))
+    found = separation(rows, Sample(few.times_us, few.values[:, judged]), seed=params.seed) if judged.any() else None
     if found is None:
+        document["classifier"] = {"why": "the reference has too few days, or too few rows at the window's hours"}
         return
     drifted = found.p_value <= monitor.of_a_test and found.auc >= monitor.auc_min
     document["classifier"] = asdict(found) | {"drifted": drifted}

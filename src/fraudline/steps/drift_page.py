@@ -91,6 +91,8 @@ def _range(each: Mapping[str, Any]) -> str:
 def _together(found: Mapping[str, Any]) -> str:
     if not found:
         return ""
+    if "why" in found:
+        return f"<h2>Several features together</h2><p>Not measured: {found['why']}.</p>"
     who = "Drift: a classifier" if found["drifted"] else "A classifier"
     return (
         f"<h2>Several features together</h2><p>{who} tells the window from the reference with an area under the curve "

@@ -11,11 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from fraudline.cli.main import cli
+from fraudline.core.clock import DAY_US, HOUR_US
 from fraudline.core.errors import ArtifactError, DataError, DriftFound, SchemaError
 from fraudline.data.store import read_labels, read_transactions, write_dataset
+from fraudline.model.artifact import write_manifest
 from tests.support.artifacts import tiny_artifact
 from tests.support.datasets import small_dataset
-from tests.support.traffic import AMOUNT, FIRST, NAMES, decisions, traffic, watched_artifact
+from tests.support.traffic import AMOUNT, FIRST, NAMES, decisions, risen, traffic, watched_artifact
 
 LATER = FIRST + timedelta(days=70)
 
@@ -193,3 +195,38 @@ def test_features_that_move_together_are_drift_though_each_alone_is_as_before(mo
     document = json.loads((tmp_path / "r" / "drift.json").read_text())
     assert document["classifier"]["drifted"]
     assert [figure["name"] for figure in document["figures"] if figure["drifted"]] in ([], ["score"])
+
+
+def test_what_moves_together_is_seen_beside_features_that_follow_the_calendar(tmp_path):
+    """Those tell every day from the others, so that with them no window could stand out."""
+    rising = (20, 21, 22)
+    model = watched_artifact(tmp_path / "model", rising=rising)
+    when, features = traffic(2, first=LATER, seed=1)
+    features = risen(when, features, *rising)
+    together = features.copy()
+    for column in range(10, 18):
+        together[:, column] = np.sort(together[:, column])[together[:, 10].argsort().argsort()]
+    found = {}
+    for name, values in {"as before": features, "together": together}.items():
+        pq.write_table(decisions(model, when, values), tmp_path / "window.parquet")
+        run(tmp_path / "window.parquet", "--model", model, "--report", tmp_path / "r", classifier=200)
+        found[name] = json.loads((tmp_path / "r" / "drift.json").read_text())
+    calendar = {figure["name"] for figure in found["together"]["figures"] if not figure["judged"]}
+    assert calendar >= {NAMES[column] for column in rising}
+    assert not found["as before"]["classifier"]["drifted"]
+    assert found["as before"]["classifier"]["auc"] < 0.6
+    assert found["together"]["classifier"]["drifted"]
+
+
+def test_hours_that_the_reference_lacks_are_said_to_be_not_measured(tmp_path):
+    model = watched_artifact(tmp_path / "model")
+    rows = pq.read_table(model / "reference" / "rows.parquet")
+    hours = rows["event_time"].to_numpy() % DAY_US // HOUR_US
+    pq.write_table(rows.filter(pa.array(hours < 6)), model / "reference" / "rows.parquet")
+    write_manifest(model)
+    when, features = traffic(4, first=LATER, seed=1)
+    day = when % DAY_US // HOUR_US >= 6
+    pq.write_table(decisions(model, when[day], features[day]), tmp_path / "window.parquet")
+    result = run(tmp_path / "window.parquet", "--model", model, "--report", tmp_path / "r", "--json", classifier=200)
+    assert json.loads(result.stdout)["verdict"] == "stable"
+    assert "rows at the window's hours" in (tmp_path / "r" / "index.html").read_text().replace("&#x27;", "'")

@@ -5,6 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from fraudline.core.clock import DAY_US, HOUR_US
 from fraudline.monitor.domain import Sample, separation, thinned
 from fraudline.monitor.params import MonitorParams
 from tests.support.traffic import FIRST, traffic
@@ -33,6 +34,29 @@ def test_features_that_move_together_are_found_though_each_alone_is_as_before(re
     found = separation(reference, Sample(times, features), seed=1)
     assert found.auc > PARAMS.auc_min
     assert found.p_value <= PARAMS.false_alarms
+
+
+def test_a_window_that_is_told_apart_for_certain_passes_the_level_of_a_test_whatever_ordinary_days_do():
+    """Each ordinary day has a level of its own, as the shipped model's have: areas up to three quarters."""
+    times, features = traffic(28, a_day=200)
+    day = np.unique(times // DAY_US, return_inverse=True)[1]
+    features[:, :4] *= np.random.default_rng(5).lognormal(0, 0.35, 28)[day, None].astype(np.float32)
+    later, changed = traffic(1, first=LATER, seed=4, a_day=200)
+    changed[:, 5:20] *= 40
+    found = separation(Sample(times, features), Sample(later, changed), seed=1)
+    assert found.ordinary > 0.55
+    assert found.auc > 0.95
+    assert found.p_value <= PARAMS.of_a_test
+
+
+def test_a_window_at_hours_of_which_the_reference_has_no_row_is_not_judged(reference):
+    night = reference.times_us % DAY_US < 6 * HOUR_US
+    times, features = traffic(1, first=LATER, seed=1, a_day=2_000)
+    at_night = times % DAY_US < 6 * HOUR_US
+    window = Sample(times, features)
+    assert separation(reference.only(~night), window.only(at_night), seed=1) is None
+    both = separation(reference.only(~night), window, seed=1)
+    assert both.p_value > PARAMS.false_alarms, "the hours that both have say nothing unusual"
 
 
 def test_a_sample_is_thinned_in_order(reference):
