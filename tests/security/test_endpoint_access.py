@@ -1,6 +1,7 @@
 """The endpoint behind TLS and tokens, slow clients cut, and the others unharmed meanwhile."""
 
 import asyncio
+import json
 import socket
 import ssl
 import sys
@@ -271,6 +272,44 @@ def test_slow_and_greedy_clients_are_cut_and_the_others_keep_their_latency(serve
         f"{p50[0]:.1f} ms without, p99 {p99[1]:.1f} and {p99[0]:.1f} ms ({p99[1] / p99[0]:.2f} times)",
         ratio=p99[1] / p99[0],
     )
+
+
+POST = b"POST /v1/models/fraud:predict HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        (POST + b"Content-Length: 2\r\n", b"\r\n{}"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", b"\r\n"),
+        (POST + b"X: ", b"\r\nContent-Length: 2\r\n\r\n{}"),
+    ],
+    ids=["headers", "trailers", "one header"],
+)
+def test_a_head_without_end_is_cut_before_it_is_whole(served: Served, begin: bytes, end: bytes) -> None:
+    filler = b"a" * (1 << 20) if begin.endswith(b"X: ") else b"X-A: b\r\n" * (1 << 17)
+    assert answered(served, begin + filler[:8_000] + end).startswith(b"HTTP/1.1 400 "), "a long one is taken"
+    assert answered(served, begin + filler + end) == b""
+
+
+@pytest.mark.integration
+def test_a_large_body_in_one_send_with_its_head_and_in_many_chunks_is_taken(served: Served) -> None:
+    body = json.dumps({"instances": served.objects * (600_000 // len(json.dumps(served.objects)))}).encode()
+    chunked = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:7], body[7:300_000], body[300_000:]))
+    assert answered(served, POST + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)).startswith(b"HTTP/1.1 200 ")
+    whole = POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunked + b"0\r\n\r\n"
+    assert answered(served, whole).startswith(b"HTTP/1.1 200 ")
+
+
+def answered(served: Served, request: bytes) -> bytes:
+    """The beginning of the answer to the bytes of a request; nothing where the connection is cut."""
+    with socket.create_connection(("127.0.0.1", served.predictor.http_port), timeout=20) as connection:
+        try:
+            connection.sendall(request)
+            return connection.recv(64)
+        except ConnectionError:
+            return b""
 
 
 def slow(served: Served, kind: int, stop: threading.Event, cut: list[int]) -> None:

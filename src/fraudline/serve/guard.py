@@ -1,7 +1,8 @@
 """What a client may ask of the server: who it is, how much it sends, and how long it takes.
 
 :class:`Guard` stands before the application and hands it whole bodies only; :class:`ImpatientProtocol` cuts connections
-that dribble a request's head or do not read their answer. Both answer for themselves: KServe sees none of it.
+that dribble a request's head, let it grow without end or do not read their answer. Both answer for themselves: KServe
+sees none of it.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ class Limits:
     Attributes:
         body_bytes: of one request; MAX_ROWS rows of named features in JSON fit several times.
         waiting_bytes: of all bodies that are not yet answered.
+        head_bytes: of a request's line and headers, or of what follows a body in chunks; beyond what one read brings.
         head_s: seconds for a request's line and headers.
         body_s: seconds for its body, or for a message of gRPC.
         answer_s: seconds that an answer may wait for its reader.
@@ -41,6 +43,7 @@ class Limits:
 
     body_bytes: int = 32 << 20
     waiting_bytes: int = 256 << 20
+    head_bytes: int = 64 << 10
     head_s: float = 5.0
     body_s: float = 10.0
     answer_s: float = 20.0
@@ -180,9 +183,10 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, field
 
 
 def impatient(limits: Limits = LIMITS) -> type[HttpToolsProtocol]:
-    """The protocol class of uvicorn with time limits for a request's head and for the reading of its answer."""
+    """The protocol class of uvicorn with limits for a request's head and for the time that its answer is read in."""
 
     class ImpatientProtocol(HttpToolsProtocol):
+        _kept = 0
         _head: asyncio.TimerHandle | None = None
         _answer: asyncio.TimerHandle | None = None
 
@@ -193,11 +197,19 @@ def impatient(limits: Limits = LIMITS) -> type[HttpToolsProtocol]:
         def data_received(self, data: bytes) -> None:
             if self._head is None and (self.cycle is None or self.cycle.response_complete):
                 self._expect_head()
-            super().data_received(data)
+            self._kept += len(data)
+            super().data_received(data)  # sets it back where a head ended or a body went on
+            if self._kept > limits.head_bytes:
+                self._cut("head too large")
 
         def on_headers_complete(self) -> None:
             self._head = _cancel(self._head)
+            self._kept = 0
             super().on_headers_complete()
+
+        def on_body(self, body: bytes) -> None:
+            self._kept = 0
+            super().on_body(body)
 
         def pause_writing(self) -> None:
             super().pause_writing()
@@ -215,7 +227,7 @@ def impatient(limits: Limits = LIMITS) -> type[HttpToolsProtocol]:
             self._head = self.loop.call_later(limits.head_s, self._cut, "head not whole")
 
         def _cut(self, reason: str) -> None:
-            self._head = self._answer = None
+            self._head, self._answer = _cancel(self._head), _cancel(self._answer)
             log.warning("serve.cut", reason=reason)
             self.transport.abort()
 
