@@ -9,6 +9,7 @@ A step is a process here, or a container of its image. A server takes the same f
 """
 
 import contextlib
+import fcntl
 import io
 import os
 import re
@@ -20,12 +21,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from fraudline.core import errors
-from fraudline.core.errors import FraudlineError, UnavailableError, UsageError
+from fraudline.core.errors import FraudlineError, StateError, UnavailableError, UsageError
 from fraudline.core.files import read_json
 from fraudline.core.settings import Settings
 
 ERROR_FILE = "FRAUDLINE_ERROR_FILE"
 LOG_FILE = "run.log"
+_RUNS, _ERROR = "runs", "error.json"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _PROGRESS = re.compile(r"(Executing task|Task) '(?P<task>[\w-]+)'(?: finished with status (?P<status>\w+))?$")
 
@@ -96,26 +98,25 @@ def run_local(
         UnavailableError: no container engine answers.
         FraudlineError: a step failed: the step's own error, with its exit code.
         UsageError: there is no such file, or ``root`` holds something else than an earlier run.
+        StateError: another run is at work in ``root``.
     """
     from kfp import components, local
 
     if not compiled.is_file():
         raise UsageError(f"{compiled} is missing.", "Compile it: python -m pipelines.training")
     root = root.absolute()
-    _clear(root)
-    (root / "runs").mkdir(parents=True)  # an engine would make a mounted folder itself, as root
-    error_file = root / "error.json"
-    with (root / LOG_FILE).open("w", encoding="utf-8") as stream, _environment(ERROR_FILE, str(error_file)):
+    error_file = root / _ERROR
+    with _begun(root) as stream, _environment(ERROR_FILE, str(error_file)):
         screen = _Screen(stream, notice or (lambda task, state: None))
         with contextlib.redirect_stdout(screen), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # kfp warns of every image without "python" in its name
             runner = local.SubprocessRunner(use_venv=False) if containers is None else _docker(containers, error_file)
-            local.init(runner, pipeline_root=str(root / "runs"), raise_on_error=True)
+            local.init(runner, pipeline_root=str(root / _RUNS), raise_on_error=True)
             try:
                 components.load_component_from_file(str(compiled))(**arguments)
             except RuntimeError as error:
                 raise _step_error(error_file, root / LOG_FILE, str(error)) from error
-    (folder,) = (root / "runs").iterdir()
+    (folder,) = (root / _RUNS).iterdir()
     return LocalRun(folder)
 
 
@@ -147,11 +148,24 @@ def _docker(containers: Containers, error_file: Path) -> Any:
     )
 
 
-def _clear(root: Path) -> None:
-    """Remove an earlier run; never what somebody else put there."""
-    if root.exists() and not (root / LOG_FILE).is_file() and (not root.is_dir() or any(root.iterdir())):
+@contextlib.contextmanager
+def _begun(root: Path) -> Iterator[TextIO]:
+    """The log of a run, locked as long as it goes on; an earlier run is gone, and nothing that is no part of one."""
+    found = {path.name for path in root.iterdir()} if root.is_dir() else {""} if root.exists() else set()
+    if found and not {LOG_FILE} <= found <= {LOG_FILE, _RUNS, _ERROR}:
         raise UsageError(f"{root} holds something else than an earlier run.", "Name a new folder.")
-    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / LOG_FILE).open("a", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StateError(f"Another run is at work in {root}.", "Wait for it, or name another folder.") from error
+        stream.truncate(0)
+        (root / _ERROR).unlink(missing_ok=True)
+        if (root / _RUNS).exists():
+            shutil.rmtree(root / _RUNS)
+        (root / _RUNS).mkdir()  # an engine would make a mounted folder itself, as root
+        yield stream
 
 
 def _step_error(record: Path, log_file: Path, message: str) -> FraudlineError:

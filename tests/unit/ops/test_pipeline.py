@@ -3,7 +3,7 @@
 import pytest
 from kfp import compiler, dsl
 
-from fraudline.core.errors import FraudlineError, GateFailed, UnavailableError, UsageError
+from fraudline.core.errors import FraudlineError, GateFailed, StateError, UnavailableError, UsageError
 from fraudline.ops.params import RegistryParams
 from fraudline.ops.pipeline import Containers, arguments_of, run_local
 
@@ -88,6 +88,43 @@ def test_a_folder_with_other_files_is_not_replaced(compiled, tmp_path):
     with pytest.raises(UsageError, match="holds something else"):
         run_local(compiled, {}, tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.txt").is_file()
+
+
+def test_a_log_of_that_name_makes_nobodys_folder_an_earlier_run(compiled, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "run.log").write_text("of something else")
+    (mine / "thesis.txt").write_text("years of work")
+    with pytest.raises(UsageError, match="holds something else"):
+        run_local(compiled, {}, mine)
+    assert {path.name: path.read_text() for path in mine.iterdir()} == {
+        "run.log": "of something else",
+        "thesis.txt": "years of work",
+    }
+
+
+def test_an_earlier_run_is_replaced_also_behind_a_link(compiled, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for value in (1, 2):
+        run = run_local(compiled, {"params": {"value": value}}, tmp_path / "link")
+    assert run.output("write", "made").read_text() == "2.0"
+    assert len(list((tmp_path / "real" / "runs").iterdir())) == 1
+    assert "Executing task" in (tmp_path / "real" / "run.log").read_text()
+
+
+def test_a_second_run_in_the_same_folder_is_refused_while_the_first_goes_on(compiled, tmp_path):
+    refused = []
+
+    def again(task, state):
+        if state == "started":
+            with pytest.raises(StateError, match="Another run is at work") as caught:
+                run_local(compiled, {"params": {"value": 2}}, tmp_path / "run")
+            refused.append(caught.value.action)
+
+    run = run_local(compiled, {"params": {"value": 1}}, tmp_path / "run", again)
+    assert len(refused) == 2
+    assert run.output("write", "made").read_text() == "1.0"
 
 
 def test_a_missing_file_says_how_to_compile_it(tmp_path):
