@@ -1,11 +1,19 @@
 """Which code ran: the Git revision, and whether files differed from it."""
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 UNKNOWN = "unknown"
 _TIMEOUT_S = 10
+_OF_A_REPOSITORY = frozenset((
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_CONFIG_PARAMETERS",
+    "GIT_DIR", "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE",
+    "GIT_INTERNAL_SUPER_PREFIX", "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX",
+    "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
+))  # fmt: skip
+"""What ``git rev-parse --local-env-vars`` lists but ``GIT_CONFIG_COUNT``: that one hands credentials over."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +38,20 @@ def file_at(revision: str, path: str, folder: Path = Path()) -> str | None:
     return _git(folder, "show", "--end-of-options", f"{revision}:{path}")
 
 
+def git_environment() -> dict[str, str]:
+    """The environment for a git that works in the folder it is given: a hook's names the hook's repository."""
+    return {name: value for name, value in os.environ.items() if name not in _OF_A_REPOSITORY}
+
+
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=_TIMEOUT_S, check=True
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=True,
+            env=git_environment(),
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -22,6 +22,7 @@ from fraudline.core.digest import files_under, md5_file
 from fraudline.core.errors import DataError, UnavailableError, UsageError
 from fraudline.core.files import atomic_folder, write_json
 from fraudline.core.log import get_logger
+from fraudline.ops.provenance import git_environment
 from fraudline.steps.params import Params
 
 log = get_logger(__name__)
@@ -206,7 +207,7 @@ def _clone(repo: str, revision: str) -> Iterator[Path]:
             ["git", "clone", "--quiet", "--no-checkout", "--", repo, folder],
             ["git", "-C", folder, "checkout", "--quiet", "--detach", revision or "HEAD", "--"],
         ):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, check=False, env=git_environment())
             if done.returncode:
                 raise UnavailableError(
                     f"Repository {repo} at {revision or 'HEAD'} cannot be cloned: {done.stderr.strip()[-300:]}.",

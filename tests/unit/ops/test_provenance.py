@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from fraudline.ops.provenance import UNKNOWN, git_state
+from fraudline.ops.provenance import UNKNOWN, git_environment, git_state
 
 
 @pytest.fixture
@@ -39,3 +39,23 @@ def test_the_lock_that_every_run_rewrites_does_not(repository):
 def test_outside_a_repository_the_revision_is_unknown(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_state(tmp_path).revision == UNKNOWN
+
+
+def test_in_another_repositorys_hook_the_folder_still_counts(repository, tmp_path_factory, monkeypatch):
+    other = tmp_path_factory.mktemp("other")
+    subprocess.run(["git", "init", "-q", other], check=True)
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
+    state = git_state(repository)
+    assert len(state.revision) == 40
+    assert not state.dirty
+
+
+def test_git_is_told_of_no_repository_and_keeps_the_credentials(monkeypatch):
+    listed = subprocess.run(["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True, check=True)
+    names = set(listed.stdout.split())
+    for name in names | {"GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0"}:
+        monkeypatch.setenv(name, "1")
+    kept = git_environment().keys()
+    assert names & kept == {"GIT_CONFIG_COUNT"}
+    assert {"GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0", "PATH"} <= kept

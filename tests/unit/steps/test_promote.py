@@ -121,6 +121,18 @@ def test_the_users_tree_is_untouched(forge, served):
     assert (git(forge.work, "status", "--porcelain"), git(forge.work, "rev-parse", "HEAD")) == before
 
 
+def test_in_a_hook_the_users_repository_is_untouched_too(forge, served, monkeypatch):
+    entry = forge.model(2, champion=served.name)
+    asked = ("for-each-ref",), ("rev-parse", "HEAD"), ("status", "--porcelain"), ("config", "--list", "--local")
+    before = [git(forge.work, *question) for question in asked]
+    monkeypatch.setenv("GIT_DIR", str(forge.work / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(forge.work / ".git" / "index"))
+    result = run(forge, entry)
+    monkeypatch.undo()
+    assert [git(forge.work, *question) for question in asked] == before
+    assert forge.state(result["branch"]).weights() == {served.name: 90, entry.name: 10}
+
+
 def test_a_second_rollout_waits_for_the_first(forge, served):
     forge.merge(run(forge, forge.model(2, champion=served.name))["branch"])
     with pytest.raises(PromotionRefused, match="10 %"):

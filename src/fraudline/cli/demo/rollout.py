@@ -7,7 +7,6 @@ Their blessings are the gate's, given for the champion's figures.
 
 import itertools
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -236,8 +235,9 @@ def make_repository(folder: Path, service: Path, key: Path, rules: Mapping[str, 
         rules: the section ``rollout``.
     """
     work = folder / "work"
-    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(folder / "remote.git")], check=True)
-    subprocess.run(["git", "init", "-q", "-b", "main", str(work)], check=True)
+    work.mkdir(parents=True, exist_ok=True)
+    git(folder, "init", "-q", "--bare", "-b", "main", str(folder / "remote.git"))
+    git(work, "init", "-q", "-b", "main")
     make_keys(key, work / "manifests" / "promotion.pub")
     write_text(work / "kserve" / "inferenceservice.yaml", service.read_text(encoding="utf-8"))
     write_text(work / "params.yaml", 'champion: ""\n' + yaml.safe_dump({"rollout": dict(rules)}))

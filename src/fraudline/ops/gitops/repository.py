@@ -10,7 +10,6 @@ forge's token, which is handed over in the environment and so stands in no list 
 """
 
 import base64
-import os
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from typing import Self
 
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.log import get_logger
+from fraudline.ops.provenance import git_environment
 
 log = get_logger(__name__)
 
@@ -44,7 +44,7 @@ def git(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> 
             text=True,
             timeout=_TIMEOUT_S,
             check=True,
-            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", **(env or {})},
+            env={**git_environment(), "GIT_TERMINAL_PROMPT": "0", **(env or {})},
         )
     except subprocess.CalledProcessError as error:
         said = (error.stderr or error.stdout).strip().splitlines()

@@ -326,6 +326,16 @@ def test_a_model_that_nobody_signed_is_not_applied(rolling, monkeypatch, tmp_pat
     assert not (tmp_path / "asked").exists()
 
 
+def test_in_a_hook_the_users_repository_stays_on_its_branch(rolling, monkeypatch, tmp_path):
+    work = rolling.forge.work
+    before = git(work, "status", "-sb")
+    monkeypatch.setenv("GIT_DIR", str(work / ".git"))
+    result = applied(rolling, monkeypatch, tmp_path)
+    monkeypatch.delenv("GIT_DIR")
+    assert result["weights"] == {rolling.first.name: 90, rolling.second.name: 10}
+    assert git(work, "status", "-sb") == before
+
+
 def test_a_verdict_of_an_earlier_rollout_of_the_same_models_is_of_no_use(rolling):
     rolling.forge.merge(rolling.step())
     old = rolling.forge.evidence()["canary"]["steps"]
