@@ -65,6 +65,11 @@ def promote(
         check_promotion(record, require_clean_code=rules.require_clean_code)
         proposal = promotion(held, Entry(Signed.make(record, key)), to, rules, again=again)
         done = submit(clone, proposal, open_forge(rules.forge, token, clone))
+    if again and done.request.state == "merged":
+        raise PromotionRefused(
+            f"--again {again} was used: {proposal.branch} was merged, and the model taken back since.",
+            f"If it is meant, promote it with --again {again + 1}.",
+        )
     first = held.rollout.stable is None
     return {
         "digest": digest,

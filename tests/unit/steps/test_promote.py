@@ -9,6 +9,7 @@ import yaml
 from fraudline.core.errors import DigestMismatch, PromotionRefused, UsageError
 from fraudline.core.files import read_json, write_json
 from fraudline.ops import store as stores
+from fraudline.ops.gitops.signing import make_keys
 from fraudline.ops.params import RegistryParams
 from fraudline.ops.registry import Registry, give_alias
 from fraudline.steps import component
@@ -174,6 +175,31 @@ def test_a_model_that_was_taken_back_needs_a_word(forge, served):
     assert again["branch"].endswith("-2")
     forge.merge(again["branch"])
     assert forge.state().percent == 10
+
+
+def test_a_number_that_was_used_names_the_next_one(forge, served):
+    entry = forge.model(2, champion=served.name)
+    for again in (0, 1):
+        merged = forge.merge(run(forge, entry, again=again)["branch"])
+        git(forge.work, "revert", "-m", "1", "--no-edit", merged)
+        git(forge.work, "push", "-q", "origin", "HEAD:main")
+    with pytest.raises(PromotionRefused, match="--again 1 was used") as caught:
+        run(forge, entry, again=1)
+    assert "--again 2" in caught.value.action
+    forge.merge(run(forge, entry, again=2)["branch"])
+    assert forge.state().percent == 10
+
+
+def test_after_the_key_changed_an_open_promotion_is_not_taken_for_the_new_one(forge, served, tmp_path):
+    entry = forge.model(2, champion=served.name)
+    branch = run(forge, entry)["branch"]
+    new = tmp_path / "new.key"
+    make_keys(new, tmp_path / "new.pub")
+    with pytest.raises(PromotionRefused, match="holds another change") as caught:
+        run(forge, entry, key=new)
+    assert caught.value.action.endswith(f"git push origin :{branch}")
+    git(forge.work, "push", "-q", "origin", f":{branch}")
+    assert run(forge, entry, key=new)["pushed"]
 
 
 def test_a_branch_that_holds_something_else_is_not_overwritten(forge, served):

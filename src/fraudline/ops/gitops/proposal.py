@@ -29,13 +29,23 @@ _CHAMPION = re.compile(r'^champion:[ \t]*("[^"\n]*"|[^\s#]*)', re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A branch with one commit, and the pull request for it."""
+    """A branch with one commit, and the pull request for it.
+
+    Attributes:
+        branch: its name.
+        title: of the commit and of the request.
+        body: of both.
+        files: path to text.
+        when: time of the commit, seconds since 1970.
+        same: files by which a branch that is there is known again; a step's evidence differs from look to look.
+    """
 
     branch: str
     title: str
     body: str
     files: Mapping[str, str]
     when: int
+    same: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +132,7 @@ def promotion(held: Standing, entry: Entry, name: str, rules: RolloutParams, *, 
         texts.promotion_body(entry, held.evidence, held.rollout, name),
         files,
         int(datetime.fromisoformat(record["packaged_at"]).timestamp()),
+        (held.rollout_path, held.evidence_path),
     )
 
 
@@ -162,6 +173,7 @@ def step(held: Standing, verdict: Mapping[str, Any], name: str, rules: RolloutPa
         texts.step_body(state, to, verdict),
         files,
         int(datetime.fromisoformat(verdict["at"]).timestamp()),
+        (held.rollout_path,),
     )
 
 
@@ -200,8 +212,7 @@ def submit(clone: Clone, proposal: Proposal, forge: Forge) -> Submitted:
         revision = clone.commit(proposal.files, f"{proposal.title}\n\n{proposal.body}", proposal.when)
         pushed = clone.push(revision, proposal.branch)
         tip = revision if pushed else clone.remote_branch(proposal.branch)
-    path = next(path for path in proposal.files if path.endswith(ROLLOUT))
-    if clone.read(path, tip) != proposal.files[path]:
+    if any(clone.read(path, tip) != proposal.files[path] for path in proposal.same):
         raise PromotionRefused(
             f"The branch {proposal.branch} holds another change.", f"Delete it: git push origin :{proposal.branch}"
         )
