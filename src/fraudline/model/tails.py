@@ -2,8 +2,9 @@
 
 An autoencoder reconstructs a large amount well, so that it does not see it. The rarity of feature i at x is the number
 of decades −log₁₀ P(X_i ≥ x), taken from the empirical tail of the known normals, and beyond their largest value from a
-generalised Pareto tail (method of moments over the 99.5 % quantile). It is a piecewise-linear, never falling function
-of x, so the graph holds it as a table of ramps.
+generalised Pareto tail (method of moments over the 99.5 % quantile, shape not below that of an exponential tail), which
+rises until the cap of nine decades. It is a piecewise-linear, never falling function of x, so the graph holds it as a
+table of ramps.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,6 @@ _BEYOND = np.array([0.01, 1.0, 3.0, 10.0, 30.0, 100.0])  # mean excesses beyond 
 _NEWNESS = 0.3  # decades that a value beyond every normal adds at once
 _CAP = 9.0  # decades
 _TAIL = 0.995
-_LARGEST_SHAPE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +93,17 @@ def _beyond(ranked: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
         reached = 0.0
     else:
         mean, variance = float(excess.mean()), float(excess.var())
-        shape = min(0.5 * (1 - mean**2 / variance), _LARGEST_SHAPE)
+        shape = max(0.5 * (1 - mean**2 / variance), 0.0)  # a negative one ends, often below the largest normal
         scale = mean * (1 - shape)
         reached = float(excess[-1])
     distance: NDArray[np.float64] = scale * _BEYOND
     rarer = _survival(reached + distance, scale, shape) - _survival(reached, scale, shape)
-    return distance, np.clip(rarer, 0.0, _CAP)
+    return distance, rarer
 
 
 def _survival(excess: NDArray[np.float64] | float, scale: float, shape: float) -> NDArray[np.float64]:
-    """−log₁₀ of the generalised Pareto survival at an excess."""
+    """−log₁₀ of the generalised Pareto survival at an excess; ``shape`` is not negative."""
     relative: NDArray[np.float64] = np.asarray(excess, np.float64) / scale
     if abs(shape) < 1e-3:
         return np.asarray(relative / np.log(10))
-    return np.asarray(np.log10(np.maximum(1 + shape * relative, 1e-12)) / shape)
+    return np.asarray(np.log10(1 + shape * relative) / shape)

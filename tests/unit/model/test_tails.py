@@ -43,6 +43,17 @@ def test_a_heavy_tail_makes_the_same_distance_less_rare() -> None:
     assert gained[0] > 2 * gained[1]
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_ten_times_and_a_hundred_times_the_most_that_normals_do_differ_whatever_the_sample(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    counts, shares = 1 + rng.binomial(6, 0.05, 20_000), rng.random(20_000)
+    for values, step in ((counts, 1.0), (shares, 0.002)):
+        largest = values.max()
+        found = rarity(learn(values), *(largest + step * np.array([0, 1, 2, 4])), 1000 * largest)
+        assert np.all(np.diff(found) > 0.1), found
+        assert found[-1] == pytest.approx(9)
+
+
 def test_a_value_that_most_normals_share_is_not_rare_and_the_next_one_is() -> None:
     values = np.r_[np.zeros(9_950), np.ones(50)]
     assert rarity(learn(values), 0.0, 1.0) == pytest.approx([0, -np.log10(0.005)], abs=0.01)
