@@ -7,9 +7,10 @@ from fraudline.features.spec import FeatureSpec
 from fraudline.features.table import TableSpec
 from fraudline.model.artifact import ModelMeta
 
-_AUTOENCODERS = """An ensemble of {count} autoencoders scores {rows}; a high score is anomalous. The
-residuals of a typical normal row give 1, and each doubling of their distance from normal adds 1; a value that
-is rarely so large among normals adds the tail weight for each decade of its rarity."""
+_AUTOENCODERS = """An ensemble of {count} scores {rows}; a high score is anomalous. The score is in decades of
+rarity: what one known normal in 1,000 reaches has 3. It adds, each with its weight, the surprises (how rare so large a
+value or such a pair of values is), joined close to the rarest of them, and how rare the residuals of each family of
+autoencoders are."""
 
 _TREES = """{count} decision trees ({kind}), learned from known frauds and known normals, score {rows}; a
 high score is like fraud. The score is in {score}."""
@@ -83,7 +84,7 @@ def _words(architecture: Mapping[str, Any], width: int, rows: str) -> tuple[str,
         networks = _networks(architecture, width)
         target = "- known normals only; no fraud is a training target, and only labels that had arrived are used"
         return (
-            _AUTOENCODERS.format(count=len(architecture["members"]), rows=rows),
+            _AUTOENCODERS.format(count=counted(architecture), rows=rows),
             f"{target}\n{networks}",
             _EXACT,
             _UNLABELLED,
@@ -100,7 +101,18 @@ def _words(architecture: Mapping[str, Any], width: int, rows: str) -> tuple[str,
     return about, trained, _SHAPLEY.format(expected=expected), _LABELLED
 
 
+def counted(architecture: Mapping[str, Any]) -> str:
+    """How many autoencoders the architecture of ``model.json`` has, of which inputs, in words."""
+    members, on_surprises = len(architecture["members"]), len(architecture.get("on_surprises", ()))
+    return f"{members} autoencoders" + (f" on the features and {on_surprises} on the surprises" if on_surprises else "")
+
+
 def _networks(architecture: Mapping[str, Any], width: int) -> str:
-    units = [" – ".join(map(str, [width, *member, width])) for member in architecture["members"]]
-    title = f"- {architecture.get('networks', 'dense')} networks (ELU, linear output):"
-    return "\n".join([title, *(f"- {layers}" for layers in units)])
+    kind, surprises = architecture.get("networks", "dense"), len(architecture.get("surprises", ()))
+    lines = []
+    for inputs, ends, members in (("features", width, "members"), ("surprises", surprises, "on_surprises")):
+        units = [" – ".join(map(str, [ends, *member, ends])) for member in architecture.get(members, ())]
+        lines += (
+            [f"- {kind} networks on the {inputs} (ELU, linear output):", *(f"  - {u}" for u in units)] if units else []
+        )
+    return "\n".join(lines)

@@ -100,7 +100,8 @@ class FittedModel:
             "on_surprises": [[*hidden, b, *reversed(hidden)] for b in on_surprises],
             "surprises": list(self.graph.surprises.names),
             "epochs": [sum(e.member == m for e in self.history) for m in range(members)],
-            "score": "tail weight * decades of the rarest surprise + autoencoder weight * decades of the residuals",
+            "score": "tail weight * decades of the rarest surprise + autoencoder weight * decades of the residuals"
+            + (" + surprise weight * decades of the surprises' residuals" if on_surprises else ""),
         }
 
 

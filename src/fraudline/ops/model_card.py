@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fraudline.model.card import counted
+
 HEADLINES = (
     ("ap", "average precision"),
     ("roc_auc", "ROC-AUC"),
@@ -102,12 +104,11 @@ def _about(meta: Mapping[str, Any]) -> str:
             f"normals.{inside} Every feature's Shapley value is exact, and is given as the reason of an alert."
         )
     else:
-        members = architecture.get("members") or meta.get("params", {}).get("members")
-        count = len(members) if isinstance(members, Sequence) and not isinstance(members, str) else members
-        networks = f"{count} autoencoders" if count else "autoencoders"
+        networks = counted(architecture) if "members" in architecture else "autoencoders"
         words = (
-            f"An ensemble of {networks} trained on transactions known to be normal. The score joins the "
-            "Mahalanobis distance of the reconstruction's residuals with a one-sided term for unusually large values. "
+            f"An ensemble of {networks} trained on transactions known to be normal. The score, in decades of rarity "
+            "among them, joins how rare a large value or a pair of values is with how rare what the networks fail to "
+            "rebuild is. "
             "Every feature's share of the score is exact, and is given as the reason of an alert."
         )
     return (

@@ -89,6 +89,11 @@ def test_the_artifact_is_verified_and_says_what_it_was_made_of(trained: Trained)
     card = trained.artifact.content["card.md"].decode()
     assert meta.thresholds.version in card
     assert "merchant_risk_7d" in card
+    assert "1 autoencoders on the features and 2 on the surprises" in card
+    assert "in decades of" in card
+    assert "each doubling" not in card
+    surprises = len(meta.architecture["surprises"])
+    assert f"{surprises} – 8 – 1 – 8 – {surprises}" in card
 
 
 def test_the_golden_rows_hold_frauds_and_normals_and_are_reproduced(trained: Trained) -> None:
