@@ -71,9 +71,13 @@ class StrictDataPlane(DataPlane):  # type: ignore[misc]  # kserve has no type in
         self, model_name: str, response: Any, headers: Mapping[str, str] | None, req_attributes: dict[str, Any]
     ) -> tuple[Any, dict[str, str]]:
         """The body of the answer, and what KServe adds to its headers; an answer of V2 is bytes."""
-        if isinstance(response, InferResponse):
-            return encode_response(response)
-        content: tuple[Any, dict[str, str]] = super().encode(model_name, response, headers, req_attributes)
+        try:
+            if isinstance(response, InferResponse):
+                return encode_response(response)
+            content: tuple[Any, dict[str, str]] = super().encode(model_name, response, headers, req_attributes)
+        except Exception:
+            self.model_registry.get_model(model_name).failed()
+            raise
         return content
 
     def _decode_v2(self, body: Any, headers: Mapping[str, str], model_name: str) -> InferRequest:
@@ -202,9 +206,11 @@ def _decode_any_number(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         try:
-            return json.loads(body)
+            content = json.loads(body)
+            json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is no text that can be answered
         except (ValueError, RecursionError):
             raise RequestError("body", f"not JSON: {error}.", BINARY) from error
+        return content
 
 
 def _tensor(path: str, item: dict[str, Any], body: bytes, position: int) -> tuple[InferInput, int]:

@@ -81,7 +81,7 @@ class PredictorMetrics:
         except RequestError:
             raise
         except Exception:
-            self._failed.inc()
+            self.failed()
             raise
 
     def decided(
@@ -98,6 +98,10 @@ class PredictorMetrics:
                 self._reasons[feature].inc()
         self._reviews.inc(int((decisions == REVIEW).sum()))
         self._blocks.inc(int((decisions == BLOCK).sum()))
+
+    def failed(self) -> None:
+        """Count one request that failed through no fault of its own."""
+        self._failed.inc()
 
     def refused(self) -> None:
         """Count one refused request."""

@@ -196,12 +196,20 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         with self._timers[1].time(), self._metrics.scoring():
             result = await self._in_flight(job)
         with self._timers[2].time():
-            return self.postprocess(result, headers), {}
+            try:
+                return self.postprocess(result, headers), {}
+            except Exception:
+                self.failed()
+                raise
 
     def predict(self, payload: Job, headers: Mapping[str, str] | None = None) -> Result:
         """Score and decide one request by itself."""
         with self._metrics.scoring():
             return self._results([payload])[0]
+
+    def failed(self) -> None:
+        """Count a request whose answer could not be written, though it was scored."""
+        self._metrics.failed()
 
     def postprocess(self, result: Result, headers: Mapping[str, str] | None = None) -> Answer:
         """The answer in the protocol of the request."""

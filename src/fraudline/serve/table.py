@@ -33,7 +33,7 @@ def encoded(body: Any, spec: TableSpec) -> Any:
         return body
     try:
         matrix = spec.encode(pa.Table.from_pylist(raw), INSTANCES)
-    except (SchemaError, pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except (SchemaError, pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         problem = error.problem if isinstance(error, SchemaError) else str(error)
         raise RequestError("instances", problem) from error
     ids = [{ID_FIELD: row[ID_FIELD]} if ID_FIELD in row else {} for row in rows]

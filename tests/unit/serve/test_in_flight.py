@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kserve import InferResponse, ModelRepository
+from prometheus_client import REGISTRY
 
 from fraudline.model.artifact import load_artifact
+from fraudline.serve.dataplane import StrictDataPlane
 from fraudline.serve.in_flight import ALONE_ROWS, InFlight
 from fraudline.serve.model import FraudModel
 from tests.support.artifacts import tiny_artifact
@@ -117,3 +120,30 @@ def test_rows_of_several_requests_get_the_answers_that_each_would_get_alone(tmp_
     assert asyncio.run(crowd()) == alone
     decisions = {prediction["decision"] for answer in alone for prediction in answer["predictions"]}
     assert len(decisions) > 1
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_request_that_was_scored_and_could_not_be_answered_counts_as_failed(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny_artifact(tmp_path / "model")
+    model = FraudModel("unanswered", folder)
+    model.load()
+    plane = StrictDataPlane(ModelRepository())
+    plane.model_registry.update(model)
+    row = [0.0] * len(load_artifact(folder).spec.names)
+
+    def failed() -> float | None:
+        labels = {"model": "unanswered", "version": model.version}
+        return REGISTRY.get_sample_value("fraudline_predictor_failed_total", labels)
+
+    def broken(_: Any) -> Any:
+        raise KeyError
+
+    with pytest.raises(TypeError):
+        plane.encode("unanswered", InferResponse("\ud800", "unanswered", []), {}, {})
+    assert failed() == 1
+    monkeypatch.setattr(model, "_predictions", broken)
+    with pytest.raises(KeyError):
+        asyncio.run(model({"instances": [row]}))
+    assert failed() == 2

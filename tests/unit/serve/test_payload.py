@@ -2,14 +2,18 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fraudline.features.table import TableSpec
 from fraudline.serve import errors, payload
+from fraudline.serve.table import encoded
 
 NAMES = ("a", "b", "c")
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -85,3 +89,13 @@ def attempt(parse: Callable[..., Any], *arguments: Any) -> Any:
         return parse(*arguments)
     except errors.RequestError as error:
         return error
+
+
+@pytest.mark.parametrize("value", [2**63, 2**64 - 1, "much"])
+def test_a_raw_value_of_a_table_that_no_column_can_hold_is_refused(value: Any) -> None:
+    columns = {"a": {"kind": "log"}, "b": {"kind": "category", "encode": ["rarity"]}}
+    spec = TableSpec.parse({"kind": "table", "name": "t", "columns": columns, "least_rows": 1}, "test")
+    spec = spec.learned(pa.table({"a": [1], "b": ["x"]}), Path("rows"))
+    assert len(encoded({"instances": [{"a": 2**40, "b": "x"}]}, spec)["instances"][0]) == len(spec.names)
+    with pytest.raises(errors.RequestError, match="instances: "):
+        encoded({"instances": [{"a": value, "b": "x"}]}, spec)
