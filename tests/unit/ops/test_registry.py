@@ -8,6 +8,7 @@ from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.ops.mlflow_client import connect
 from fraudline.ops.params import RegistryParams
 from fraudline.ops.registry import CHALLENGER, CHAMPION, Registry, give_alias
+from fraudline.ops.tracking import DIGEST_TAG
 
 
 @pytest.fixture
@@ -39,6 +40,14 @@ def test_an_alias_moves_and_the_address_it_gave_stays(settings):
     assert resolved is not None
     assert resolved.uri == "file:///store/a"
     assert registry.resolve(CHALLENGER).uri == "file:///store/b"
+
+
+def test_an_artifact_that_two_runs_registered_at_once_is_its_first_version(settings):
+    registry = Registry(settings)
+    first = registry.register("a" * 64, "file:///store/a", tags={})
+    client = connect(settings.tracking_uri)
+    client.create_model_version(settings.model_name, "file:///store/twice", tags={DIGEST_TAG: "a" * 64})
+    assert registry.find("a" * 64) == first
 
 
 def test_a_version_that_somebody_else_made_is_refused_by_name(settings):

@@ -11,7 +11,7 @@ from fraudline.core.files import read_json, write_json
 from fraudline.ops import store as stores
 from fraudline.ops.gitops.signing import make_keys
 from fraudline.ops.params import RegistryParams
-from fraudline.ops.registry import Registry, give_alias
+from fraudline.ops.registry import CHAMPION, Registry, give_alias
 from fraudline.steps import component
 from fraudline.steps.promote import promote, remote_params
 from tests.support.gitops import EVIDENCE, ROLLOUT, Forge, git
@@ -150,9 +150,10 @@ def test_a_model_of_uncommitted_code_is_refused_where_the_rules_say_so(tmp_path)
     entry = forge.model(1)
     run(forge, entry)
     provenance = stores.provenance_file(entry)
-    write_json(provenance, read_json(provenance) | {"git": {"revision": "ab" * 20, "dirty": True}})
-    with pytest.raises(PromotionRefused, match="no commit holds"):
-        run(forge, entry)
+    for unknown in ({"revision": "ab" * 20, "dirty": True}, {"revision": "unknown", "dirty": False}, {}):
+        write_json(provenance, read_json(provenance) | {"git": unknown})
+        with pytest.raises(PromotionRefused, match="no commit holds"):
+            run(forge, entry)
 
 
 def test_a_changed_artifact_is_not_promoted(empty):
@@ -225,6 +226,14 @@ def test_the_challenger_of_the_registry_is_promoted(empty, tmp_path):
     second = empty.model(2, champion=entry.name)
     give_alias(registry, registry.register(second.name, second.as_uri(), tags={}))
     assert run(empty, None, params=params)["digest"] == second.name
+
+
+def test_a_champion_that_came_by_promotion_is_no_challenger(forge, served, tmp_path):
+    settings = RegistryParams(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", model_name="m")
+    registry = Registry(settings)
+    registry.point(CHAMPION, registry.register(served.name, served.as_uri(), tags={}))
+    with pytest.raises(UsageError, match="no challenger"):
+        run(forge, None, params=forge.params.model_copy(update={"registry": settings}))
 
 
 @pytest.mark.parametrize(("command", "moment"), [("clone", "after"), ("push", "before"), ("push", "after")])

@@ -95,6 +95,13 @@ def record(change):
     return edit
 
 
+def sign_anew(values, key, change=lambda _: None):
+    """Change the record of the canary's promotion, and sign it with a key."""
+    signed = values["canary"]["promotion"]
+    change(signed["record"])
+    signed["signature"] = Signed.make(signed["record"], key).signature
+
+
 def test_an_honest_promotion_passes_and_is_described(case):
     (result,) = case.verify()
     assert result.kind == "promote"
@@ -132,17 +139,29 @@ def test_a_hand_edited_promotion_is_refused_and_says_where(case, path, change, s
 
 def test_a_key_of_ones_own_does_not_help_even_when_the_pull_request_brings_it(case, tmp_path):
     make_keys(tmp_path / "other.key", case.forge.work / "manifests" / "promotion.pub")
-
-    def resign(values):
-        signed = values["canary"]["promotion"]
-        signed["signature"] = Signed.make(signed["record"], tmp_path / "other.key").signature
-
-    case.edit(EVIDENCE, record(resign))
+    case.edit(EVIDENCE, record(lambda v: sign_anew(v, tmp_path / "other.key")))
     with pytest.raises(PromotionRefused, match="also changes manifests"):
         case.verify()
     git(case.forge.work, "checkout", "-q", "origin/main", "--", "manifests/promotion.pub")
     case.edit("manifests/promotion.pub", lambda t: t)
     with pytest.raises(PromotionRefused, match="signature"):
+        case.verify()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda r: r["blessing"].update(model={"digest": "cd" * 32}), "no blessing of its own"),
+        (lambda r: r["infra"].update(digest="cd" * 32), "real server did not prove"),
+        (lambda r: (r.update(replaces=None), r["blessing"].update(champion=None)), "replacing another champion"),
+        (lambda r: r["model"].update(manifest_sha256="cd" * 32), "manifest or data"),
+        (lambda r: r.update(data_md5="cd" * 16), "manifest or data"),
+    ],
+    ids=["blessing", "infra", "replaces", "manifest", "data"],
+)
+def test_a_record_that_is_signed_and_not_about_this_model_and_champion_is_refused(case, change, said):
+    case.edit(EVIDENCE, record(lambda v: sign_anew(v, case.forge.key, change)))
+    with pytest.raises(PromotionRefused, match=said):
         case.verify()
 
 
@@ -254,6 +273,14 @@ def test_a_signed_verdict_cannot_be_used_for_another_step(rolling):
         rolling.verify()
 
 
+def test_a_step_cannot_change_what_the_promotion_said_even_when_it_is_signed(rolling):
+    rolling.checkout(rolling.step())
+    assert rolling.verify()[0].kind == "advance"
+    rolling.edit(EVIDENCE, record(lambda v: sign_anew(v, rolling.forge.key, lambda r: r["metrics"].update(ap=0.99))))
+    with pytest.raises(PromotionRefused, match="changes earlier evidence"):
+        rolling.verify()
+
+
 def test_a_verdict_of_failed_reverts_and_the_revert_is_free(rolling):
     branch = rolling.step("failed")
     rolling.checkout(branch)
@@ -295,7 +322,24 @@ def test_a_model_that_was_never_served_cannot_come_back_by_a_revert(rolling):
         return text.replace(rolling.first.name, third.name).replace(f"m{rolling.first.name[:9]}", f"m{third.name[:9]}")
 
     rolling.edit(ROLLOUT, swap)
-    with pytest.raises(PromotionRefused):
+    with pytest.raises(PromotionRefused, match="through fraudline promote only"):
+        rolling.verify()
+    rolling.edit(EVIDENCE, record(lambda v: v.update(stable=None)))
+    with pytest.raises(PromotionRefused, match="through fraudline promote only"):
+        rolling.verify()
+
+
+def test_a_revert_of_the_last_step_goes_back_to_shares_that_were_served_and_no_others(rolling):
+    for _ in range(2):
+        rolling.forge.merge(rolling.step())
+    served = git(rolling.forge.remote, "rev-parse", "main")
+    rolling.forge.merge(rolling.step())
+    rolling.checkout("main")
+    git(rolling.forge.work, "checkout", "-q", served, "--", ROLLOUT, EVIDENCE)
+    rolling.edit(ROLLOUT, lambda t: t)
+    assert rolling.verify()[0].kind == "revert"
+    rolling.edit(ROLLOUT, lambda t: t.replace("trafficPercent: 50", "trafficPercent: 99"))
+    with pytest.raises(PromotionRefused, match="through fraudline promote only"):
         rolling.verify()
 
 
