@@ -1,6 +1,5 @@
 """A canary at the first step, and metrics that a test writes minute by minute, beside a bare Git remote."""
 
-import time
 from datetime import UTC, datetime
 
 import numpy as np
@@ -22,24 +21,25 @@ class Case:
         self.samples = Samples()
         self.rng = np.random.default_rng(5)
         self.counters = {}
-        self.now = time.time() + 1
+        self.now = float(git(forge.remote, "log", "-1", "--format=%ct", "main"))  # when the canary was merged
 
-    def minutes(self, count, *, errors=0.0, alerts=0.02, slow=1.0, constant=False):
+    def minutes(self, count, *, errors=0.0, alerts=0.02, slow=1.0, constant=False, blocks=0.0):
         """Traffic of some minutes; the canary's share follows the state on main."""
         weights = self.forge.state().weights()
         for _ in range(count):
             self.now += 60
             for entry, bad in ((self.first, False), (self.second, True)):
                 n = round(20 * weights.get(entry.name, 0))
-                given = (errors, alerts, slow, constant) if bad else (0.0, 0.02, 1.0, False)
+                given = (errors, alerts, slow, constant, blocks) if bad else (0.0, 0.02, 1.0, False, 0.0)
                 self._minute(entry.name[:12], n, *given)
 
-    def _minute(self, version, n, errors, alerts, slow, constant):
+    def _minute(self, version, n, errors, alerts, slow, constant, blocks):
         failed = self.rng.binomial(n, errors)
         seconds = self.rng.lognormal(np.log(0.002 * slow), 0.4, n)
         bands = np.bincount(self.rng.choice(4, n, p=[0, 1, 0, 0] if constant else [0.5, 0.4, 0.09, 0.01]), minlength=4)
         grown = {("score_seconds_count", ""): n, ("failed_total", ""): failed, ("rows_total", ""): n - failed}
-        grown |= {("reviews_total", ""): self.rng.binomial(n, alerts), ("blocks_total", ""): 0}
+        grown |= {("reviews_total", ""): self.rng.binomial(n, alerts)}
+        grown |= {("blocks_total", ""): self.rng.binomial(n, blocks)}
         grown |= {("score_seconds_bucket", e): int((seconds <= float(e)).sum()) for e in EDGES}
         grown |= {("score_band_total", str(band)): int(count) for band, count in enumerate(bands)}
         for (name, label), value in grown.items():

@@ -13,6 +13,7 @@ from fraudline.core.clock import DAY_US
 from fraudline.core.errors import DataError, SchemaError
 from fraudline.data.store import read_labels, read_transactions
 from fraudline.decide.decisions import NEVER_US, read_decisions
+from fraudline.decide.outcomes import Outcomes, arms_of, read_outcomes
 from tests.support.datasets import small_dataset
 
 
@@ -93,3 +94,22 @@ def test_a_file_without_scores_or_rows_is_refused(tmp_path: Path) -> None:
     (tmp_path / "odd.jsonl").write_text("{not json\n")
     with pytest.raises(SchemaError, match="cannot be read"):
         read_decisions(tmp_path / "odd.jsonl")
+
+
+def test_outcomes_name_the_model_of_each_decision_in_order_of_time(tmp_path: Path) -> None:
+    rows = [
+        {"score": 0.1, "model_version": "c", "decision": "allow", "event_time": 2_000_000, "is_fraud": False},
+        {"score": 0.9, "model_version": "m", "decision": "review", "event_time": 1_000_000, "is_fraud": True},
+        {"score": 0.5, "model_version": "c", "decision": "block", "event_time": 1_500_000, "is_fraud": None},
+    ]
+    found = read_outcomes(write_lines(tmp_path / "d.jsonl", rows), dataset=None, label_delay_days=7)
+    assert found.versions.tolist() == ["m", "c"]
+    assert (found.alerted.tolist(), found.fraud.tolist()) == ([True, False], [True, False])
+
+
+def test_outcomes_of_two_models_are_false_alarms_among_alerts_and_missed_frauds_among_frauds() -> None:
+    alerted = np.array([1, 1, 1, 0, 1, 0, 0, 0], bool)
+    outcomes = Outcomes(np.array(["c"] * 4 + ["m"] * 4), alerted, np.ones(8, bool), np.zeros(8, np.int64))
+    found = arms_of(outcomes, "c", "m")
+    counts = {name: [int(getattr(arms, part).sum()) for part in ("x", "n", "y", "m")] for name, arms in found.items()}
+    assert counts == {"false_alarms": [0, 3, 0, 1], "missed_frauds": [1, 4, 3, 4]}

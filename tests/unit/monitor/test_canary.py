@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fraudline.monitor.canary import Arms, CheckParams, JudgeParams, bands, judge, slow
+from fraudline.monitor.canary import Arms, CheckParams, JudgeParams, bands, evidence, judge, slow, thresholds
 
 PARAMS = JudgeParams(
     checks={
@@ -20,6 +20,11 @@ def arms(canary, champion, *, strata=60, n=200, m=1800, seed=0):
     rng = np.random.default_rng(seed)
     sizes = np.full((1, strata), n), np.full((1, strata), m)
     return Arms(rng.binomial(sizes[0], canary), sizes[0], rng.binomial(sizes[1], champion), sizes[1])
+
+
+def one_after_the_other(*several, axis):
+    """Arms joined: along the kinds of the event (0), or along the strata (1)."""
+    return Arms(*(np.concatenate([getattr(each, name) for each in several], axis) for name in ("x", "n", "y", "m")))
 
 
 def said(counts, *, begin=0, rows=12_000, minutes=60.0, params=PARAMS):
@@ -68,6 +73,44 @@ def test_what_is_watched_decides_nothing():
     result = said(counts)
     assert result["verdict"] == "successful"
     assert result["checks"][2]["result"] == "failed (watched)"
+
+
+def test_the_risk_of_an_unjust_revert_is_shared_by_the_checks_that_decide_and_by_no_other():
+    deciding = {name: CheckParams(margin=2.0) for name in ("errors", "alerts")}
+    watched = {"reasons": CheckParams(margin=2.0, role="watch"), "scores": CheckParams(margin=2.0, role="off")}
+    worse, _ = thresholds(JudgeParams(checks=deciding | watched, alpha=0.01))
+    assert worse == pytest.approx(np.log(2 / 0.01))
+
+
+def test_a_nearer_bound_for_worse_tells_sooner_that_a_canary_lies_beyond_it():
+    between = arms(0.027, 0.02)
+    near, far = (evidence(between, CheckParams(margin=1.5, worse_than=bound)) for bound in (1.2, None))
+    assert near.worse.max() > far.worse.max()
+
+
+def test_a_canary_with_too_few_events_is_not_as_good():
+    check = CheckParams(margin=1.5, both_sides=True)
+    assert evidence(arms(0.005, 0.02), check).fine[-1] < np.log(20)
+    assert evidence(arms(0.005, 0.02), CheckParams(margin=1.5)).fine[-1] > np.log(20)
+
+
+def test_too_few_is_measured_by_the_margin_and_not_by_the_nearer_bound_for_worse():
+    a_quarter_less = arms(0.161, 0.2, n=400, m=3_600)  # odds ratio 0.77: within 1/1.5, and beyond 1/1.2
+    assert evidence(a_quarter_less, CheckParams(margin=1.5, worse_than=1.2, both_sides=True)).fine[-1] > np.log(20)
+
+
+def test_a_check_of_several_kinds_is_as_good_when_each_kind_is():
+    good, bad = arms(0.02, 0.02), arms(0.08, 0.02)
+    check = CheckParams(margin=1.5)
+    assert evidence(one_after_the_other(good, bad, axis=0), check).fine[-1] < np.log(20)
+    assert evidence(one_after_the_other(good, good, axis=0), check).fine[-1] > np.log(20)
+
+
+def test_what_failed_at_an_earlier_step_stays_failed():
+    alerts = one_after_the_other(arms(0.08, 0.02, strata=10), arms(0.002, 0.02, strata=60), axis=1)
+    params = JudgeParams(checks={"alerts": CheckParams(margin=1.5)})
+    assert evidence(alerts, params.checks["alerts"]).worse[-1] < 0
+    assert said({"alerts": alerts}, begin=60, params=params)["verdict"] == "failed"
 
 
 def test_failures_up_to_the_limit_are_tolerated_and_one_more_is_not():

@@ -64,6 +64,7 @@ def test_a_good_canary_goes_step_by_step_to_champion(case):
     [
         ({"errors": 0.05}, "errors"),
         ({"alerts": 0.2}, "alerts"),
+        ({"blocks": 0.2}, "alerts"),
         ({"slow": 2.0}, "latency"),
         ({"constant": True}, "scores"),
     ],
@@ -82,7 +83,26 @@ def test_too_early_changes_nothing(case):
     case.minutes(2)
     result = case.step()
     assert (result["action"], result["verdict"]["verdict"]) == ("wait", "inconclusive")
-    assert "2.0 of 5 minutes" in result["verdict"]["reason"] or "rows" in result["verdict"]["reason"]
+    assert "400 of 400 rows and 2.0 of 5 minutes" in result["verdict"]["reason"]
+
+
+def test_rows_and_minutes_are_those_of_the_step_and_the_evidence_that_of_the_whole_rollout(case):
+    case.minutes(60)
+    result = case.step()
+    (before,) = (check for check in result["verdict"]["checks"] if check["name"] == "alerts")
+    case.tick()
+    case.merge(result["branch"])
+    case.minutes(2)
+    verdict = case.judge()
+    (after,) = (check for check in verdict["checks"] if check["name"] == "alerts")
+    assert (verdict["percent"], verdict["rows"], round(verdict["minutes"])) == (25, 2 * 20 * 25, 2)
+    assert after["events"] >= before["events"] > 1_000
+
+
+def test_the_share_of_errors_is_one_of_all_requests(case):
+    case.minutes(25, errors=0.5)
+    (errors,) = (check for check in case.judge()["checks"] if check["name"] == "errors")
+    assert errors["canary"] == pytest.approx(0.5, abs=0.05)
 
 
 def test_a_step_that_nobody_merged_yet_is_proposed_once(case):
