@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from fraudline.core.errors import FraudlineError, UnavailableError
 from fraudline.core.log import get_logger
 from fraudline.decide.routing import Group, TokenBucket
@@ -120,33 +122,38 @@ class Courier:
 
     def _deliver(self, groups: list[Group]) -> None:
         group = groups[0] if len(groups) == 1 else _joined(groups)
-        event = event_of(group, self._source)
         key = f"{group.route}:{group.id}"
-        error: FraudlineError | None = None
+        try:
+            event = event_of(group, self._source)
+        except Exception as failure:  # of an alert that no worker wrote
+            log.exception("alerts.no_event", sink=self._name, key=key)
+            self._metrics.failed.labels(self._name).inc()
+            error = FraudlineError(f"No event can be made of it: {type(failure).__name__}: {failure}")
+            if self._buried(_bare(group), key, error):
+                self._finished(groups)
+            return
         for attempt in range(self.settings.attempts):
             if attempt and not self._pause(attempt):
                 return
             try:
                 self._sink.send(event, key)
             except UnavailableError as failure:
-                error = failure
+                error, final = failure, False
             except FraudlineError as failure:
-                error = failure
-                break
+                error, final = failure, True
             except Exception as failure:  # what nobody thought of is no reason to send nothing more
                 log.exception("alerts.sink_broke", sink=self._name)
-                error = FraudlineError(f"{type(failure).__name__}: {failure}")
-                break
+                error, final = FraudlineError(f"{type(failure).__name__}: {failure}"), True
             else:
                 self._metrics.sent.labels(self._name).inc()
                 self._metrics.delay.labels(self._name).observe(max(0.0, time.time() - group.first.decided_at / 1e6))
                 self._finished(groups)
                 return
-            finally:
-                if error is not None:
-                    self._metrics.failed.labels(self._name).inc()
+            self._metrics.failed.labels(self._name).inc()
+            if final:
+                break
             log.warning("alerts.not_sent", sink=self._name, attempt=attempt + 1, problem=error.problem)
-        if error is not None and self._buried(event, key, error):
+        if self._buried(event, key, error):
             self._finished(groups)
 
     def _pause(self, attempt: int) -> bool:
@@ -177,6 +184,13 @@ class Courier:
     def _finished(self, groups: list[Group]) -> None:
         for group in groups:
             self._done(group)
+
+
+def _bare(group: Group) -> dict[str, Any]:
+    """What is kept of a group that no event can be made of."""
+    data: dict[str, Any] = {"count": group.count, "transaction_ids": group.members, "summary": "no event could be made"}
+    first = msgspec.to_builtins(group.first)
+    return {"id": group.id, "type": "", "subject": group.route, "route": group.route, "data": {**data, "first": first}}
 
 
 def _joined(groups: list[Group]) -> Group:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 import pytest
 
 from fraudline.core.errors import UnavailableError
@@ -133,3 +134,23 @@ def test_a_courier_that_is_no_longer_wanted_sends_what_it_has(desk) -> None:
     found.open.set()
     wait_for(lambda: len(found.finished) == 5, "all finished", timeout=10, interval=0.01)
     assert found.alerts() == 5
+
+
+def test_an_alert_that_no_event_can_be_made_of_is_a_dead_letter_and_the_next_is_sent(desk) -> None:
+    found, odd = desk(), msgspec.structs.replace(ALERT, decided_at=10**18, transaction_id="odd")
+    broken = Group("r", {}, 0.0, 0.0, odd, odd)
+    broken.add(odd, (0, 0), 0.0)
+    found.courier.give(broken)
+    found.courier.give(group(1))
+    wait_for(lambda: len(found.finished) == 2, "both finished", timeout=10, interval=0.01)
+    ((event, headers),) = found.letters
+    assert (event["data"]["transaction_ids"], headers["reason"][:5]) == (["odd"], "No ev")
+    assert found.alerts() == 1
+
+
+def test_one_try_that_failed_is_counted_once(desk) -> None:
+    found = desk(lambda tries: UnavailableError("503") if tries == 1 else None)
+    found.courier.give(group(1))
+    wait_for(lambda: found.finished, "finished", timeout=10, interval=0.01)
+    counted = found.courier._metrics.registry.get_sample_value
+    assert counted("fraudline_alert_events_failed_total", {"sink": "desk"}) == 1
