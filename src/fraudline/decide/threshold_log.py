@@ -134,7 +134,7 @@ class ThresholdLog:
             StateError: the file cannot be read, was tampered with, or is of another model.
         """
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")  # texts may hold U+2028
             changes = tuple(Change.parse(json.loads(line), f"{path}:{n}") for n, line in enumerate(lines, 1))
         except (OSError, ValueError, UsageError) as error:
             raise StateError(

@@ -70,3 +70,10 @@ def test_nobody_changes_a_threshold_without_a_name_and_a_reason() -> None:
     log = ThresholdLog.begin(MODEL, at(5.0), by="ada")
     with pytest.raises(UsageError, match="name and a reason"):
         log.then(at(5.1), by="ada", why=" ")
+
+
+def test_a_reason_may_hold_any_character_that_some_take_for_the_end_of_a_line(tmp_path: Path) -> None:
+    why = "a\u2028b\u2029c\x85d\x0be\x1cf\ng"
+    log = ThresholdLog.begin("a" * 64, Thresholds.of(0.4, 0.5, {"name": "x"}), by="a")
+    log.then(Thresholds.of(0.41, 0.5, {"name": "x"}), by="a", why=why).write(tmp_path / "t.jsonl")
+    assert ThresholdLog.read(tmp_path / "t.jsonl").changes[-1].why == why
