@@ -1,6 +1,6 @@
 """The judge of a canary: is it worse than the champion by more than a margin, is it not, or is it too early to say?
 
-    verdict = judge(counts, JudgeParams(), begin=3)
+    verdict = judge(counts, JudgeParams(), begin={"errors": 3}, rows=900, minutes=15)
 
 Each check compares the share of some event (an error, an alert, a slow answer, a false alarm) between the arms,
 stratum by stratum, and carries two e-processes: ``worse`` is evidence that the canary lies beyond ``worse_than``,
@@ -150,14 +150,21 @@ def thresholds(params: JudgeParams) -> tuple[float, float]:
 
 
 def judge(
-    counts: Mapping[str, Arms], params: JudgeParams, *, begin: int, rows: int, minutes: float, ended: int | None = None
+    counts: Mapping[str, Arms],
+    params: JudgeParams,
+    *,
+    begin: Mapping[str, int],
+    rows: int,
+    minutes: float,
+    ended: int | None = None,
 ) -> dict[str, Any]:
     """The verdict after the last stratum.
 
     Args:
         counts: by check; all of the rollout's strata.
         params: margins and limits.
-        begin: the first stratum of the present step.
+        begin: by check, its first stratum of the present step; 0 where none is given, as for labels, whose days are
+            those of the whole rollout because they mature long after the step that they are of.
         rows: that the canary scored at the present step.
         minutes: that the present step lasts.
         ended: strata to look at; default: all.
@@ -173,7 +180,7 @@ def judge(
         arms = counts.get(name)
         found = None if arms is None or not arms.x.shape[-1] else evidence(arms, check)
         failed = 0 if found is None else int((found.worse[:ended] >= against).sum())
-        looks = np.zeros(1, bool) if found is None else found.fine[begin:ended] >= good
+        looks = np.zeros(1, bool) if found is None else found.fine[begin.get(name, 0) : ended] >= good
         result = _result(check, failed > params.failure_limit, bool(looks.size and looks[-1]), found is None)
         checks.append(_shown(name, check, arms, found, result))
         if result == "failed":

@@ -165,7 +165,7 @@ def _judged(clone: Clone, held: Standing, params: Params, sources: Sources, now:
     verdict = judge(
         counts,
         settings,
-        begin=first,
+        begin=dict.fromkeys(seen.arms, first),
         rows=int(seen.rows[first:].sum()),
         minutes=max(end - held.since, 0.0) / 60,
     )

@@ -195,7 +195,7 @@ def test_a_canary_that_blocks_more_of_the_frauds_is_not_taken_for_a_worse_one(tm
     words = np.where(would & ~drawn, "block", "review")
     found = arms(tmp_path, words, fraud, canary, sampled=np.where(drawn, 0.2, 0.0))
     check = DEFAULT_CHECKS["false_alarms"]
-    verdict = judge(found, JudgeParams(checks={"false_alarms": check}), begin=0, rows=n, minutes=10_000)
+    verdict = judge(found, JudgeParams(checks={"false_alarms": check}), begin={}, rows=n, minutes=10_000)
     shown = verdict["checks"][0]
     assert verdict["verdict"] == "successful"
     assert shown["canary"] == pytest.approx(0.5, abs=0.03)
@@ -211,25 +211,41 @@ def test_what_was_blocked_is_no_false_alarm(tmp_path):
     assert found["missed_frauds"].n.sum() == 30
 
 
-def test_mature_labels_add_precision_and_recall(case, tmp_path):
-    case.minutes(60)
+def judged_with_labels(case, folder, frauds, **more):
+    """The verdict on 20,000 alerts; ``frauds`` is the share of frauds among the canary's, .6 the other's."""
     rng = np.random.default_rng(0)
     n = 20_000
     canary = rng.random(n) < 0.5
-    fraud = rng.random(n) < np.where(canary, 0.1, 0.6)  # the canary's alerts are false alarms
     table = pa.table(
         {
             "score": rng.random(n).astype(np.float32),
             "model_version": np.where(canary, case.second.name[:12], case.first.name[:12]),
             "decision": ["review"] * n,
-            "event_time": [datetime(2026, 1, 5, tzinfo=UTC) + timedelta(seconds=i) for i in range(n)],
-            "is_fraud": fraud,
+            "event_time": [datetime(2026, 1, 5, tzinfo=UTC) + timedelta(seconds=26 * i) for i in range(n)],
+            "is_fraud": rng.random(n) < np.where(canary, frauds, 0.6),
         }
     )
-    pq.write_table(table, tmp_path / "decisions.parquet")
+    pq.write_table(table, folder / "decisions.parquet")
     with LocalScraper({}, samples=case.samples) as scraper:
-        sources = Sources(scraper.url, tmp_path / "decisions.parquet")
-        verdict = case.call(judge_rollout, scraper, sources=sources)
+        return case.call(judge_rollout, scraper, sources=Sources(scraper.url, folder / "decisions.parquet"), **more)
+
+
+def test_a_step_that_needs_labels_goes_on_once_they_show_that_the_canary_is_as_good(case, tmp_path):
+    """Days of labels are few beside the minutes of the rollout, of which the step is not the first."""
+    case.minutes(60)
+    case.tick()
+    case.merge(case.step()["branch"])
+    case.minutes(60)
+    rules = case.forge.params.rollout
+    needed = DEFAULT_CHECKS["false_alarms"].model_copy(update={"needed": True})
+    settings = rules.judge.model_copy(update={"checks": {"false_alarms": needed}, "consecutive_success_limit": 2})
+    params = case.forge.params.model_copy(update={"rollout": rules.model_copy(update={"judge": settings})})
+    assert judged_with_labels(case, tmp_path, 0.6, params=params)["verdict"] == "successful"
+
+
+def test_mature_labels_add_precision_and_recall(case, tmp_path):
+    case.minutes(60)
+    verdict = judged_with_labels(case, tmp_path, 0.1)  # the canary's alerts are false alarms
     assert verdict["verdict"] == "failed"
     assert "false_alarms" in verdict["reason"]
     (check,) = (c for c in verdict["checks"] if c["name"] == "false_alarms")
