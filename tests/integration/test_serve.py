@@ -289,6 +289,21 @@ class TestReadiness:
         assert metadata["inputs"] == [{"name": "features", "datatype": "FP32", "shape": [-1, len(served.names)]}]
         assert metadata["versions"] == [served.version]
 
+    def test_a_models_metadata_over_grpc_has_its_version_too(self, served: Served) -> None:
+        from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+        from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
+        with grpc.insecure_channel(served.predictor.grpc_address) as channel:
+            found = GRPCInferenceServiceStub(channel).ModelMetadata(pb.ModelMetadataRequest(name="fraud"), timeout=20)
+        assert list(found.versions) == [served.version]
+
+    def test_the_most_rows_fit_into_a_message_as_double_numbers(self, served: Served) -> None:
+        features = np.repeat(served.features.astype(np.float64), 4_096 // ROWS, axis=0)
+        answer = infer(served, features, tensor={"datatype": "FP64"})
+        np.testing.assert_allclose(
+            np.frombuffer(answer.raw_output_contents[0], np.float32)[:: 4_096 // ROWS], served.scores, atol=TOLERANCE
+        )
+
     def test_metrics_count_rows_and_refusals_by_model_and_version(self, served: Served) -> None:
         labels = f'{{model="fraud",version="{served.version}"}}'
         before = metrics(served)

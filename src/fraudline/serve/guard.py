@@ -38,7 +38,8 @@ class Limits:
         body_s: seconds for its body, or for a message of gRPC.
         answer_s: seconds that an answer may wait for its reader.
         connections: open at once; uvicorn answers 503 beyond.
-        calls: of gRPC at once.
+        calls: of gRPC at once; fewer where their messages could exceed waiting_bytes.
+        message_bytes: of gRPC.
     """
 
     body_bytes: int = 32 << 20
@@ -48,7 +49,8 @@ class Limits:
     body_s: float = 10.0
     answer_s: float = 20.0
     connections: int = 4_096
-    calls: int = 256
+    calls: int = 64
+    message_bytes: int = 2 << 20
 
 
 LIMITS = Limits()

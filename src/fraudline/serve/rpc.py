@@ -10,10 +10,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
-from kserve.constants.constants import MAX_GRPC_MESSAGE_LENGTH
 from kserve.errors import InferenceError, InvalidInput, ModelNotFound, ModelNotReady
 from kserve.protocol.dataplane import DataPlane
-from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest, ModelInferResponse
+from kserve.protocol.grpc.grpc_predict_v2_pb2 import (
+    ModelInferRequest,
+    ModelInferResponse,
+    ModelMetadataRequest,
+    ModelMetadataResponse,
+)
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.infer_type import InferRequest
@@ -23,18 +27,28 @@ from fraudline.core.log import get_logger
 from fraudline.core.masking import mask_text
 from fraudline.core.tracing import Tracing
 from fraudline.serve.guard import LIMITS, Limits, Tokens
+from fraudline.serve.payload import MAX_ROWS
 from fraudline.serve.tracing import Handle, TracedCalls
 
 log = get_logger(__name__)
 
-_OPEN = frozenset(("ServerLive", "ServerReady", "ModelReady"))
+_OPEN = frozenset(("ServerLive", "ServerReady"))
+"""Health: as over REST no token is asked for; the message is empty, and not read."""
 _INFER = "ModelInfer"
 
 SERVERS = 4
 """On one port; the kernel gives each connection to one of them."""
 
+_ROW_BYTES = 16
+"""A row's score and decision in an answer."""
+
 Answer = Callable[[bytes, Any], Awaitable[Any]]
 """What a method of the service makes of a message and its call."""
+
+
+def message_bytes(features: int, rows: int = MAX_ROWS) -> int:
+    """Length of the largest message: FP64 features of all rows, or the contributions and expected values of them."""
+    return max(LIMITS.message_bytes, rows * (8 * features + _ROW_BYTES) + (64 << 10))
 
 
 def grpc_servers(
@@ -55,8 +69,9 @@ def grpc_servers(
         tracing: makes a span of each traced call.
     """
     service = Service(dataplane, repository, tokens, limits, tracing)
-    lengths = [(f"grpc.max_{way}_message_length", MAX_GRPC_MESSAGE_LENGTH) for way in ("send", "receive")]
-    servers = [grpc.aio.server(options=[("grpc.so_reuseport", 1), *lengths]) for _ in range(SERVERS)]
+    options = [(f"grpc.max_{way}_message_length", limits.message_bytes) for way in ("send", "receive")]
+    options += [("grpc.so_reuseport", 1), ("grpc.max_concurrent_streams", limits.calls)]
+    servers = [grpc.aio.server(options=options) for _ in range(SERVERS)]
     for server in servers:
         server.add_generic_rpc_handlers((service,))
     return servers
@@ -67,7 +82,7 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no type
 
     UNAUTHENTICATED to a call without one of the tokens, INVALID_ARGUMENT to a message that is broken or wrong (gRPC by
     itself says INTERNAL, as if the server were to blame), CANCELLED when a message is not whole in time, and
-    RESOURCE_EXHAUSTED when more calls than ``limits.calls`` are open.
+    RESOURCE_EXHAUSTED when more calls than ``limits.calls`` are open. Health is no such call, and is always answered.
 
     Args:
         dataplane: as of :func:`grpc_servers`.
@@ -88,11 +103,15 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no type
         self._models = dataplane.model_registry
         self._tokens = tokens
         self._limits = limits
+        self._calls = min(limits.calls, max(1, limits.waiting_bytes // limits.message_bytes))
         self._open = 0
         self._traced = TracedCalls(tracing) if tracing is not None else None
-        kserves = _methods(InferenceServicer(dataplane, repository))
+        kserves = _methods(_Servicer(dataplane, repository))
         self._handles = {name: self._handle(_of_kserve(handler)) for name, handler in kserves.items()}
         self._handles[_named(kserves, _INFER)] = self._handle(self._infer)
+        for name in _OPEN:
+            method = _named(kserves, name)
+            self._handles[method] = _unread(_of_kserve(kserves[method]))
         self._handlers = {name: _handler(handle) for name, handle in self._handles.items()}
 
     def service(self, call: Any) -> Any:
@@ -123,7 +142,7 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no type
         async def handle(_: Any, context: Any) -> Any:
             self._open += 1
             try:
-                if self._open > self._limits.calls:
+                if self._open > self._calls:
                     raise _FullError("too many calls at once.")
                 return await answer(await self._message(context), context)
             except Exception as error:
@@ -143,6 +162,16 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no type
         if message is grpc.aio.EOF:
             raise InvalidInput("request: there is no message.")
         return bytes(message)
+
+
+class _Servicer(InferenceServicer):  # type: ignore[misc]  # kserve has no type information
+    """KServe's, whose metadata of a model lack its version."""
+
+    async def ModelMetadata(self, request: ModelMetadataRequest, context: Any) -> ModelMetadataResponse:  # noqa: N802
+        """The metadata of REST."""
+        answer: ModelMetadataResponse = await super().ModelMetadata(request, context)
+        answer.versions.extend((await self._data_plane.model_metadata(request.name))["versions"] or ())
+        return answer
 
 
 class _LateError(Exception):
@@ -175,6 +204,17 @@ def _of_kserve(handler: Any) -> Answer:
         return handler.response_serializer(await handler.unary_unary(request, context))
 
     return answer
+
+
+def _unread(answer: Answer) -> Handle:
+    async def handle(_: Any, context: Any) -> Any:
+        try:
+            return await answer(b"", context)
+        except Exception as error:
+            status = _status(error)
+        return await context.abort(*status)
+
+    return handle
 
 
 def _parsed(parse: Callable[[bytes], Any], message: bytes) -> Any:

@@ -8,7 +8,7 @@ from a request to the model.
 import asyncio
 import signal
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from fraudline.serve.dataplane import BINARY, FixedRepository, StrictDataPlane
 from fraudline.serve.direct import DirectRoute
 from fraudline.serve.guard import LIMITS, Guard, Tokens, impatient
 from fraudline.serve.model import FraudModel
-from fraudline.serve.rpc import grpc_servers
+from fraudline.serve.rpc import grpc_servers, message_bytes
 from fraudline.serve.tracing import TracedRequests
 
 log = get_logger(__name__)
@@ -130,7 +130,9 @@ class Predictor(ModelServer):  # type: ignore[misc]  # kserve has no type inform
 
     async def _serve(self, rest: RESTServer) -> None:
         parts = self.dataplane, self.model_repository_extension
-        servers = grpc_servers(*parts, tokens=self._tokens, tracing=self.tracing)
+        features = max(model.get_input_types()[0]["shape"][1] for model in self.registered_models.get_models().values())
+        limits = replace(LIMITS, message_bytes=message_bytes(features))
+        servers = grpc_servers(*parts, tokens=self._tokens, limits=limits, tracing=self.tracing)
         address, access = f"{self.host}:{self.grpc_port}", self._access
         for server in servers:
             if access.certificate is None or access.key is None:

@@ -14,7 +14,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from fraudline.serve.errors import RequestError
 from fraudline.serve.guard import Limits, Tokens
-from fraudline.serve.rpc import grpc_servers
+from fraudline.serve.rpc import grpc_servers, message_bytes
 
 METHOD = "/inference.GRPCInferenceService/{}"
 TOKEN = "0123456789abcdef"  # noqa: S105  # of this test alone
@@ -49,6 +49,9 @@ class Plane:
 
     async def live(self) -> dict[str, str]:
         return {"status": "alive"}
+
+    async def ready(self) -> bool:
+        return True
 
 
 @contextmanager
@@ -155,3 +158,44 @@ def test_only_health_is_for_those_without_a_token(tmp_path: Path) -> None:
         assert infer(channel, "a", token=TOKEN).result()
         assert refusal(infer(channel, "a"))[0] is grpc.StatusCode.UNAUTHENTICATED
         assert refusal(infer(channel, "a", token=TOKEN[::-1]))[0] is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_health_takes_no_call_from_the_others_and_none_of_its_messages_is_read(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text(TOKEN)
+    model, never = Model(), threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        never.wait(20)
+        yield from ()
+
+    with serving(model, tokens=Tokens(tmp_path / "tokens"), limits=Limits(calls=1)) as channel:
+        slow = infer(channel, "slow", token=TOKEN)
+        assert model.entered.acquire(timeout=20)
+        with grpc.insecure_channel(
+            channel._channel.target().decode(), [("grpc.use_local_subchannel_pool", 1)]
+        ) as other:
+            for name in ("ServerLive", "ServerReady"):
+                assert other.stream_unary(METHOD.format(name)).future(nothing(), timeout=20).result()
+                assert other.unary_unary(METHOD.format(name))(b"\xff" * (1 << 20), timeout=20)
+            asked = other.unary_unary(METHOD.format("ModelReady")).future(b"", timeout=20)
+            assert refusal(asked)[0] is grpc.StatusCode.UNAUTHENTICATED
+        never.set()
+        model.go_on.set()
+        assert slow.result()
+
+
+def test_the_largest_request_fits_into_a_message_and_all_messages_into_what_may_wait() -> None:
+    limits = Limits(message_bytes=message_bytes(41))
+    assert limits.message_bytes >= 2 << 20
+    wide = message_bytes(300)
+    assert pb.ModelInferRequest(raw_input_contents=[b"0" * 4_096 * 300 * 8]).ByteSize() < wide < 11 << 20
+    model = Model()
+    small = Limits(calls=3, message_bytes=1_000, waiting_bytes=2_000)
+    with serving(model, limits=small) as channel:
+        assert refusal(infer(channel, "x" * 1_000))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+        slow = [infer(channel, "slow") for _ in range(2)]
+        for _ in slow:
+            assert model.entered.acquire(timeout=20)
+        assert refusal(infer(channel, "a"))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+        model.go_on.set()
+        assert all(call.result() for call in slow)
