@@ -70,7 +70,8 @@ def grpc_servers(
     """
     service = Service(dataplane, repository, tokens, limits, tracing)
     options = [(f"grpc.max_{way}_message_length", limits.message_bytes) for way in ("send", "receive")]
-    options += [("grpc.so_reuseport", 1), ("grpc.max_concurrent_streams", limits.calls)]
+    # without the probe a stream that nobody reads holds 64 KiB; with it the window grows to megabytes
+    options += [("grpc.so_reuseport", 1), ("grpc.max_concurrent_streams", limits.calls), ("grpc.http2.bdp_probe", 0)]
     servers = [grpc.aio.server(options=options) for _ in range(SERVERS)]
     for server in servers:
         server.add_generic_rpc_handlers((service,))
