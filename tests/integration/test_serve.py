@@ -1,6 +1,9 @@
 """The real KServe server with one artifact: the golden scores over every protocol, and what it says of wrong input."""
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -8,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import numpy as np
 import orjson
 import pytest
 
-from fraudline.core.errors import ArtifactError
+from fraudline.core.errors import ArtifactError, UsageError
 from fraudline.ops.local.predictor import LocalPredictor
+from fraudline.ops.local.process import free_port
 from tests.support.artifacts import tiny_artifact
 from tests.support.bad_requests import BAD_V1, BAD_V2, EVENT, JSON, NAN, V1, V2, binary, check_refusal, send, v2
 from tests.support.served import ROWS, Served
+from tests.support.until import until
 
 pytestmark = pytest.mark.integration
 
@@ -328,6 +334,64 @@ class TestReadiness:
         (folder / "card.md").write_text("another card")
         with pytest.raises(ArtifactError, match=r"card\.md"), LocalPredictor(folder):
             pytest.fail("it became ready")
+
+
+@pytest.mark.parametrize(
+    ("taken", "host", "with_grpc"),
+    [
+        ("http", "127.0.0.1", True),
+        ("http", "127.0.0.1", False),
+        ("grpc", "127.0.0.1", True),
+        ("", "192.0.2.1", True),
+        ("", "192.0.2.1", False),
+    ],
+)
+def test_a_server_that_cannot_listen_says_where_and_what_to_do(
+    served: Served, tmp_path: Path, taken: str, host: str, with_grpc: bool
+) -> None:
+    ports = {"http": free_port(), "grpc": free_port()}
+    if taken:
+        ports[taken] = {"http": served.predictor.http_port, "grpc": served.predictor.grpc_port}[taken]
+    command = [
+        sys.executable,
+        "-m",
+        "fraudline.serve",
+        "--model_dir",
+        tiny_artifact(tmp_path / "model"),
+        "--host",
+        host,
+    ]
+    command += ["--http_port", str(ports["http"]), "--grpc_port", str(ports["grpc"]), "--enable_grpc", str(with_grpc)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == UsageError.exit_code, said
+    assert f"cannot listen on {host}, port " in said
+    assert "a port that nothing listens on" in said
+    assert "Traceback" not in said
+
+
+def test_both_protocols_stop_together_and_what_has_begun_is_answered(served: Served, tmp_path: Path) -> None:
+    body = orjson.dumps({"instances": served.objects[:1]})
+    head = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (V1.encode(), len(body))
+    with (
+        LocalPredictor(tiny_artifact(tmp_path / "model"), grpc=True) as predictor,
+        socket.create_connection(("127.0.0.1", predictor.http_port), timeout=20) as begun,
+    ):
+        begun.sendall(head + body[:1])
+        assert httpx.get(f"{predictor.url}/v2/health/ready").status_code == 200
+        os.kill(predictor.child.pid, signal.SIGTERM)
+        until(lambda: not listens(predictor.grpc_address))
+        begun.sendall(body[1:])
+        assert begun.recv(64).startswith(b"HTTP/1.1 200 ")
+
+
+def listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=20).close()
+    except ConnectionError:
+        return False
+    return True
 
 
 def test_the_serving_process_loads_none_of_the_training_packages(tmp_path: Path) -> None:

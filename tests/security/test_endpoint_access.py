@@ -16,6 +16,7 @@ import grpc
 import httpx
 import numpy as np
 import pytest
+from cryptography import x509
 
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.model.artifact import load_artifact
@@ -28,6 +29,7 @@ from tests.support.bad_requests import V1
 from tests.support.certificates import Authority
 from tests.support.figures import Figure, sized
 from tests.support.served import Served
+from tests.support.until import until
 
 OLD, NEW = "old-token-" + "0" * 22, "new-token-" + "1" * 22
 
@@ -180,6 +182,55 @@ def test_behind_tls_and_a_token_only_who_has_both_is_answered(
     assert NEW not in log.read_text()
 
 
+def mounted(folder: Path, authority: Authority, name: str) -> int:
+    """Swap a certificate in as Kubernetes does in a mount, by a link of the whole folder; its serial number."""
+    authority.write_server(folder / name)
+    (folder / "new").symlink_to(name)
+    (folder / "new").rename(folder / "..data")
+    return serial_of(ssl.PEM_cert_to_DER_cert((folder / "tls.crt").read_text()))
+
+
+def serial_of(certificate: bytes) -> int:
+    return x509.load_der_x509_certificate(certificate).serial_number
+
+
+@pytest.mark.integration
+def test_a_certificate_renewed_twice_in_a_mount_is_what_rest_and_grpc_show_each_time(tmp_path: Path) -> None:
+    authority, folder = Authority(), tmp_path / "mount"
+    folder.mkdir()
+    for name in ("tls.crt", "tls.key"):
+        (folder / name).symlink_to(f"..data/{name}")
+    first = mounted(folder, authority, "..0")
+    ports = http, rpc = free_port(), free_port()
+    options = ["--model_dir", str(tiny_artifact(tmp_path / "model")), "--host", "127.0.0.1"]
+    options += ["--http_port", str(http), "--grpc_port", str(rpc)]
+    options += ["--tls_certificate", str(folder / "tls.crt"), "--tls_key", str(folder / "tls.key")]
+    code = f"from fraudline.serve import main, server; server.RENEW_SECONDS = 0.05; main.main({options!r})"
+    child = ChildProcess("renewed predictor", [sys.executable, "-c", code], log_path=tmp_path / "log")
+
+    def shown() -> set[int]:
+        try:
+            return {
+                serial_of(ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", port)))) for port in ports
+            }
+        except OSError:
+            return set()
+
+    child.start()
+    try:
+        child.wait_ready(lambda: shown() == {first}, timeout=60)
+        for name in ("..1", "..2"):
+            renewed = mounted(folder, authority, name)
+            until(lambda renewed=renewed: shown() == {renewed})
+        (folder / "..2" / "tls.key").write_text("half of a pair")
+        (folder / "..2" / "tls.crt").touch()
+        until(lambda: "serve.certificate_kept" in (tmp_path / "log").read_text())
+        kept = ssl.get_server_certificate(("127.0.0.1", http))
+        assert serial_of(ssl.PEM_cert_to_DER_cert(kept)) == renewed, "half of a pair is not taken"
+    finally:
+        child.stop()
+
+
 def scoring_at(folder: Path, http: int, **more: Any) -> EndpointScoring:
     files = {"endpoint_ca": str(folder / "ca.pem"), "endpoint_token_file": str(folder / "worker.token")}
     return EndpointScoring(StreamParams(endpoint=f"https://127.0.0.1:{http}", endpoint_attempts=1, **(files | more)))
@@ -227,7 +278,12 @@ def test_a_token_goes_over_no_plain_connection_and_files_that_are_missing_are_na
         assert OLD not in str(caught.value)
 
 
-HALF = (["--tls_key", "x"], ["--tls_certificate", "/none", "--tls_key", "/none"], ["--token_file", "/none"])
+HALF = (
+    ["--tls_key", "x"],
+    ["--tls_certificate", "/none", "--tls_key", "/none"],
+    ["--tls_certificate", __file__, "--tls_key", __file__],
+    ["--token_file", "/none"],
+)
 
 
 @pytest.mark.parametrize("flags", HALF, ids=str)

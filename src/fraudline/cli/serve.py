@@ -29,6 +29,7 @@ def newest_artifact() -> Path:
     return folder
 
 
+PORT = click.IntRange(0, 65_535)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
@@ -36,8 +37,8 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--model", type=click.Path(path_type=Path, exists=True, file_okay=False),
               help="Folder of the artifact; default: the one that the last dvc repro packaged.")  # fmt: skip
 @click.option("--name", default="fraud", show_default=True, help="The model's name on the endpoint path.")
-@click.option("--port", default=8080, show_default=True, help="HTTP: V1, V2 and CloudEvents.")
-@click.option("--grpc-port", default=8081, show_default=True, help="V2 over gRPC; 0 turns it off.")
+@click.option("--port", type=PORT, default=8080, show_default=True, help="HTTP: V1, V2 and CloudEvents.")
+@click.option("--grpc-port", type=PORT, default=8081, show_default=True, help="V2 over gRPC; 0 turns it off.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind.")
 @click.option("--expected-digest", default="", help="Refuse any other model.")
 @click.option("--thresholds", type=click.Path(path_type=Path, exists=True, dir_okay=False),

@@ -54,7 +54,7 @@ def serve(
         minimum_release: the oldest signed release that is served.
 
     Raises:
-        UsageError: a certificate, a key or the tokens cannot be read.
+        UsageError: a certificate, a key or the tokens cannot be read, or an address cannot be had.
         ArtifactError: the artifact is not what it says.
         StateError: the thresholds file was changed by hand, or is of another model.
     """
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             local_path(options.model_dir),
             name=options.model_name,
             http_port=options.http_port,
-            grpc_port=options.grpc_port if options.enable_grpc else None,
+            grpc_port=options.grpc_port or None if options.enable_grpc else None,
             expected_digest=options.expected_digest or None,
             host=options.host,
             gather=options.gather,
@@ -126,8 +126,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--model_dir", "--model-dir", required=True, help="folder of the artifact")
     add("--model_name", "--model-name", default=DEFAULT_NAME, help="name on the endpoint path")
-    add("--http_port", "--http-port", type=int, default=8080, help="port of V1, V2 and CloudEvents")
-    add("--grpc_port", "--grpc-port", type=int, default=8081, help="port of V2 over gRPC")
+    add("--http_port", "--http-port", type=_port, default=8080, help="port of V1, V2 and CloudEvents")
+    add("--grpc_port", "--grpc-port", type=_port, default=8081, help="port of V2 over gRPC; 0: no gRPC")
     add("--enable_grpc", "--enable-grpc", type=_boolean, default=True, help="true or false")
     add("--expected_digest", "--expected-digest", default="", help="refuse any other model")
     add("--thresholds", default="", help="thresholds file instead of the artifact's own thresholds")
@@ -141,6 +141,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--log_level", "--log-level", default="info", choices=("debug", "info", "warning", "error"))
     add("--log_json", "--log-json", action="store_true", help="one JSON object a line")
     return parser
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) < 6 and int(text) <= 65_535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535")
 
 
 def _boolean(text: str) -> bool:

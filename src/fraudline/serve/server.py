@@ -7,12 +7,15 @@ from a request to the model.
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable, Sequence
+import socket
+import ssl
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
+import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -28,6 +31,7 @@ from fraudline.core.errors import UsageError
 from fraudline.core.heap import freeze_heap
 from fraudline.core.log import get_logger
 from fraudline.core.masking import masked
+from fraudline.core.reread import Reread
 from fraudline.core.tracing import Tracing
 from fraudline.serve.dataplane import BINARY, FixedRepository, StrictDataPlane
 from fraudline.serve.direct import DirectRoute
@@ -41,6 +45,8 @@ log = get_logger(__name__)
 GRACE_SECONDS = 20
 """Time for requests in flight at shutdown; below Kubernetes' 30 s before it kills."""
 
+RENEW_SECONDS = 10
+"""Between two looks whether the certificate of REST has changed."""
 
 _PREDICT = "/v1/models/{model_name}:predict"
 
@@ -65,6 +71,8 @@ class Access:
         for path in (self.certificate, self.key):
             if path is not None and not path.is_file():
                 raise UsageError(f"There is no file {path}.", "Name the PEM file.")
+        if self.certificate is not None and self.key is not None:
+            _load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.certificate, self.key)
 
 
 OPEN = Access()
@@ -110,7 +118,11 @@ class Predictor(ModelServer):  # type: ignore[misc]  # kserve has no type inform
         self.model_repository_extension = FixedRepository(self.registered_models)
 
     def start(self, models: Sequence[FraudModel]) -> None:
-        """Serve loaded models until SIGTERM or SIGINT."""
+        """Serve loaded models until SIGTERM or SIGINT.
+
+        Raises:
+            UsageError: an address cannot be had.
+        """
         for model in models:
             self.register_model(model)
         parts = self.dataplane, self.model_repository_extension
@@ -126,24 +138,76 @@ class Predictor(ModelServer):  # type: ignore[misc]  # kserve has no type inform
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(rest.start() if not self.enable_grpc else self._serve(rest))
+            runner.run(self._serve(rest))
 
-    async def _serve(self, rest: RESTServer) -> None:
-        parts = self.dataplane, self.model_repository_extension
+    async def _serve(self, rest: "_RestServer") -> None:
+        rest.beside = self._grpc_servers() if self.enable_grpc else []
+        rest.config.load()
+        renewal = asyncio.create_task(_renewal(rest.config.ssl, self._access))
+        try:
+            for server in rest.beside:
+                await server.start()
+            await rest.start()
+        except SystemExit as error:  # uvicorn's way to say that it could not listen, after a line of log
+            raise _no_address("REST", self.host, self.http_port) from error
+        finally:
+            renewal.cancel()
+            await rest.stop_beside()
+
+    def _grpc_servers(self) -> list[Any]:
+        """Those of gRPC on their port, which no other process has: they share it among themselves."""
         features = max(model.get_input_types()[0]["shape"][1] for model in self.registered_models.get_models().values())
         limits = replace(LIMITS, message_bytes=message_bytes(features))
+        parts = self.dataplane, self.model_repository_extension
         servers = grpc_servers(*parts, tokens=self._tokens, limits=limits, tracing=self.tracing)
-        address, access = f"{self.host}:{self.grpc_port}", self._access
-        for server in servers:
-            if access.certificate is None or access.key is None:
-                server.add_insecure_port(address)
-            else:
-                server.add_secure_port(address, _credentials(access.certificate, access.key))
-            await server.start()
+        address, access = f"[{self.host}]" if ":" in self.host else self.host, self._access
         try:
-            await rest.start()
-        finally:
-            await asyncio.gather(*(server.stop(grace=GRACE_SECONDS) for server in servers))
+            _check_free(self.host, self.grpc_port)
+            for server in servers:
+                if access.certificate is None or access.key is None:
+                    server.add_insecure_port(f"{address}:{self.grpc_port}")
+                else:
+                    server.add_secure_port(f"{address}:{self.grpc_port}", _credentials(access.certificate, access.key))
+        except (OSError, RuntimeError) as error:
+            raise _no_address("gRPC", self.host, self.grpc_port, str(error)) from error
+        return servers
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raises OSError where another process listens there: gRPC would share the port, and the calls, with it."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+
+
+def _no_address(what: str, host: str, port: int, reason: str = "") -> UsageError:
+    problem = f"{what} cannot listen on {host}, port {port}{reason and f': {reason}'}."
+    return UsageError(problem, "Name an address of this machine and a port that nothing listens on.")
+
+
+def _load_pair(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    try:
+        context.load_cert_chain(certificate, key, password=str)  # none: OpenSSL would ask at the terminal
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        problem = f"{certificate} and {key} cannot be loaded: {error}."
+        raise UsageError(problem, "Name PEM files of a certificate and of its key, without a passphrase.") from error
+
+
+async def _renewal(context: ssl.SSLContext | None, access: Access) -> None:
+    """Gives REST a changed certificate; gRPC reads its own at each handshake."""
+    if context is None or access.certificate is None or access.key is None:
+        return
+    key = access.key
+
+    def load(certificate: Path) -> None:
+        _load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate, key)  # a failure would leave half a pair
+        _load_pair(context, certificate, key)
+
+    pair = Reread(access.certificate, load, kept="serve.certificate_kept")
+    while True:
+        await asyncio.sleep(RENEW_SECONDS)
+        _ = pair.content
 
 
 def _credentials(certificate: Path, key: Path) -> grpc.ServerCredentials:
@@ -163,10 +227,30 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+class _Uvicorn(uvicorn.Server):
+    """Stops something else together with itself: Kubernetes grants one grace period for all."""
+
+    def __init__(self, config: uvicorn.Config, beside: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        super().__init__(config)
+        self._beside = beside
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await asyncio.gather(super().shutdown(sockets), self._beside())
+
+
 class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no type information
     """KServe's REST server with our answers to wrong input, and a shorter way to right ones."""
 
     tracing: Tracing | None = None
+    beside: Sequence[Any] = ()  # gRPC's servers
+
+    async def start(self) -> None:
+        # not KServe's subclass of uvicorn's: it watches inodes, which a Kubernetes mount changes in its own way
+        self._server = _Uvicorn(self.config, self.stop_beside)
+        await super().start()
+
+    async def stop_beside(self) -> None:
+        await asyncio.gather(*(server.stop(grace=GRACE_SECONDS) for server in self.beside))
 
     def _add_middlewares(self, app: ASGIApp) -> None:
         """None of KServe's: it times each request for a log that is off."""

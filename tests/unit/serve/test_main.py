@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from structlog.testing import capture_logs
 
+from fraudline.cli.serve import command
 from fraudline.core.errors import ArtifactError, UsageError
 from fraudline.serve.main import _parser, main
 from tests.support.artifacts import tiny_artifact
@@ -21,6 +23,15 @@ def test_whether_grpc_is_served_must_be_true_or_false(capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit):
         _parser().parse_args(["--model_dir", "m", "--enable_grpc", "maybe"])
     assert "neither true nor false" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "x", "²"])
+@pytest.mark.parametrize("option", ["--http-port", "--grpc-port"])
+def test_what_is_no_port_is_refused(option: str, port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        _parser().parse_args(["--model_dir", "m", f"{option}={port}"])
+    assert "is no port" in capsys.readouterr().err
+    assert CliRunner().invoke(command, [f"{option.replace('http-', '')}={port}"]).exit_code == UsageError.exit_code
 
 
 @pytest.fixture(autouse=True)
