@@ -1,5 +1,6 @@
 """Atomic files and folders: written beside, then renamed, so that nothing is ever half there."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -50,6 +51,18 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Wait until nobody else is in such a block for ``path``: who reads a file, changes it and writes it, does it here.
+
+    The lock is of a file beside it, ``NAME.lock``, because the file itself is replaced; it stays there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.lock").open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def local_path(location: str) -> Path:

@@ -4,6 +4,7 @@ Every change is a line in a thresholds file (:mod:`fraudline.decide.threshold_lo
 within which bounds.
 """
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from fraudline.core.clock import DAY_US
 from fraudline.core.errors import UsageError
-from fraudline.core.files import write_text
+from fraudline.core.files import locked, write_text
 from fraudline.core.log import get_logger
 from fraudline.decide.candidates import chosen_on, policy_of, thresholds_of
 from fraudline.decide.compare import compare
@@ -102,15 +103,20 @@ def adjust_thresholds(
             "Dynamic thresholds are off.", "Set threshold.dynamic.enabled in params.yaml, or look with --dry-run."
         )
     artifact = load_artifact(model)
-    trail = _trail(thresholds, artifact, by)
     scores = _newest(decisions, params, artifact)
-    before = trail.newest.thresholds
-    outcome = adjust(before, trail.packaged, scores, params.threshold)
-    written, why = outcome.changed and not dry_run, outcome.why()
-    if written:
-        evidence = {"scores": outcome.scores, "review": _evidence(outcome.review), "block": _evidence(outcome.block)}
-        trail = trail.then(outcome.thresholds, by=by, why=why, bounds=outcome.bounds, evidence=evidence)
-        trail.write(thresholds)
+    with nullcontext() if dry_run else locked(thresholds):
+        trail = _trail(thresholds, artifact, by)
+        before = trail.newest.thresholds
+        outcome = adjust(before, trail.packaged, scores, params.threshold)
+        written, why = outcome.changed and not dry_run, outcome.why()
+        if written:
+            evidence = {
+                "scores": outcome.scores,
+                "review": _evidence(outcome.review),
+                "block": _evidence(outcome.block),
+            }
+            trail = trail.then(outcome.thresholds, by=by, why=why, bounds=outcome.bounds, evidence=evidence)
+            trail.write(thresholds)
     log.info("threshold.adjusted", written=written, old=before.version, new=outcome.thresholds.version, why=why)
     return {"changed": outcome.changed, "written": written, **_outcome(before, outcome)}
 
@@ -134,22 +140,26 @@ def set_thresholds(
         StateError: the thresholds file was changed by hand, or is of another model.
     """
     artifact = load_artifact(model)
-    trail = _trail(thresholds, artifact, by)
-    before = trail.newest.thresholds
-    bounds = bounds_of(trail.packaged, params.threshold.dynamic)
-    wanted = {"review": before.review if review is None else review, "block": before.block if block is None else block}
-    for name, (low, high) in (("review", bounds.review), ("block", bounds.block)):
-        if not low <= wanted[name] <= high:
-            raise UsageError(
-                f"{name} {wanted[name]:g} lies outside its bounds, {low:.4g} to {high:.4g}.",
-                "Stay within them, widen threshold.dynamic.lowest and highest in params.yaml, or train again.",
-            )
-    if wanted["review"] > wanted["block"]:
-        raise UsageError(f"review {wanted['review']:g} lies above block {wanted['block']:g}.", "Give both.")
-    if (wanted["review"], wanted["block"]) == (before.review, before.block):
-        raise UsageError("These thresholds hold already.", "Give --review or --block another value.")
-    after = Thresholds.of(wanted["review"], wanted["block"], {"name": "by hand"})
-    trail.then(after, by=by, why=why, bounds=bounds).write(thresholds)
+    with locked(thresholds):
+        trail = _trail(thresholds, artifact, by)
+        before = trail.newest.thresholds
+        bounds = bounds_of(trail.packaged, params.threshold.dynamic)
+        wanted = {
+            "review": before.review if review is None else review,
+            "block": before.block if block is None else block,
+        }
+        for name, (low, high) in (("review", bounds.review), ("block", bounds.block)):
+            if not low <= wanted[name] <= high:
+                raise UsageError(
+                    f"{name} {wanted[name]:g} lies outside its bounds, {low:.4g} to {high:.4g}.",
+                    "Stay within them, widen threshold.dynamic.lowest and highest in params.yaml, or train again.",
+                )
+        if wanted["review"] > wanted["block"]:
+            raise UsageError(f"review {wanted['review']:g} lies above block {wanted['block']:g}.", "Give both.")
+        if (wanted["review"], wanted["block"]) == (before.review, before.block):
+            raise UsageError("These thresholds hold already.", "Give --review or --block another value.")
+        after = Thresholds.of(wanted["review"], wanted["block"], {"name": "by hand"})
+        trail.then(after, by=by, why=why, bounds=bounds).write(thresholds)
     return {"before": before.model_dump(mode="json"), "after": after.model_dump(mode="json")}
 
 

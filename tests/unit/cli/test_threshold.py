@@ -1,6 +1,9 @@
 """The commands that compare and change thresholds."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +14,11 @@ from click.testing import CliRunner
 from fraudline.cli.main import cli
 from fraudline.core.errors import StateError, UsageError
 from fraudline.data.store import read_labels, read_transactions
+from fraudline.decide.decisions import read_decisions
+from fraudline.decide.threshold_log import ThresholdLog
 from fraudline.model.artifact import load_artifact
+from fraudline.steps.params import Params
+from fraudline.steps.threshold import set_thresholds
 from fraudline.stream.params import StreamParams
 from fraudline.stream.scoring import open_scoring
 from tests.support.artifacts import tiny_artifact
@@ -132,6 +139,40 @@ def test_a_threshold_set_by_hand_stays_within_its_bounds(tmp_path):
     assert not trail.exists()
     said = json.loads(invoke(*given, "--block", 0.9, "--json").stdout)
     assert (said["after"]["review"], said["after"]["block"]) == (0.6, 0.9)
+
+
+def test_changes_at_the_same_time_all_stand_in_the_trail(tmp_path, monkeypatch):
+    model, trail = tiny_artifact(tmp_path / "model"), tmp_path / "t.jsonl"
+    both_have_read, then = threading.Barrier(2), ThresholdLog.then
+
+    def meet(log, *arguments, **options):
+        with suppress(threading.BrokenBarrierError):  # where one waits for the other they never meet
+            both_have_read.wait(0.5)
+        return then(log, *arguments, **options)
+
+    monkeypatch.setattr(ThresholdLog, "then", meet)
+    given = {"thresholds": trail, "params": Params(), "why": "a campaign", "model": model, "review": None}
+    with ThreadPoolExecutor(2) as pool:
+        people = [
+            pool.submit(set_thresholds, **given, by=by, block=block) for by, block in (("ada", 0.9), ("bob", 0.91))
+        ]
+    for person in people:
+        person.result()
+    assert sorted(change.by for change in ThresholdLog.read(trail).changes[1:]) == ["ada", "bob"]
+
+
+def test_an_adjustment_goes_on_from_what_was_set_while_it_read_the_scores(tmp_path, traffic, monkeypatch):
+    model, trail = tiny_artifact(tmp_path / "model"), tmp_path / "t.jsonl"
+    set_by_hand = ("threshold", "set", "--model", model, "--thresholds", trail, "--by", "ada", "--why", "a campaign")
+
+    def read_slowly(*arguments, **options):
+        invoke(*set_by_hand, "--block", 0.9)
+        return read_decisions(*arguments, **options)
+
+    monkeypatch.setattr("fraudline.steps.threshold.read_decisions", read_slowly)
+    invoke("threshold", "adjust", "--model", model, "--thresholds", trail, "--by", "cron",
+           "--decisions", traffic[1], "--params", dynamic(tmp_path))  # fmt: skip
+    assert [change.by for change in ThresholdLog.read(trail).changes][1:] == ["ada", "cron"]
 
 
 def test_the_predictor_decides_by_a_thresholds_file(tmp_path):
