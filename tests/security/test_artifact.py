@@ -1,5 +1,6 @@
 """An artifact that is not what was named and signed is never ready, and a hostile one is refused before it runs."""
 
+import errno
 import io
 import json
 import os
@@ -19,10 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from onnx import TensorProto, helper
 
-from fraudline.core.errors import ArtifactError, FraudlineError
+from fraudline.core.errors import ArtifactError, FraudlineError, UsageError
 from fraudline.model.artifact import MANIFEST, load_artifact, write_manifest
 from fraudline.model.scorer import Scorer
 from fraudline.model.signature import RELEASE, SIGNATURE, Trust, sign
@@ -206,6 +207,31 @@ def test_the_larger_curves_of_model_signing_verify(curve: ec.EllipticCurve, tmp_
     folder = tiny_artifact(tmp_path / "model")
     sign(folder, load_artifact(folder).digest, private, 5)
     assert load_artifact(folder, trust=Trust(public_key=str(public), minimum_release=5))
+
+
+def test_a_signature_stays_good_when_another_one_cannot_be_made(
+    signed: list[Path], keys: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(signed[0], tmp_path / "model"))
+    digest, trust = load_artifact(folder).digest, Trust(public_key=str(keys[1]))
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = serialization.PrivateFormat.PKCS8
+    (tmp_path / "rsa.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    )
+    for wrong in (tmp_path / "rsa.pem", tmp_path / "none.pem"):
+        with pytest.raises(UsageError, match="is no EC private key"):
+            sign(folder, digest, wrong, 9)
+        assert load_artifact(folder, trust=trust)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("fraudline.model.signature.write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        sign(folder, digest, keys[0], 9)
+    assert load_artifact(folder, trust=trust)
+    assert json.loads((folder / RELEASE).read_text())["release"] == 1
 
 
 def test_the_command_line_of_model_signing_agrees_with_our_check(

@@ -10,6 +10,7 @@ serving image needs no model-signing. Sigstore's keyless bundles are verified by
 
 import base64
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from pydantic import Field, model_validator
 from fraudline.core.clock import now
 from fraudline.core.digest import sha256_bytes
 from fraudline.core.errors import ArtifactError, UsageError
-from fraudline.core.files import write_json
+from fraudline.core.files import write_json, write_text
 from fraudline.core.settings import Settings
 
 SIGNATURE = "model.sig"
@@ -75,18 +76,28 @@ def sign(folder: Path, digest: str, key: Path, release: int) -> None:
         from model_signing import hashing, signing
     except ImportError as error:
         raise UsageError("model-signing is not installed.", "Install the extra: fraudline[sign].") from error
-    write_json(folder / RELEASE, {"digest": digest, "release": release})
-    (folder / SIGNATURE).unlink(missing_ok=True)
+    signer = signing.Config()  # type: ignore[no-untyped-call]
+    try:
+        signer.use_elliptic_key_signer(private_key=key)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        action = "Make one: openssl ecparam -name prime256v1 -genkey -noout -out key.pem."
+        raise UsageError(f"{key} is no EC private key on P-256, P-384 or P-521.", action) from error
     hashes = hashing.Config()  # type: ignore[no-untyped-call]
     hashes.set_ignored_paths(paths=[folder / SIGNATURE], ignore_git_paths=False)
+    release_file = folder / RELEASE
+    before = release_file.read_bytes() if release_file.is_file() else None
+    write_json(release_file, {"digest": digest, "release": release})
     try:
-        signer = signing.Config()  # type: ignore[no-untyped-call]
-        signer.use_elliptic_key_signer(private_key=key)
-        signer.set_hashing_config(hashes).sign(folder, folder / SIGNATURE)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        (folder / RELEASE).unlink(missing_ok=True)
-        action = "Make one: openssl ecparam -name prime256v1 -genkey -noout -out key.pem."
-        raise UsageError(f"{key} cannot sign: {type(error).__name__}.", action) from error
+        with tempfile.TemporaryDirectory() as scratch:
+            bundle = Path(scratch) / SIGNATURE
+            signer.set_hashing_config(hashes).sign(folder, bundle)
+            write_text(folder / SIGNATURE, bundle.read_text(encoding="utf-8"))
+    except BaseException:  # an earlier signature is good until there is another one
+        if before is None:
+            release_file.unlink()
+        else:
+            release_file.write_bytes(before)
+        raise
 
 
 def check(trust: Trust, digest: str, files: Mapping[str, bytes | str]) -> int:
