@@ -3,7 +3,8 @@
 trees = grow("lightgbm", rows, frauds, ForestParams(), seed=7)        # a TreeTable; the score is high = anomalous
 
 A booster's score is in log-odds of fraud, a random forest's in shares of trees; both less their mean over the training
-rows. The same rows, labels, parameters and seed give the same table. The extra ``lab`` brings the libraries.
+rows, frauds that SMOTE made among them. The same rows, labels, parameters and seed give the same table. The extra
+``lab`` brings the libraries.
 """
 
 import json
@@ -81,9 +82,9 @@ def xgboost(rows: Rows, frauds: Bools, params: ForestParams, seed: int) -> TreeT
     model = json.loads(bytes(booster.save_raw("json")))
     grower = Grower()
     for tree in model["learner"]["gradient_booster"]["model"]["trees"]:
-        columns = ("left_children", "right_children", "split_indices", "split_conditions", "sum_hessian")
+        columns = ("left_children", "right_children", "split_indices", "split_conditions")
         grower.add([_xgboost_node(*node) for node in zip(*(tree[name] for name in columns), strict=True)])
-    return grower.table()
+    return grower.table(rows)
 
 
 def lightgbm(rows: Rows, frauds: Bools, params: ForestParams, seed: int) -> TreeTable:
@@ -115,7 +116,7 @@ def lightgbm(rows: Rows, frauds: Bools, params: ForestParams, seed: int) -> Tree
         nodes: list[dict[str, Any]] = []
         _lightgbm_node(tree["tree_structure"], nodes)
         grower.add(nodes)
-    return grower.table()
+    return grower.table(rows)
 
 
 def catboost(rows: Rows, frauds: Bools, params: ForestParams, seed: int) -> TreeTable:
@@ -140,7 +141,7 @@ def catboost(rows: Rows, frauds: Bools, params: ForestParams, seed: int) -> Tree
     grower = Grower()
     for tree in document["oblivious_trees"]:
         grower.add(_catboost_nodes(tree, scale))
-    return grower.table()
+    return grower.table(rows)
 
 
 def random_forest(rows: Rows, frauds: Bools, params: ForestParams, seed: int) -> TreeTable:
@@ -159,9 +160,8 @@ def random_forest(rows: Rows, frauds: Bools, params: ForestParams, seed: int) ->
     for tree in (estimator.tree_ for estimator in forest.estimators_):
         share = tree.value[:, 0, 1] / tree.value[:, 0, :].sum(axis=1) / params.trees
         columns = (tree.children_left, tree.children_right, tree.feature, tree.threshold, share)
-        parts = zip(*(column.tolist() for column in columns), tree.weighted_n_node_samples.tolist(), strict=True)
-        grower.add([_sklearn_node(*part) for part in parts])
-    return grower.table()
+        grower.add([_sklearn_node(*part) for part in zip(*(column.tolist() for column in columns), strict=True)])
+    return grower.table(rows)
 
 
 GROWERS: Mapping[str, Callable[[Rows, Bools, ForestParams, int], TreeTable]] = MappingProxyType(
@@ -191,19 +191,19 @@ def _smote(rows: Rows, frauds: Bools, share: float, seed: int) -> tuple[Rows, Bo
     return np.asarray(filled * scale + centre, np.float32), np.asarray(labels, bool)
 
 
-def _xgboost_node(left: int, right: int, feature: int, condition: float, cover: float) -> dict[str, Any]:
+def _xgboost_node(left: int, right: int, feature: int, condition: float) -> dict[str, Any]:
     if left < 0:  # a leaf's value stands in the place of the condition
-        return {"value": condition, "cover": cover}
-    return {"feature": feature, "threshold": below(condition), "left": left, "right": right, "cover": cover}
+        return {"value": condition}
+    return {"feature": feature, "threshold": below(condition), "left": left, "right": right}
 
 
 def _lightgbm_node(node: Mapping[str, Any], nodes: list[dict[str, Any]]) -> int:
     """Append a node and what stands under it; returns its position."""
     place = len(nodes)
     if "split_feature" not in node:
-        nodes.append({"value": node["leaf_value"], "cover": node.get("leaf_count", 1)})
+        nodes.append({"value": node["leaf_value"]})
         return place
-    entry = {"feature": node["split_feature"], "threshold": at_most(node["threshold"]), "cover": node["internal_count"]}
+    entry = {"feature": node["split_feature"], "threshold": at_most(node["threshold"])}
     nodes.append(entry)
     entry["left"] = _lightgbm_node(node["left_child"], nodes)
     entry["right"] = _lightgbm_node(node["right_child"], nodes)
@@ -224,15 +224,12 @@ def _catboost_nodes(tree: Mapping[str, Any], scale: float) -> list[dict[str, Any
                     "threshold": at_most(split["border"]),
                     "left": child,
                     "right": child + 1,
-                    "cover": 0.0,
                 }
             )
-    for value, cover in zip(tree["leaf_values"], tree["leaf_weights"], strict=True):
-        nodes.append({"value": scale * value, "cover": cover})
-    return nodes
+    return nodes + [{"value": scale * value} for value in tree["leaf_values"]]
 
 
-def _sklearn_node(left: int, right: int, feature: int, threshold: float, share: float, cover: float) -> dict[str, Any]:
+def _sklearn_node(left: int, right: int, feature: int, threshold: float, share: float) -> dict[str, Any]:
     if left < 0:
-        return {"value": share, "cover": cover}
-    return {"feature": feature, "threshold": at_most(threshold), "left": left, "right": right, "cover": cover}
+        return {"value": share}
+    return {"feature": feature, "threshold": at_most(threshold), "left": left, "right": right}

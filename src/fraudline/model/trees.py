@@ -4,6 +4,7 @@ A row goes left where its value is at or below the threshold; the score is the s
 sum's mean over the training rows, so that Shapley values sum to the score.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,7 +40,7 @@ class TreeTable:
         left: int32 row of the left child; -1 at a leaf.
         right: int32, likewise.
         value: float32, what a leaf adds to the score; 0 elsewhere.
-        cover: float64 above 0, weight of the training rows that reach the node.
+        cover: float64 above 0, how many training rows reach the node.
     """
 
     tree: NDArray[np.int32]
@@ -65,6 +66,12 @@ class TreeTable:
     def score(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
         """Scores of (n, d) float32 rows, (n,) float64: what the graph computes, in NumPy."""
         total = np.full(len(rows), -self.mean)
+        for leaf in self.reached(rows):
+            total += self.value[leaf]
+        return total
+
+    def reached(self, rows: NDArray[np.float32]) -> Iterator[NDArray[np.int64]]:
+        """For each tree the row of the leaf, (n,), that each of (n, d) float32 rows ends in."""
         every = np.arange(len(rows))
         for root in self.roots:
             at = np.full(len(rows), root)
@@ -75,8 +82,7 @@ class TreeTable:
                 column = np.where(inner, self.feature[at], 0)
                 goes_left = rows[every, column] <= self.threshold[at]
                 at = np.where(inner, np.where(goes_left, self.left[at], self.right[at]), at)
-            total += self.value[at]
-        return total
+            yield at
 
     def to_arrow(self) -> pa.Table:
         """The table as it stands in :data:`FILE`."""
@@ -110,7 +116,7 @@ class Grower:
     """Collects nodes tree by tree; the libraries' own forms are read into it."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[int, int, float, int, int, float, float]] = []
+        self._rows: list[tuple[int, int, float, int, int, float]] = []
         self._trees = 0
 
     def add(self, nodes: list[dict[str, Any]]) -> None:
@@ -118,24 +124,30 @@ class Grower:
 
         Args:
             nodes: root first, each before its children: ``feature``, ``threshold`` (float32), ``left``, ``right``
-                (positions in this list) and ``cover``; or ``value`` and ``cover`` for a leaf.
+                (positions in this list); or ``value`` for a leaf.
         """
         first = len(self._rows)
         for node in nodes:
             if "value" in node:
-                self._rows.append((self._trees, LEAF, 0.0, LEAF, LEAF, node["value"], node["cover"]))
+                self._rows.append((self._trees, LEAF, 0.0, LEAF, LEAF, node["value"]))
             else:
                 left, right = first + node["left"], first + node["right"]
-                self._rows.append((self._trees, node["feature"], node["threshold"], left, right, 0.0, node["cover"]))
+                self._rows.append((self._trees, node["feature"], node["threshold"], left, right, 0.0))
         self._trees += 1
 
-    def table(self) -> TreeTable:
-        """All trees; a node that no training row reached gets a little cover, so that its share is not 0 / 0."""
+    def table(self, rows: NDArray[np.float32]) -> TreeTable:
+        """All trees, with the covers that (n, d) float32 training rows give them.
+
+        A leaf that no training row reaches gets a little cover, so that its share is not 0 / 0.
+        """
         columns = [np.array(column) for column in zip(*self._rows, strict=True)]
+        columns.append(np.zeros(len(self._rows)))
         typed = [c.astype(field.type.to_pandas_dtype()) for c, field in zip(columns, _SCHEMA, strict=True)]
         table = TreeTable(*typed)
-        floor = 1e-6 * table.cover.max()
-        cover = np.where(table.feature == LEAF, np.maximum(table.cover, floor), 0.0)
+        cover = np.where(table.feature == LEAF, 1e-6 * len(rows), 0.0)
+        for leaf in table.reached(rows):
+            reached, counts = np.unique(leaf, return_counts=True)
+            cover[reached] = counts
         for row in np.flatnonzero(table.feature != LEAF)[::-1]:  # children stand after their parents
             cover[row] = cover[table.left[row]] + cover[table.right[row]]
         return replace(table, cover=cover)

@@ -58,72 +58,64 @@ def test_a_table_survives_storage_and_a_broken_one_is_refused(grown: tuple[str, 
         TreeTable.from_arrow(stored.drop_columns(["cover"]))
 
 
-def margins(kind: str, rows: np.ndarray) -> np.ndarray:
-    """What the library itself says of the rows, with the parameters of :data:`PARAMS`."""
-    train, frauds = data()
-    if kind == "random_forest":
-        from sklearn.ensemble import RandomForestClassifier
-
-        forest = RandomForestClassifier(12, max_depth=6, min_samples_leaf=5, max_samples=0.3, n_jobs=1, random_state=3)
-        return forest.fit(train, frauds).predict_proba(rows)[:, 1]
-    if kind == "catboost":
-        from catboost import CatBoostClassifier
-
-        model = CatBoostClassifier(
-            iterations=12,
-            depth=3,
-            learning_rate=PARAMS.learning_rate,
-            random_seed=3,
-            thread_count=1,
-            allow_writing_files=False,
-            verbose=False,
-        )
-        return model.fit(train, frauds.astype(np.int8)).predict(rows, prediction_type="RawFormulaVal")
-    raise NotImplementedError(kind)
+def test_the_scores_of_the_training_rows_have_mean_zero_and_covers_count_them(grown: tuple[str, TreeTable]) -> None:
+    rows, _ = data()
+    table = grown[1]
+    assert abs(table.score(rows).mean()) < 1e-5
+    assert table.cover[table.roots] == pytest.approx(len(rows), rel=1e-4)
+    root = table.roots[0]
+    passing = np.count_nonzero(rows[:, table.feature[root]] <= table.threshold[root])
+    assert table.cover[table.left[root]] == pytest.approx(passing, abs=0.1)
 
 
-@pytest.mark.parametrize("kind", ["random_forest", "catboost"])
-def test_scores_differ_from_the_librarys_by_a_constant_only(kind: str) -> None:
-    rows, _ = data(500, seed=5)
-    gap = grow(kind, *data(), PARAMS, seed=3).score(rows) - margins(kind, rows)
-    assert np.ptp(gap) < 1e-5
-
-
-@pytest.mark.parametrize("kind", ["xgboost", "lightgbm"])
-def test_scores_and_shapley_values_are_the_boosters_own(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", sorted(GROWERS))
+def test_scores_differ_from_the_librarys_by_a_constant_only(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import catboost
     import lightgbm
+    import sklearn.ensemble
     import xgboost
 
-    library = {"xgboost": xgboost, "lightgbm": lightgbm}[kind]
     kept = []
-    train = library.train
-    monkeypatch.setattr(library, "train", lambda *given: kept.append(train(*given)) or kept[-1])
+    for library in (xgboost, lightgbm):
+        monkeypatch.setattr(library, "train", lambda *given, f=library.train: kept.append(f(*given)) or kept[-1])
+    for model in (catboost.CatBoostClassifier, sklearn.ensemble.RandomForestClassifier):
+        monkeypatch.setattr(model, "fit", lambda *given, f=model.fit: kept.append(f(*given)) or kept[-1])
     table = grow(kind, *data(), PARAMS, seed=3)
     rows, _ = data(500, seed=5)
-    if kind == "xgboost":
-        theirs = kept[0].predict(xgboost.DMatrix(rows), pred_contribs=True)
-    else:
-        theirs = kept[0].predict(rows, pred_contrib=True)
-    assert np.abs(theirs[:, :-1] - TreeReasons(table, WIDTH).contributions(rows)).max() < 1e-5
-    assert np.abs(theirs[:, :-1].sum(axis=1) - table.score(rows)).max() < 1e-5
+    margins = {
+        "xgboost": lambda model: model.predict(xgboost.DMatrix(rows), output_margin=True),
+        "lightgbm": lambda model: model.predict(rows, raw_score=True),
+        "catboost": lambda model: model.predict(rows, prediction_type="RawFormulaVal"),
+        "random_forest": lambda model: model.predict_proba(rows)[:, 1],
+    }
+    assert np.ptp(table.score(rows) - margins[kind](kept[0])) < 1e-5
 
 
-def test_shapley_values_equal_those_of_the_shap_package() -> None:
-    from sklearn.ensemble import RandomForestClassifier
-
+def test_shapley_values_equal_those_of_the_shap_package(grown: tuple[str, TreeTable]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its colour maps, of this matplotlib
         import shap
 
-    train, frauds = data()
-    forest = RandomForestClassifier(12, max_depth=6, min_samples_leaf=5, max_samples=0.3, n_jobs=1, random_state=3).fit(
-        train, frauds
-    )
+    table = grown[1]
+    trees = []
+    for first, last in zip(table.roots, [*table.roots[1:], len(table.tree)], strict=True):
+        part = slice(first, last)
+        left, right = (np.where(child[part] < 0, -1, child[part] - first) for child in (table.left, table.right))
+        trees.append(
+            {
+                "children_left": left,
+                "children_right": right,
+                "children_default": left,
+                "features": table.feature[part],
+                "thresholds": table.threshold[part].astype(np.float64),
+                "values": table.value[part].astype(np.float64)[:, None],
+                "node_sample_weight": table.cover[part],
+            }
+        )
     rows, _ = data(100, seed=6)
-    explainer = shap.TreeExplainer(forest, feature_perturbation="tree_path_dependent")
-    theirs = explainer.shap_values(rows, check_additivity=False)[:, :, 1]
-    ours = TreeReasons(grow("random_forest", train, frauds, PARAMS, seed=3), WIDTH).contributions(rows)
-    assert np.abs(ours - theirs).max() < 1e-6
+    explainer = shap.TreeExplainer({"trees": trees}, feature_perturbation="tree_path_dependent")
+    theirs = explainer.shap_values(rows, check_additivity=False)
+    assert np.abs(TreeReasons(table, WIDTH).contributions(rows) - theirs).max() < 1e-6
 
 
 def test_smote_fills_up_frauds_and_changes_the_model() -> None:
