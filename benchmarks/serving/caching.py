@@ -16,7 +16,6 @@ from benchmarks.streaming.page import table
 from fraudline.features.profiles import ProfileTable
 
 _PROFILES = Path("build/profiles")
-_FEATURES = Path("build/features")
 
 
 def measure(setting: Setting) -> dict[str, Any]:

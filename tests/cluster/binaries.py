@@ -14,9 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 from fraudline.core.errors import UnavailableError
 from fraudline.core.files import atomic_folder
-from tests.support.broker import CACHE
+from tests.support.broker import CACHE, IN_CI
 
 HERE = Path(__file__).parent
 _BUILD_S = 1500
@@ -41,6 +43,15 @@ PROGRAMS = {
 def available() -> bool:
     """Whether the programs are cached, or can be built here."""
     return all(_folder(name).is_dir() for name in PROGRAMS) or shutil.which("go") is not None
+
+
+def need_go() -> None:
+    """Skip where the programs are neither cached nor can be built; in CI that is a failure."""
+    if available():
+        return
+    if IN_CI:
+        pytest.fail("CI must have Go: .ci/cluster sees to it.")
+    pytest.skip("no Go on this machine, and nothing cached")
 
 
 def program(name: str) -> Path:

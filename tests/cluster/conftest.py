@@ -4,11 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.binaries import available
+from tests.cluster.binaries import need_go
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.definitions import definitions
 from tests.cluster.kserve_controller import KServe
-from tests.support.broker import IN_CI
 
 _UNPROTECTED = '{"metadata": {"finalizers": null}}'
 
@@ -16,10 +15,7 @@ _UNPROTECTED = '{"metadata": {"finalizers": null}}'
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """The API server with all definitions that can be had, and KServe."""
-    if not available():
-        if IN_CI:
-            pytest.fail("CI must have Go: .ci/cluster sees to it.")
-        pytest.skip("no Go on this machine, and nothing cached")
+    need_go()
     with ControlPlane(tmp_path_factory.mktemp("cluster")) as control_plane:
         made = definitions()
         control_plane.apply(made)

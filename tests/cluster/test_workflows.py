@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.binaries import available, program
+from tests.cluster.binaries import need_go, program
 from tests.support.kustomize import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -17,15 +17,13 @@ RESERVED = {"workflow", "variables"}
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_a_workflow_has_nothing_that_actionlint_minds(path: Path) -> None:
-    if not available():
-        pytest.skip("no Go on this machine, and nothing cached")
+    need_go()
     done = subprocess.run([program("actionlint"), path], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_actionlint_would_say_so(tmp_path: Path) -> None:
-    if not available():
-        pytest.skip("no Go on this machine, and nothing cached")
+    need_go()
     broken = tmp_path / "broken.yml"
     broken.write_text(WORKFLOWS[0].read_text().replace("${{ github.ref }}", "${{ github.nothing.there }}"))
     assert subprocess.run([program("actionlint"), broken], capture_output=True, check=False).returncode == 1

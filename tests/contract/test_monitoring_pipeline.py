@@ -38,12 +38,14 @@ def test_a_component_hands_its_step_everything_that_it_was_given(name, monkeypat
     monkeypatch.setattr(module, name, stand_in)
     component = getattr(importlib.import_module(f"components.{name}.component"), name)
     outputs = set(component.component_spec.outputs or {}) - {"Output"}
-    given = {
-        parameter: SimpleNamespace(path=str(tmp_path / parameter)) if parameter in outputs else "3"
-        for parameter in inspect.signature(component.python_func).parameters
-    }
+    given, handed = {}, {}
+    for place, (parameter, about) in enumerate(inspect.signature(component.python_func).parameters.items()):
+        if parameter in outputs:
+            given[parameter], handed[parameter] = SimpleNamespace(path=str(tmp_path / parameter)), tmp_path / parameter
+        else:  # each has a value that no other has
+            given[parameter] = handed[parameter] = place if about.annotation is int else parameter
     with pytest.raises(SystemExit, match="3"):
         component.python_func(**given | {"params": {"seed": 11}})
     assert set(seen) == wanted
-    assert seen["params"].seed == 11
-    assert all(str(value) in ("3", str(tmp_path / "report")) for key, value in seen.items() if key != "params")
+    assert seen.pop("params").seed == 11
+    assert {key: str(value) for key, value in seen.items()} == {key: str(handed[key]) for key in seen}

@@ -1,11 +1,13 @@
 """The parsers of everything that comes from outside, each as a function of bytes that may raise one kind of error."""
 
+import atexit
 import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any
 
@@ -46,6 +48,8 @@ _SPEC = load_spec()
 _NAMES = tuple(_SPEC.names)
 _decoder = Decoder(_SPEC.currencies)
 _EVENT = {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": dict.fromkeys(_NAMES, 1.0)}
+_TENSOR = {"name": "features", "shape": [1], "datatype": "FP32", "parameters": {"binary_data_size": 4}}
+_V2 = json.dumps({"inputs": [_TENSOR]}).encode()
 _MAPPING = """\
 name: bank
 columns:
@@ -61,7 +65,9 @@ columns:
 
 @cache
 def _folder(name: str) -> Path:
-    return Path(mkdtemp(prefix=f"fraudline-fuzz-{name}-"))
+    folder = Path(mkdtemp(prefix=f"fraudline-fuzz-{name}-"))
+    atexit.register(rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @cache
@@ -174,9 +180,7 @@ TARGETS: dict[str, Target] = {
     "structured CloudEvent": Target(_structured, MessageError, lambda: [json.dumps(_EVENT).encode()]),
     "binary CloudEvent": Target(_binary_event, MessageError, lambda: [json.dumps(_EVENT["data"]).encode()]),
     "V1 body": Target(_v1, MessageError, lambda: [json.dumps({"instances": [_EVENT["data"]]}).encode()]),
-    "V2 binary body": Target(
-        _v2, MessageError, lambda: [b'60\n{"inputs":[{"name":"features","shape":[1],"datatype":"FP32"}]}    ']
-    ),
+    "V2 binary body": Target(_v2, MessageError, lambda: [b"%d\n" % len(_V2) + _V2 + b"    "]),
     "artifact manifest": Target(_manifest, ArtifactError, lambda: [_read(MANIFEST)]),
     "artifact model.json": Target(_meta, ArtifactError, lambda: [_read("model.json")]),
     "artifact ONNX": Target(check_onnx, ArtifactError, lambda: [_read("model.onnx")]),

@@ -15,8 +15,6 @@ from fraudline.model.scorer import Scorer
 from fraudline.ops.local.process import Service, free_port
 from fraudline.stream import v2
 
-MODES = ("well", "slow", "refusing", "garbage")
-
 
 class InferenceService(Service):
     """Answers with the scores of an artifact, in a ``mode``: ``well``, ``slow``, ``refusing`` (503) or ``garbage``.

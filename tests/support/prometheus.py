@@ -13,16 +13,19 @@ import httpx
 import pytest
 
 from fraudline.ops.local.prometheus import ConfiguredServer
+from tests.support.broker import IN_CI
 
 NAMES = {"prometheus": ("prometheus",), "promtool": ("promtool",),
          "alertmanager": ("prometheus-alertmanager", "alertmanager")}  # fmt: skip
 
 
 def binary(name: str) -> str:
-    """Path of a program of Debian's packages prometheus and prometheus-alertmanager; a machine without them skips."""
+    """Path of a program of Debian's packages prometheus and prometheus-alertmanager; without them: skip, in CI fail."""
     for candidate in NAMES[name]:
         if found := shutil.which(candidate):
             return found
+    if IN_CI:
+        pytest.fail(f"{name} is missing; in CI the tests that need it must run.", pytrace=False)
     pytest.skip(f"{name} is not installed")
 
 

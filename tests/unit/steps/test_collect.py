@@ -1,13 +1,22 @@
 """What becomes of decided transactions in the next version of the data set."""
 
-import pytest
+from contextlib import nullcontext
+from datetime import date
+from types import SimpleNamespace
 
-from fraudline.core.clock import DAY_US
+import msgspec
+import pytest
+from kafka import TopicPartition
+
+from fraudline.core.clock import DAY_US, from_us
 from fraudline.data.store import write_dataset
-from fraudline.steps.collect import joined
-from fraudline.steps.collect_stream import Stream
+from fraudline.steps import collect_stream
+from fraudline.steps.collect import _checked, joined
+from fraudline.steps.collect_stream import Memory, Stream, read_stream
 from fraudline.steps.matured import Decided, Window
+from fraudline.steps.params import Params
 from fraudline.stream.messages import Label, Transaction
+from fraudline.stream.transport import Record
 from tests.support.transactions import DAY, HOUR, START, labels_of, table_of, transaction
 
 FIRST = START // DAY_US
@@ -38,6 +47,55 @@ def before(tmp_path):
     rows = [transaction(86_400.0 * day + 60, transaction_id=f"o{day}") for day in range(5)]
     write_dataset(tmp_path / "data", table_of(rows), labels_of([("o1", START + 3 * DAY), ("o2", START + 4 * DAY)]), {})
     return tmp_path / "data"
+
+
+@pytest.fixture
+def collected(monkeypatch):
+    """Reads the topics where decisions, at offsets 0, 1, ..., are of these days and the rest is empty."""
+
+    def collected(days, memory=None):
+        each = [Decided(f"t{i}", "c", START + day * DAY, "allow", "m", 0, i) for i, day in enumerate(days)]
+        log = [Record("decisions", 0, i, 0, b"", msgspec.json.encode(one)) for i, one in enumerate(each)]
+        topics = {"decisions": log, "transactions": []}
+
+        def read_partition(_, place, start, timeout_s, *, end=None):
+            yield topics[place.topic][start:end]
+
+        consumer = SimpleNamespace(end_offsets=lambda places: {one: len(topics[one.topic]) for one in places})
+        monkeypatch.setattr(collect_stream, "open_consumer", lambda _: nullcontext(consumer))
+        monkeypatch.setattr(collect_stream, "places_of", lambda _, topic: [TopicPartition(topic, 0)])
+        monkeypatch.setattr(collect_stream, "read_partition", read_partition)
+        monkeypatch.setattr(collect_stream, "read_label_topic", lambda _: [])
+        return read_stream(Params(), WINDOW, from_us(START + 37 * DAY), memory)
+
+    return collected
+
+
+def test_the_next_collecting_goes_on_before_the_first_decision_that_has_not_matured(collected):
+    found = collected([10, 40, 11])
+    assert set(found.decided) == {"t0", "t2"}
+    assert found.positions == {0: 1}
+    memory = Memory("decisions", WINDOW.first, WINDOW.end, {0: 1})
+    assert set(collected([10, 20, 11], memory).decided) == {"t1", "t2"}
+
+
+def test_a_topic_that_was_made_anew_is_read_from_its_beginning(collected):
+    memory = Memory("decisions", WINDOW.first, WINDOW.end, {0: 99})
+    found = collected([10, 11], memory)
+    assert (set(found.decided), found.positions) == ({"t0", "t1"}, {0: 2})
+
+
+def test_the_batch_that_is_screened_begins_on_the_day_after_the_data_sets_last(monkeypatch, tmp_path):
+    seen = {}
+    for name in ("validate", "featurize"):
+        monkeypatch.setattr(f"fraudline.steps.collect.{name}", lambda **_: None)
+    monkeypatch.setattr(
+        "fraudline.steps.collect.screen", lambda **given: seen.update(given) or {"share": 0.0, "suspicious": 0.0}
+    )
+    _checked(tmp_path / "tree", tmp_path / "data", date(1970, 1, 11), Params())
+    assert seen["since_day"] == 11
+    _checked(tmp_path / "tree", tmp_path / "data", date.min, Params())
+    assert seen["since_day"] == 0
 
 
 def test_a_decided_transaction_comes_as_it_was_sent_with_the_label_that_holds():
