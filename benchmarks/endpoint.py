@@ -58,7 +58,17 @@ def main() -> int:
         return error.exit_code
     if arguments.json:
         json.dump(figures, sys.stdout)
-    return 0
+    failed = errors_in(figures)
+    if failed:
+        print(f"{failed:,.0f} requests failed: the figures are of servers that do not work.", file=sys.stderr)
+    return int(failed > 0)
+
+
+def errors_in(figures: Any) -> float:
+    """Failed requests, over all sections."""
+    if not isinstance(figures, dict):
+        return 0
+    return sum(float(value) if name == "errors" else errors_in(value) for name, value in figures.items())
 
 
 def _section(name: str, setting: Setting, *, quiet: bool, write: bool) -> Any:

@@ -1,14 +1,20 @@
 """Requests a second of every contestant, one after the other, in rounds; ratios are of the same round."""
 
+import json
 from collections import defaultdict
 from statistics import median
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmarks.serving.contestants import EMPTY, FASTAPI, ONE_BY_ONE, OURS, SAVEDMODEL, Contestant, running
-from benchmarks.serving.load import Run
+from benchmarks.serving.load import Case, Run
 from benchmarks.serving.setting import Setting
 from benchmarks.streaming.page import table
 from fraudline.core.errors import UnavailableError
+from fraudline.model.artifact import Artifact
+from fraudline.model.golden import read_golden
 
 ALL = (EMPTY, OURS, ONE_BY_ONE, FASTAPI, SAVEDMODEL)
 SHORT = (EMPTY, OURS, FASTAPI)
@@ -24,7 +30,7 @@ def measure(setting: Setting) -> dict[str, Any]:
         wanted = setting.cases
         for case in wanted:
             for contestant in filter(lambda one: one.takes(case), contestants):  # noqa: B023  # used at once
-                _right(contestant, case)
+                _right(contestant, case, setting.artifact)
                 if not setting.short:
                     contestant.load(case, 1, setting.folder)
         for _ in range(setting.rounds):
@@ -36,12 +42,33 @@ def measure(setting: Setting) -> dict[str, Any]:
     return {"figures": figures, "table": _tables(figures)}
 
 
-def _right(contestant: Contestant, case: Any) -> None:
+def _right(contestant: Contestant, case: Case, artifact: Artifact) -> None:
+    """Refuse to measure a server that answers something else than the artifact's own scores."""
     if not case.path:
         return
     status, body = contestant.post(case)
     if status != 200:
         raise UnavailableError(f"{contestant.name} answers {status} to {case.key}: {body[:200]!r}.", "See its server.")
+    if contestant.name == EMPTY:
+        return
+    _, golden = read_golden(artifact.table("golden.parquet"), artifact.spec.names)
+    found, wanted = scores_of(body), np.resize(golden.score, case.rows)
+    if found.shape != wanted.shape or not np.allclose(found, wanted, rtol=0, atol=_SAME):
+        problem = f"{contestant.name} answers {case.key} with other scores: {found[:3]} and not {wanted[:3]}."
+        raise UnavailableError(problem, "See its model.")
+
+
+def scores_of(body: bytes) -> NDArray[np.float32]:
+    """The scores of an answer in V1, V2 JSON or V2 binary."""
+    answer, end = json.JSONDecoder().raw_decode(body.decode("latin-1"))
+    if "predictions" in answer:
+        return np.array([each["score"] for each in answer["predictions"]], np.float32)
+    for output in answer["outputs"]:
+        size = output.get("parameters", {}).get("binary_data_size", 0)
+        if output["name"] == "score":
+            return np.frombuffer(body[end : end + size], np.float32) if size else np.array(output["data"], np.float32)
+        end += size
+    return np.empty(0, np.float32)
 
 
 def _figures(found: list[Run], empty: list[Run]) -> dict[str, float]:

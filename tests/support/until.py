@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 
-def until(check: Callable[[], object]) -> object:
-    """What ``check`` gives once it is true; an AssertionError after 20 s without."""
-    deadline = time.monotonic() + 20
+def until(check: Callable[[], Any], what: str = "it", *, timeout: float = 20.0, interval: float = 0.01) -> Any:
+    """What ``check`` gives once it is true; an AssertionError after ``timeout`` seconds without."""
+    deadline = time.monotonic() + timeout
     while not (found := check()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+        assert time.monotonic() < deadline, f"{what}: not within {timeout:g} s"
+        time.sleep(interval)
     return found

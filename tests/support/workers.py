@@ -28,6 +28,7 @@ from fraudline.stream.params import StreamParams
 from fraudline.stream.produce import messages_of, output_of
 from fraudline.stream.transport import Output, open_sender
 from tests.support.broker import committed_everything, read_all
+from tests.support.until import until
 
 _EVENT = re.compile(r"(\d{4}-\d\d-\d\d[T ]\S+) \[\w+ *\] (\S+)(.*)")
 
@@ -99,9 +100,7 @@ def http(url: str) -> tuple[int, str]:
 def wait_for(check: Callable[[], Any], what: str, *, timeout: float = 120.0, interval: float = 0.2) -> float:
     """Wait until ``check`` is true; gives the seconds it took."""
     begun = time.monotonic()
-    while not check():
-        assert time.monotonic() - begun < timeout, f"{what}: not within {timeout:g} s"
-        time.sleep(interval)
+    until(check, what, timeout=timeout, interval=interval)
     return time.monotonic() - begun
 
 
