@@ -42,10 +42,10 @@ _RAMP, _RAMPS = 0.5, 11  # decades
 _RIDGE, _FREE = 3e-4, 30.0  # of the logistic regression; how much less the ridge draws at the full score
 _MODEL = Path(fraudline.__file__).parent / "model"
 _FITTING = (
-    *("dense_training", "fitting", "joints", "ladders", "members", "network"),
+    *("dense_kernels", "dense_training", "fitting", "joints", "ladders", "members", "network"),
     *("scaling", "sequence", "stack", "surprises", "tails", "training"),
 )
-_SOURCES = tuple(path for name in _FITTING if (path := _MODEL / f"{name}.py").is_file())
+_SOURCES = tuple(_MODEL / f"{name}.py" for name in _FITTING)
 _LABELLED = (*_SOURCES, *(_MODEL / f"{name}.py" for name in ("challengers", "supervised", "trees")), Path(__file__))
 
 Matrix = NDArray[np.float32]

@@ -111,9 +111,14 @@ def _main_table(groups: Groups) -> str:
             name = f"**{m.model}**" if m.model == DEFAULT else m.model
             rows.append(
                 f"| {name} | {_ap(m.validation)} | {_ap(at)} | {_interval(at)} | {_mean(m)} | {auc} | {cp} "
-                f"| {m.fit_s:.1f} | {m.row_us:.1f} |"
+                f"| {_cost(m.fit_s)} | {_cost(m.row_us)} |"
             )
     return "\n".join(rows) + "\n"
+
+
+def _cost(value: float) -> str:
+    """A part of another model has no cost of its own."""
+    return f"{value:.1f}" if value else "–"
 
 
 def _kind_table(groups: Groups) -> str:
