@@ -98,7 +98,7 @@ def connection(params: StreamParams) -> Connection:
     """Where the worker connects to, and the topics that it reads and writes."""
     topics = params.topics
     written: tuple[str, ...] = (topics.features,) if params.stage == "features" else (topics.decisions, topics.alerts)
-    if params.block_hours:
+    if params.block_hours and params.stage == "decide":
         written += (topics.blocked_cards,)
     return Connection(
         bootstrap=params.bootstrap,

@@ -11,6 +11,7 @@ from fraudline.features.engine import FeatureEngine
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.serve.dataplane import as_instances
 from fraudline.serve.payload import parse_instances
+from fraudline.stream.assembly import connection
 from fraudline.stream.batch import BatchReport
 from fraudline.stream.feature_events import EVENT_TYPE, FeatureWriter
 from fraudline.stream.metrics import StreamMetrics
@@ -82,3 +83,9 @@ def test_a_record_that_holds_no_transaction_is_a_dead_letter_here_too(artifact: 
 
 def test_the_stage_needs_its_topic_and_none_of_decisions(tmp_path: Path) -> None:
     assert set(_wanted(PARAMS)) == {"transactions", "features", "transactions.dlq"}
+
+
+@pytest.mark.parametrize("stage", ["features", "decide"])
+def test_a_worker_asks_for_no_topic_that_is_not_made_for_it(stage: str) -> None:
+    params = StreamParams(stage=stage, block_hours=24)
+    assert set(connection(params).outputs) <= set(_wanted(params))
