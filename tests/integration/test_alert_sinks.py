@@ -1,6 +1,9 @@
 """What a sink makes of each way in which a real receiver fails: worth another try, or final."""
 
+import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +99,24 @@ def test_a_webhook_that_is_overloaded_is_tried_again_and_one_that_refuses_is_not
         with pytest.raises(UnavailableError, match="is not there"):
             post(WebhookSink(kind="webhook", url=kept.url, secret={"file": str(tmp_path / "secret")}))
         assert len(kept.requests) == 1, "nothing goes out unsigned"
+
+
+def test_an_overloaded_webhook_whose_words_do_not_come_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOK_SECRET", "not a real key")
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        asked = threading.Event()
+
+        def answer() -> None:
+            with server.accept()[0] as client:
+                client.recv(65_536)
+                client.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 500\r\n\r\n")
+                asked.wait(10)
+
+        pool.submit(answer)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        settings = WebhookSink(kind="webhook", url=url, secret={"env": "HOOK_SECRET"}, timeout_s=0.3)
+        try:
+            with pytest.raises(UnavailableError, match="answers 503"):
+                post(settings)
+        finally:
+            asked.set()

@@ -18,6 +18,7 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import formatdate
 from http.client import HTTPException
@@ -250,7 +251,8 @@ class _Post:
             with self._opener.open(request, timeout=self._settings.timeout_s):
                 pass
         except HTTPError as error:
-            with error:
+            said = ""
+            with error, suppress(OSError, HTTPException):  # the answer counts, also where its text does not come
                 said = error.read(_SHOWN_BYTES).decode(errors="replace")
             problem = f"{url} answers {error.code}: {said}"
             if error.code >= 500 or error.code in _AGAIN:
