@@ -150,7 +150,7 @@ class AlertRouter:
         self._decoder = msgspec.json.Decoder(Alert)
         self._ledger = _Ledger()
         self._couriers: dict[str, Courier] = {}
-        self._content = b""
+        self._problem = ""
         self._positions: dict[int, int] = {}
         self._taken: dict[int, range] = {}
         self._committed: dict[int, int] = {}
@@ -287,15 +287,19 @@ class AlertRouter:
         try:
             content = self._read()
             if content == self._content:
+                self._metrics.refused.set(0)
+                self._problem = ""
                 return
-            self._content = content
             routing = self._parsed(content)
             opened = self._opened(routing)
         except UsageError as error:
             self._metrics.refused.set(1)
-            log.error("alerts.routing_refused", problem=error.problem, action=error.action)
+            if error.problem != self._problem:
+                log.error("alerts.routing_refused", problem=error.problem, action=error.action)
+            self._problem = error.problem
             return
         self._metrics.refused.set(0)
+        self._content, self._problem = content, ""
         for group in self._router.drain():
             self._hand_on(group)
         self._routing, self._router = routing, Router(routing.routes)
