@@ -19,7 +19,9 @@ ID_FIELD = "transaction_id"
 MAX_ROWS = 4_096
 """Rows a request: one batch of the worker is at most this, and a row costs microseconds."""
 
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+"""Largest value of a feature."""
+
 _SHOWN = 40
 
 
@@ -66,7 +68,7 @@ def parse_instances(body: object, names: Sequence[str], max_rows: int = MAX_ROWS
 
 def instances_schema(names: Sequence[str], max_rows: int = MAX_ROWS) -> dict[str, Any]:
     """What :func:`parse_instances` takes, as JSON Schema, for the served OpenAPI document."""
-    number = {"type": "number", "minimum": -_FLOAT32_MAX, "maximum": _FLOAT32_MAX}
+    number = {"type": "number", "minimum": -FLOAT32_MAX, "maximum": FLOAT32_MAX}
     fields = dict.fromkeys(names, number) | {ID_FIELD: {"type": ["string", "null"]}}
     row = {"type": "object", "properties": fields, "required": list(names), "additionalProperties": False}
     in_order = {"type": "array", "items": number, "minItems": len(names), "maxItems": len(names)}
@@ -103,7 +105,7 @@ def parse_tensor(
             f"{path}.data", f"expected {shape[0] * d} values for the shape {list(shape)}, got {values.size}."
         )
     values = values.reshape(shape[0], d)
-    wrong = ~(np.abs(values) <= _FLOAT32_MAX)
+    wrong = ~(np.abs(values) <= FLOAT32_MAX)
     if wrong.any():
         row, column = (int(i) for i in np.argwhere(wrong)[0])
         raise RequestError(
@@ -155,7 +157,7 @@ def _number(path: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise RequestError(path, f"expected a number, got {kind(value)}.")
     # The bound is checked on the value itself: an integer may be too large for a float.
-    if not -_FLOAT32_MAX <= value <= _FLOAT32_MAX:
+    if not -FLOAT32_MAX <= value <= FLOAT32_MAX:
         raise RequestError(path, f"expected a finite 32-bit number, got {_shown(value, quote=False)}.")
     return float(value)
 

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fraudline.serve.payload import ID_FIELD, MAX_ROWS, Batch
+from fraudline.serve.payload import FLOAT32_MAX, ID_FIELD, MAX_ROWS, Batch
 
 _NUMBERS = frozenset((float, int))
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def instances(body: Any, names: Sequence[str], max_rows: int = MAX_ROWS) -> Batch | None:
@@ -32,7 +31,7 @@ def instances(body: Any, names: Sequence[str], max_rows: int = MAX_ROWS) -> Batc
     if list(map(len, rows)) != known or not set(map(type, ids)) <= {str, type(None)}:
         return None
     matrix = numbers(values)
-    if matrix is None or not (np.abs(matrix) <= _FLOAT32_MAX).all():
+    if matrix is None or not (np.abs(matrix) <= FLOAT32_MAX).all():
         return None
     return Batch(matrix.astype(np.float32).reshape(len(rows), len(names)), ids)
 
