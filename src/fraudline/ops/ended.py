@@ -10,6 +10,7 @@ what it said the last time.
 
 import re
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,6 @@ class EndedMetrics:
         if pushgateway:
             try:
                 push_to_gateway(pushgateway, job=f"fraudline_{job}", registry=self._said, timeout=_TIMEOUT_S)
-            except OSError as error:
+            except (OSError, HTTPException, ValueError) as error:  # the last two: it is no address
                 problem = f"The Pushgateway at {pushgateway} does not answer: {error}."
                 raise UnavailableError(problem, "Check the address; the report is written.") from error

@@ -55,3 +55,9 @@ def test_a_gateway_that_is_away_is_named():
     port = free_port()
     with pytest.raises(UnavailableError, match=str(port)):
         EndedMetrics().publish("drift", pushgateway=f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("address", ["foo bar:9091", "127.0.0.1:port"])
+def test_a_gateway_that_is_no_address_is_named(address):
+    with pytest.raises(UnavailableError, match=address):
+        EndedMetrics().publish("drift", pushgateway=address)

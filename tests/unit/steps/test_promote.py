@@ -1,5 +1,6 @@
 """Promotion against a real bare Git remote: one branch, one commit, the evidence in it."""
 
+import errno
 import subprocess
 import sys
 
@@ -295,3 +296,22 @@ def test_where_there_is_no_repository_the_parameters_are_the_remotes(forge):
     forge.land("wrong")
     with pytest.raises(UsageError, match=r"params\.yaml of main"):
         remote_params(str(forge.remote))
+
+
+def test_a_remote_named_by_a_relative_path_is_found_from_any_folder(forge, served, tmp_path, monkeypatch):
+    params, entry = forge.params, forge.model(2, champion=served.name)
+    git(forge.work, "remote", "set-url", "origin", "../remote.git")
+    (tmp_path / "some" / "where").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "some" / "where")
+    assert run(forge, entry, params=params)["pushed"]
+
+
+def test_a_pair_of_keys_that_was_not_finished_can_be_made_again(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("fraudline.ops.gitops.signing.write_text", full)
+        with pytest.raises(OSError, match="No space"):
+            make_keys(tmp_path / "key", tmp_path / "key.pub")
+    assert make_keys(tmp_path / "key", tmp_path / "key.pub")

@@ -116,11 +116,13 @@ class _Api:
 
         try:
             answer = self._client.request(method, path, **arguments)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UnavailableError(
                 f"{self._base} does not answer: {error}.", "Try again: nothing is done twice."
             ) from error
         if answer.is_success or answer.status_code in accept:
+            if answer.content and "json" not in answer.headers.get("content-type", ""):
+                raise UnavailableError(f"{self._base} is no API: it answers a page.", "Correct rollout.forge.api.")
             return answer
         action = "Try again: nothing is done twice."
         if answer.status_code in (401, 403, 404):

@@ -76,13 +76,14 @@ class Prometheus:
         try:
             answer = httpx.post(f"{self._url}/api/v1/{kind}", data=values, timeout=_TIMEOUT_S)
             content = answer.json()
-        except (httpx.HTTPError, ValueError) as error:
+            if content.get("status") != "success":
+                said = content.get("error", answer.status_code)
+                raise UnavailableError(f"Prometheus refuses {values['query']}: {said}.", action)
+            return list(content["data"]["result"])
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UnavailableError(f"Prometheus at {self._url} does not answer: {error}.", action) from error
-        if content.get("status") != "success":
-            said = content.get("error", answer.status_code)
-            raise UnavailableError(f"Prometheus refuses {values['query']}: {said}.", action)
-        found: list[dict[str, Any]] = content["data"]["result"]
-        return found
+        except (ValueError, AttributeError, KeyError, TypeError) as error:
+            raise UnavailableError(f"What answers at {self._url} is no Prometheus.", action) from error
 
 
 def observe(source: Prometheus, canary: str, champion: str, begin: float, end: float, *, seconds: float) -> Observed:

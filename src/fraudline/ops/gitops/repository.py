@@ -64,7 +64,8 @@ def address_of(remote: str, folder: Path) -> str:
         UsageError: it is neither.
     """
     try:
-        return git(folder, "remote", "get-url", remote).strip()
+        found = git(folder, "remote", "get-url", remote).strip()
+        return str((folder / found).resolve()) if (folder / found).is_dir() else found  # it may be relative
     except UnavailableError as error:
         if any(sign in remote for sign in ("/", ":")):
             return str(Path(remote).resolve()) if Path(remote).is_dir() else remote

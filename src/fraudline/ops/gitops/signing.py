@@ -40,9 +40,13 @@ def make_keys(private: Path, public: Path) -> str:
         handle = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
         raise UsageError(f"{private} is there already.", "Name another file; a key is never replaced.") from error
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(content)
-    write_text(public, shown.decode())
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        write_text(public, shown.decode())
+    except BaseException:  # half a pair would stand in the way of the next attempt
+        private.unlink()
+        raise
     return fingerprint(shown)
 
 

@@ -1,13 +1,18 @@
 """Pull requests: one a branch, whatever happens between the calls."""
 
+from http.server import BaseHTTPRequestHandler
+
 import pytest
 
 from fraudline.core.errors import PromotionRefused, UnavailableError, UsageError
-from fraudline.ops.gitops.forge import open_forge
+from fraudline.ops.gitops.forge import GitHub, open_forge
+from fraudline.ops.gitops.observe import Prometheus
 from fraudline.ops.gitops.params import ForgeParams
 from fraudline.steps.promote import promote
 from tests.support.forges import GitHubServer, GitLabServer
 from tests.support.gitops import Forge
+from tests.support.json_server import JsonServer
+from tests.support.loopback import LoopbackServer
 
 TOKEN = "secret"  # noqa: S105 - of a server of ours
 KINDS = {"github": GitHubServer, "gitlab": GitLabServer}
@@ -111,3 +116,42 @@ def test_a_person_is_asked_once(server):
     first = forge.ask("Rollout waits", "why")
     assert forge.ask("Rollout waits", "why, again") == first
     assert len(server.issues) == 1
+
+
+class Page(JsonServer):
+    """Answers every request with the same, as a login page or another service does."""
+
+    def __init__(self, said):
+        super().__init__()
+        self.said = said
+
+    def reply(self, method, path, query, headers, body):
+        return 200, self.said
+
+
+@pytest.mark.parametrize("said", [[], 5, {"status": "success"}, {"status": "success", "data": {"result": None}}])
+def test_what_is_no_prometheus_is_named(said):
+    with Page(said) as server, pytest.raises(UnavailableError, match="is no Prometheus") as caught:
+        Prometheus(server.url).labels("up")
+    assert "--prometheus" in caught.value.action
+
+
+def test_an_address_that_is_none_does_not_answer():
+    with pytest.raises(UnavailableError, match=r"Prometheus at http://\[::1 does not answer"):
+        Prometheus("http://[::1").labels("up")
+
+
+def test_a_page_instead_of_the_forges_api_says_what_to_correct():
+    class Login(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<html>Sign in")
+
+        def log_message(self, *_):
+            pass
+
+    with LoopbackServer(Login) as server, pytest.raises(UnavailableError, match="answers a page") as caught:
+        GitHub(ForgeParams(kind="github", project="a/b", api=server.url), "token", "main").ensure("x", "t", "b")
+    assert "rollout.forge.api" in caught.value.action
