@@ -20,16 +20,25 @@ Each error says the problem and the corrective action, and carries what a server
 ``http_status``, ``exit_code`` and ``retryable``.
 """
 
+import re
 from typing import ClassVar
 
 from fraudline.core.masking import mask_text
+
+_PASSWORD = re.compile(r"(?<=://)[^/\s]*@")
+
+
+def without_passwords(text: str) -> str:
+    """A text with the names and passwords of the addresses in it left out."""
+    return _PASSWORD.sub("", text)
 
 
 class FraudlineError(Exception):
     """Base of all errors that fraudline raises on purpose.
 
     Args:
-        problem: what is wrong, with the name of the thing that is wrong; card numbers in it are masked.
+        problem: what is wrong, with the name of the thing that is wrong; card numbers in it are masked, and
+            passwords of addresses left out.
         action: what the user does about it.
     """
 
@@ -38,7 +47,7 @@ class FraudlineError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(self, problem: str, action: str = "") -> None:
-        self.problem = mask_text(problem)
+        self.problem = without_passwords(mask_text(problem))
         self.action = action
         super().__init__(f"{self.problem} {action}".strip())
 

@@ -21,3 +21,8 @@ def test_the_families_have_exit_codes_of_their_own():
     families = FraudlineError.__subclasses__()
     assert len({family.exit_code for family in families}) == len(families)
     assert [kind.__name__ for kind in CLASSES if kind.retryable] == ["UnavailableError"]
+
+
+def test_a_password_in_an_address_is_left_out():
+    error = FraudlineError("MLflow at http://ada:s3c@ret@mlflow:5000/a refused: postgresql://x:y@db/z and a@b.example.")
+    assert error.problem == "MLflow at http://mlflow:5000/a refused: postgresql://db/z and a@b.example."
