@@ -1,8 +1,11 @@
 """Atomic files and folders: written beside, then renamed, so that nothing is ever half there."""
 
+import ctypes
+import errno
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,17 +17,19 @@ from urllib.request import url2pathname
 
 from fraudline.core.errors import UsageError
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_HERE, _EXCHANGE = -100, 2
+"""``AT_FDCWD`` and ``RENAME_EXCHANGE`` of renameat2(2)."""
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; rename it over ``path`` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _beside(path)
+    temporary.touch(exist_ok=False)  # unlike mkstemp, with the rights that the umask leaves
     try:
         yield temporary
-        temporary.chmod(0o644)
         _sync(temporary)
         temporary.replace(path)
     finally:
@@ -35,20 +40,16 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder beside ``path``; put it in the place of ``path`` when the block ends well.
 
-    An earlier folder at ``path`` is replaced as a whole, and stays as it was when the block fails.
+    An earlier folder at ``path`` is replaced as a whole, and stays as it was when the block fails. On Linux and its
+    local file systems there is a folder at ``path`` at every moment.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary = _beside(path)
+    temporary.mkdir()
     try:
         yield temporary
-        temporary.chmod(0o755)
-        if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-            path.rename(old / "old")
-            temporary.rename(path)
-            shutil.rmtree(old)
-        else:
-            temporary.rename(path)
+        if not _exchanged(temporary, path):
+            _replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -94,6 +95,37 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8, atomically."""
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Whether two folders changed places, in one step."""
+    if other.is_symlink() or not other.is_dir() or not hasattr(_LIBC, "renameat2"):
+        return False
+    return bool(_LIBC.renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0)
+
+
+def _replace(new: Path, path: Path) -> None:
+    """Put a folder in the place of what is there, in two steps; what was there comes back when the second fails."""
+    if not os.path.lexists(path):
+        try:
+            new.rename(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not _exchanged(new, path):  # made meanwhile
+                raise
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+    path.rename(old / "old")
+    try:
+        new.rename(path)
+    except BaseException:
+        (old / "old").rename(path)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

@@ -1,3 +1,5 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,66 @@ def test_a_path_and_a_file_address_are_the_same_folder(location):
 def test_a_remote_address_is_refused_with_what_fetches_it():
     with pytest.raises(UsageError, match="storageUri"):
         local_path("s3://models/abc")
+
+
+def test_what_is_written_has_the_rights_that_the_umask_leaves(tmp_path):
+    before = os.umask(0o077)
+    try:
+        write_text(tmp_path / "secret", "plain")
+        with atomic_folder(tmp_path / "secrets"):
+            pass
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("secret", "secrets")] == [0o600, 0o700]
+
+
+def test_a_reader_finds_the_folder_at_every_moment_of_a_replacement(tmp_path, monkeypatch):
+    path, seen = tmp_path / "out", []
+    with atomic_folder(path) as temporary:
+        (temporary / "x").write_text("1")
+    rename = Path.rename
+
+    def look(one, other):
+        renamed = rename(one, other)
+        seen.append(path.exists())
+        return renamed
+
+    monkeypatch.setattr(Path, "rename", look)
+    with atomic_folder(path) as temporary:
+        (temporary / "x").write_text("2")
+    assert (path / "x").read_text() == "2"
+    assert all(seen)
+
+
+def test_where_folders_cannot_change_places_the_old_one_comes_back_when_the_new_one_cannot(tmp_path, monkeypatch):
+    path, rename = tmp_path / "out", Path.rename
+    with atomic_folder(path) as temporary:
+        (temporary / "x").write_text("1")
+
+    def fail(one, other):
+        if other == path and one.name != "old":
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(one, other)
+
+    monkeypatch.setattr("fraudline.core.files._exchanged", lambda *_: False, raising=False)
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="Input/output"), atomic_folder(path) as temporary:
+        (temporary / "x").write_text("2")
+    assert (path / "x").read_text() == "1"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_that_another_run_made_meanwhile_is_replaced(tmp_path, monkeypatch):
+    path, rename = tmp_path / "out", Path.rename
+
+    def after_another(one, other):
+        if not path.exists():
+            path.mkdir()
+            (path / "x").write_text("1")
+        return rename(one, other)
+
+    monkeypatch.setattr(Path, "rename", after_another)
+    with atomic_folder(path) as temporary:
+        (temporary / "x").write_text("2")
+    assert (path / "x").read_text() == "2"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
