@@ -2,13 +2,14 @@
 
 import importlib
 import os
+import signal
 import sys
 from pathlib import Path
 
 import click
 
 from fraudline import __version__
-from fraudline.core.errors import FraudlineError
+from fraudline.core.errors import FraudlineError, StateError
 
 _COMMANDS = {
     "alerts": ("fraudline.cli.alerts", "group", "send alerts on: webhook, e-mail, Alertmanager, topic"),
@@ -89,8 +90,9 @@ def cli(log_level: str, log_json: bool) -> None:
 
     \b
     Exit codes: 0 done · 2 wrong usage · 3 the data is wrong · 4 the gate, a rule or the judge refused ·
-    5 the artifact is wrong · 6 the state is wrong · 7 a malformed record · 8 a service does not answer (try again) ·
-    9 too early to say · 10 production is not what training saw (drift, skew) · 130 interrupted
+    5 the artifact is wrong · 6 the state is wrong, or a file or folder cannot be used · 7 a malformed record ·
+    8 a service does not answer (try again) · 9 too early to say ·
+    10 production is not what training saw (drift, skew) · 130 interrupted
     """
     from fraudline.core import log
 
@@ -106,7 +108,11 @@ with_blocks(cli)
 
 
 def main() -> None:
-    """Run the command line and turn every error of ours into its message and exit code."""
+    """Run the command line and turn every error of ours, and of the file system, into its message and exit code.
+
+    A SIGTERM ends it as an exception does, so that temporary files go; commands that have a way to stop keep theirs.
+    """
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -117,13 +123,25 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except FraudlineError as error:
-        click.secho(f"error: {error.problem}", fg="red", err=True)
-        if error.action:
-            click.echo(f"  -> {error.action}", err=True)
-        code = error.exit_code
+        code = _said(error)
     except BrokenPipeError:
         code = 141
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename is not None else ""
+        action = "Name a file or folder that is there and that you may use, on a disk with free space."
+        code = _said(StateError(f"{what}{error.strerror or error}.", action))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _said(error: FraudlineError) -> int:
+    click.secho(f"error: {error.problem}", fg="red", err=True)
+    if error.action:
+        click.echo(f"  -> {error.action}", err=True)
+    return error.exit_code
+
+
+def _terminated(*_: object) -> None:
+    sys.exit(128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":

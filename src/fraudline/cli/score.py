@@ -9,6 +9,7 @@ from rich.console import Console
 
 from fraudline.cli import progress
 from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.core.errors import UsageError
 
 path = click.Path(path_type=Path, exists=True)
 
@@ -52,6 +53,8 @@ def command(
     """
     from fraudline.steps.score import score
 
+    if out.exists() and out.samefile(file):
+        raise UsageError(f"{out} is what is to be scored.", "Name another file with -o.")
     params = load_params(params_file)
     if thresholds is not None:
         params = params.model_copy(update={"stream": params.stream.model_copy(update={"thresholds": str(thresholds)})})

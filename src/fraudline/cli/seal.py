@@ -39,6 +39,8 @@ def seal(path: Path, key_file: Path | None, key_service: str, out: Path) -> None
       fraudline unseal 0f3c.sealed --key-file master.key -o artifacts/0f3c...
     """
     keys = _keys(key_file, key_service)
+    if out.resolve().is_relative_to(path.resolve()):
+        raise UsageError(f"{out} is what is to be sealed, or in it.", "Write to another place.")
     with atomic_file(out) as temporary, temporary.open("wb") as file, Sealer(file, keys, _CONTEXT) as sealed:
         sealed.write(_FOLDER if path.is_dir() else _FILE)
         if path.is_dir():

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+import yaml
+
 from fraudline.core import errors
 from fraudline.core.errors import FraudlineError, StateError, UnavailableError, UsageError
 from fraudline.core.files import read_json
@@ -104,6 +106,10 @@ def run_local(
 
     if not compiled.is_file():
         raise UsageError(f"{compiled} is missing.", "Compile it: python -m pipelines.training")
+    try:
+        pipeline = components.load_component_from_file(str(compiled))
+    except (ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+        raise UsageError(f"{compiled} is no compiled pipeline.", "Compile it: python -m pipelines.training") from error
     root = root.absolute()
     error_file = root / _ERROR
     with _begun(root) as stream, _environment(ERROR_FILE, str(error_file)):
@@ -113,7 +119,7 @@ def run_local(
             runner = local.SubprocessRunner(use_venv=False) if containers is None else _docker(containers, error_file)
             local.init(runner, pipeline_root=str(root / _RUNS), raise_on_error=True)
             try:
-                components.load_component_from_file(str(compiled))(**arguments)
+                pipeline(**arguments)
             except RuntimeError as error:
                 raise _step_error(error_file, root / LOG_FILE, str(error)) from error
     (folder,) = (root / _RUNS).iterdir()

@@ -1,3 +1,6 @@
+import errno
+import os
+import signal
 import subprocess
 import sys
 
@@ -70,3 +73,48 @@ def test_an_example_in_a_help_text_keeps_its_lines():
     inner = CliRunner().invoke(cli, ["threshold", "compare", "--help"]).output
     assert "\\b" not in inner
     assert any(line.strip().startswith("7.8:9.5") for line in inner.splitlines())
+
+
+@pytest.mark.parametrize("name", ["/mnt/models/x", None])
+def test_a_file_that_cannot_be_used_is_named_with_an_action(monkeypatch, capsys, name):
+    def fail(**_):
+        raise OSError(errno.ENOSPC, "No space left on device", name)
+
+    monkeypatch.setattr(module.cli, "main", fail)
+    assert run(monkeypatch) == 6
+    said = capsys.readouterr().err
+    assert f"error: {f'{name}: ' if name else ''}No space left on device." in said
+    assert "-> " in said
+
+
+def test_the_scores_do_not_replace_what_is_scored(monkeypatch, capsys, tmp_path):
+    file = tmp_path / "day.csv"
+    file.write_text("a\n")
+    assert (
+        run(monkeypatch, "score", str(file), "--model", str(tmp_path), "-o", f"{tmp_path}/../{tmp_path.name}/day.csv")
+        == 2
+    )
+    assert "is what is to be scored" in capsys.readouterr().err
+    assert file.read_text() == "a\n"
+
+
+def test_what_is_sealed_is_not_sealed_into_itself(monkeypatch, capsys, tmp_path):
+    (tmp_path / "key").write_text(f"m1 {'ab' * 32}\n")
+    (tmp_path / "folder").mkdir()
+    out = tmp_path / "folder" / "x.sealed"
+    assert run(monkeypatch, "seal", str(out.parent), "--key-file", str(tmp_path / "key"), "-o", str(out)) == 2
+    assert "or in it" in capsys.readouterr().err
+    assert not any(out.parent.iterdir())
+
+
+def test_a_sigterm_leaves_nothing_half_written(tmp_path):
+    (tmp_path / "key").write_text(f"m1 {'ab' * 32}\n")
+    os.mkfifo(tmp_path / "source")
+    out = tmp_path / "out"
+    out.mkdir()
+    command = ["seal", tmp_path / "source", "--key-file", tmp_path / "key", "-o", out / "x"]
+    process = subprocess.Popen([sys.executable, "-m", "fraudline.cli.main", *command])
+    with (tmp_path / "source").open("wb"):  # opens once the command reads
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 143
+    assert not any(out.iterdir())

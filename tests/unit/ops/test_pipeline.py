@@ -136,3 +136,11 @@ def test_containers_without_an_engine_say_so(compiled, tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     with pytest.raises(UnavailableError, match="No container engine"):
         run_local(compiled, {"params": {"value": 1}}, tmp_path / "run", containers=Containers((tmp_path,)))
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "just words", "a: 1"])
+def test_a_file_that_is_no_compiled_pipeline_is_named(tmp_path, text):
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(UsageError, match="no compiled pipeline"):
+        run_local(tmp_path / "p.yaml", {}, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
