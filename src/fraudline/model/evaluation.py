@@ -193,7 +193,9 @@ class Evaluator:
     def _table(self, scores: Floats, thresholds: Thresholds) -> list[dict[str, Any]]:
         ranked = np.sort(scores)[::-1]
         named = [("review", thresholds.review), ("block", thresholds.block)]
-        rated = [(f"{rate:.1%} alerted", float(ranked[max(int(rate * len(ranked)) - 1, 0)])) for rate in _TABLE_RATES]
+        rated = [
+            (f"{rate * 100:.1f} % alerted", float(ranked[max(int(rate * len(ranked)) - 1, 0)])) for rate in _TABLE_RATES
+        ]
         days = len(np.unique(self.rows.days))
         table = []
         for name, threshold in named + rated:

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from fraudline.model.evaluation_charts import Line, histogram, interval_chart, line_chart
-from fraudline.model.page import STYLE, figure, page, sheet, tile_row
+from fraudline.model.page import STYLE, figure, page, percent, sheet, tile_row
 
 _TILES = (
     ("ap", "average precision", 3),
@@ -17,7 +17,7 @@ _TILES = (
     ("precision", "precision at the threshold", 3),
     ("recall", "recall at the threshold", 3),
     ("f1", "F1 at the threshold", 3),
-    ("money_saved_share", "of fraud losses saved, net", 3),
+    ("money_saved_share", "share of fraud losses saved, net", 3),
 )
 
 
@@ -60,7 +60,7 @@ def _lead(document: Mapping[str, Any]) -> str:
     span = f"{period['start']} to {period['end']} (end excluded), " if period else ""
     return (
         f'<p class="soft">{span}{document["rows"]:,} transactions of {document["cards"]:,} cards on {document["days"]} '
-        f"days, {document['frauds']:,} frauds ({document['frauds'] / document['rows']:.2%}). "
+        f"days, {document['frauds']:,} frauds ({percent(document['frauds'] / document['rows'], 2)}). "
         "None of these days was seen in training or in choosing the threshold.</p>"
     )
 
@@ -167,14 +167,14 @@ def _thresholds(document: Mapping[str, Any]) -> str:
     rows = []
     for row in document["thresholds"]:
         share = row["money_saved_share"]  # null where no amount is at stake, as in a table of another domain
-        saved = "–" if share is None else f"{share:.1%}"
+        saved = "–" if share is None else percent(share, 1)
         mark = " class=main" if row["name"] in ("review", "block") else ""
         rows.append(
             f"<tr{mark}><td>{escape(row['name'])}</td><td>{row['threshold']:.4g}</td><td>{row['alerts_a_day']:,.1f}</td>"
             f"<td>{row['precision']:.3f}</td><td>{row['recall']:.3f}</td><td>{row['f1']:.3f}</td>"
             f"<td>{row['money_saved'] / 100:,.0f}</td><td>{saved}</td></tr>"
         )
-    titles = ["", "score", "alerts a day", "precision", "recall", "F1", "saved, net", "of fraud losses"]
+    titles = ["", "score", "alerts a day", "precision", "recall", "F1", "saved, net (base currency)", "of fraud losses"]
     return sheet(titles, rows)
 
 
@@ -186,13 +186,13 @@ def _policies(document: Mapping[str, Any]) -> list[str]:
         if "reason" in entry:
             rows.append(f"<tr><td>{escape(name)}</td><td colspan=8>{escape(entry['reason'])}</td></tr>")
             continue
-        given, interval = entry["test"], entry["test"]["interval"]
-        saved = "–" if entry["money_saved_share"] is None else f"{entry['money_saved_share']:.1%}"
+        given, between = entry["test"], " – ".join(percent(end, 2) for end in entry["test"]["interval"])
+        saved = "–" if entry["money_saved_share"] is None else percent(entry["money_saved_share"], 1)
         rows.append(
             f"<tr{' class=main' if entry['used'] else ''}><td>{escape(name)}</td><td>{entry['review']:.4g}</td>"
-            f"<td>{entry['asked']['review']:.2%}</td><td>{entry['validation']['review']:.2%}</td>"
-            f"<td>{given['review']:.2%}<small>{interval[0]:.2%} – {interval[1]:.2%}</small></td>"
-            f"<td>{entry['asked']['block']:.2%}</td><td>{given['block']:.2%}</td>"
+            f"<td>{percent(entry['asked']['review'], 2)}</td><td>{percent(entry['validation']['review'], 2)}</td>"
+            f"<td>{percent(given['review'], 2)}<small>{between}</small></td>"
+            f"<td>{percent(entry['asked']['block'], 2)}</td><td>{percent(given['block'], 2)}</td>"
             f"<td>{entry['precision']:.3f}</td><td>{entry['recall']:.3f}</td><td>{saved}</td></tr>"
         )
     if not rows:
@@ -202,18 +202,19 @@ def _policies(document: Mapping[str, Any]) -> list[str]:
         '<p class="soft"><br>Chosen on the validation days, replayed on the test. The quantile policy is asked for a '
         "share of known normals, the others for a share of all transactions.</p>"
     )
-    return ["<h2>Threshold policies</h2>", sheet([*titles, "of fraud losses"], rows), note]
+    return ["<h2>Threshold policies</h2>", sheet([*titles, "share of fraud losses saved, net"], rows), note]
 
 
 def _notes(document: Mapping[str, Any]) -> str:
     bootstrap, cost = document["bootstrap"], document["cost"]
     return (
-        f'<p class="soft"><br>Intervals hold {bootstrap["confidence"]:.0%} of {bootstrap["resamples"]} resamples, '
-        f"drawn by {bootstrap['unit']}; all models are measured on the same resamples. Money: an alert costs "
-        f"{cost['review_cost_minor'] / 100:.2f}, a caught fraud keeps {cost['recovered_share']:.0%} of its amount "
-        "from being lost. A kind's figures are its frauds against all normals. Card precision is the compromised share "
-        f"of the {_k(document)} highest cards of a day, found cards leaving the next days (Le Borgne et al., "
-        "Reproducible Machine Learning for Credit Card Fraud Detection).</p>"
+        f'<p class="soft"><br>Intervals are the central {percent(bootstrap["confidence"], 0)} of '
+        f"{bootstrap['resamples']} resamples, drawn by {bootstrap['unit']}; all models are measured on the same "
+        f"resamples. Money, in the base currency: an alert costs {cost['review_cost_minor'] / 100:.2f}, a caught fraud "
+        f"saves {percent(cost['recovered_share'], 0)} of its amount. A kind's figures are its frauds against all "
+        f"normals. Card precision is the compromised share of the {_k(document)} highest-scored cards of a day; cards "
+        "found are removed from later days (Le Borgne et al., Reproducible Machine Learning for Credit Card Fraud "
+        "Detection).</p>"
     )
 
 

@@ -43,6 +43,15 @@ def page(title: str, sections: Iterable[str]) -> str:
     )
 
 
+def percent(share: float, digits: int) -> str:
+    """A share as per cent.
+
+    >>> percent(0.005, 2)
+    '0.50 %'
+    """
+    return f"{share * 100:.{digits}f} %"
+
+
 def tile_row(tiles: Iterable[tuple[str, str, str]]) -> str:
     """Headline figures: each a figure, what it is, and a line below it (an interval, say)."""
     drawn = [

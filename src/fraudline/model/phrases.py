@@ -1,5 +1,7 @@
 """What a reviewer reads of each feature: the words around its value, which stands for ``{}`` with its unit."""
 
+_OF_MERCHANT = "confirmed frauds at the merchant {}, those of unusual amounts counted in part, come to {{}}"
+
 PHRASES = {
     "amount": "the amount is {}",
     "amount_ratio_card_mean": "the amount is {} the card's own mean",
@@ -21,19 +23,19 @@ PHRASES = {
     "merchants_1d": "the card was used at {} in the last day",
     "small_count_1h": "the card made {} of small amounts in the last hour",
     "category_rarity": "the merchant's category is {} of the card's transactions",
-    "hour_deviation": "the hour lies {} from the card's habit (0 habitual, 2 opposite)",
+    "hour_deviation": "the hour lies {} from the card's habit (0 = usual hour, 2 = opposite)",
     "merchant_count_7d": "the merchant had {} in the last 7 days",
     "merchant_count_30d": "the merchant had {} in the last 30 days",
     "amount_ratio_merchant_mean": "the amount is {} the merchant's mean",
-    "merchant_risk_1d": "frauds were {} of the merchant's transactions in the last known day",
-    "merchant_risk_7d": "frauds were {} of the merchant's transactions in the last known 7 days",
-    "merchant_risk_30d": "frauds were {} of the merchant's transactions in the last known 30 days",
+    "merchant_risk_1d": "frauds were {} of the merchant's transactions in the newest day with known labels",
+    "merchant_risk_7d": "frauds were {} of the merchant's transactions in the newest 7 days with known labels",
+    "merchant_risk_30d": "frauds were {} of the merchant's transactions in the newest 30 days with known labels",
     "merchant_age": "the merchant has been known for {}",
-    "merchant_fraud_weight_7d": "the merchant had {} confirmed in the last known 7 days",
-    "merchant_streak_weight": "the merchant's unbroken run of frauds weighs {}",
-    "merchant_streak_age": "the merchant's unbroken run of frauds began {} ago",
-    "merchant_outbreak_weight": "the merchant's run of frauds with few clean transactions between weighs {}",
-    "merchant_outbreak_age": "the merchant's run of frauds with few clean transactions between began {} ago",
+    "merchant_fraud_weight_7d": _OF_MERCHANT.format("in the newest 7 days with known labels"),
+    "merchant_streak_weight": _OF_MERCHANT.format("in a row"),
+    "merchant_streak_age": "the confirmed frauds in a row at the merchant began {} ago",
+    "merchant_outbreak_weight": _OF_MERCHANT.format("with few clean transactions between"),
+    "merchant_outbreak_age": "the confirmed frauds at the merchant with few clean transactions between began {} ago",
 }
 
 SIGNED = {

@@ -20,7 +20,7 @@ from fraudline.model.phrases import FLAGS, PHRASES, SIGNED
 
 Formatter = Callable[[float], str]
 
-_FAR = 3.0  # gaps of this many times the expected value are far
+_FAR = 3.0  # gaps of this many times the smaller of value and expected value are far
 _SLIGHT = 0.1
 _USUAL = "as expected, but not together with the other features"
 _SIDES = {"nats": ("rarer than", "more common than"), "seconds": ("longer than", "shorter than")}
@@ -78,7 +78,7 @@ class Wording:
         phrase = words.phrases[value < 0].replace("{}", observed)
         if observed == normal and not (words.signed and value < 0):
             return f"{phrase}, {_USUAL}"
-        gap, scale = abs(value - expected), max(abs(expected), words.least)
+        gap, scale = abs(value - expected), max(min(abs(value), abs(expected)), words.least)
         degree = "far " if gap > _FAR * scale else "slightly " if gap < _SLIGHT * scale else ""
         return f"{phrase}, {degree}{words.sides[value < expected]} the {normal} expected"
 
@@ -88,7 +88,7 @@ class _Column:
     """How one feature is spoken of.
 
     ``phrases``: above and below zero, or a flag's two readings. ``positive``: no value is below zero,
-    whatever a network rebuilds. ``least``: the smallest expected value that a gap is measured against.
+    whatever a network rebuilds. ``least``: the smallest value that a gap is measured against.
     """
 
     phrases: tuple[str, str]

@@ -136,6 +136,14 @@ def test_the_report_opens_offline_and_shows_figures_kinds_baselines_and_champion
     assert f"{found['ap']:.3f}" in page
     for text in ("impossible travel", "pca", "champion cccccccc", "d" * 12, "2026-03-01", "review", "block"):
         assert text in page
+    said = " ".join(re.sub(r"<svg.*?</svg>|<style.*?</style>|<[^>]+>", " ", page, flags=re.S).split())
+    for text in (
+        "Intervals are the central 90 % of",
+        "saves 80 % of its amount",
+        "cards found are removed from later days",
+    ):
+        assert text in said
+    assert not re.search(r"\d%", said), "one style of per cent"
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|<script|<link|@import", page)
     drawings = re.findall(r"<svg.*?</svg>", page, re.S)
     assert len(drawings) == 5
