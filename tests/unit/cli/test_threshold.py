@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from fraudline.cli.main import cli
 from fraudline.core.errors import StateError, UsageError
-from fraudline.data.store import read_labels, read_transactions
+from fraudline.data.store import read_labels, read_transactions, write_dataset
 from fraudline.decide.decisions import read_decisions
 from fraudline.decide.threshold_log import ThresholdLog
 from fraudline.model.artifact import load_artifact
@@ -129,11 +129,35 @@ def test_an_adjustment_writes_a_new_version_that_the_worker_uses(tmp_path, traff
         open_scoring(StreamParams(thresholds=str(trail)), load_artifact(tiny_artifact(tmp_path / "other", seed=1)))
 
 
+def test_an_adjustment_looks_at_the_newest_scores_of_its_window(tmp_path):
+    decisions = tmp_path / "d.parquet"
+    scores = np.repeat([0.9, 0.1], [1_000, 3_000]).astype(np.float32)
+    pq.write_table(pa.table({"event_time": np.arange(4_000, 0, -1), "score": scores}), decisions)  # the newest first
+    said = invoke("threshold", "adjust", "--decisions", decisions, "--model", tiny_artifact(tmp_path / "model"),
+                  "--thresholds", tmp_path / "t.jsonl", "--by", "ada", "--params", dynamic(tmp_path, window=1_000),
+                  "--json")  # fmt: skip
+    result = json.loads(said.stdout)
+    assert (result["scores"], result["review"]["rate"]) == (1_000, 1.0)
+
+
+def test_a_policy_is_chosen_by_the_labels_that_were_known_by_then(tmp_path, traffic):
+    dataset, scored = traffic
+    labels = read_labels(dataset)
+    late = np.full(labels.num_rows, read_transactions(dataset)["event_time"].to_numpy().max())
+    at = labels.column_names.index("label_time")
+    unknown = labels.set_column(at, "label_time", pa.array(late, labels["label_time"].type))
+    write_dataset(tmp_path / "late", read_transactions(dataset), unknown, {})
+    given = ("threshold", "compare", "0.6", "cost:0.02", "--decisions", scored, "--choose-days", 30, "--json")
+    assert json.loads(invoke(*given, "--data", dataset).stdout)["b"]["thresholds"]["review"] > 0
+    with pytest.raises(UsageError, match="needs known frauds"):
+        invoke(*given, "--data", tmp_path / "late")
+
+
 def test_a_threshold_set_by_hand_stays_within_its_bounds(tmp_path):
     model, trail = tiny_artifact(tmp_path / "model"), tmp_path / "t.jsonl"
     given = ("threshold", "set", "--model", model, "--thresholds", trail, "--by", "ada", "--why", "a campaign")
-    for wrong, words in (({"--review": 0.3}, "outside its bounds"), ({"--review": 0.74, "--block": 0.7}, "above block"),
-                         ({}, "hold already")):  # fmt: skip
+    for wrong, words in (({"--review": 0.3}, "outside its bounds"), ({"--block": 99}, "outside its bounds"),
+                         ({"--review": 0.74, "--block": 0.7}, "above block"), ({}, "hold already")):  # fmt: skip
         with pytest.raises(UsageError, match=words):
             invoke(*given, *(part for pair in wrong.items() for part in pair))
     assert not trail.exists()

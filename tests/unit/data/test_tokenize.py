@@ -58,17 +58,30 @@ def test_numbers_become_tokens_and_everything_else_stays(suffix: str, tmp_path: 
     assert read(tmp_path / f"again{suffix}") == read(out)
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
+@pytest.mark.parametrize(("suffix", "row"), [(".csv", r"\d+"), (".parquet", "5"), (".jsonl", "5")])
 def test_a_number_in_a_column_that_was_not_named_is_an_error_with_its_row_and_no_file(
-    suffix: str, tmp_path: Path
+    suffix: str, row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("fraudline.data.tokenize.ROWS", 3)  # the row is of the file, not of the piece
     rows = [row | {"text": f"see {NUMBERS[9]}"} if i == 4 else row for i, row in enumerate(ROWS[:8])]
     source, out = write(tmp_path / f"in{suffix}", rows), tmp_path / f"out{suffix}"
-    with pytest.raises(SchemaError, match=r"row \d+, column text") as caught:
+    with pytest.raises(SchemaError, match=f"row {row}, column text") as caught:
         tokenize_file(source, out, ["pan"], TOKENS)
     assert NUMBERS[9] not in str(caught.value)
     assert not out.exists()
     assert tokenize_file(source, out, ["pan"], TOKENS, allow=["text"]).rows == 8
+
+
+@pytest.mark.parametrize("number", [4_222_222_222_222, 4_111_111_111_111_111], ids=["13 digits", "16 digits"])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
+def test_a_number_that_is_written_as_an_integer_is_found_too(suffix: str, number: int, tmp_path: Path) -> None:
+    path = tmp_path / f"in{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(pa.table({"pan": ["1"], "ref": [number]}), path)
+    else:
+        path.write_text(f"pan,ref\n1,{number}\n" if suffix == ".csv" else f'{{"pan": "1", "ref": {number}}}\n')
+    with pytest.raises(SchemaError, match="column ref"):
+        tokenize_file(path, tmp_path / f"out{suffix}", ["pan"], TOKENS)
 
 
 def test_wrong_files_and_columns_are_refused(tmp_path: Path) -> None:

@@ -44,6 +44,29 @@ def test_a_large_shift_is_followed_one_step_at_a_time_and_stops_at_the_bound() -
     assert current.review == pytest.approx(PACKAGED.review * PARAMS.dynamic.highest)
 
 
+@pytest.mark.parametrize(("factor", "end"), [(3, "highest"), (0.3, "lowest")])
+def test_both_thresholds_stop_at_their_own_bounds(factor: float, end: str) -> None:
+    current = PACKAGED
+    for _ in range(20):
+        current = adjust(current, PACKAGED, SCORES * np.float32(factor), PARAMS).thresholds
+    share = getattr(PARAMS.dynamic, end)
+    assert (current.review, current.block) == pytest.approx((PACKAGED.review * share, PACKAGED.block * share))
+
+
+def test_too_few_alerts_lower_the_thresholds_by_a_step() -> None:
+    outcome = adjust(PACKAGED, PACKAGED, SCORES * np.float32(0.7), PARAMS)
+    assert (outcome.review.why, outcome.block.why) == ("one step", "one step")
+    assert outcome.review.new == pytest.approx(PACKAGED.review * (1 - PARAMS.dynamic.max_step))
+
+
+@pytest.mark.parametrize(("alerts", "changed"), [(8, False), (10, True)])
+def test_what_chance_gives_at_so_few_alerts_changes_nothing(alerts: int, changed: bool) -> None:
+    scores = np.full(1_000, PACKAGED.review / 2, np.float32)  # 5 alerts are expected, give or take twice their root
+    scores[:alerts] = PACKAGED.review
+    scores[0] = PACKAGED.block
+    assert adjust(PACKAGED, PACKAGED, scores, PARAMS).changed is changed
+
+
 def test_few_scores_change_nothing() -> None:
     outcome = adjust(PACKAGED, PACKAGED, SCORES[:999] * np.float32(3), PARAMS)
     assert not outcome.changed

@@ -66,6 +66,13 @@ def test_a_block_rule_beats_an_allow_rule_which_beats_a_review_rule_and_the_mode
     assert settle("review", []) == ("review", None)
 
 
+@pytest.mark.parametrize("verdict", ["block", "allow", "review"])
+def test_of_several_rules_with_one_verdict_the_first_of_the_file_is_named(verdict: str) -> None:
+    first, second = (Rule(id=name, when="true", verdict=verdict, reason="r") for name in ("first", "second"))
+    by_model = "block" if verdict == "allow" else "allow"
+    assert settle(by_model, [first, second]) == (verdict, first)
+
+
 def test_the_version_changes_with_the_file_and_with_its_lists_and_with_nothing_else(file: Path) -> None:
     before = RuleSet.load(file, SPEC).version
     assert RuleSet.load(file, SPEC).version == before

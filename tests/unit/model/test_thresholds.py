@@ -45,6 +45,15 @@ def test_the_cost_policy_stops_where_a_review_costs_more_than_it_saves() -> None
     assert (chosen.review, chosen.block) == (8.0, 9.0)
 
 
+def test_the_cost_policy_counts_a_tie_whole_because_no_threshold_divides_it() -> None:
+    scores = np.array([9, 8, 8, 8, 1, 0], np.float32)
+    fraud = np.array([1, 1, 0, 0, 0, 0], bool)
+    params = ThresholdParams(
+        policy="cost", review_rate=0.9, block_rate=0.1, review_cost_minor=2_000, recovered_share=0.5
+    )
+    assert choose(params, scores, known_fraud=fraud, amounts_minor=np.full(6, 10_000)).review == 9.0
+
+
 def test_the_cost_policy_without_any_gain_keeps_the_review_budget() -> None:
     params = ThresholdParams(policy="cost", review_rate=0.2, block_rate=0.1)
     none = np.zeros(10, bool)

@@ -10,7 +10,7 @@ from fraudline.core.errors import DataError
 from fraudline.monitor.drift import Reference
 from fraudline.monitor.histograms import Bins, Count
 from fraudline.monitor.params import MonitorParams
-from fraudline.monitor.reference import feature_reference
+from fraudline.monitor.reference import feature_reference, score_reference
 from tests.support.traffic import A_DAY, AMOUNT, FIRST, NAMES, traffic
 
 PARAMS = MonitorParams()
@@ -81,6 +81,48 @@ def test_a_sure_but_small_difference_is_not_drift(bins, reference):
     times, features = traffic(1, first=LATER, seed=6, a_day=20_000)
     features[:, AMOUNT] *= 1.05
     assert reference.compare(counted(bins, times, features), PARAMS).verdict == "stable"
+
+
+def named(comparison):
+    return {figure.name for figure in comparison.drifted}
+
+
+@pytest.mark.parametrize(
+    ("effects", "surely"),
+    [
+        ({"psi_min": 0.0, "ratio_min": 1e9}, "p_value"),
+        ({"psi_min": 1e9, "score_psi_min": 1e9, "ratio_min": 1.01}, "ratio_p_value"),
+    ],
+    ids=["divergence", "rare values"],
+)
+def test_each_test_may_take_its_share_of_the_false_alarms(bins, reference, effects, surely):
+    times, features = traffic(1, first=LATER, seed=2)
+    features[:, AMOUNT] *= 1.6
+    window = counted(bins, times, features)
+    found = reference.compare(window, MonitorParams(**effects)).figures
+    p_value = next(getattr(figure, surely) for figure in found if figure.name == "amount")
+    assert 0 < p_value < 0.1
+    for times_p, drifted in ((2, False), (4, True)):  # a third of the false alarms is below p, and above it
+        params = MonitorParams(false_alarms=times_p * p_value, **effects)
+        assert ("amount" in named(reference.compare(window, params))) is drifted
+
+
+def test_a_difference_of_the_score_is_measured_by_its_own_least_effect():
+    (times, features), (later, moved) = traffic(42), traffic(1, first=LATER, seed=2)
+    own = Bins.of(feature_reference(NAMES, features), score_reference(features[:, AMOUNT]))
+    columns = [*moved.T, moved[:, AMOUNT] * 1.6]
+
+    def counts(at, values):
+        count = Count(own)
+        count.add(at, values)
+        return count.done()
+
+    known, window = Reference(counts(times, [*features.T, features[:, AMOUNT]])), counts(later, columns)
+    size = next(figure.psi for figure in known.compare(window, PARAMS).figures if figure.name == "score")
+    of_score = MonitorParams(psi_min=1e9, score_psi_min=size / 2, ratio_min=1e9)
+    of_features = MonitorParams(psi_min=size / 2, score_psi_min=1e9, ratio_min=1e9)
+    assert named(known.compare(window, of_score)) == {"score"}
+    assert "score" not in named(known.compare(window, of_features))
 
 
 def test_too_few_transactions_say_nothing(bins, reference):

@@ -25,6 +25,11 @@ def test_a_better_arm_is_found_with_the_right_sign():
     assert not running.decided[: LEAST_UNITS - 1].any()
 
 
+def test_before_the_least_number_of_units_nothing_is_decided_however_clear_it_looks():
+    running = difference(np.full(2 * LEAST_UNITS, 1_000.0), np.ones(2 * LEAST_UNITS, bool), 0.5, alpha=0.05)
+    assert running.decided.tolist() == [False] * (LEAST_UNITS - 1) + [True] * (LEAST_UNITS + 1)
+
+
 def test_a_card_has_one_arm_for_a_week_and_is_drawn_anew_in_the_next():
     cards = [f"c{i}" for i in range(2_000)]
     first = [second_arm(card, 5, 0.3) for card in cards]

@@ -46,6 +46,18 @@ def test_a_trigger_that_is_off_or_below_its_number_does_not_ask(off):
     assert not decide(signs, [], MONDAY, RenewParams(schedule_days=0, **off)).train
 
 
+@pytest.mark.parametrize(("wanted", "trains"), [(70, True), (71, False)])
+def test_frauds_are_new_since_the_last_run_and_not_since_the_champion(wanted, trains):
+    signs = Signs(data="b", trained_on="a", frauds=170, trained_frauds=10)
+    past = [Past("x", MONDAY - timedelta(days=30), 100)]
+    assert decide(signs, past, MONDAY, RenewParams(schedule_days=0, new_labels=wanted)).train is trains
+
+
+def test_data_without_a_version_are_no_new_data():
+    params = RenewParams(schedule_days=0, on_data=True)
+    assert decide(Signs(data="", trained_on="a"), [], MONDAY, params).reason == "nothing asks for it"
+
+
 def test_two_triggers_at_once_are_one_run_with_both_reasons():
     both = Signs(data="b", trained_on="a", drifted=("amount",), worse=("recall",))
     verdict = decide(both, [], MONDAY, QUIET)
@@ -66,6 +78,11 @@ def test_the_same_data_and_parameters_are_trained_once_however_often_something_a
 
 def test_what_the_champion_learned_from_is_not_trained_again():
     assert not decide(Signs(data="a", trained_on="a", drifted=("amount",)), [], MONDAY, QUIET).train
+
+
+def test_once_runs_are_on_record_the_champions_data_may_be_trained_on_with_other_parameters():
+    signs = Signs(data="a", params="other", trained_on="a", drifted=("amount",))
+    assert decide(signs, ran(DRIFTED, ago=timedelta(days=30)), MONDAY, QUIET).train
 
 
 def test_a_run_holds_back_others_for_the_debounce_and_within_the_budget_of_a_week():

@@ -40,6 +40,45 @@ def test_a_poisoned_batch_is_refused_with_its_cards_and_days_named():
     assert all(day in refused.value.problem for day in ("1970-01-18", "1970-01-19", "1970-01-20"))
 
 
+def test_a_little_more_than_the_limit_on_one_day_of_the_batch_is_refused():
+    matrix, fraud, cards, day = rows(9)
+    day[-9:], cards[-9:] = 17, "bad"  # 9 of some 310 rows: 2.9 %
+    with pytest.raises(GateFailed, match="1970-01-18"):
+        screened(matrix, fraud, cards, day, 15, PARAMS)
+
+
+def test_as_many_rows_of_a_card_as_chance_gives_one_of_so_many_cards_are_not_called_out():
+    matrix, fraud, cards, day = rows(9)  # five of the one card, which chance does not give, and four of the other
+    day[-9:] = 17
+    assert 0.01 < screened(matrix, fraud, cards, day, 15, PARAMS)["share"] < 0.02
+
+
+def test_frauds_of_few_cards_that_were_reported_are_no_poison():
+    matrix, fraud, cards, day = rows(90)
+    fraud[-90:] = True
+    assert screened(matrix, fraud, cards, day, 15, PARAMS)["share"] < 0.02
+
+
+def test_a_day_of_few_rows_counts_as_one_of_more_because_the_share_of_a_handful_says_nothing():
+    matrix, fraud, cards, day = rows(5)
+    kept = (day < 17) | ((day == 17) & (np.cumsum(day == 17) <= 7))
+    kept[-5:], day[-5:], cards[-5:] = True, 17, "bad"
+    tolerant = Params.parse({"renew": {"poison_max": 0.05}}, "test")
+    assert screened(matrix[kept], fraud[kept], cards[kept], day[kept], 15, tolerant)["share"] == 5 / 200
+
+
+def test_frauds_of_the_batch_itself_are_nothing_to_learn_from():
+    matrix, fraud, cards, day = rows(0)
+    day[fraud] = np.where(np.arange(fraud.sum()) < 10, 14, 15)
+    assert screened(matrix, fraud, cards, day, 15, PARAMS)["share"] is None
+
+
+def test_a_card_of_much_traffic_is_not_called_out_for_its_number_of_rows():
+    matrix, fraud, cards, day = rows(0, moved=2.0)
+    cards[::2] = "a wholesaler"
+    assert screened(matrix, fraud, cards, day, 15, PARAMS)["share"] < 0.02
+
+
 def test_a_change_of_everybodys_traffic_is_drift_and_no_poison():
     found = look(0, moved=2.0)
     assert found["suspicious"] > 0.05
