@@ -107,6 +107,15 @@ def test_each_test_may_take_its_share_of_the_false_alarms(bins, reference, effec
         assert ("amount" in named(reference.compare(window, params))) is drifted
 
 
+@pytest.mark.parametrize("seed", [10, 11])
+def test_a_short_reference_does_not_take_ordinary_days_for_unusual_ones(bins, seed):
+    reference = Reference(counted(bins, *traffic(21, seed=seed)))
+    days = counted(bins, *traffic(60, first=LATER, seed=1))
+    params = MonitorParams(false_alarms=0.3, psi_min=0, ratio_min=1e9)  # the divergence alone may take a third
+    verdicts = [reference.compare(days.only(days.days == day), params).verdict for day in days.days]
+    assert verdicts.count("drift") <= 60 * params.of_a_test
+
+
 def test_a_difference_of_the_score_is_measured_by_its_own_least_effect():
     (times, features), (later, moved) = traffic(42), traffic(1, first=LATER, seed=2)
     own = Bins.of(feature_reference(NAMES, features), score_reference(features[:, AMOUNT]))
