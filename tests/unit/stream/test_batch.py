@@ -1,10 +1,13 @@
 import dataclasses
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
+from fraudline.core.card_keys import CardKeys
 from fraudline.core.errors import DigestMismatch
 from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
@@ -12,14 +15,17 @@ from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.model.reasons import top_reasons
 from fraudline.model.scorer import Scorer
 from fraudline.stream.batch import Judge, Judged
-from fraudline.stream.messages import Alert, Decision
+from fraudline.stream.messages import Alert, BlockedCard, Decision
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import Advanced
 from fraudline.stream.scoring import InProcessScoring, Scored
+from fraudline.stream.sealing import Sealer
+from fraudline.stream.settling import Settling
 from fraudline.stream.worker import run_worker
 from tests.support.artifacts import tiny_artifact
 from tests.unit.stream.fakes import log_of
 from tests.unit.stream.test_partition import SPEC, TRANSACTIONS
+from tests.unit.stream.test_settling import cards
 
 FEATURES = FeatureEngine(SPEC).advance(columns_from_messages(TRANSACTIONS))
 
@@ -78,6 +84,45 @@ def test_decisions_of_several_models_in_one_batch_are_each_stamped_with_their_ow
     assert {(a.transaction_id, a.model_version) for a in judged.alerts} <= {
         (d.transaction_id, d.model_version) for d in judged.decisions
     }
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Iterator[CardKeys]:
+    pytest.importorskip("cryptography")
+    (tmp_path / "master").write_text("ab" * 32 + "\n")
+    with closing(CardKeys(tmp_path / "keys.db", tmp_path / "master")) as keys:
+        yield keys
+
+
+def test_where_cards_have_keys_decisions_name_no_card_and_alerts_do(artifact: Artifact, keys: CardKeys) -> None:
+    judge = Judge(artifact, InProcessScoring(artifact), StreamParams(), "p1", sealer=Sealer(keys))
+    judged = judge.judge([Advanced(log_of(TRANSACTIONS), TRANSACTIONS, FEATURES, [])])
+    cards = {each.transaction_id: each.card_id for each in TRANSACTIONS}
+    assert not {decision.card_id for decision in judged.decisions} & set(cards.values())
+    assert judged.alerts
+    for alert in judged.alerts:
+        assert (alert.card_id, alert.card_sealed) == (cards[alert.transaction_id], "")
+
+
+def test_the_key_of_a_card_that_a_batch_erases_is_gone_after_it(artifact: Artifact, keys: CardKeys) -> None:
+    keys.names(["c-1", "c-2"])
+    judge = Judge(artifact, InProcessScoring(artifact), StreamParams(), "p1", sealer=Sealer(keys))
+    judge.judge([Advanced([], [], FEATURES[:0], [], erased=("c-1",))])
+    assert keys.known("c-1") == ""
+    assert keys.known("c-2")
+
+
+@pytest.mark.parametrize("listed", [False, True], ids=["free", "listed"])
+def test_only_a_decision_that_passed_to_review_says_that_it_was_sampled(tmp_path: Path, listed: bool) -> None:
+    blocking = load_artifact(tiny_artifact(tmp_path / "m", review=0.1, block=0.1))
+    params = StreamParams(review_sample=0.5, block_hours=1.0)
+    until = TRANSACTIONS[-1].event_time + 1
+    entries = [BlockedCard(f"c-{i}", until=until, blocked_at=0, by="ada", why="stolen") for i in range(7)]
+    settling = Settling(params, SPEC, None, cards(*entries) if listed else None)
+    judge = Judge(blocking, InProcessScoring(blocking), params, "p1", settling)
+    decisions = judge.judge([Advanced(log_of(TRANSACTIONS), TRANSACTIONS, FEATURES, [])]).decisions
+    assert [d.sampled for d in decisions] == [0.5 if d.decision == "review" else 0.0 for d in decisions]
+    assert {d.decision for d in decisions} == ({"block"} if listed else {"block", "review"})
 
 
 def test_latency_is_from_the_append_to_the_commit_in_seconds_and_never_negative(judged: Judged) -> None:

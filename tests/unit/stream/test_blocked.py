@@ -77,6 +77,16 @@ def test_a_batch_whose_commit_was_in_doubt_is_found_in_the_log(log: Log) -> None
     assert cards.blocked(0, "c", 0) == entry()
 
 
+def test_a_new_owner_goes_by_the_log_alone_even_where_it_wrote_an_entry_that_is_gone_from_it(log: Log) -> None:
+    cards = BlockedCards(log)
+    cards.align(0)
+    cards.put(0, entry())
+    cards.committed()
+    log.append(0, "c", None)  # another worker owned the partition meanwhile, and the entry was compacted away
+    cards.align(0)
+    assert cards.blocked(0, "c", 0) is None
+
+
 def test_changes_by_others_count_in_the_order_of_the_log_around_what_the_worker_wrote(log: Log) -> None:
     cards = BlockedCards(log)
     cards.align(0)

@@ -108,3 +108,9 @@ def test_a_worker_begins_with_the_champion_or_with_the_model_it_was_given(tmp_pa
     assert issubclass(DigestMismatch, ArtifactError)
     with pytest.raises(UsageError):
         first_champion(tmp_path / "missing.yaml", None)
+    shutil.copy(old / "golden.parquet", new / "golden.parquet")
+    write_manifest(new)
+    point(tmp_path, new)
+    assert first_champion(path, old).digest == load_artifact(old).digest
+    with pytest.raises(ArtifactError, match="golden scores"):
+        first_champion(path, None)

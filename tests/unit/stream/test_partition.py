@@ -141,6 +141,27 @@ def test_a_log_that_cannot_be_read_for_a_moment_does_not_make_the_checkpoint_for
     assert second.advance(log[40:]).features.tobytes() == ORACLE[40:].tobytes()
 
 
+def test_a_state_that_was_ahead_is_of_no_use_when_it_could_not_be_built_again_at_once(tmp_path: Path) -> None:
+    log = log_of(TRANSACTIONS)
+    transport = FakeTransport({0: log})
+    saved = state(transport, tmp_path)
+    saved.align(25)
+    saved.save()
+    ahead, read = state(transport, tmp_path), transport.read
+    ahead.align(0)
+    ahead.advance(log[:50])
+
+    def away(*_: object) -> None:
+        raise UnavailableError("the broker went away")
+
+    transport.read = away
+    with pytest.raises(UnavailableError):
+        ahead.align(30)
+    transport.read = read
+    ahead.align(30)
+    assert ahead.advance(log[30:]).features.tobytes() == ORACLE[30:].tobytes()
+
+
 def test_a_checkpoint_that_could_not_be_written_does_not_count_as_one(tmp_path: Path) -> None:
     log = log_of(TRANSACTIONS)
     transport = FakeTransport({0: log})
@@ -166,14 +187,16 @@ def test_a_loaded_checkpoint_has_the_age_of_its_writing(tmp_path: Path) -> None:
     assert second.saved_at_us == first.saved_at_us
 
 
-@pytest.mark.parametrize("kind", ["ahead", "damaged", "another log", "another spec"])
+@pytest.mark.parametrize("kind", ["ahead", "one ahead", "damaged", "damaged ids", "another log", "another spec"])
 def test_a_checkpoint_that_does_not_fit_is_left_aside(tmp_path: Path, kind: str) -> None:
     log = log_of(TRANSACTIONS)
     transport = FakeTransport({0: log})
     spec = SPEC.without(["weekend"]) if kind == "another spec" else SPEC
     first = state(transport, tmp_path, spec)
     first.align(0)
-    first.advance(log[: 50 if kind == "ahead" else 20])
+    first.advance(log[: {"ahead": 50, "one ahead": 41}.get(kind, 20)])
+    if kind == "damaged ids":
+        first.seen.snapshot = lambda: b"damaged"  # its features can be restored, and then its ids cannot
     first.save()
     if kind == "damaged":
         path = next(tmp_path.rglob("*.checkpoint"))

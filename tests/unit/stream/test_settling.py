@@ -23,6 +23,7 @@ RULES = """
 rules:
   - {id: pay, when: merchant_id == "m-pay", verdict: allow, reason: known}
   - {id: kp, when: country == "KP", verdict: block, reason: embargo, block_card: false}
+  - {id: look, when: country == "KP", verdict: review, reason: far away}
 """
 
 

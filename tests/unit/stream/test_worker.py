@@ -11,16 +11,20 @@ from fraudline.core.errors import UnavailableError
 from fraudline.features.engine import FeatureEngine
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.stream.batch import BatchReport, Judge
+from fraudline.stream.blocked import BlockedCards
 from fraudline.stream.checkpoint import CheckpointStore
-from fraudline.stream.messages import Alert, Decision
+from fraudline.stream.endpoint import HeldError
+from fraudline.stream.messages import Alert, BlockedCard, Decision
 from fraudline.stream.metrics import StreamMetrics
 from fraudline.stream.params import StreamParams
 from fraudline.stream.scoring import InProcessScoring
+from fraudline.stream.settling import Settling
 from fraudline.stream.transport import FencedError
 from fraudline.stream.worker import Worker
 from tests.support.artifacts import tiny_artifact
 from tests.support.workers import wait_for
 from tests.unit.stream.fakes import FakeTransport, log_of, record
+from tests.unit.stream.test_blocked import Log
 from tests.unit.stream.test_partition import ORACLE, SPEC, TRANSACTIONS
 
 
@@ -29,9 +33,37 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return load_artifact(tiny_artifact(tmp_path_factory.mktemp("model") / "m", review=0.38, block=0.45))
 
 
-def run(artifact: Artifact, transport: FakeTransport, until: int, folder: Path | None = None, **changes: object):
+@pytest.fixture
+def blocking(tmp_path: Path) -> Artifact:
+    """A model that blocks whatever it does not allow."""
+    return load_artifact(tiny_artifact(tmp_path / "m", review=0.38, block=0.38))
+
+
+class WithCards(FakeTransport):
+    """The transactions of one card; the cards that a batch blocks come into a log of their own with its commit."""
+
+    def __init__(self) -> None:
+        super().__init__({0: log_of([msgspec.structs.replace(t, card_id="c-1") for t in TRANSACTIONS])})
+        self.cards = Log()
+
+    def transact(self, outputs, offsets) -> None:
+        super().transact(outputs, offsets)
+        for output in outputs:
+            if output.topic == "blocked-cards":
+                entry = msgspec.json.decode(output.value, type=BlockedCard)
+                self.cards.append(0, entry.card_id, entry)
+
+
+def run(
+    artifact: Artifact,
+    transport: FakeTransport,
+    until: int,
+    folder: Path | None = None,
+    cards: BlockedCards | None = None,
+    **changes: object,
+):
     """Run a worker until ``until`` records are committed; gives its metrics and its reports."""
-    worker, metrics = made(artifact, transport, folder, **changes)
+    worker, metrics = made(artifact, transport, folder, cards, **changes)
     stop, reports, seen = threading.Event(), [], [0]
 
     def on_batch(report: BatchReport) -> None:
@@ -45,7 +77,11 @@ def run(artifact: Artifact, transport: FakeTransport, until: int, folder: Path |
 
 
 def made(
-    artifact: Artifact, transport: FakeTransport, folder: Path | None = None, **changes: object
+    artifact: Artifact,
+    transport: FakeTransport,
+    folder: Path | None = None,
+    cards: BlockedCards | None = None,
+    **changes: object,
 ) -> tuple[Worker, StreamMetrics]:
     params = StreamParams(checkpoint_dir=str(folder or ""), max_batch=8, **changes)
     metrics = StreamMetrics("fraud")
@@ -53,9 +89,10 @@ def made(
         params=params,
         artifact=artifact,
         engines=lambda _: FeatureEngine(SPEC),
-        judge=Judge(artifact, InProcessScoring(artifact), params, "p1"),
+        judge=Judge(artifact, InProcessScoring(artifact), params, "p1", Settling(params, SPEC, None, cards)),
         transport=transport,
         metrics=metrics,
+        cards=cards,
     )
     return worker, metrics
 
@@ -174,6 +211,55 @@ def test_a_broker_that_stays_away_ends_the_worker(artifact: Artifact) -> None:
     with pytest.raises(UnavailableError, match="gone"):
         run(artifact, transport, 60, recoveries=2)
     assert transport.outputs == []
+
+
+def test_as_many_failures_in_a_row_as_are_allowed_are_survived(artifact: Artifact) -> None:
+    transport = FakeTransport({0: log_of(TRANSACTIONS)})
+    transport.failures = [UnavailableError("gone")] * 2
+    run(artifact, transport, 60, recoveries=2)
+    assert transport.committed == {0: 60}
+
+
+def test_failures_between_which_batches_are_committed_do_not_add_up(artifact: Artifact) -> None:
+    transport = FakeTransport({0: log_of(TRANSACTIONS)})
+    original, calls = transport.transact, []
+
+    def failing(outputs, offsets) -> None:
+        calls.append(1)
+        if len(calls) % 2:
+            raise UnavailableError("gone")
+        original(outputs, offsets)
+
+    transport.transact = failing
+    run(artifact, transport, 60, recoveries=2)
+    assert transport.recoveries > 2
+    assert transport.committed == {0: 60}
+
+
+def test_an_endpoint_that_stays_away_is_waited_for_however_often_the_batch_is_read_again(artifact: Artifact) -> None:
+    transport = FakeTransport({0: log_of(TRANSACTIONS)})
+    transport.failures = [HeldError("the endpoint is down")] * 3
+    run(artifact, transport, 60, recoveries=1)
+    assert (transport.recoveries, transport.committed) == (3, {0: 60})
+
+
+def test_a_batch_that_is_given_up_blocks_no_card_in_the_one_that_takes_its_place(blocking: Artifact) -> None:
+    whole, broken = WithCards(), WithCards()
+    broken.failures = [UnavailableError("gone")]
+    for transport in (whole, broken):
+        run(blocking, transport, 60, cards=BlockedCards(transport.cards), block_hours=1.0)
+    assert [d.decision for d in decisions_of(broken)] == [d.decision for d in decisions_of(whole)]
+    assert [d.decision for d in decisions_of(whole)[:4]] == ["allow", "allow", "allow", "block"]
+
+
+def test_a_card_that_a_committed_batch_blocked_is_free_once_a_person_takes_it_off_the_list(blocking: Artifact) -> None:
+    transport = WithCards()
+    cards = BlockedCards(transport.cards)
+    run(blocking, transport, 60, cards=cards, block_hours=1.0)
+    assert cards.blocked(0, "c-1", TRANSACTIONS[0].event_time) is not None
+    transport.cards.append(0, "c-1", None)
+    cards.follow([0])
+    assert cards.blocked(0, "c-1", TRANSACTIONS[0].event_time) is None
 
 
 def test_a_worker_stopped_in_a_recovery_checkpoints_nothing_that_was_not_committed(
