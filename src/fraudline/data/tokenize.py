@@ -113,7 +113,10 @@ class _Csv:
 
     def write(self, out: Path) -> None:
         work = self._work
-        with work.source.open(newline="", encoding="utf-8") as read, out.open("w", newline="", encoding="utf-8") as to:
+        with (
+            work.source.open(newline="", encoding="utf-8-sig") as read,
+            out.open("w", newline="", encoding="utf-8") as to,
+        ):
             rows = csv.reader(read, strict=True)
             writer = csv.writer(to, lineterminator="\n")
             try:
@@ -122,9 +125,9 @@ class _Csv:
                 writer.writerow(names)
                 places = [names.index(name) for name in work.columns]
                 for piece in _pieces(rows):
-                    for row in piece:
-                        self._replace(row, places, names, rows.line_num)
-                    writer.writerows(piece)
+                    for line, row in piece:
+                        self._replace(row, places, names, line)
+                    writer.writerows(row for _, row in piece)
                     work.done(len(piece))
             except (csv.Error, UnicodeDecodeError) as error:
                 raise SchemaError(f"{work.source.name}: line {rows.line_num}: {error}.", "Correct the file.") from error
@@ -188,19 +191,48 @@ class _Parquet:
     def _column(self, name: str, column: pa.Array) -> pa.Array:
         work = self._work
         if name in work.columns:
-            texts = column.cast(pa.string()).to_pylist()
+            if pa.types.is_floating(column.type):
+                problem = f"{work.source.name}: column {name} has numbers with a fraction ({column.type})."
+                raise SchemaError(problem, "Write it as text or whole numbers: its digits are those of no card.")
+            texts = _texts(column).to_pylist()
             return pa.array([None if text is None else work.token(text) for text in texts], pa.string())
-        if pa.types.is_string(column.type) or pa.types.is_integer(column.type):
-            texts = column.cast(pa.string())
+        if name not in work.allow:
+            texts = self._searched(name, column)
             for row in pc.indices_nonzero(pc.fill_null(pc.match_substring_regex(texts, _NUMBER), False)).to_pylist():
                 work.look(name, texts[row].as_py(), work.rows + row + 1)
         return column
 
+    def _searched(self, name: str, column: pa.Array) -> pa.Array:
+        """What a column says, as text."""
+        kind = column.type
+        if pa.types.is_temporal(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
+            return pa.nulls(len(column), pa.string())
+        if pa.types.is_floating(kind):  # a card number in one is a whole number; its text would be 4.1e+15
+            column = column.cast(pa.float64())
+            whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), 2.0**63))
+            return _texts(pc.if_else(whole, column, None).cast(pa.int64()))
+        try:
+            return _texts(column)
+        except pa.ArrowException as error:
+            raise SchemaError(
+                f"{self._work.source.name}: column {name} is {kind}, which is not searched for card numbers.",
+                f"Write it as text, or --allow {name} where it holds none.",
+            ) from error
 
-def _pieces(rows: Iterator[list[str]]) -> Iterator[list[list[str]]]:
-    piece: list[list[str]] = []
+
+def _texts(column: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        raise pa.ArrowTypeError("bytes are no text")
+    return column.cast(pa.string())
+
+
+def _pieces(rows: Any) -> Iterator[list[tuple[int, list[str]]]]:
+    """Rows of a CSV reader, each with the number of its last line."""
+    piece: list[tuple[int, list[str]]] = []
     for row in rows:
-        piece.append(row)
+        piece.append((rows.line_num, row))
         if len(piece) == ROWS:
             yield piece
             piece = []
