@@ -5,9 +5,11 @@ The converter orders nodes and counts names by iterating over sets, so its file 
 one order, with names counted in that order.
 """
 
+from pathlib import Path
 from typing import Any
 
 from fraudline.core.errors import ArtifactError
+from fraudline.core.files import atomic_file
 
 
 def canonicalise(model: Any) -> None:
@@ -52,6 +54,19 @@ def canonicalise(model: Any) -> None:
     _replace(graph.initializer, ordered)
     del graph.value_info[:]
     _replace(model.opset_import, sorted(model.opset_import, key=lambda opset: str(opset.domain)))
+
+
+def write(model: Any, path: Path) -> None:
+    """Write an ``onnx.ModelProto`` in its one form, under fraudline's name, whole or not at all.
+
+    Raises:
+        ArtifactError: as :func:`canonicalise`.
+    """
+    canonicalise(model)
+    model.producer_name, model.producer_version, model.doc_string = "fraudline", "", ""
+    model.graph.name, model.graph.doc_string = "fraudline", ""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def _needed_order(graph: Any) -> list[Any]:

@@ -22,7 +22,6 @@ from fraudline.model.bootstrap import (
     Sample,
     card_precision_sample,
     ranking_samples,
-    rate_name,
     threshold_samples,
     units,
 )
@@ -132,8 +131,8 @@ class Evaluator:
         """Flat figures, and ``intervals`` beside them; what is not a number is null."""
         confidence = self.params.bootstrap.confidence
         return {
-            **{name: _number(sample.point) for name, sample in samples.items()},
-            "intervals": {name: [_number(end) for end in s.interval(confidence)] for name, s in samples.items()},
+            **{name: rounded(sample.point) for name, sample in samples.items()},
+            "intervals": {name: [rounded(end) for end in s.interval(confidence)] for name, s in samples.items()},
         }
 
     def document(
@@ -162,7 +161,7 @@ class Evaluator:
         at = self.at_threshold(scores, thresholds.review)
         document: dict[str, Any] = {
             **self.figures({**samples, **at}),
-            "alert_rate": _number(at["alerts"].point / len(rows.labels)),
+            "alert_rate": rounded(at["alerts"].point / len(rows.labels)),
             "rows": len(rows.labels),
             "frauds": int(rows.labels.sum()),
             "cards": len(np.unique(rows.cards)),
@@ -180,7 +179,7 @@ class Evaluator:
             document["champion"] = {
                 **self.figures(theirs),
                 "paired": {
-                    name: [_number(v) for v in sample.values[1:] - theirs[name].values[1:]]
+                    name: [rounded(v) for v in sample.values[1:] - theirs[name].values[1:]]
                     for name, sample in samples.items()
                 },
             }
@@ -199,7 +198,7 @@ class Evaluator:
         days = len(np.unique(self.rows.days))
         table = []
         for name, threshold in named + rated:
-            found = {key: _number(sample.point) for key, sample in self.at_threshold(scores, threshold).items()}
+            found = {key: rounded(sample.point) for key, sample in self.at_threshold(scores, threshold).items()}
             table.append({"name": name, "threshold": threshold, "alerts_a_day": (found["alerts"] or 0) / days, **found})
         return table
 
@@ -245,8 +244,9 @@ def _confusion(labels: Bools, scores: Floats, threshold: float) -> dict[str, Any
     return {"labels": ["normal", "fraud"], "matrix": cells}
 
 
-def _number(value: float) -> float | None:
+def rounded(value: float) -> float | None:
+    """A figure as the documents hold it: six digits, None for what is no number."""
     return round(float(value), 6) if np.isfinite(value) else None
 
 
-__all__ = ["EvaluationRows", "Evaluator", "curves", "rate_name", "score_histogram"]
+__all__ = ["EvaluationRows", "Evaluator", "curves", "rounded", "score_histogram"]

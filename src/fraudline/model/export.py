@@ -5,8 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from fraudline.core.files import atomic_file
-from fraudline.model.canonical import canonicalise
+from fraudline.model.canonical import write
 from fraudline.model.network import ScoreGraph
 from fraudline.model.scorer import INPUT, OUTPUTS
 
@@ -26,11 +25,7 @@ def write_onnx(graph: ScoreGraph, path: Path) -> None:
     function = tf.function(ordered, input_signature=serve.input_signature, autograph=False)
     model, _ = tf2onnx.convert.from_function(function, input_signature=serve.input_signature, opset=OPSET)
     _name_outputs(model)
-    canonicalise(model)
-    model.producer_name, model.producer_version, model.doc_string = "fraudline", "", ""
-    model.graph.name, model.graph.doc_string = "fraudline", ""
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(model.SerializeToString(deterministic=True))
+    write(model, path)
 
 
 def write_savedmodel(graph: ScoreGraph, folder: Path) -> None:

@@ -48,6 +48,11 @@ class TrainingRows:
         rows = np.concatenate([self.normals, self.later_normals, self.frauds])
         return rows, np.arange(len(rows)) >= len(rows) - len(self.frauds)
 
+    @property
+    def centre(self) -> Matrix:
+        """What trees expect of each feature, (d,) float32: the normals' median."""
+        return np.median(self.normals, axis=0).astype(np.float32)
+
 
 class Fitted(Protocol):
     """A model of any kind. ``rows`` were fitted on; ``history`` holds an autoencoder's epochs."""
@@ -110,9 +115,4 @@ def fit_kind(
 
     labelled, frauds = rows.labelled
     table = grow(params.kind, labelled, frauds, params.forest, seed)
-    return TreeModel(table, spec, _centre(rows.normals), params, min(len(labelled), params.forest.max_rows))
-
-
-def _centre(normals: Matrix) -> Matrix:
-    """What trees expect of a feature: the normals' median."""
-    return np.median(normals, axis=0).astype(np.float32)
+    return TreeModel(table, spec, rows.centre, params, min(len(labelled), params.forest.max_rows))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fraudline.core.errors import UsageError
 from fraudline.model.bootstrap import Sample
-from fraudline.model.evaluation import Evaluator
+from fraudline.model.evaluation import Evaluator, rounded
 from fraudline.model.metrics import Floats
 from fraudline.model.thresholds import Policy, ThresholdParams, Thresholds, choose
 
@@ -71,7 +71,7 @@ def _entry(
         "asked": _asked(policy),
         "validation": _rates(chosen_on.scores, chosen),
         "test": _rates(scores.astype(np.float32), chosen) | {"interval": _interval(at["alerts"], evaluator)},
-        **{key: _number(at[key].point) for key in ("precision", "recall", "money_saved", "money_saved_share")},
+        **{key: rounded(at[key].point) for key in ("precision", "recall", "money_saved", "money_saved_share")},
     }
 
 
@@ -83,14 +83,10 @@ def _asked(policy: ThresholdParams) -> dict[str, float]:
 
 
 def _rates(scores: NDArray[np.float32], chosen: Thresholds) -> dict[str, Any]:
-    return {name: _number(float(np.mean(scores >= np.float32(getattr(chosen, name))))) for name in ("review", "block")}
+    return {name: rounded(float(np.mean(scores >= np.float32(getattr(chosen, name))))) for name in ("review", "block")}
 
 
 def _interval(alerts: Sample, evaluator: Evaluator) -> list[float | None]:
     """Interval of the review rate on the test."""
     rows = len(evaluator.rows.labels)
-    return [_number(end / rows) for end in alerts.interval(evaluator.params.bootstrap.confidence)]
-
-
-def _number(value: float) -> float | None:
-    return round(float(value), 6) if np.isfinite(value) else None
+    return [rounded(end / rows) for end in alerts.interval(evaluator.params.bootstrap.confidence)]

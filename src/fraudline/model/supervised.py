@@ -138,6 +138,5 @@ def fit_hybrid(
     found = autoencoder.score(labelled)
     columns = np.column_stack([labelled, found.score, found.contributions]).astype(np.float32)
     table = grow(_HYBRID_TREES, columns, frauds, params.forest, seed)
-    centre = np.median(rows.normals, axis=0).astype(np.float32)
     fitted_on = autoencoder.rows + min(len(labelled), params.forest.max_rows)
-    return HybridModel(table, spec, centre, params, fitted_on, autoencoder.history, autoencoder)
+    return HybridModel(table, spec, rows.centre, params, fitted_on, autoencoder.history, autoencoder)

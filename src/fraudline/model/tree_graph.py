@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fraudline.core.files import atomic_file
-from fraudline.model.canonical import canonicalise
-from fraudline.model.scorer import HYBRID_OUTPUTS, INPUT, INSIDE, SHARES, TREE_OUTPUTS
+from fraudline.model.canonical import write
+from fraudline.model.scorer import HYBRID_OUTPUTS, INPUT, INSIDE, SHARES
 from fraudline.model.trees import LEAF, TreeTable
 
 OPSET, ML_OPSET = 17, 3
@@ -43,7 +42,7 @@ def write_tree_onnx(table: TreeTable, centre: NDArray[np.float32], path: Path) -
         [_value("score"), _value("expected", len(centre))],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
-    _write(helper.make_model(graph, opset_imports=_opsets(), ir_version=IR_VERSION), path)
+    write(helper.make_model(graph, opset_imports=_opsets(), ir_version=IR_VERSION), path)
 
 
 def write_hybrid_onnx(table: TreeTable, autoencoder: Path, width: int, path: Path) -> None:
@@ -81,7 +80,7 @@ def write_hybrid_onnx(table: TreeTable, autoencoder: Path, width: int, path: Pat
     del model.opset_import[:]
     model.opset_import.extend(_opsets())
     model.ir_version = IR_VERSION
-    _write(model, path)
+    write(model, path)
 
 
 def _trees(table: TreeTable, source: str) -> list[Any]:
@@ -124,14 +123,3 @@ def _opsets() -> list[Any]:
     from onnx import helper
 
     return [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
-
-
-def _write(model: Any, path: Path) -> None:
-    canonicalise(model)
-    model.producer_name, model.producer_version, model.doc_string = "fraudline", "", ""
-    model.graph.name, model.graph.doc_string = "fraudline", ""
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(model.SerializeToString(deterministic=True))
-
-
-__all__ = ["TREE_OUTPUTS", "write_hybrid_onnx", "write_tree_onnx"]
