@@ -1,6 +1,7 @@
 """Step evaluate: the model on later weeks, beside baselines and the champion on the same rows."""
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
 
+from fraudline.core.errors import DataError
 from fraudline.core.files import atomic_folder, local_path, write_json, write_text
 from fraudline.core.log import get_logger
 from fraudline.data.splits import Split
@@ -44,13 +46,19 @@ def evaluate(
         The headline figures.
 
     Raises:
-        DataError: there are no features, too few days, or no fraud in the test weeks.
+        DataError: there are no features, too few days, no fraud in the test weeks, or the model has seen them.
         ArtifactError: an artifact cannot be verified.
         UsageError: ``params.champion`` names a store that is not on this machine.
     """
     artifact = load_artifact(model)
     reigning = _champion(champion, params.champion)
     rows = _read(features, artifact, params)
+    begin = rows.split.test.start
+    if seen := _seen_until(artifact, begin):
+        raise DataError(
+            f"The test days begin on {begin}, and the model {artifact.version} learned from days up to {seen}.",
+            "Evaluate with the `split` that it was trained with, or train it again.",
+        )
     truth = EvaluationRows.of(rows.test)
     scores = _scores(artifact, rows.test)
     test = matrix_of(rows.test, artifact.spec.names)
@@ -58,7 +66,7 @@ def evaluate(
         name: baseline_scores(name, rows.normals, test, seed=params.seed, limit=params.evaluate.baseline_rows)
         for name in params.evaluate.baselines
     }
-    theirs, obstacle = _champion_scores(reigning, rows.test)
+    theirs, obstacle = _champion_scores(reigning, rows)
     evaluator = Evaluator(truth, params.evaluate, params.seed)
     document = evaluator.document(scores, artifact.thresholds, baselines=baselines, champion=theirs)
     document["policies"] = policy_table(_policy(artifact), _chosen_on(rows, artifact), evaluator, scores)
@@ -135,14 +143,25 @@ def _champion(path: Path | None, uri: str) -> Artifact | None:
     return load_artifact(path)
 
 
-def _champion_scores(champion: Artifact | None, test: pa.Table) -> tuple[NDArray[np.float64] | None, str]:
-    """Its scores on the same rows, or why there are none: another feature may carry the same name."""
+def _seen_until(artifact: Artifact, begin: date) -> date | None:
+    """The end of what a model learned from and chose its threshold on, where that lies after ``begin``."""
+    days = artifact.meta.params.get("split", {}).get("validation_days")
+    if days is None:  # made by hand, and not by step train
+        return None
+    end = date.fromisoformat(artifact.meta.trained_on.end) + timedelta(days=days)
+    return end if end > begin else None
+
+
+def _champion_scores(champion: Artifact | None, rows: _Rows) -> tuple[NDArray[np.float64] | None, str]:
+    """Its scores on the same rows, or why there are none."""
     if champion is None:
         return None, ""
-    missing = [name for name in champion.spec.names if name not in test.column_names]
+    missing = [name for name in champion.spec.names if name not in rows.test.column_names]
     if missing:
         return None, f"it needs the features {', '.join(missing[:5])}"
-    return _scores(champion, test), ""
+    if seen := _seen_until(champion, rows.split.test.start):
+        return None, f"it learned from days up to {seen}, test days among them"
+    return _scores(champion, rows.test), ""
 
 
 def _write(evaluation: Path, document: dict[str, Any], tables: dict[str, pa.Table]) -> None:

@@ -1,7 +1,8 @@
 import csv
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from fraudline.core.errors import DataError, DigestMismatch, GateFailed, UsageError
 from fraudline.data.params import SplitParams
 from fraudline.features.spec import load_spec
-from fraudline.model.artifact import load_artifact
+from fraudline.model.artifact import load_artifact, write_manifest
 from fraudline.model.evaluation_params import BootstrapParams, EvaluateParams
 from fraudline.model.metrics import average_precision
 from fraudline.model.scorer import Scorer
@@ -137,6 +138,36 @@ def test_a_champion_on_features_that_are_not_there_is_recorded_as_not_comparable
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())["champion"]
     assert found["comparable"] is False
     assert "night" in found["reason"]
+
+
+def test_days_that_a_model_learned_from_are_no_test_of_it(tmp_path: Path) -> None:
+    features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
+    begin = date.fromisoformat(_evaluated(features, model, tmp_path)["period"]["start"])
+    for validation_days, seen in ((10, False), (11, True)):
+        older = trained_until(tmp_path / f"until-{validation_days}", begin - timedelta(days=10), validation_days)
+        found = _evaluated(features, model, tmp_path, champion=older)["champion"]
+        assert found.get("comparable", True) is not seen
+        if seen:
+            assert str(begin + timedelta(days=1)) in found["reason"]
+            with pytest.raises(DataError, match=f"up to {begin + timedelta(days=1)}"):
+                _evaluated(features, older, tmp_path)
+        else:
+            assert _evaluated(features, older, tmp_path)["frauds"] > 0
+
+
+def trained_until(folder: Path, end: date, validation_days: int) -> Path:
+    model = tiny_artifact(folder, seed=9)
+    meta = json.loads((model / "model.json").read_text())
+    meta["trained_on"]["end"] = end.isoformat()
+    meta["params"]["split"] = {"validation_days": validation_days}
+    (model / "model.json").write_text(json.dumps(meta))
+    write_manifest(model)
+    return model
+
+
+def _evaluated(features: Path, model: Path, folder: Path, champion: Path | None = None) -> dict[str, Any]:
+    evaluate(features=features, model=model, evaluation=folder / "out", params=params(), champion=champion)
+    return json.loads((folder / "out" / "metrics.json").read_text())
 
 
 def test_evaluate_says_what_is_missing(tmp_path: Path) -> None:
