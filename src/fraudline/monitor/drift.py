@@ -118,7 +118,7 @@ class Reference:
         if n < params.min_rows:
             why = f"{n:,} transactions are fewer than monitor.min_rows, {params.min_rows:,}"
             return Comparison("inconclusive", why, n, len(window.days), ())
-        counts = window.counts.sum(axis=0)
+        counts, sums = window.counts.sum(axis=0), window.sums.sum(axis=0)
         divergence, observed, expected = self._divergence(counts, self._total)
         deviations = np.zeros(len(divergence))
         p_values = np.ones(len(divergence))
@@ -127,9 +127,7 @@ class Reference:
         ahead = max(float(window.days.mean() - self.days.days[-1]), 0.0)
         unusual = self.rare.deviations(observed, expected, n, ahead)
         made = [
-            self._figure(
-                index, counts, window.sums, observed, expected, deviations[index], p_values[index], unusual, params
-            )
+            self._figure(index, counts, sums, observed, expected, deviations[index], p_values[index], unusual, params)
             for index in range(len(self.bins.names))
         ]
         figures = tuple(sorted(made, key=lambda figure: (-figure.drifted, -figure.deviations)))

@@ -90,7 +90,7 @@ class Histograms:
         bins: of what.
         days: (b,) int64, day since the epoch, ascending.
         counts: (b, STRATA, width) int64.
-        sums: (width,) float64, sum of the values in each bin over all rows.
+        sums: (b, width) float64, sum of the values in each bin.
     """
 
     bins: Bins
@@ -108,13 +108,13 @@ class Histograms:
         return total
 
     def only(self, days: NDArray[np.bool_]) -> "Histograms":
-        """Some of the days; ``sums`` stay those of all."""
-        return Histograms(self.bins, self.days[days], self.counts[days], self.sums)
+        """Some of the days."""
+        return Histograms(self.bins, self.days[days], self.counts[days], self.sums[days])
 
     def without_last(self) -> "Histograms":
         """The same without the last figure, for a window that has no score."""
         bins = Bins(self.bins.names[:-1], self.bins.edges[:-1], self.bins.centres[:-1], self.bins.sds[:-1])
-        return Histograms(bins, self.days, self.counts[:, :, : bins.width], self.sums[: bins.width])
+        return Histograms(bins, self.days, self.counts[:, :, : bins.width], self.sums[:, : bins.width])
 
     def table(self) -> pa.Table:
         """What an artifact keeps as ``reference/days.parquet``: ``day``, ``stratum`` and ``counts``.
@@ -147,11 +147,8 @@ class Histograms:
         counts = np.zeros((len(days), STRATA, bins.width), np.int64)
         flat = table["counts"].combine_chunks().flatten().to_numpy()
         counts[block, table["stratum"].to_numpy()] = flat.reshape(-1, bins.width)
-        sums = np.zeros(bins.width)
-        total = counts.sum(axis=(0, 1))
-        for place, centres in zip(bins.places, bins.centres, strict=True):
-            sums[place] = total[place] * np.append(centres, 0.0)
-        return cls(bins, days.astype(np.int64), counts, sums)
+        centres = np.concatenate([np.append(each, 0.0) for each in bins.centres])
+        return cls(bins, days.astype(np.int64), counts, counts.sum(axis=1) * centres)
 
 
 class Count:
@@ -160,7 +157,7 @@ class Count:
     def __init__(self, bins: Bins) -> None:
         self._bins = bins
         self._counts: dict[int, NDArray[np.int64]] = {}
-        self._sums = np.zeros(bins.width)
+        self._sums: dict[int, NDArray[np.float64]] = {}
 
     def add(self, times_us: NDArray[np.int64], columns: Sequence[NDArray[np.floating]]) -> None:
         """Count rows.
@@ -172,6 +169,7 @@ class Count:
         days, block = np.unique(times_us // DAY_US, return_inverse=True)
         key = block * STRATA + strata_of(times_us)
         counts = np.zeros((len(days) * STRATA, self._bins.width), np.int64)
+        sums = np.zeros((len(days), self._bins.width))
         for values, edges, place in zip(columns, self._bins.edges, self._bins.places, strict=True):
             size = place.stop - place.start
             finite = np.isfinite(values)
@@ -180,16 +178,18 @@ class Count:
                 at[~finite] = size - 1
                 values = np.where(finite, values, 0)  # noqa: PLW2901 - what can be summed
             counts[:, place] = np.bincount(key * size + at, minlength=len(counts) * size).reshape(-1, size)
-            self._sums[place] += np.bincount(at, values, size)
+            sums[:, place] = np.bincount(block * size + at, values, len(days) * size).reshape(-1, size)
         for number, day in enumerate(days.tolist()):
             part = counts[number * STRATA : (number + 1) * STRATA]
             self._counts[day] = self._counts[day] + part if day in self._counts else part
+            self._sums[day] = self._sums[day] + sums[number] if day in self._sums else sums[number]
 
     def done(self) -> Histograms:
         """What has been counted."""
         days = sorted(self._counts)
         counts = np.array([self._counts[day] for day in days], np.int64).reshape(len(days), STRATA, self._bins.width)
-        return Histograms(self._bins, np.array(days, np.int64), counts, self._sums)
+        sums = np.array([self._sums[day] for day in days], np.float64).reshape(len(days), self._bins.width)
+        return Histograms(self._bins, np.array(days, np.int64), counts, sums)
 
 
 def _sd(table: pa.Table) -> float:

@@ -236,7 +236,7 @@ def make_repository(folder: Path, service: Path, key: Path, rules: Mapping[str, 
     """
     work = folder / "work"
     work.mkdir(parents=True, exist_ok=True)
-    git(folder, "init", "-q", "--bare", "-b", "main", str(folder / "remote.git"))
+    git(folder, "init", "-q", "--bare", "-b", "main", "remote.git")
     git(work, "init", "-q", "-b", "main")
     make_keys(key, work / "manifests" / "promotion.pub")
     write_text(work / "kserve" / "inferenceservice.yaml", service.read_text(encoding="utf-8"))
