@@ -53,6 +53,11 @@ def test_a_line_that_was_removed_is_found(trail: Path) -> None:
         ThresholdLog.read(trail)
 
 
+def test_a_file_that_nobody_has_begun_is_no_damaged_one(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match="no threshold has been changed"):
+        ThresholdLog.read(tmp_path / "thresholds.jsonl")
+
+
 def test_thresholds_of_another_model_are_refused(trail: Path) -> None:
     with pytest.raises(StateError, match="not of cdcdcdcdcdcd"):
         ThresholdLog.read(trail, "cd" * 32)
