@@ -368,6 +368,7 @@ def test_a_server_that_cannot_listen_says_where_and_what_to_do(
     assert f"cannot listen on {host}, port " in said
     assert "a port that nothing listens on" in said
     assert "Traceback" not in said
+    assert "serve.ready" not in said
 
 
 def test_both_protocols_stop_together_and_what_has_begun_is_answered(served: Served, tmp_path: Path) -> None:

@@ -71,7 +71,6 @@ def serve(
         name, model_dir, expected_digest=expected_digest, thresholds=thresholds, gather=gather, trust=trust
     )
     model.load()
-    log.info("serve.ready", model=name, version=model.version, host=host, http_port=http_port, grpc_port=grpc_port)
     lineage = open_lineage(LineageParams(), os.environ)
     spans = open_tracing(tracing or TracingParams(endpoint=os.environ.get(ENVIRONMENT, "")), "fraudline-predictor")
     server = Predictor(host=host, http_port=http_port, grpc_port=grpc_port, access=access, tracing=spans)

@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,11 @@ class Predictor(ModelServer):  # type: ignore[misc]  # kserve has no type inform
         rest.config.limit_concurrency = LIMITS.connections
         kserve_app.add_middleware(Guard, tokens=self._tokens)
         rest.tracing = self.tracing
+        loaded = {model.name: model.version for model in models}
+        grpc_port = self.grpc_port if self.enable_grpc else None
+        rest.ready = partial(
+            log.info, "serve.ready", models=loaded, host=self.host, http_port=port, grpc_port=grpc_port
+        )
         # uvicorn stops on these signals by itself, then raises them again: gRPC must have ended before the process does
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
@@ -228,11 +234,18 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Stops something else together with itself: Kubernetes grants one grace period for all."""
+    """Says when it listens, and stops what is beside it together with itself: Kubernetes has one grace period for all."""
 
-    def __init__(self, config: uvicorn.Config, beside: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[], object], beside: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
         super().__init__(config)
-        self._beside = beside
+        self._ready, self._beside = ready, beside
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await asyncio.gather(super().shutdown(sockets), self._beside())
@@ -243,10 +256,11 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no type infor
 
     tracing: Tracing | None = None
     beside: Sequence[Any] = ()  # gRPC's servers
+    ready: Callable[[], object] = staticmethod(lambda: None)
 
     async def start(self) -> None:
         # not KServe's subclass of uvicorn's: it watches inodes, which a Kubernetes mount changes in its own way
-        self._server = _Uvicorn(self.config, self.stop_beside)
+        self._server = _Uvicorn(self.config, self.ready, self.stop_beside)
         await super().start()
 
     async def stop_beside(self) -> None:
