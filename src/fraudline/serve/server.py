@@ -234,7 +234,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Says when it listens, and stops what is beside it together with itself: Kubernetes has one grace period for all."""
+    """Says when it listens, and stops what is beside it with itself: Kubernetes has one grace period for all."""
 
     def __init__(
         self, config: uvicorn.Config, ready: Callable[[], object], beside: Callable[[], Coroutine[Any, Any, None]]
