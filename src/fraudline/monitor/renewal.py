@@ -32,7 +32,7 @@ class RenewParams(Settings):
             or two, so that the data know something of it. Matured labels that fell do not wait for it.
         on_performance: whether matured labels that fell below the evaluation ask.
         on_data: whether any new version of the data asks.
-        new_labels: newly known frauds that ask; 0 for none.
+        new_labels: newly known frauds that ask, where both the last run and this look counted them; 0 for none.
         debounce_hours: hours after a run began in which no other begins.
         budget: runs in seven days at most.
         poison_max: share of a day's rows that may look like unreported frauds and be of a few cards, in a new batch.
@@ -60,7 +60,6 @@ class Signs:
         champion: version of the model that decides; "" where there is none.
         trained_on: md5 of the data that it learned from; "" where that is not known.
         frauds: known in the data set; -1 where nobody counted.
-        trained_frauds: known when the champion's run began; -1 likewise.
         measured: whether anybody looked for drift; where nobody did, no drift is no sign that it ended.
         drifted: names of what drifted against the champion's reference.
         worse: figures of matured labels that fell below the champion's evaluation.
@@ -71,7 +70,6 @@ class Signs:
     champion: str = ""
     trained_on: str = ""
     frauds: int = -1
-    trained_frauds: int = -1
     measured: bool = True
     drifted: tuple[str, ...] = ()
     worse: tuple[str, ...] = ()
@@ -146,9 +144,9 @@ def _fired(signs: Signs, past: Sequence[Past], now: datetime, params: RenewParam
         fired["drift"] = ", ".join(signs.drifted[:5])
     if params.on_performance and signs.worse:
         fired["performance"] = f"{' and '.join(signs.worse)} fell"
-    before = past[-1].frauds if past else signs.trained_frauds
-    if params.new_labels and signs.frauds >= 0 and signs.frauds - max(before, 0) >= params.new_labels:
-        fired["labels"] = f"{signs.frauds - max(before, 0):,} newly known frauds"
+    before = past[-1].frauds if past else -1
+    if params.new_labels and before >= 0 and signs.frauds - before >= params.new_labels:
+        fired["labels"] = f"{signs.frauds - before:,} newly known frauds"
     if params.on_data and signs.data not in ("", signs.trained_on):
         fired["data"] = f"version {signs.data[:12]}"
     return fired

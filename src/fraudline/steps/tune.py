@@ -366,8 +366,17 @@ def _same(search: "Study", facts: dict[str, Any], name: str) -> None:
 
 
 def _check(space: SearchSpace, params: Params) -> None:
-    """Both ends of every parameter fit params.yaml, so that no trial fails for its name or range."""
+    """Both ends of every parameter fit params.yaml, so that no trial fails for its name or range.
+
+    Raises:
+        UsageError: one does not, or is of a step before the training, which the trials here do not repeat.
+    """
     for entry in space.parameters:
+        if not entry.name.startswith("train.") or entry.name.startswith("train.trim."):
+            raise UsageError(
+                f"{entry.name} cannot be searched here: the rows are made once, before the trials.",
+                "Search parameters of `train`, but those of `train.trim`; or give the search to Katib (--katib).",
+            )
         ends = entry.values if entry.kind == "choice" else (entry.low, entry.high)
         for value in ends:
             end = int(value) if entry.kind == "int" and value is not None else value

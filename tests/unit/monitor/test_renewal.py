@@ -27,8 +27,6 @@ def test_without_a_sign_nothing_is_trained_and_that_is_said():
         (DRIFTED, QUIET, "drift: amount, score"),
         (Signs(data="b", trained_on="a", worse=("recall",)), QUIET, "performance: recall fell"),
         (Signs(data="b", trained_on="a"), RenewParams(schedule_days=0, on_data=True), "data: version b"),
-        (Signs(data="b", trained_on="a", frauds=170, trained_frauds=100), RenewParams(schedule_days=0, new_labels=70),
-         "labels: 70 newly known frauds"),
         (Signs(data="b", trained_on="a"), RenewParams(schedule_days=7), "schedule: no run began in 7 days"),
     ],
 )  # fmt: skip
@@ -42,15 +40,21 @@ def test_each_trigger_asks_and_says_why(signs, params, reason):
 )
 def test_a_trigger_that_is_off_or_below_its_number_does_not_ask(off):
     signs = Signs(data="b", trained_on="a", drifted=("amount",) if "on_drift" in off else (), frauds=170,
-                  trained_frauds=100, worse=("recall",) if "on_performance" in off else ())  # fmt: skip
-    assert not decide(signs, [], MONDAY, RenewParams(schedule_days=0, **off)).train
-
-
-@pytest.mark.parametrize(("wanted", "trains"), [(70, True), (71, False)])
-def test_frauds_are_new_since_the_last_run_and_not_since_the_champion(wanted, trains):
-    signs = Signs(data="b", trained_on="a", frauds=170, trained_frauds=10)
+                  worse=("recall",) if "on_performance" in off else ())  # fmt: skip
     past = [Past("x", MONDAY - timedelta(days=30), 100)]
-    assert decide(signs, past, MONDAY, RenewParams(schedule_days=0, new_labels=wanted)).train is trains
+    assert not decide(signs, past, MONDAY, RenewParams(schedule_days=0, **off)).train
+
+
+@pytest.mark.parametrize(
+    ("before", "reason"),
+    [(100, "labels: 70 newly known frauds"), (101, ""), (-1, ""), (None, "")],
+    ids=["enough", "one too few", "the last run did not count", "no run yet"],
+)
+def test_frauds_are_new_since_a_run_that_counted_them(before, reason):
+    signs = Signs(data="b", trained_on="a", frauds=170)
+    past = [] if before is None else [Past("x", MONDAY - timedelta(days=30), before)]
+    verdict = decide(signs, past, MONDAY, RenewParams(schedule_days=0, new_labels=70))
+    assert (verdict.train, verdict.reason) == (bool(reason), reason or "nothing asks for it")
 
 
 def test_data_without_a_version_are_no_new_data():

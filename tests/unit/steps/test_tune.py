@@ -175,6 +175,16 @@ def test_a_space_that_does_not_fit_the_parameters_is_refused_before_a_trial(feat
         search(features, tmp_path / "tune", space=wrong)
 
 
+@pytest.mark.parametrize("name", ["split.validation_days", "features.without", "train.trim.max_share"])
+def test_what_the_trials_would_not_apply_is_refused(features: Path, tmp_path: Path, name: str) -> None:
+    space = SearchSpace.parse(
+        {"format": 1, "parameters": [{"name": name, "kind": "int", "low": 1, "high": 2}]}, "space"
+    )
+    with pytest.raises(UsageError, match="cannot be searched here") as caught:
+        search(features, tmp_path / "tune", space=space)
+    assert "katib" in caught.value.action.lower()
+
+
 def test_days_without_a_fraud_cannot_judge(features: Path) -> None:
     table = features_table()
     normal = table.set_column(
