@@ -109,7 +109,7 @@ def test_outcomes_name_the_model_of_each_decision_in_order_of_time(tmp_path: Pat
 
 def test_outcomes_of_two_models_are_false_alarms_among_alerts_and_missed_frauds_among_frauds() -> None:
     alerted = np.array([1, 1, 1, 0, 1, 0, 0, 0], bool)
-    outcomes = Outcomes(np.array(["c"] * 4 + ["m"] * 4), alerted, np.ones(8, bool), np.zeros(8, np.int64))
+    outcomes = Outcomes(True, np.array(["c"] * 4 + ["m"] * 4), alerted, np.ones(8, bool), np.zeros(8, np.int64))
     found = arms_of(outcomes, "c", "m")
     counts = {name: [int(getattr(arms, part).sum()) for part in ("x", "n", "y", "m")] for name, arms in found.items()}
     assert counts == {"false_alarms": [0, 3, 0, 1], "missed_frauds": [1, 4, 3, 4]}
