@@ -6,7 +6,7 @@ in the order of the log, so every worker, and every state that is built again, f
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -50,6 +50,8 @@ class Sealer:
     def sealed(self, letter: Output) -> Output:
         """A dead letter whose key, value and headers only the key of its card opens."""
         card = _card_of(letter)
+        if not self.keys.known(card):  # its name may still be at hand, of a key that another process has destroyed
+            self.keys.forget(card)
         pseudonym = self.keys.names([card])[card].pseudonym
         value = None if letter.value is None else self.keys.sealed(pseudonym, letter.value)
         key = b"" if letter.key is None else self.keys.sealed(pseudonym, letter.key)
@@ -117,5 +119,7 @@ def check_reason(why: str, cards: Iterable[str]) -> None:
 def _card_of(letter: Output) -> str:
     """The card that a record names: in its value as far as that can be read, else as its key."""
     found = _CARD.search(letter.value or b"")
-    card = found[1] if found else letter.key or b""
-    return card.decode(errors="replace") or NOBODY
+    if found:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            return msgspec.json.decode(b'"%s"' % found[1], type=str) or NOBODY
+    return (letter.key or b"").decode(errors="replace") or NOBODY

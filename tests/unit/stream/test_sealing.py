@@ -1,16 +1,20 @@
 """A card that is erased within a batch is forgotten at that place, and a checkpoint in writing stays whole."""
 
 from functools import partial
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import pytest
 
+from fraudline.core.card_keys import CardKeys
 from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
+from fraudline.stream.dead_letter import dead_letter
 from fraudline.stream.messages import Decoder
 from fraudline.stream.partition import PartitionState
-from fraudline.stream.sealing import ERASE, erases, erasure
-from fraudline.stream.transport import Record
+from fraudline.stream.sealing import ERASE, Sealer, erases, erasure
+from fraudline.stream.transport import Output, Record
 from tests.unit.stream.fakes import FakeTransport, log_of
 from tests.unit.stream.test_partition import SPEC, TRANSACTIONS
 
@@ -108,3 +112,40 @@ def test_a_card_that_is_not_there_is_forgotten_without_touching_the_others() -> 
     assert engine.forget([CARD]) == 0
     assert engine.forget({transaction.card_id for transaction in TRANSACTIONS}) == 6
     assert engine.cards == 0
+
+
+def stores(folder: Path) -> tuple[CardKeys, CardKeys]:
+    """The store as a worker has it and as the command line has it."""
+    (folder / "master").write_text("ab" * 32)
+    return CardKeys(folder / "keys.db", folder / "master"), CardKeys(folder / "keys.db", folder / "master")
+
+
+def sealed(keys: CardKeys, value: bytes, key: bytes | None = None) -> Output:
+    return Sealer(keys).sealed(dead_letter("dlq", Record("transactions", 0, 5, 0, key, value), "value: expected JSON"))
+
+
+def test_a_dead_letter_of_a_card_that_was_erased_meanwhile_gets_a_key_of_its_own(tmp_path: Path) -> None:
+    worker, person = stores(tmp_path)
+    old = worker.names(["card-1"])["card-1"].pseudonym
+    person.erase("card-1", by="ada", why="request")
+    letter = sealed(worker, b'{"card_id": "card-1", "oops"')
+    assert letter.key.decode() not in {old, ""}
+    assert worker.opened(letter.key.decode(), letter.value) == b'{"card_id": "card-1", "oops"'
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "card"),
+    [
+        (rb'{"card_id": "a\/b+c=", "oops"', None, "a/b+c="),
+        (rb'{"card_id": "k\u00e9", "oops"', None, "k\u00e9"),
+        (b'{"card_id": "\xff", "oops"', b"card-1", "card-1"),
+    ],
+    ids=["a slash that is escaped", "a letter that is escaped", "what is no text: the record's key"],
+)
+def test_a_dead_letter_is_gone_with_the_key_of_the_card_that_its_json_means(
+    tmp_path: Path, value: bytes, key: bytes | None, card: str
+) -> None:
+    worker, person = stores(tmp_path)
+    letter = sealed(worker, value, key)
+    assert person.erase(card, by="ada", why="request")
+    assert person.opened(letter.key.decode(), letter.value) is None
