@@ -212,7 +212,7 @@ def _members(path: Path, name: str, source: ListSource) -> tuple[frozenset[str],
     file = path.parent / source.file
     try:
         content = file.read_bytes()
-        lines = (line.partition("#")[0].strip() for line in content.decode("utf-8").splitlines())
+        lines = (line.partition("#")[0].strip() for line in content.decode("utf-8-sig").splitlines())
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"{path}: the list {name} cannot be read: {error}.", f"Give {file} one entry a line."

@@ -58,10 +58,12 @@ class Watch(Generic[T]):
         while not self._stop.wait(self._interval_s):
             try:
                 found = self._look()
-            except FraudlineError as error:
-                if error.problem != self._problem:
-                    log.warning(f"{self._name}.refused", problem=error.problem, action=error.action)
-                self._problem = error.problem
+            except Exception as error:  # a thread that ended would leave what comes later unseen
+                other = f"{type(error).__name__}: {error}"
+                refused = error if isinstance(error, FraudlineError) else FraudlineError(other)
+                if refused.problem != self._problem:
+                    log.warning(f"{self._name}.refused", problem=refused.problem, action=refused.action)
+                self._problem = refused.problem
                 continue
             if found is not None:
                 self._next = found

@@ -53,6 +53,13 @@ def test_each_rule_matches_the_rows_that_it_means(file: Path) -> None:
     }  # fmt: skip
 
 
+def test_the_first_entry_of_a_list_that_begins_with_a_mark_of_its_encoding_counts(file: Path) -> None:
+    (file.parent / "trusted.txt").write_text("m-1\nm-2\n", encoding="utf-8-sig")
+    features = np.zeros((2, len(SPEC.names)), np.float32)
+    columns = columns_of([bought("m-1"), bought("m-2")], features, np.zeros(2, np.float32), SPEC)
+    assert sorted(RuleSet.load(file, SPEC).match(columns, 2)) == [0, 1]
+
+
 def test_a_block_rule_beats_an_allow_rule_which_beats_a_review_rule_and_the_model() -> None:
     def rule(verdict: str) -> Rule:
         return Rule(id=verdict, when="true", verdict=verdict, reason="r")

@@ -79,7 +79,9 @@ def test_a_champion_of_another_feature_spec_is_refused_while_the_worker_runs(tmp
         assert watch.take() is None
 
 
-@pytest.mark.parametrize("content", ["", "uri: x", "[", "uri: s3://bucket/model\ndigest: a"])
+@pytest.mark.parametrize(
+    "content", ["", "uri: x", "[", "uri: s3://bucket/model\ndigest: a", "uri: file://[x\ndigest: a"]
+)
 def test_a_pointer_that_names_nothing_here_is_refused(tmp_path: Path, old: Path, content: str) -> None:
     path = point(tmp_path, old)
     with watching(path, old) as watch:
