@@ -1,5 +1,6 @@
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import msgspec
 import numpy as np
@@ -120,6 +121,16 @@ def test_bad_records_change_no_feature_before_or_during_a_replay() -> None:
     assert result.features.tobytes() == ORACLE[31:].tobytes()
 
 
+def fails_to_align(worker: PartitionState, transport: FakeTransport, offset: int) -> None:
+    """Align while the log cannot be read."""
+
+    def away(*_: object) -> None:
+        raise UnavailableError("the broker went away")
+
+    with mock.patch.object(transport, "read", away), pytest.raises(UnavailableError):
+        worker.align(offset)
+
+
 def test_a_log_that_cannot_be_read_for_a_moment_does_not_make_the_checkpoint_forgotten(tmp_path: Path) -> None:
     log = log_of(TRANSACTIONS)
     transport = FakeTransport({0: log})
@@ -128,15 +139,8 @@ def test_a_log_that_cannot_be_read_for_a_moment_does_not_make_the_checkpoint_for
     first.advance(log[:25])
     first.save()
     transport.begins = 24  # without the checkpoint the past cannot be built again
-    second, read = state(transport, tmp_path), transport.read
-
-    def away(*_: object) -> None:
-        raise UnavailableError("the broker went away")
-
-    transport.read = away
-    with pytest.raises(UnavailableError):
-        second.align(40)
-    transport.read = read
+    second = state(transport, tmp_path)
+    fails_to_align(second, transport, 40)
     second.align(40)
     assert second.advance(log[40:]).features.tobytes() == ORACLE[40:].tobytes()
 
@@ -147,17 +151,10 @@ def test_a_state_that_was_ahead_is_of_no_use_when_it_could_not_be_built_again_at
     saved = state(transport, tmp_path)
     saved.align(25)
     saved.save()
-    ahead, read = state(transport, tmp_path), transport.read
+    ahead = state(transport, tmp_path)
     ahead.align(0)
     ahead.advance(log[:50])
-
-    def away(*_: object) -> None:
-        raise UnavailableError("the broker went away")
-
-    transport.read = away
-    with pytest.raises(UnavailableError):
-        ahead.align(30)
-    transport.read = read
+    fails_to_align(ahead, transport, 30)
     ahead.align(30)
     assert ahead.advance(log[30:]).features.tobytes() == ORACLE[30:].tobytes()
 
