@@ -24,10 +24,10 @@ EVENT = {
 }  # fmt: skip
 
 
-def post(settings: Any) -> None:
+def post(settings: Any) -> tuple[str, ...]:
     sink = open_sink(settings, StreamParams())
     try:
-        sink.send(EVENT, "each:1")
+        return sink.send(EVENT, "each:1")
     finally:
         sink.close()
 
@@ -72,10 +72,13 @@ def test_a_mail_server_that_fails_is_tried_again_and_one_that_refuses_is_not(
     assert received == []
 
 
-def test_an_address_that_is_refused_keeps_the_mail_from_no_other(mail: tuple[dict[str, Any], list[Any]]) -> None:
+def test_an_address_that_is_refused_is_named_and_keeps_the_mail_from_no_other(
+    mail: tuple[dict[str, Any], list[Any]],
+) -> None:
     settings, received = mail
-    post(EmailSink(**{**settings, "to": ["nobody@example.com", "desk@example.com"]}))
+    refused = post(EmailSink(**{**settings, "to": ["nobody@example.com", "desk@example.com"]}))
     (message,) = received
+    assert refused == ("nobody@example.com: 550 5.1.1 No such user",)
     received.clear()
     assert message["Message-ID"] == "<each.1@fraudline>"
 

@@ -98,8 +98,8 @@ def test(file: Path, sinks: tuple[str, ...], bootstrap: str | None, params_file:
     for name in sinks or tuple(routing.sinks):
         sink = open_sink(routing.sinks[name], params)
         try:
-            sink.send(event_of(made_up, f"/fraudline/{params.group}"), f"test:{made_up.id}")
-            outcome[name] = "sent"
+            refused = sink.send(event_of(made_up, f"/fraudline/{params.group}"), f"test:{made_up.id}")
+            outcome[name] = f"sent, but not to {'; '.join(refused)}" if refused else "sent"
         except FraudlineError as error:
             outcome[name] = error.problem
         finally:

@@ -136,7 +136,7 @@ class Courier:
             if attempt and not self._pause(attempt):
                 return
             try:
-                self._sink.send(event, key)
+                refused = self._sink.send(event, key)
             except UnavailableError as failure:
                 error, final = failure, False
             except FraudlineError as failure:
@@ -146,6 +146,9 @@ class Courier:
                 error, final = FraudlineError(f"{type(failure).__name__}: {failure}"), True
             else:
                 self._metrics.sent.labels(self._name).inc()
+                if refused:
+                    self._metrics.left_out.labels(self._name).inc(len(refused))
+                    log.error("alerts.addresses_refused", sink=self._name, key=key, addresses=refused)
                 self._metrics.delay.labels(self._name).observe(max(0.0, time.time() - group.first.decided_at / 1e6))
                 self._finished(groups)
                 return

@@ -207,7 +207,8 @@ class _Sinks:
         sink, bucket = self._sink(letter.sink)
         time.sleep(bucket.wait_s(time.monotonic()))
         bucket.take()
-        sink.send(letter.event, letter.idempotency_key)
+        if refused := sink.send(letter.event, letter.idempotency_key):
+            log.error("alerts.addresses_refused", sink=letter.sink, letter=letter.place, addresses=refused)
 
     def try_out(self, letter: AlertLetter) -> str:
         """Send a letter; gives the reason for which it is left, and nothing when it was taken."""

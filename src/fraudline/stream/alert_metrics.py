@@ -20,6 +20,10 @@ class AlertMetrics(HealthMetrics):
         self.grouped = Gauge("fraudline_alert_groups_open", "Groups that are not yet sent.", registry=registry)
         self.sent = Counter("fraudline_alert_events_sent", "Events that a sink took.", _SINK, registry=registry)
         self.failed = Counter("fraudline_alert_events_failed", "Tries that failed.", _SINK, registry=registry)
+        self.left_out = Counter(
+            "fraudline_alert_addresses_refused", "Addresses left out of events that a sink took.", _SINK,
+            registry=registry,
+        )  # fmt: skip
         self.dead = Counter("fraudline_alert_dead_letters", "Events given up by a sink.", _SINK, registry=registry)
         self.waiting = Gauge("fraudline_alert_events_waiting", "Events that wait for a sink.", _SINK, registry=registry)
         self.delay = Histogram(

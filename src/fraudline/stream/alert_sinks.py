@@ -183,12 +183,15 @@ SinkSettings = Annotated[WebhookSink | AlertmanagerSink | EmailSink | TopicSink,
 class Sink(Protocol):
     """Anything that sends an event."""
 
-    def send(self, event: Mapping[str, Any], key: str) -> None:
+    def send(self, event: Mapping[str, Any], key: str) -> tuple[str, ...]:
         """Send one event.
 
         Args:
             event: a CloudEvent.
             key: the same for a repetition of the same event: the receiver may drop it.
+
+        Returns:
+            who was refused while others have it, each with the answer: to send it again would reach those others.
 
         Raises:
             RefusedError: it will never be taken.
@@ -267,7 +270,7 @@ class _Webhook:
         self._settings = settings
         self._post = _Post(settings)
 
-    def send(self, event: Mapping[str, Any], key: str) -> None:
+    def send(self, event: Mapping[str, Any], key: str) -> tuple[str, ...]:
         body, at = json.dumps(event).encode(), int(time.time())
         headers = {
             "Content-Type": CONTENT_TYPE,
@@ -278,6 +281,7 @@ class _Webhook:
             **trace_headers(event),
         }
         self._post(self._settings.url, body, headers)
+        return ()
 
     def close(self) -> None:
         """Nothing is held."""
@@ -289,7 +293,7 @@ class _Alertmanager:
         self._url = f"{settings.url.rstrip('/')}/api/v2/alerts"
         self._post = _Post(settings)
 
-    def send(self, event: Mapping[str, Any], key: str) -> None:
+    def send(self, event: Mapping[str, Any], key: str) -> tuple[str, ...]:
         data = event["data"]
         group = event["type"] == GROUP_TYPE
         decisions = data["decisions"] if group else {data["decision"]: 1}
@@ -308,6 +312,7 @@ class _Alertmanager:
         }
         headers = {"Content-Type": "application/json", **trace_headers(event)}
         self._post(self._url, json.dumps([alert]).encode(), headers)
+        return ()
 
     def close(self) -> None:
         """Nothing is held."""
@@ -317,23 +322,21 @@ class _Email:
     def __init__(self, settings: EmailSink) -> None:
         self._settings = settings
 
-    def send(self, event: Mapping[str, Any], key: str) -> None:
+    def send(self, event: Mapping[str, Any], key: str) -> tuple[str, ...]:
         settings = self._settings
         try:
             with self._connect() as server:
                 if settings.user and settings.password is not None:
                     server.login(settings.user, settings.password.read())
-                server.send_message(self._message(event, key))
+                refused = server.send_message(self._message(event, key))
         except smtplib.SMTPRecipientsRefused as error:
             codes = {code for code, _ in error.recipients.values()}
             raise self._failed(f"refuses every address: {sorted(codes)}", min(codes)) from error
         except smtplib.SMTPResponseException as error:
-            text = (
-                error.smtp_error.decode(errors="replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
-            )
-            raise self._failed(f"answers {error.smtp_code} {text}", error.smtp_code) from error
+            raise self._failed(f"answers {error.smtp_code} {_text(error.smtp_error)}", error.smtp_code) from error
         except (OSError, smtplib.SMTPException) as error:
             raise self._failed(f"does not answer: {error}", 0) from error
+        return tuple(f"{address}: {code} {_text(said)}" for address, (code, said) in refused.items())
 
     def _failed(self, what: str, code: int) -> FraudlineError:
         problem = f"{self._settings.host}:{self._settings.port} {what}."
@@ -379,7 +382,7 @@ class _Topic:
         self._params = params
         self._sender: KafkaPythonSender | None = None
 
-    def send(self, event: Mapping[str, Any], key: str) -> None:
+    def send(self, event: Mapping[str, Any], key: str) -> tuple[str, ...]:
         if self._sender is None:
             self._sender = KafkaPythonSender(self._params.bootstrap, self._params.tls)
         named = {"content-type": CONTENT_TYPE, "idempotency-key": key, **trace_headers(event)}
@@ -390,10 +393,15 @@ class _Topic:
         except UnavailableError:
             self._sender = None
             raise
+        return ()
 
     def close(self) -> None:
         if self._sender is not None:
             self._sender.close()
+
+
+def _text(said: bytes | str) -> str:
+    return said.decode(errors="replace") if isinstance(said, bytes) else said
 
 
 def _context(ca: str) -> ssl.SSLContext:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from fraudline.core.errors import UnavailableError
 from fraudline.decide.routing import Group, Rate
@@ -39,6 +40,7 @@ class Desk:
         self.open = threading.Event()
         self.open.set()
         self.lost_letters = 0
+        self.refused: tuple[str, ...] = ()
         self._answer = answer
         self.courier = Courier(
             "desk",
@@ -50,12 +52,13 @@ class Desk:
             metrics=AlertMetrics(),
         )
 
-    def send(self, event: Mapping[str, Any], key: str) -> None:
+    def send(self, event: Mapping[str, Any], key: str) -> tuple[str, ...]:
         self.open.wait(10)
         self.tries += 1
         if (error := self._answer(self.tries)) is not None:
             raise error
         self.events.append(event)
+        return self.refused
 
     def bury(self, event: Mapping[str, Any], headers: Mapping[str, str]) -> None:
         self.burials += 1
@@ -154,3 +157,15 @@ def test_one_try_that_failed_is_counted_once(desk) -> None:
     wait_for(lambda: found.finished, "finished", timeout=10, interval=0.01)
     counted = found.courier._metrics.registry.get_sample_value
     assert counted("fraudline_alert_events_failed_total", {"sink": "desk"}) == 1
+
+
+def test_addresses_that_a_sink_refused_are_counted_and_named_and_nobody_gets_the_event_twice(desk) -> None:
+    found = desk()
+    found.refused = ("gone@example.com: 550 No such user",)
+    with capture_logs() as said:
+        found.courier.give(group(1))
+        wait_for(lambda: found.finished, "finished", timeout=10, interval=0.01)
+    counted = found.courier._metrics.registry.get_sample_value
+    assert counted("fraudline_alert_addresses_refused_total", {"sink": "desk"}) == 1
+    assert (found.tries, found.letters) == (1, [])
+    assert [entry["addresses"] for entry in said if entry["event"] == "alerts.addresses_refused"] == [found.refused]
