@@ -47,6 +47,7 @@ BAD = {
     "a long currency": (changed(currency="EURO"), "currency: expected str of length <= 3"),
     "an unknown channel": (changed(channel="pigeon"), "channel: invalid enum value 'pigeon'"),
     "a country in lower case": (changed(country="de"), "country: expected str matching regex"),
+    "a country and a newline": (changed(country="KP\n"), r"country: expected two capital letters, got 'KP\\n'"),
     "a flag as a number": (changed(card_present=1), "card_present: expected bool, got int"),
     "a category of five digits": (changed(category=10_000), "category: expected int <= 9999"),
 }
