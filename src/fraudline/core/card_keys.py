@@ -90,6 +90,10 @@ class CardKeys:
             self._names |= self._look_up(sorted(missing))
         return {card: self._names[card] for card in wanted}
 
+    def look_anew(self) -> None:
+        """Take no name from memory that was looked up before now: another process may have destroyed its key."""
+        self._names = {}
+
     def sealed(self, pseudonym: str, content: bytes) -> bytes:
         """``content`` encrypted under the key of the card that a pseudonym stands for.
 

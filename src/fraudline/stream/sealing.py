@@ -50,9 +50,10 @@ class Sealer:
     def sealed(self, letter: Output) -> Output:
         """A dead letter whose key, value and headers only the key of its card opens."""
         card = _card_of(letter)
-        if not self.keys.known(card):  # its name may still be at hand, of a key that another process has destroyed
+        pseudonym = self.keys.known(card)  # not from memory: another process may have destroyed the key of that name
+        if not pseudonym:
             self.keys.forget(card)
-        pseudonym = self.keys.names([card])[card].pseudonym
+            pseudonym = self.keys.names([card])[card].pseudonym
         value = None if letter.value is None else self.keys.sealed(pseudonym, letter.value)
         key = b"" if letter.key is None else self.keys.sealed(pseudonym, letter.key)
         own, marks, came = DeadLetter.split(letter.headers)
@@ -64,6 +65,10 @@ class Sealer:
         """Destroy the keys that erased cards may have got again meanwhile."""
         for card in cards:
             self.keys.forget(card)
+
+    def rebalanced(self) -> None:
+        """Look names up anew: whoever had a partition meanwhile may have read there that a card is erased."""
+        self.keys.look_anew()
 
     def close(self) -> None:
         """Let go of the store."""

@@ -38,7 +38,7 @@ from fraudline.stream.pace import Pace
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import PartitionState
 from fraudline.stream.scoring import open_scoring
-from fraudline.stream.sealing import open_sealer
+from fraudline.stream.sealing import Sealer, open_sealer
 from fraudline.stream.settling import Settling
 from fraudline.stream.trace import BatchTrace
 from fraudline.stream.transport import FencedError, Record, Transport, open_transport
@@ -135,6 +135,7 @@ def run_worker(
                 champions=assembly.open_champions(params, artifact, stack),
                 tables=tables,
                 cards=cards,
+                sealer=sealer,
                 tracing=tracing,
             )
             return worker.run(stop, on_batch, on_ready)
@@ -155,6 +156,7 @@ class Worker:
         champions: ChampionWatch | None = None,
         tables: MerchantTables | None = None,
         cards: BlockedCards | None = None,
+        sealer: Sealer | None = None,
         tracing: Tracing | None = None,
     ) -> None:
         self._params = params
@@ -166,6 +168,7 @@ class Worker:
         self._champions = champions
         self._tables = tables
         self._cards = cards
+        self._sealer = sealer
         self._tracing = tracing
         self._pace = Pace(params.max_batch, params.max_latency_ms / 1000)
         self._decoder = Decoder(artifact.card_spec.currencies, tokens_only=params.tokens_only)
@@ -231,6 +234,8 @@ class Worker:
         if self._transport.epoch != self._epoch:
             self._epoch = self._transport.epoch
             self._aligned.clear()
+            if self._sealer is not None:
+                self._sealer.rebalanced()
         if not records:
             return None
         trace = BatchTrace(self._tracing, records, asked, begun) if self._tracing is not None else None

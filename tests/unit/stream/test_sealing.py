@@ -133,6 +133,16 @@ def test_a_dead_letter_of_a_card_that_was_erased_meanwhile_gets_a_key_of_its_own
     assert worker.opened(letter.key.decode(), letter.value) == b'{"card_id": "card-1", "oops"'
 
 
+def test_a_dead_letter_is_sealed_under_the_name_that_another_process_gave_its_card_after_it_was_erased(
+    tmp_path: Path,
+) -> None:
+    worker, person = stores(tmp_path)
+    worker.names(["card-1"])
+    person.erase("card-1", by="ada", why="request")
+    new = person.names(["card-1"])["card-1"].pseudonym
+    assert sealed(worker, b'{"card_id": "card-1", "oops"').key.decode() == new
+
+
 @pytest.mark.parametrize(
     ("value", "key", "card"),
     [

@@ -18,6 +18,7 @@ from fraudline.stream.messages import Alert, BlockedCard, Decision
 from fraudline.stream.metrics import StreamMetrics
 from fraudline.stream.params import StreamParams
 from fraudline.stream.scoring import InProcessScoring
+from fraudline.stream.sealing import Sealer
 from fraudline.stream.settling import Settling
 from fraudline.stream.transport import FencedError
 from fraudline.stream.worker import Worker
@@ -26,6 +27,7 @@ from tests.support.workers import wait_for
 from tests.unit.stream.fakes import FakeTransport, log_of, record
 from tests.unit.stream.test_blocked import Log
 from tests.unit.stream.test_partition import ORACLE, SPEC, TRANSACTIONS
+from tests.unit.stream.test_sealing import stores
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,7 @@ def made(
     transport: FakeTransport,
     folder: Path | None = None,
     cards: BlockedCards | None = None,
+    sealer: Sealer | None = None,
     **changes: object,
 ) -> tuple[Worker, StreamMetrics]:
     params = StreamParams(checkpoint_dir=str(folder or ""), max_batch=8, **changes)
@@ -89,10 +92,11 @@ def made(
         params=params,
         artifact=artifact,
         engines=lambda _: FeatureEngine(SPEC),
-        judge=Judge(artifact, InProcessScoring(artifact), params, "p1", Settling(params, SPEC, None, cards)),
+        judge=Judge(artifact, InProcessScoring(artifact), params, "p1", Settling(params, SPEC, None, cards), sealer),
         transport=transport,
         metrics=metrics,
         cards=cards,
+        sealer=sealer,
     )
     return worker, metrics
 
@@ -115,6 +119,30 @@ def test_each_transaction_gets_one_decision_with_the_batch_features(artifact: Ar
     first = decisions[0]
     assert (first.model_version, first.threshold_version) == (artifact.version, artifact.thresholds.version)
     assert (first.profile_version, first.spec_version, first.partition, first.offset) == ("p1", SPEC.version, 0, 0)
+
+
+def test_a_card_that_was_erased_while_another_worker_had_its_partition_has_no_decision_under_its_old_name(
+    artifact: Artifact, tmp_path: Path
+) -> None:
+    worker, other = stores(tmp_path)
+    log = log_of([msgspec.structs.replace(each, card_id="c-1") for each in TRANSACTIONS])
+    transport = FakeTransport({0: log[:8]})
+    one, _ = made(artifact, transport, sealer=Sealer(worker))
+    stop = threading.Event()
+
+    def elsewhere(_: BatchReport) -> None:
+        if transport.epoch == 1:
+            other.forget("c-1")  # as the owner of the partition does where it reads that the card is erased
+            transport.logs = {0: log[:16]}
+            transport.recover()
+        else:
+            stop.set()
+
+    one.run(stop, elsewhere)
+    names = [decision.card_id for decision in decisions_of(transport)]
+    assert len(names) == 16
+    assert len(set(names[:8])) == len(set(names[8:])) == 1
+    assert names[0] != names[8] == other.known("c-1")
 
 
 def test_a_worker_is_ready_when_it_has_partitions_and_has_rehearsed_a_transaction(artifact: Artifact) -> None:
