@@ -20,7 +20,7 @@ class Reread(Generic[Content]):
     Args:
         path: the file.
         read: reads it; raises UsageError where it is not what it should be.
-        kept: event of the log line that says that what was known stays.
+        kept: event of the log line that says that what was known stays; one line for each change of the file.
 
     Raises:
         UsageError: it is wrong at the beginning.
@@ -28,16 +28,21 @@ class Reread(Generic[Content]):
 
     def __init__(self, path: Path, read: Callable[[Path], Content], *, kept: str) -> None:
         self._path, self._read, self._kept = path, read, kept
+        self._said: tuple[int, str] | None = None
         self._seen, self._content = self._load()
 
     @property
     def content(self) -> Content:
         """What it says now."""
+        stamp = self._stamp()
         try:
-            if self._stamp() != self._seen:
+            if stamp != self._seen:
                 self._seen, self._content = self._load()
-        except UsageError as error:
-            log.warning(self._kept, problem=str(error))
+        except UsageError as error:  # tried again each time: another file that belongs to it may still come
+            said = (stamp, str(error))
+            if said != self._said:
+                self._said = said
+                log.warning(self._kept, problem=said[1])
         return self._content
 
     def _load(self) -> tuple[int, Content]:
