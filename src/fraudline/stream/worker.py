@@ -312,24 +312,27 @@ class Worker:
 
     def _recover(self, error: FraudlineError, stop: threading.Event) -> None:
         """Go back to the committed offsets; states that ran ahead are built again when their records come."""
-        self._failures += not isinstance(error, HeldError)
-        self._metrics.readiness.waits("broker", error.problem)
-        self._metrics.recoveries.inc()
-        log.warning("worker.recovering", attempt=self._failures, problem=error.problem)
-        if self._failures > self._params.recoveries:
-            raise error
-        self._aligned.clear()
-        if self._cards is not None:
-            self._cards.abandoned()
-        if stop.wait(min(_BACKOFF_S * 2 ** max(0, self._failures - 1), _BACKOFF_MOST_S)):
-            return  # whoever comes next begins at the committed offsets
-        try:
-            self._transport.recover()
-        except FencedError:
-            raise
-        except UnavailableError as again:
-            if not stop.is_set():
-                self._recover(again, stop)
+        while True:
+            self._failures += not isinstance(error, HeldError)
+            self._metrics.readiness.waits("broker", error.problem)
+            self._metrics.recoveries.inc()
+            log.warning("worker.recovering", attempt=self._failures, problem=error.problem)
+            if self._failures > self._params.recoveries:
+                raise error
+            self._aligned.clear()
+            if self._cards is not None:
+                self._cards.abandoned()
+            if stop.wait(min(_BACKOFF_S * 2 ** min(max(0, self._failures - 1), 32), _BACKOFF_MOST_S)):
+                return  # whoever comes next begins at the committed offsets
+            try:
+                self._transport.recover()
+                return
+            except FencedError:
+                raise
+            except UnavailableError as again:
+                if stop.is_set():
+                    return
+                error = again
 
     def _housekeep(self) -> None:
         self._swap()

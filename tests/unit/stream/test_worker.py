@@ -248,6 +248,24 @@ def test_as_many_failures_in_a_row_as_are_allowed_are_survived(artifact: Artifac
     assert transport.committed == {0: 60}
 
 
+def test_a_broker_that_is_away_for_hours_is_waited_for_as_often_as_is_allowed(
+    artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fraudline.stream.worker._BACKOFF_MOST_S", 0.0)
+    transport = FakeTransport({0: log_of(TRANSACTIONS)})
+    transport.failures = [UnavailableError("gone")]
+    original, away = transport.recover, [UnavailableError("still gone")] * 1_500
+
+    def recover() -> None:
+        if away:
+            raise away.pop()
+        original()
+
+    transport.recover = recover
+    run(artifact, transport, 60, recoveries=2_000)
+    assert transport.committed == {0: 60}
+
+
 def test_failures_between_which_batches_are_committed_do_not_add_up(artifact: Artifact) -> None:
     transport = FakeTransport({0: log_of(TRANSACTIONS)})
     original, calls = transport.transact, []
