@@ -8,8 +8,11 @@ forges refuse the second pull request of a branch, and the first one's is then f
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
 
 from fraudline.core.clock import now
 from fraudline.core.errors import UnavailableError, UsageError
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     import httpx
 
 log = get_logger(__name__)
+
+Shape = TypeVar("Shape")
 
 PUBLIC = {"github": "https://api.github.com", "gitlab": "https://gitlab.com/api/v4"}
 _TIMEOUT_S = 30.0
@@ -97,6 +102,37 @@ class PlainGit:
         return ""
 
 
+class _Pull(Struct):
+    """What is read of GitHub's pull request."""
+
+    html_url: str
+    number: int
+    state: str
+    merged_at: str | None = None
+
+
+class _Issue(Struct):
+    """What is read of GitHub's issue."""
+
+    html_url: str
+    title: str
+
+
+class _MergeRequest(Struct):
+    """What is read of GitLab's merge request."""
+
+    web_url: str
+    iid: int
+    state: str
+
+
+class _GitLabIssue(Struct):
+    """What is read of GitLab's issue."""
+
+    web_url: str
+    title: str
+
+
 class _Api:
     """A forge's API: JSON in, JSON out, errors of ours."""
 
@@ -131,6 +167,19 @@ class _Api:
             )
         raise UnavailableError(f"{method} {path} answers {answer.status_code}: {answer.text[:200]}.", action)
 
+    def read(self, answer: "httpx.Response", shape: type[Shape]) -> Shape:
+        """What an answer says.
+
+        Raises:
+            UnavailableError: it is JSON of another shape.
+        """
+        try:
+            return msgspec.json.decode(answer.content, type=shape)
+        except msgspec.MsgspecError as error:
+            said = str(error)
+            problem = f"{answer.request.method} {answer.request.url} answers what is no answer of this API: {said}."
+            raise UnavailableError(problem, "Correct rollout.forge.api and rollout.forge.kind.") from error
+
 
 class GitHub:
     """Pull requests of a repository on GitHub."""
@@ -149,8 +198,8 @@ class GitHub:
         content = {"title": title, "head": branch, "base": self._base, "body": body}
         answer = self._api.call("POST", f"{self._repo}/pulls", json=content, accept=_EXISTS)
         if answer.is_success:
-            made = answer.json()
-            return PullRequest(branch, "open", made["html_url"], made["number"], created=True)
+            made = self._api.read(answer, _Pull)
+            return PullRequest(branch, "open", made.html_url, made.number, created=True)
         return _found(self._find(branch), answer)
 
     def merge(self, request: PullRequest, revision: str) -> bool:
@@ -161,16 +210,17 @@ class GitHub:
 
     def ask(self, title: str, body: str) -> str:
         """See :class:`Forge`."""
-        issues = self._api.call("GET", f"{self._repo}/issues", params={"state": "open", "per_page": 100}).json()
-        known = next((issue for issue in issues if issue["title"] == title), None)
-        issue = known or self._api.call("POST", f"{self._repo}/issues", json={"title": title, "body": body}).json()
-        return str(issue["html_url"])
+        path, query = f"{self._repo}/issues", {"state": "open", "per_page": 100}
+        for known in self._api.read(self._api.call("GET", path, params=query), list[_Issue]):
+            if known.title == title:
+                return known.html_url
+        return self._api.read(self._api.call("POST", path, json={"title": title, "body": body}), _Issue).html_url
 
     def _find(self, branch: str) -> PullRequest | None:
         query = {"state": "all", "head": f"{self._owner}:{branch}", "base": self._base}
-        for known in self._api.call("GET", f"{self._repo}/pulls", params=query).json():
-            state: State = "merged" if known.get("merged_at") else "open" if known["state"] == "open" else "closed"
-            return PullRequest(branch, state, known["html_url"], known["number"])
+        for known in self._api.read(self._api.call("GET", f"{self._repo}/pulls", params=query), list[_Pull]):
+            state: State = "merged" if known.merged_at else "open" if known.state == "open" else "closed"
+            return PullRequest(branch, state, known.html_url, known.number)
         return None
 
 
@@ -189,8 +239,8 @@ class GitLab:
         content = {"source_branch": branch, "target_branch": self._base, "title": title, "description": body}
         answer = self._api.call("POST", f"{self._project}/merge_requests", json=content, accept=_EXISTS)
         if answer.is_success:
-            made = answer.json()
-            return PullRequest(branch, "open", made["web_url"], made["iid"], created=True)
+            made = self._api.read(answer, _MergeRequest)
+            return PullRequest(branch, "open", made.web_url, made.iid, created=True)
         return _found(self._find(branch), answer)
 
     def merge(self, request: PullRequest, revision: str) -> bool:
@@ -200,18 +250,19 @@ class GitLab:
 
     def ask(self, title: str, body: str) -> str:
         """See :class:`Forge`."""
-        query = {"state": "opened", "search": title, "in": "title"}
-        issues = self._api.call("GET", f"{self._project}/issues", params=query).json()
-        known = next((issue for issue in issues if issue["title"] == title), None)
+        path, query = f"{self._project}/issues", {"state": "opened", "search": title, "in": "title"}
+        for known in self._api.read(self._api.call("GET", path, params=query), list[_GitLabIssue]):
+            if known.title == title:
+                return known.web_url
         content = {"title": title, "description": body}
-        issue = known or self._api.call("POST", f"{self._project}/issues", json=content).json()
-        return str(issue["web_url"])
+        return self._api.read(self._api.call("POST", path, json=content), _GitLabIssue).web_url
 
     def _find(self, branch: str) -> PullRequest | None:
         states: dict[str, State] = {"opened": "open", "merged": "merged"}
         query = {"state": "all", "source_branch": branch, "target_branch": self._base}
-        for known in self._api.call("GET", f"{self._project}/merge_requests", params=query).json():
-            return PullRequest(branch, states.get(known["state"], "closed"), known["web_url"], known["iid"])
+        answer = self._api.call("GET", f"{self._project}/merge_requests", params=query)
+        for known in self._api.read(answer, list[_MergeRequest]):
+            return PullRequest(branch, states.get(known.state, "closed"), known.web_url, known.iid)
         return None
 
 

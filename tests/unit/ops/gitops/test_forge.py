@@ -155,3 +155,15 @@ def test_a_page_instead_of_the_forges_api_says_what_to_correct():
     with LoopbackServer(Login) as server, pytest.raises(UnavailableError, match="answers a page") as caught:
         GitHub(ForgeParams(kind="github", project="a/b", api=server.url), "token", "main").ensure("x", "t", "b")
     assert "rollout.forge.api" in caught.value.action
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("answer", [{"message": "moved"}, [{"id": 1}], [5], "up", None])
+def test_an_api_of_something_else_is_named_with_what_was_expected(kind, answer):
+    with Page(answer) as server:
+        server.kind = kind
+        forge = opened(server)
+        for call in (forge.ensure, lambda *_: forge.ask("title", "text")):
+            with pytest.raises(UnavailableError, match=rf"GET {server.url}/\S+ answers .*([Ee]xpect|missing)") as said:
+                call("branch", "title", "text")
+            assert "rollout.forge.api" in said.value.action
