@@ -268,7 +268,7 @@ def _score(decision: Mapping[str, Any], artifact: Artifact, held: Thresholds, pa
     """The decision explained, and whether the artifact gives the recorded score on the recorded features."""
     try:
         explained = explain_decision(decision, artifact, held, params.stream.reasons)
-    except StateError as error:
+    except (DataError, StateError) as error:
         return {"missing": error.problem}
     difference = abs(explained["score"] - float(decision["score"]))
     return {**explained, "difference": difference, "same": difference <= _SAME_SCORE}

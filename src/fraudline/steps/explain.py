@@ -150,7 +150,7 @@ def _in_decisions(wanted: str, decisions: Path, artifact: Artifact) -> _Found:
     needle = json.dumps(wanted)
     try:
         with decisions.open(encoding="utf-8") as lines:
-            rows = [json.loads(line) for line in lines if needle in line]
+            rows = [row for line in lines if needle in line and isinstance(row := json.loads(line), dict)]
     except (OSError, ValueError) as error:
         raise DataError(f"{decisions} cannot be read: {error}.", "Give one decision a line, as JSON.") from error
     row = next((row for row in reversed(rows) if row.get("transaction_id") == wanted), None)
@@ -160,7 +160,11 @@ def _in_decisions(wanted: str, decisions: Path, artifact: Artifact) -> _Found:
 
 
 def _of_decision(row: Mapping[str, Any], artifact: Artifact) -> _Found:
-    features = np.asarray(row.get("features") or [], np.float32)
+    try:
+        features, score = np.asarray(row.get("features") or [], np.float32), float(row["score"])
+    except (KeyError, TypeError, ValueError) as error:
+        problem = f"The decision on {row.get('transaction_id')} has no number as its score, or none as a feature."
+        raise DataError(problem, "Give it as the worker wrote it.") from error
     if row.get("spec_version") != artifact.spec.version or features.shape != (len(artifact.spec.names),):
         raise StateError(
             f"The decision on {row.get('transaction_id')} has features of the specification {row.get('spec_version')}, "
@@ -169,7 +173,7 @@ def _of_decision(row: Mapping[str, Any], artifact: Artifact) -> _Found:
         )
     shown = ("transaction_id", "card_id", "merchant_id", "amount_minor", "currency", "event_time", "model_version")
     transaction = _plain({name: row[name] for name in shown if name in row})
-    return _Found(transaction, features[None, :], [], recorded=float(row["score"]))
+    return _Found(transaction, features[None, :], [], recorded=score)
 
 
 def _document(found: _Found, scores: Scores, artifact: Artifact, held: Thresholds, named: int) -> dict[str, Any]:

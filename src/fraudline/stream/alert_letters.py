@@ -21,7 +21,7 @@ from fraudline.core.errors import FraudlineError, MessageError, UnavailableError
 from fraudline.core.log import get_logger
 from fraudline.decide.routing import TokenBucket
 from fraudline.stream.alert_router import Routing
-from fraudline.stream.alert_sinks import Sink, open_sink
+from fraudline.stream.alert_sinks import RefusedError, Sink, open_sink
 from fraudline.stream.dead_letter import REPLAYED
 from fraudline.stream.dead_letter_topic import Replayed
 from fraudline.stream.params import StreamParams
@@ -207,7 +207,12 @@ class _Sinks:
         sink, bucket = self._sink(letter.sink)
         time.sleep(bucket.wait_s(time.monotonic()))
         bucket.take()
-        if refused := sink.send(letter.event, letter.idempotency_key):
+        try:
+            refused = sink.send(letter.event, letter.idempotency_key)
+        except (KeyError, TypeError, AttributeError) as error:
+            problem = f"Letter {letter.place} holds no event that the sink {letter.sink} can send: {error!r}."
+            raise RefusedError(problem, "See `fraudline alerts dead-letters show`.") from error
+        if refused:
             log.error("alerts.addresses_refused", sink=letter.sink, letter=letter.place, addresses=refused)
 
     def try_out(self, letter: AlertLetter) -> str:

@@ -124,6 +124,16 @@ def test_features_of_another_specification_are_not_scored(place: dict[str, Any],
         explain(transaction_id="t1", model=place["model"], params=PARAMS, decisions=file)
 
 
+@pytest.mark.parametrize("changes", [{"score": "high"}, {"score": None}, {"features": "many"}, {"features": [[], 1]}])
+def test_a_line_that_is_json_and_no_decision_is_named(
+    place: dict[str, Any], tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    file = tmp_path / "decisions.jsonl"
+    file.write_text(json.dumps(decision(place, **changes)) + '\n["t1"]\n')
+    with pytest.raises(DataError, match="The decision on t1 has no number"):
+        explain(transaction_id="t1", model=place["model"], params=PARAMS, decisions=file)
+
+
 def test_a_transaction_that_is_not_there_is_named(place: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="strange"):
         one(place, "strange")
