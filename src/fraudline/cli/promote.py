@@ -43,6 +43,7 @@ def remote_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--again", type=click.IntRange(0), default=0, help="How often this model was promoted and reverted before."
 )
+@click.option("--dry-run", is_flag=True, help="Show the commit and the pull request; push and open nothing.")
 @key_option
 @remote_options
 @json_option
@@ -50,6 +51,7 @@ def command(
     to: str,
     artifact: Path | None,
     again: int,
+    dry_run: bool,
     key: Path | None,
     token: str,
     remote: str,
@@ -62,6 +64,7 @@ def command(
     \b
     Try:
       fraudline promotion keygen                       once: commit the public key
+      fraudline promote --to production --key ~/.fraudline/promotion.key --dry-run     the change, unpushed
       fraudline promote --to production --key ~/.fraudline/promotion.key
       FRAUDLINE_FORGE_TOKEN=... fraudline promote      on GitHub or GitLab (rollout.forge in params.yaml)
 
@@ -74,7 +77,9 @@ def command(
         raise UsageError("A promotion is signed.", "Name the key with --key or FRAUDLINE_SIGNING_KEY.")
     params = params_at(remote, token, params_file)
     with Console(stderr=True).status("proposing"):
-        result = promote(to=to, key=key, params=params, repo=repo, token=token, artifact=artifact, again=again)
+        result = promote(
+            to=to, key=key, params=params, repo=repo, token=token, artifact=artifact, again=again, dry_run=dry_run
+        )
     told(result, as_json)
 
 
@@ -95,6 +100,8 @@ def told(result: dict[str, Any], as_json: bool) -> None:
     screen = Console(highlight=False)
     if result["body"]:
         screen.print(Markdown(f"# {result['title']}\n\n{result['body']}"))
+    if result.get("diff"):
+        click.echo(f"\n{result['diff']}", nl=False)
     where = result["url"] or (f"branch {result['branch']}" if result["branch"] else "nothing to do")
     done = "pushed" if result["pushed"] else result["state"]
     Console(stderr=True, highlight=False).print(f"[bold green]{result['title']}[/]  {where}: {done}", soft_wrap=True)

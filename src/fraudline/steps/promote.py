@@ -32,6 +32,7 @@ def promote(
     token: str = "",
     artifact: Path | None = None,
     again: int = 0,
+    dry_run: bool = False,
 ) -> dict[str, Any]:
     """Propose a blessed model for an environment; doing it twice, or again after a kill, proposes it once.
 
@@ -43,6 +44,7 @@ def promote(
         token: of the forge.
         artifact: folder of a stored artifact, instead of the registry's challenger.
         again: how often this model was promoted and reverted before.
+        dry_run: push and open nothing; give ``diff``, too.
 
     Returns:
         ``branch``, ``revision``, ``url``, ``title``, ``body``, ``digest``, ``percent``, ``state`` and ``pushed``.
@@ -64,7 +66,8 @@ def promote(
         record = promotion_record(entry, digest, uri, served_at, held.rollout)
         check_promotion(record, require_clean_code=rules.require_clean_code)
         proposal = promotion(held, Entry(Signed.make(record, key)), to, rules, again=again)
-        done = submit(clone, proposal, open_forge(rules.forge, token, clone))
+        done = submit(clone, proposal, None if dry_run else open_forge(rules.forge, token, clone))
+        shown = {"diff": clone.diff(done.revision)} if dry_run else {}
     if again and done.request.state == "merged":
         raise PromotionRefused(
             f"--again {again} was used: {proposal.branch} was merged, and the model taken back since.",
@@ -81,6 +84,7 @@ def promote(
         "body": done.body,
         "percent": 100 if first else rules.steps[0],
         "pushed": done.pushed,
+        **shown,
     }
 
 

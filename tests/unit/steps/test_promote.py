@@ -1,12 +1,15 @@
 """Promotion against a real bare Git remote: one branch, one commit, the evidence in it."""
 
 import errno
+import json
 import subprocess
 import sys
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from fraudline.cli.main import cli
 from fraudline.core.errors import DigestMismatch, PromotionRefused, UsageError
 from fraudline.core.files import read_json, write_json
 from fraudline.ops import store as stores
@@ -95,6 +98,38 @@ def test_evidence_and_text_say_what_a_reviewer_asks(forge, served):
     assert canary["replaces"] == served.name
     for shown in (entry.name, "ab" * 20, "0" * 32, "| `ap` | 0.61 |", served.name[:12]):
         assert shown in result["body"]
+
+
+def test_a_dry_run_shows_the_commit_that_the_promotion_then_makes_and_pushes_nothing(forge, served):
+    entry = forge.model(2, champion=served.name)
+    before = forge.branches()
+    shown = run(forge, entry, dry_run=True)
+    assert (shown["state"], shown["pushed"], forge.branches()) == ("planned", False, before)
+    done = run(forge, entry)
+    assert {**shown, "state": "open", "pushed": True} == {**done, "diff": shown["diff"]}
+    assert shown["diff"].strip() == git(forge.remote, "diff", "main", done["branch"]).strip()
+    assert run(forge, entry, dry_run=True) == {**shown, "state": "open"}
+
+
+def test_a_dry_run_needs_no_token_and_refuses_what_a_promotion_refuses(forge, served):
+    rules = forge.params.rollout
+    hub = rules.model_copy(update={"forge": rules.forge.model_copy(update={"kind": "github", "project": "a/b"})})
+    params = forge.params.model_copy(update={"rollout": hub})
+    assert run(forge, forge.model(2, champion=served.name), params=params, dry_run=True)["state"] == "planned"
+    forge.merge(run(forge, forge.model(2, champion=served.name))["branch"])
+    with pytest.raises(PromotionRefused, match="10 %"):
+        run(forge, forge.model(3, champion=served.name), dry_run=True)
+
+
+def test_the_command_shows_a_dry_run_as_text_and_as_json(forge, served):
+    entry, before = forge.model(2, champion=served.name), forge.branches()
+    given = ("promote", "--dry-run", "--artifact", entry, "--key", forge.key, "--repo", forge.work)
+    given = [str(each) for each in (*given, "--params", forge.work / "params.yaml")]
+    text, document = (CliRunner().invoke(cli, [*given, *more], catch_exceptions=False) for more in ([], ["--json"]))
+    shown = json.loads(document.stdout)
+    assert shown["diff"] in text.stdout
+    assert entry.name in shown["diff"]
+    assert forge.branches() == before
 
 
 def test_promoting_twice_makes_one_branch_and_says_the_same(forge, served):

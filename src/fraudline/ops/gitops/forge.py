@@ -33,7 +33,7 @@ _EXISTS = (409, 422)
 _NOT_YET = (405, 406, 409, 422)
 """Answers to a merge that checks or reviews still hold back."""
 
-State = Literal["open", "merged", "closed"]
+State = Literal["planned", "open", "merged", "closed"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,18 +200,24 @@ class Submitted:
     pushed: bool
 
 
-def submit(clone: Clone, proposal: Proposal, forge: Forge) -> Submitted:
+def submit(clone: Clone, proposal: Proposal, forge: Forge | None) -> Submitted:
     """Push the branch and open its pull request, each once.
+
+    Args:
+        clone: of the remote.
+        proposal: the change.
+        forge: opens the request; None to push and open nothing: the commit is then in the clone alone.
 
     Raises:
         PromotionRefused: the branch holds something else, or its pull request was closed by a person.
         UnavailableError: the remote or the forge does not answer or refuses.
     """
     tip, pushed = clone.remote_branch(proposal.branch), False
+    planned = forge is None and not tip
     if not tip:
         revision = clone.commit(proposal.files, f"{proposal.title}\n\n{proposal.body}", proposal.when)
-        pushed = clone.push(revision, proposal.branch)
-        tip = revision if pushed else clone.remote_branch(proposal.branch)
+        pushed = forge is not None and clone.push(revision, proposal.branch)
+        tip = revision if pushed or planned else clone.remote_branch(proposal.branch)
     if any(clone.read(path, tip) != proposal.files[path] for path in proposal.same):
         raise PromotionRefused(
             f"The branch {proposal.branch} holds another change.", f"Delete it: git push origin :{proposal.branch}"
@@ -219,6 +225,8 @@ def submit(clone: Clone, proposal: Proposal, forge: Forge) -> Submitted:
     title, body = (clone.run("log", "-1", f"--format={part}", tip).strip() for part in ("%s", "%b"))
     if clone.merged(tip):
         return Submitted(PullRequest(proposal.branch, "merged"), tip, title, body, pushed)
+    if forge is None:
+        return Submitted(PullRequest(proposal.branch, "planned" if planned else "open"), tip, title, body, pushed)
     request = forge.ensure(proposal.branch, title, body)
     if request.state == "closed":
         raise PromotionRefused(

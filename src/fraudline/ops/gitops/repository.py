@@ -166,6 +166,10 @@ class Clone:
             return False
         return True
 
+    def diff(self, revision: str) -> str:
+        """What a revision changes beside the target branch, as a patch."""
+        return self.run("diff", "--no-color", "--no-ext-diff", f"origin/{self.branch}...{revision}")
+
     def last_change(self, *paths: str) -> tuple[str, int]:
         """The newest commit of the target branch's own line that changed a path: revision, and seconds since 1970.
 
