@@ -48,7 +48,9 @@ def open_champions(params: StreamParams, artifact: Artifact, stack: ExitStack) -
 def warm(artifact: Artifact, profiles: ProfileTable | None) -> None:
     """Compile the kernels before the first record waits for them."""
     FeatureEngine(artifact.card_spec, profiles).advance(columns_from_messages([]))
-    SeenIds().first(hash_ids([""]), np.zeros(1, np.int64))
+    seen = SeenIds()
+    seen.first(hash_ids([""]), np.zeros(1, np.int64))
+    seen.restore(seen.snapshot())
     rows_as_json(np.zeros((1, 1), np.float32))
     partition_of(b"", 1)
 

@@ -70,7 +70,7 @@ def _hash_loop(content, ends, out):  # type: ignore[no-untyped-def]
         start = end
 
 
-@njit
+@_compiled
 def _find(keys, key):  # type: ignore[no-untyped-def]
     """The slot of ``key``, or the empty one where it belongs."""
     mask = np.uint64(len(keys) - 1)
@@ -80,7 +80,7 @@ def _find(keys, key):  # type: ignore[no-untyped-def]
     return slot
 
 
-@njit
+@_compiled
 def _rebuilt(keys, generations, oldest, newest, capacity):  # type: ignore[no-untyped-def]
     """The table without the generations before ``oldest``, with room for ``capacity`` slots; and how many it holds."""
     kept_keys = np.zeros(capacity, np.uint64)
