@@ -11,7 +11,8 @@ import pytest
 
 from fraudline.core.errors import UnavailableError
 from fraudline.ops.local.process import free_port
-from fraudline.stream.alert_sinks import EmailSink, RefusedError, WebhookSink, open_sink
+from fraudline.stream.alert_senders import open_sink
+from fraudline.stream.alert_sinks import EmailSink, RefusedError, WebhookSink
 from fraudline.stream.params import StreamParams
 from tests.support.certificates import Authority
 from tests.support.receivers import hook, mail_server

@@ -87,7 +87,7 @@ def test(file: Path, sinks: tuple[str, ...], bootstrap: str | None, params_file:
     """Send a made-up alert to SINKS of the routing FILE, by default to each; one try."""
     from fraudline.stream.alert_events import event_of
     from fraudline.stream.alert_router import Routing
-    from fraudline.stream.alert_sinks import open_sink
+    from fraudline.stream.alert_senders import open_sink
 
     params, routing = stream_params(params_file, bootstrap), Routing.load(file)
     unknown = sorted(set(sinks) - set(routing.sinks))

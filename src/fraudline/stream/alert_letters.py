@@ -21,7 +21,8 @@ from fraudline.core.errors import FraudlineError, MessageError, UnavailableError
 from fraudline.core.log import get_logger
 from fraudline.decide.routing import TokenBucket
 from fraudline.stream.alert_router import Routing
-from fraudline.stream.alert_sinks import RefusedError, Sink, open_sink
+from fraudline.stream.alert_senders import open_sink
+from fraudline.stream.alert_sinks import RefusedError, Sink
 from fraudline.stream.dead_letter import REPLAYED
 from fraudline.stream.dead_letter_topic import Replayed
 from fraudline.stream.params import StreamParams

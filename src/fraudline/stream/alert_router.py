@@ -29,7 +29,8 @@ from fraudline.core.tracing import carried
 from fraudline.decide.routing import Group, Route, Router
 from fraudline.stream.alert_courier import Courier
 from fraudline.stream.alert_metrics import AlertMetrics
-from fraudline.stream.alert_sinks import Sink, SinkSettings, open_sink
+from fraudline.stream.alert_senders import open_sink
+from fraudline.stream.alert_sinks import Sink, SinkSettings
 from fraudline.stream.kafka_python import KafkaPythonSender, keep_joining, subscribe, translated
 from fraudline.stream.messages import Alert
 from fraudline.stream.params import StreamParams
