@@ -31,7 +31,8 @@ from fraudline.stream.alert_courier import Courier
 from fraudline.stream.alert_metrics import AlertMetrics
 from fraudline.stream.alert_senders import open_sink
 from fraudline.stream.alert_sinks import Sink, SinkSettings
-from fraudline.stream.kafka_python import KafkaPythonSender, keep_joining, subscribe, translated
+from fraudline.stream.kafka_group import keep_joining, subscribe
+from fraudline.stream.kafka_python import KafkaPythonSender, translated
 from fraudline.stream.messages import Alert
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import client_settings

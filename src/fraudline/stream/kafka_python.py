@@ -19,6 +19,7 @@ from kafka.structs import OffsetAndMetadata
 
 from fraudline.core.errors import UnavailableError
 from fraudline.core.log import get_logger
+from fraudline.stream.kafka_group import is_silent, keep_joining, refuse_the_fenced, subscribe
 from fraudline.stream.partitioning import partitions_of
 from fraudline.stream.tls import LOGIN, RIGHTS, Tls
 from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record, with_values
@@ -83,8 +84,8 @@ class KafkaPythonTransport:
         """
         with translated():
             keep_joining(self._consumer)
-            if _is_silent(self._consumer):
-                _refuse_the_fenced(self._consumer)
+            if is_silent(self._consumer):
+                refuse_the_fenced(self._consumer)
             before = self._consumer.group_metadata(), self._listener.count
             fetched = self._fetch(max_records, timeout_s)
             after = self._consumer.group_metadata(), self._listener.count
@@ -173,7 +174,7 @@ class KafkaPythonTransport:
         with translated():
             self._close_producer()
             self._close_reader()  # it has been seen to ask a broker that was away until every try had timed out
-            _refuse_the_fenced(self._consumer)  # its new producer would fence that of its successor
+            refuse_the_fenced(self._consumer)  # its new producer would fence that of its successor
             self._producer = self._open_producer()
             self._recoveries += 1
             self._rewind(self._consumer.assignment())
@@ -317,49 +318,6 @@ class KafkaPythonTransport:
 
     def _close_producer(self) -> None:
         _abandon(self._producer)
-
-
-def subscribe(consumer: Any, topic: str, listener: ConsumerRebalanceListener) -> None:
-    """Subscribe to an existing topic, and know its partitions before the group is joined.
-
-    A leader that does not know the topic yet assigns nothing of it, and static members keep that for good.
-    """
-    consumer.subscribe([topic], listener=listener)
-    consumer.partitions_for_topic(topic)
-
-
-def keep_joining(consumer: Any) -> None:
-    """Call before each poll of a group's member: a join that outlasted one poll goes on in the next.
-
-    The client goes on only while it sees a reason to join. Where the reason was new metadata, the leader's own
-    assignment takes it away, and the answer that arrives is never read: the member heartbeats no more, and fetches
-    nothing of what it owns.
-    """
-    coordinator = consumer._coordinator  # noqa: SLF001 - nothing public says it
-    if coordinator.rejoining:
-        coordinator.request_rejoin()
-
-
-def _is_silent(consumer: Any) -> bool:
-    """Whether a member has stopped its heartbeats: all that the client does when the broker says that it is fenced."""
-    coordinator = consumer._coordinator  # noqa: SLF001 - nothing public says it
-    return bool(coordinator.stable() and not coordinator._heartbeat_enabled)  # noqa: SLF001
-
-
-def _refuse_the_fenced(consumer: Any) -> None:
-    """Ask the broker, by a heartbeat, whether another member has taken this one's place in the group.
-
-    Raises:
-        FencedInstanceIdError: it has.
-    """
-    coordinator = consumer._coordinator  # noqa: SLF001 - nothing public asks it
-    if coordinator.stable():
-        try:
-            coordinator._net.run(coordinator._send_heartbeat_request)  # noqa: SLF001
-        except FencedInstanceIdError:
-            raise
-        except KafkaError as error:  # what else there is, the next poll meets too
-            log.debug("transport.heartbeat_refused", error=str(error))
 
 
 class KafkaPythonSender:

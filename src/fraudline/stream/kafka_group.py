@@ -1,0 +1,53 @@
+"""A member of a consumer group on kafka-python 3: what the client forgets, says to nobody, or must be asked for."""
+
+from typing import Any
+
+from kafka.consumer.subscription_state import ConsumerRebalanceListener
+from kafka.errors import FencedInstanceIdError, KafkaError
+
+from fraudline.core.log import get_logger
+
+log = get_logger(__name__)
+
+
+def subscribe(consumer: Any, topic: str, listener: ConsumerRebalanceListener) -> None:
+    """Subscribe to an existing topic, and know its partitions before the group is joined.
+
+    A leader that does not know the topic yet assigns nothing of it, and static members keep that for good.
+    """
+    consumer.subscribe([topic], listener=listener)
+    consumer.partitions_for_topic(topic)
+
+
+def keep_joining(consumer: Any) -> None:
+    """Call before each poll of a group's member: a join that outlasted one poll goes on in the next.
+
+    The client goes on only while it sees a reason to join. Where the reason was new metadata, the leader's own
+    assignment takes it away, and the answer that arrives is never read: the member heartbeats no more, and fetches
+    nothing of what it owns.
+    """
+    coordinator = consumer._coordinator  # noqa: SLF001 - nothing public says it
+    if coordinator.rejoining:
+        coordinator.request_rejoin()
+
+
+def is_silent(consumer: Any) -> bool:
+    """Whether a member has stopped its heartbeats: all that the client does when the broker says that it is fenced."""
+    coordinator = consumer._coordinator  # noqa: SLF001 - nothing public says it
+    return bool(coordinator.stable() and not coordinator._heartbeat_enabled)  # noqa: SLF001
+
+
+def refuse_the_fenced(consumer: Any) -> None:
+    """Ask the broker, by a heartbeat, whether another member has taken this one's place in the group.
+
+    Raises:
+        FencedInstanceIdError: it has.
+    """
+    coordinator = consumer._coordinator  # noqa: SLF001 - nothing public asks it
+    if coordinator.stable():
+        try:
+            coordinator._net.run(coordinator._send_heartbeat_request)  # noqa: SLF001
+        except FencedInstanceIdError:
+            raise
+        except KafkaError as error:  # what else there is, the next poll meets too
+            log.debug("transport.heartbeat_refused", error=str(error))
