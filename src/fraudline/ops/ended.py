@@ -78,7 +78,8 @@ class EndedMetrics:
         self._say(self._window).set(document["window"]["rows"])
         self._say(self._measured).set(now().timestamp())
         for name, figure in (document.get("performance") or {}).get("figures", {}).items():
-            self._say(self._figure).labels(name).set(figure["value"])
+            if figure["value"] is not None:
+                self._say(self._figure).labels(name).set(figure["value"])
             self._say(self._worse).labels(name).set(bool(figure["worse"]))
 
     def skew(self, document: Mapping[str, Any]) -> None:

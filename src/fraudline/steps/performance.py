@@ -61,6 +61,8 @@ def performance(
     before = expected.get("intervals", {})
     for name, figure in document["figures"].items():
         ends, was = figure["interval"], before.get(name)
+        if was is not None and None in was:  # no fraud was left, say: all of them were blocked
+            was = None
         figure |= {"expected": was, "worse": None not in (ends, was) and ends[1] < was[0]}
     return document | {"known": int(matured.sum())}
 

@@ -183,6 +183,29 @@ def test_what_was_blocked_and_has_no_chargeback_makes_no_figure_worse(model, tmp
     assert "have no label" in (tmp_path / "r" / "index.html").read_text()
 
 
+def test_where_nothing_is_stopped_any_more_the_report_and_the_metrics_say_the_rest(model, tmp_path):
+    path, dataset, evaluation = labelled(tmp_path, caught=3, missed=1)
+    table = pq.read_table(path)
+    scores = [np.full(table.num_rows, 0.1)]
+    pq.write_table(table.set_column(table.schema.get_field_index("score"), "score", scores), path)
+    measured = ("--labels", dataset, "--evaluation", evaluation, "--textfiles", tmp_path)
+    result = run(path, "--model", model, "--report", tmp_path / "r", *measured)
+    assert isinstance(result.exception, DriftFound)
+    assert "recall" in result.exception.problem
+    said = (tmp_path / "fraudline_drift.prom").read_text()
+    assert 'fraudline_performance_worse{figure="recall"} 1.0' in said
+    assert 'fraudline_performance{figure="precision"}' not in said
+
+
+def test_an_evaluation_that_blocked_every_fraud_has_no_recall_to_compare_with(model, tmp_path):
+    path, dataset, evaluation = labelled(tmp_path, caught=3, missed=1)
+    evaluation.write_text(json.dumps({"intervals": {"precision": [0.9, 1.0], "recall": [None, None]}}))
+    run(path, "--model", model, "--report", tmp_path / "r", "--labels", dataset, "--evaluation", evaluation)
+    found = json.loads((tmp_path / "r" / "drift.json").read_text())["performance"]["figures"]
+    assert (found["recall"]["expected"], found["recall"]["worse"]) == (None, False)
+    assert found["precision"]["expected"] == [0.9, 1.0]
+
+
 def test_features_that_move_together_are_drift_though_each_alone_is_as_before(model, tmp_path):
     when, features = traffic(2, first=LATER, seed=1)
     for column in range(10, 18):
