@@ -11,7 +11,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from fraudline.core.errors import SchemaError
-from fraudline.data.importers.source import Column, column, not_utf8, read_source
+from fraudline.data.importers.source import Column, column, read_source, unreadable
 from fraudline.data.store import transaction_files
 
 ROWS = 65_536
@@ -95,10 +95,8 @@ def _of_file(file: Path, only: Sequence[str] | None) -> Iterator[Chunk]:
             yield Chunk(
                 file, table.select([name for name in only or table.column_names if name in table.column_names]), 0, 1.0
             )
-    except UnicodeDecodeError as error:
-        raise not_utf8(file) from error
-    except (OSError, pa.ArrowInvalid) as error:
-        raise SchemaError(f"{file} cannot be read: {error}.", "Give a CSV or a parquet file.") from error
+    except (OSError, UnicodeDecodeError, pa.ArrowInvalid) as error:
+        raise unreadable(file, error) from error
 
 
 def _parquet(file: Path, only: Sequence[str] | None) -> Iterator[Chunk]:

@@ -57,19 +57,19 @@ def read_source(file: Path) -> pa.Table:
     try:
         parquet = file.suffix.lower() in (".parquet", ".pq")
         table = pq.read_table(file, partitioning=None) if parquet else _read_csv(file)
-    except UnicodeDecodeError as error:
-        raise not_utf8(file) from error
-    except (OSError, pa.ArrowInvalid) as error:
-        raise SchemaError(f"{file} cannot be read: {error}.", "Give a CSV or a parquet file.") from error
+    except (OSError, UnicodeDecodeError, pa.ArrowInvalid) as error:
+        raise unreadable(file, error) from error
     twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
     if twice:
         raise SchemaError(f"{file} has more than one column {twice[0]}.", "Rename or remove one of them.")
     return table
 
 
-def not_utf8(file: Path) -> SchemaError:
-    """The error for a CSV in another encoding."""
-    return SchemaError(f"{file} is not UTF-8.", f"Convert it: iconv -f LATIN1 -t UTF-8 {file.name} (or -f UTF-16).")
+def unreadable(file: Path, error: Exception) -> SchemaError:
+    """The error for a file that Arrow cannot read: a CSV in another encoding, in its names or its rows, or no table."""
+    if isinstance(error, UnicodeDecodeError) or "invalid UTF8" in str(error):
+        return SchemaError(f"{file} is not UTF-8.", f"Convert it: iconv -f LATIN1 -t UTF-8 {file.name} (or -f UTF-16).")
+    return SchemaError(f"{file} cannot be read: {error}.", "Give a CSV or a parquet file.")
 
 
 def _read_csv(file: Path) -> pa.Table:

@@ -11,6 +11,7 @@ import yaml
 from fraudline.core.errors import SchemaError, UsageError
 from fraudline.data.importers.table import import_table
 from fraudline.data.store import read_labels, read_transactions
+from fraudline.steps.score_source import chunks
 
 ROWS = """id,when,pan,shop,price,ccy,kind,mcc,land,lat,lon,phone,bad,reported
 a1,31.12.2025 23:30:00,p1,s1,12.34,EUR,P,5411,DE,52.5,13.4,,no,
@@ -83,10 +84,15 @@ def test_amounts_with_decimals_are_advised_to_be_major_units(tmp_path: Path) -> 
     assert "unit: major" in caught.value.action
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
-def test_a_file_in_another_encoding_is_named(tmp_path: Path, encoding: str) -> None:
+@pytest.mark.parametrize(
+    ("encoding", "word", "accented"),
+    [("utf-16", "shop", "Händler"), ("latin-1", "shop", "Händler"), ("latin-1", "s2", "Café")],
+)
+def test_a_file_in_another_encoding_is_named(tmp_path: Path, encoding: str, word: str, accented: str) -> None:
     source, mapping = tmp_path / "bank.csv", tmp_path / "mapping.yaml"
-    source.write_bytes(ROWS.replace("shop", "Händler").encode(encoding))
+    source.write_bytes(ROWS.replace(word, accented).encode(encoding))
+    with pytest.raises(SchemaError, match="not UTF-8"):
+        list(chunks(source))
     mapping.write_text(yaml.safe_dump({"columns": COLUMNS}))
     with pytest.raises(SchemaError, match="not UTF-8") as caught:
         import_table(source, tmp_path / "data", mapping=mapping)
