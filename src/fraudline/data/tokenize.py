@@ -194,7 +194,7 @@ class _Parquet:
             if pa.types.is_floating(column.type):
                 problem = f"{work.source.name}: column {name} has numbers with a fraction ({column.type})."
                 raise SchemaError(problem, "Write it as text or whole numbers: its digits are those of no card.")
-            texts = _texts(column).to_pylist()
+            texts = self._texts(name, column, "cannot be read as text", "Write it as text.").to_pylist()
             return pa.array([None if text is None else work.token(text) for text in texts], pa.string())
         if name not in work.allow:
             texts = self._searched(name, column)
@@ -210,13 +210,16 @@ class _Parquet:
         if pa.types.is_floating(kind):  # a card number in one is a whole number; its text would be 4.1e+15
             column = column.cast(pa.float64())
             whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), 2.0**63))
-            return _texts(pc.if_else(whole, column, None).cast(pa.int64()))
+            return pc.if_else(whole, column, None).cast(pa.int64()).cast(pa.string())
+        wanted = f"Write it as text, or --allow {name} where it holds none."
+        return self._texts(name, column, "is not searched for card numbers", wanted)
+
+    def _texts(self, name: str, column: pa.Array, problem: str, action: str) -> pa.Array:
         try:
             return _texts(column)
         except pa.ArrowException as error:
             raise SchemaError(
-                f"{self._work.source.name}: column {name} is {kind}, which is not searched for card numbers.",
-                f"Write it as text, or --allow {name} where it holds none.",
+                f"{self._work.source.name}: column {name} is {column.type}, which {problem}.", action
             ) from error
 
 

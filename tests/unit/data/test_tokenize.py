@@ -82,6 +82,10 @@ def test_card_numbers_as_fractions_are_refused_and_other_types_give_the_tokens_o
     assert tokens(pa.array([NUMBER])) == wanted
     with pytest.raises(SchemaError, match="fraction"):
         tokens(COLUMNS["fraction"])
+    for kind in ("bytes", "list", "record"):
+        with pytest.raises(SchemaError, match="column pan is .* cannot be read as text") as caught:
+            tokens(COLUMNS[kind])
+        assert caught.value.action == "Write it as text."
 
 
 def test_a_file_of_a_spreadsheet_that_begins_with_a_mark_of_its_encoding_is_read(tmp_path: Path) -> None:
