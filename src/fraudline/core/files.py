@@ -122,10 +122,10 @@ def _replace(new: Path, path: Path) -> None:
     try:
         new.rename(path)
     except BaseException:
-        (old / "old").rename(path)
+        (old / "old").rename(path)  # where this fails, too, what was there stays in ``old``
+        old.rmdir()
         raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

@@ -101,6 +101,23 @@ def test_where_folders_cannot_change_places_the_old_one_comes_back_when_the_new_
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
+def test_where_the_old_folder_cannot_come_back_either_it_is_kept_beside(tmp_path, monkeypatch):
+    path, rename = tmp_path / "out", Path.rename
+    with atomic_folder(path) as temporary:
+        (temporary / "x").write_text("1")
+
+    def fail(one, other):
+        if other == path:
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(one, other)
+
+    monkeypatch.setattr("fraudline.core.files._exchanged", lambda *_: False)
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="Input/output"), atomic_folder(path) as temporary:
+        (temporary / "x").write_text("2")
+    assert [file.read_text() for file in tmp_path.glob(".out.old.*/old/x")] == ["1"]
+
+
 def test_a_folder_that_another_run_made_meanwhile_is_replaced(tmp_path, monkeypatch):
     path, rename = tmp_path / "out", Path.rename
 
