@@ -24,7 +24,11 @@ _HERE, _EXCHANGE = -100, 2
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; rename it over ``path`` when the block ends well."""
+    """Give a temporary path beside ``path``; rename it over ``path`` when the block ends well.
+
+    Raises:
+        UsageError: the path has no name, as ``.``.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
     temporary.touch(exist_ok=False)  # unlike mkstemp, with the rights that the umask leaves
@@ -42,6 +46,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     An earlier folder at ``path`` is replaced as a whole, and stays as it was when the block fails. On Linux and its
     local file systems there is a folder at ``path`` at every moment.
+
+    Raises:
+        UsageError: the path has no name, as ``.``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
@@ -98,6 +105,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _beside(path: Path) -> Path:
+    if path.name in ("", ".."):
+        raise UsageError(f"{path} cannot be replaced as a whole.", "Give its name, seen from another folder.")
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
 

@@ -37,6 +37,14 @@ def test_a_folder_stays_when_the_block_fails(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.parametrize("path", [".", "..", "/"])
+def test_a_folder_without_a_name_is_refused_before_anything_is_written(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="cannot be replaced"), atomic_folder(Path(path)):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 def test_json_is_the_same_text_for_the_same_content(tmp_path):
     write_json(tmp_path / "a.json", {"b": 1, "a": [1, 2]})
     write_json(tmp_path / "b.json", {"a": [1, 2], "b": 1})
