@@ -1,5 +1,6 @@
 """Step package: a blessed artifact into the immutable store, with its provenance and its model card."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from fraudline.core.log import get_logger
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.ops import model_card
 from fraudline.ops import store as stores
-from fraudline.ops.provenance import GitState, git_state
+from fraudline.ops.provenance import UNKNOWN, git_state
 from fraudline.steps.params import Params
 
 log = get_logger(__name__)
@@ -49,9 +50,10 @@ def package(
     entry = stores.put(model, store)
     provenance = stores.provenance_file(entry)
     known = read_json(provenance) if provenance.is_file() else {}
-    committed = known.get("git", {}).get("dirty") and not code.dirty  # the code that made it has a commit by now
+    git = asdict(code)
+    committed = _committed(git) and not _committed(known.get("git", {}))  # the code that made it has a commit by now
     if committed or known.get("blessing") != record:  # judged anew: against another champion, by other rules
-        content = _provenance(artifact, metrics, record, served, code)
+        content = _provenance(artifact, metrics, record, served, git)
         write_json(provenance, content | {"registration": known.get("registration")})
     uri = entry.resolve().as_uri()
     with atomic_folder(package) as folder:
@@ -61,6 +63,10 @@ def package(
         write_text(folder / "model_card.html", model_card.render(card))
     log.info("package.stored", digest=artifact.version, store=str(store))
     return {"digest": artifact.digest, "uri": uri}
+
+
+def _committed(git: dict[str, Any]) -> bool:
+    return git.get("revision") not in (None, UNKNOWN) and not git.get("dirty")
 
 
 def _read(path: Path, step: str) -> dict[str, Any]:
@@ -93,13 +99,13 @@ def _check(artifact: Artifact, record: dict[str, Any], served: dict[str, Any], *
 
 
 def _provenance(
-    artifact: Artifact, metrics: dict[str, Any], record: dict[str, Any], served: dict[str, Any], code: GitState
+    artifact: Artifact, metrics: dict[str, Any], record: dict[str, Any], served: dict[str, Any], git: dict[str, Any]
 ) -> dict[str, Any]:
     """What is true of how the artifact came about, and not of what it is."""
     return {
         "format": 1,
         "digest": artifact.digest,
-        "git": {"revision": code.revision, "dirty": code.dirty},
+        "git": git,
         "packaged_at": now().isoformat(),
         "data_md5": artifact.meta.data_md5,
         "metrics": {name: value for name, value in metrics.items() if isinstance(value, int | float)},

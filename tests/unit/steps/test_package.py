@@ -1,15 +1,15 @@
 """Package: only a blessed, served artifact is stored, once, read-only, under its digest."""
 
-import functools
 import json
 import shutil
+from dataclasses import asdict
 
 import pytest
 
 from fraudline.core.errors import DataError, DigestMismatch, GateFailed
 from fraudline.core.files import read_json, write_json
 from fraudline.model.artifact import load_artifact
-from fraudline.ops.provenance import GitState
+from fraudline.ops.provenance import UNKNOWN, GitState
 from fraudline.steps import package as module
 from fraudline.steps.package import package
 from fraudline.steps.params import Params
@@ -52,13 +52,19 @@ def test_the_provenance_of_a_model_that_was_judged_anew_has_its_last_blessing(tm
     assert read_json(path)["registration"] == {"version": "1"}
 
 
-def test_code_that_was_committed_since_is_named_by_its_commit(tmp_path, monkeypatch):
+OPEN, COMMIT, OUTSIDE = GitState("a" * 40, dirty=True), GitState("b" * 40, dirty=False), GitState(UNKNOWN, dirty=False)
+
+
+@pytest.mark.parametrize(
+    ("states", "named"),
+    [([OPEN, COMMIT, OPEN], COMMIT), ([OUTSIDE, COMMIT, OUTSIDE], COMMIT), ([OPEN, OUTSIDE], OPEN)],
+)
+def test_code_that_has_a_commit_by_now_is_named_by_it_and_by_nothing_less(tmp_path, monkeypatch, states, named):
     found = candidate(tmp_path)
-    for dirty, revision in ((True, "a" * 40), (False, "b" * 40), (True, "c" * 40)):
-        monkeypatch.setattr(module, "git_state", functools.partial(GitState, revision, dirty))
-        _package(found, tmp_path, revision)
-    git = read_json(tmp_path / "store" / f"{found.digest}.provenance.json")["git"]
-    assert git == {"revision": "b" * 40, "dirty": False}
+    for number, state in enumerate(states):
+        monkeypatch.setattr(module, "git_state", lambda state=state: state)
+        _package(found, tmp_path, str(number))
+    assert read_json(tmp_path / "store" / f"{found.digest}.provenance.json")["git"] == asdict(named)
 
 
 def test_provenance_lies_beside_the_artifact_and_not_in_it(tmp_path):
