@@ -11,7 +11,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -135,8 +135,13 @@ class _Ledger:
 class _Revoked(ConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(self) -> None:
         self.count = 0
+        self.lost: frozenset[int] = frozenset()
 
     def on_partitions_revoked(self, revoked: object) -> None:
+        self.count += 1
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        self.lost |= {place.partition for place in lost}
         self.count += 1
 
     def on_partitions_assigned(self, assigned: object) -> None:
@@ -251,8 +256,9 @@ class AlertRouter:
                 before = self._taken.get(partition, range(0))
                 first = self._committed.get(partition, before.start)
                 self._taken[partition] = range(first, max(position, before.stop))
-            owned = {place.partition for place in self._consumer.assignment()}  # the client reads on in what it kept
-            self._positions = {partition: at for partition, at in self._positions.items() if partition in owned}
+            owned = {place.partition for place in self._consumer.assignment()}
+            kept, self._listener.lost = owned - self._listener.lost, frozenset()  # there the client reads on
+            self._positions = {partition: at for partition, at in self._positions.items() if partition in kept}
             self._committed.clear()
 
     def _commit(self) -> None:
