@@ -58,13 +58,8 @@ class FeatureEngine:
 
     @property
     def card_bytes(self) -> int:
-        """Bytes of state a card, without its identifier, its place in the index and its history."""
-        return self._state.card_bytes
-
-    @property
-    def history_bytes(self) -> int:
-        """Bytes a card of the last transactions that the specification asks to remember; 0 without any."""
-        return self._history.card_bytes if self._history is not None else 0
+        """Bytes of state a card, its history with it, without its identifier and its place in the index."""
+        return self._state.card_bytes + (self._history.card_bytes if self._history is not None else 0)
 
     @property
     def profile_version(self) -> str:

@@ -51,10 +51,8 @@ def test_a_snapshot_goes_on_bit_for_bit_and_is_refused_by_a_specification_withou
         FeatureEngine(load_spec()).restore(kept)
 
 
-def test_history_costs_what_it_says_and_nothing_where_it_is_not_asked_for() -> None:
-    assert FeatureEngine(SPEC).history_bytes == 3 * 2 * 4
-    assert FeatureEngine(load_spec()).history_bytes == 0
-    assert FeatureEngine(SPEC).card_bytes == FeatureEngine(load_spec()).card_bytes
+def test_history_costs_what_it_says() -> None:
+    assert FeatureEngine(SPEC).card_bytes - FeatureEngine(load_spec()).card_bytes == 3 * 2 * 4
 
 
 def test_a_history_of_an_unknown_feature_is_refused() -> None:

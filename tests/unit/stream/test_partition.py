@@ -50,6 +50,15 @@ def test_records_in_pieces_give_the_features_of_one_batch() -> None:
     assert np.concatenate(parts).tobytes() == ORACLE.tobytes()
 
 
+def test_the_memory_of_a_state_counts_what_the_model_asks_it_to_remember_of_each_card() -> None:
+    log = log_of(TRANSACTIONS)
+    specs = SPEC, SPEC.with_history(["amount"], 5)
+    plain, remembering = both = [state(FakeTransport({0: log}), spec=spec) for spec in specs]
+    for each in both:
+        each.align(len(log))
+    assert remembering.nbytes - plain.nbytes == 7 * 5 * 4  # cards, rows, bytes of a float32
+
+
 def test_a_new_owner_without_a_checkpoint_replays_the_log_and_goes_on_bit_for_bit() -> None:
     log = log_of(TRANSACTIONS)
     worker = state(FakeTransport({0: log}))
