@@ -48,26 +48,22 @@ def generate(params: GenerateParams, *, first_day: int = 0, days: int | None = N
     return _tables(world, [_day(world, day, [], cache) for day in chosen])
 
 
-def generate_live(
-    params: GenerateParams, *, minutes: float, seed: int = 0, first_day: int | None = None
-) -> tuple[pa.Table, pa.Table]:
+def generate_live(params: GenerateParams, *, minutes: float) -> tuple[pa.Table, pa.Table]:
     """The first minutes after the data set of ``params``, with one campaign of each fraud kind starting in them.
 
     Args:
         params: the world, and the set after which the traffic comes.
-        minutes: length, from midnight of ``first_day``.
-        seed: which campaigns are added.
-        first_day: the day it begins; ``params.days`` when not given.
+        minutes: length, from midnight after the set's last day.
 
     Returns:
         As :func:`generate`; the labels are the truth to judge decisions by.
     """
     world = make_world(params)
-    begin = params.days if first_day is None else first_day
+    begin = params.days
     length = int(minutes * 60 * SECOND_US)
     within = min(length, DAY_US) // 3
     day_count = -(-length // DAY_US)
-    forced = [Start(kind, begin, 1_000 + seed, max(within, HOUR_US)) for kind in range(len(KINDS))]
+    forced = [Start(kind, begin, 1_000, max(within, HOUR_US)) for kind in range(len(KINDS))]
     cache: dict[Start, Rows] = {}
     days = []
     for day in range(begin, begin + day_count):

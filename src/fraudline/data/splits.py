@@ -121,9 +121,8 @@ class Split:
         event_time_us: npt.NDArray[np.int64],
         label_time_us: npt.NDArray[np.int64],
         is_fraud: npt.NDArray[np.bool_],
-        at: date | None = None,
     ) -> npt.NDArray[np.bool_]:
-        """Rows that are known to be normal on the morning of ``at``: older than the delay and not reported by then.
+        """Rows that are known normals on the morning of ``test.start``: older than the delay and not reported by then.
 
         A fraud that is reported late counts as normal until its label arrives, as it would in production.
 
@@ -131,9 +130,8 @@ class Split:
             event_time_us: (n,) µs since the epoch.
             label_time_us: (n,) µs since the epoch; any value where ``is_fraud`` is false.
             is_fraud: (n,) the truth.
-            at: the day; ``test.start`` when not given.
         """
-        now = day_us(at or self.test.start)
+        now = day_us(self.test.start)
         matured = event_time_us < now - self.label_delay_days * DAY_US
         reported = is_fraud & (label_time_us < now)
         result: npt.NDArray[np.bool_] = matured & ~reported

@@ -129,7 +129,7 @@ def test_no_fraud_rate_means_no_fraud() -> None:
 
 @pytest.mark.parametrize("minutes", [90, 24 * 60])
 def test_live_traffic_follows_the_set_and_has_a_campaign_of_each_kind(minutes: int) -> None:
-    transactions, labels = generate_live(SMALL, minutes=minutes, seed=5)
+    transactions, labels = generate_live(SMALL, minutes=minutes)
     begin = SMALL.start + timedelta(days=SMALL.days)
     times = transactions["event_time"].to_pylist()
 

@@ -22,15 +22,16 @@ from fraudline.data.store import write_dataset
 
 COMPONENTS = tuple(f"V{number}" for number in range(1, 29))
 START = date(2013, 9, 1)
+LABEL_DELAY_DAYS = 7
+"""From a fraud to its label; the source has none."""
 
 
-def import_creditcard(source: Path, folder: Path, *, label_delay_days: float = 7.0) -> dict[str, Any]:
+def import_creditcard(source: Path, folder: Path) -> dict[str, Any]:
     """Import ``creditcard.csv`` (or the same columns as parquet).
 
     Args:
         source: the file.
         folder: the data set folder, replaced as a whole.
-        label_delay_days: days from a fraud to its label; the source has none.
 
     Returns:
         The summary written to ``dataset.json``.
@@ -60,7 +61,7 @@ def import_creditcard(source: Path, folder: Path, *, label_delay_days: float = 7
     frauds = np.flatnonzero(is_fraud)
     labels = build_labels(
         transaction_id=ids.take(pa.array(frauds)),
-        label_time_us=event_time[frauds] + int(label_delay_days * DAY_US),
+        label_time_us=event_time[frauds] + LABEL_DELAY_DAYS * DAY_US,
         fraud_kind=pa.nulls(len(frauds), pa.string()),
     )
     extra = {"creditcard": pa.table({"transaction_id": ids, **components})}

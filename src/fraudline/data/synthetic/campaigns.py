@@ -126,9 +126,9 @@ def _strange_device(rng: np.random.Generator, world: World) -> int:
     return len(world.cards.home) * DEVICES_A_CARD + int(rng.integers(1 << 20, _STRANGER_SPACE))
 
 
-def _online(rng: np.random.Generator, world: World, codes: tuple[int, ...], count: int, power: float = 1.0) -> Ints:
-    chosen = np.flatnonzero(world.merchants.online & np.isin(CATEGORY_CODE[world.merchants.category], codes))
-    weight = world.merchants.popularity[chosen] ** power
+def _resellable(rng: np.random.Generator, world: World, count: int) -> Ints:
+    chosen = np.flatnonzero(world.merchants.online & np.isin(CATEGORY_CODE[world.merchants.category], RESELLABLE))
+    weight = world.merchants.popularity[chosen]
     return rng.choice(chosen, size=count, p=weight / weight.sum()).astype(np.int64)
 
 
@@ -139,7 +139,7 @@ def _takeover(world: World, start: Start) -> Rows:
     card = np.repeat(_victims(rng, world, 1), n)
     hours = float(np.clip(rng.lognormal(1.2, 1.1), 0.5, 96.0))
     time = _begin(rng, start) + np.sort(rng.random(n)) * hours * HOUR_US
-    merchant = np.where(rng.random(n) < 0.7, _online(rng, world, RESELLABLE, n), world.merchants.browse(rng, n))
+    merchant = np.where(rng.random(n) < 0.7, _resellable(rng, world, n), world.merchants.browse(rng, n))
     at_shops = rng.random(n) < 0.15
     merchant = np.where(at_shops, world.merchants.visit(rng, world.cards.home[card]), merchant)
     own = device_of(world, start.day, card, rng.random(n) < 0.3)
@@ -169,7 +169,7 @@ def _testing(world: World, start: Start) -> Rows:
         time = begin + np.sort(rng.exponential(300.0, n)) * SECOND_US
         cashed = rng.random() < 0.75
         time = np.append(time, time[-1] + rng.lognormal(0.0, 1.2) * HOUR_US)[: n + cashed]
-        merchant = np.append(np.full(n, weak), _online(rng, world, RESELLABLE, 1))[: n + cashed]
+        merchant = np.append(np.full(n, weak), _resellable(rng, world, 1))[: n + cashed]
         owner = np.full(n + cashed, card)
         tiny = np.round(np.exp(rng.normal(0.6, 0.8, n + cashed)) * 100).astype(np.int64).clip(min=50)
         large = amounts(rng, world, owner, merchant, rng.normal(1.3, 0.4))
