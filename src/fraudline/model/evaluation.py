@@ -29,6 +29,7 @@ from fraudline.model.evaluation_params import EvaluateParams
 from fraudline.model.metrics import Bools, Floats, Ints
 from fraudline.model.thresholds import Thresholds
 
+_BINS = 48
 _TABLE_RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 
 
@@ -217,11 +218,11 @@ def curves(labels: Bools, scores: Floats, threshold: float) -> dict[str, pa.Tabl
     }
 
 
-def score_histogram(labels: Bools, scores: Floats, bins: int = 48) -> pa.Table:
-    """Shares of normals and of frauds in ``bins`` equal bins; the outermost take what lies beyond."""
+def score_histogram(labels: Bools, scores: Floats) -> pa.Table:
+    """Shares of normals and of frauds in 48 equal bins; the outermost take what lies beyond."""
     ends = [np.quantile(scores[chosen], q) for chosen, q in ((~labels, 0.001), (~labels, 0.999), (labels, 0.9))]
     low, high = float(ends[0]), float(max(ends[1:]))
-    edges = np.linspace(low, high if high > low else low + 1.0, bins + 1)
+    edges = np.linspace(low, high if high > low else low + 1.0, _BINS + 1)
     clipped = np.clip(scores, edges[0], edges[-1])
     shares = {
         name: np.histogram(clipped[chosen], edges)[0] / max(int(chosen.sum()), 1)

@@ -19,6 +19,9 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
+_POINTS = 400
+"""Of a curve that is drawn."""
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -211,8 +214,8 @@ def threshold_figures(sums: Floats, review_cost: float, recovered_share: float) 
     }
 
 
-def roc_points(labels: Bools, scores: Floats, points: int = 400) -> tuple[Floats, Floats, Floats]:
-    """The ROC curve thinned to about ``points``, from (0, 0) to (1, 1).
+def roc_points(labels: Bools, scores: Floats) -> tuple[Floats, Floats, Floats]:
+    """The ROC curve thinned to about 400 points, from (0, 0) to (1, 1).
 
     Returns:
         false positive rate, true positive rate, and the lowest score alerted at each point.
@@ -222,26 +225,22 @@ def roc_points(labels: Bools, scores: Floats, points: int = 400) -> tuple[Floats
     true = np.r_[0.0, frauds.cumsum()]
     false = np.r_[0.0, (rows - frauds).cumsum()]
     last = np.r_[0, np.r_[ranking.starts[1:], len(ranking.order)] - 1]
-    kept = _thin(len(true), points)
+    kept = _thin(len(true))
     edges = np.asarray(scores, np.float64)[ranking.order[last[kept]]]
     return false[kept] / max(false[-1], 1.0), true[kept] / max(true[-1], 1.0), edges
 
 
-def pr_points(labels: Bools, scores: Floats, points: int = 400) -> tuple[Floats, Floats]:
-    """Recall and precision at each run that holds a fraud, thinned to about ``points``."""
+def pr_points(labels: Bools, scores: Floats) -> tuple[Floats, Floats]:
+    """Recall and precision at each run that holds a fraud, thinned to about 400 points."""
     frauds, rows = (runs[0] for runs in Ranking.of(labels, scores).runs())
     hits = np.flatnonzero(frauds)
     found, alerted = frauds.cumsum()[hits], rows.cumsum()[hits]
-    kept = _thin(len(hits), points)
+    kept = _thin(len(hits))
     return found[kept] / max(frauds.sum(), 1.0), found[kept] / alerted[kept]
 
 
-def _thin(length: int, points: int) -> Ints:
-    return (
-        np.unique(np.linspace(0, length - 1, min(length, points)).round().astype(np.int64))
-        if length
-        else np.zeros(0, np.int64)
-    )
+def _thin(length: int) -> Ints:
+    return np.unique(np.linspace(0, length - 1, min(length, _POINTS)).round().astype(np.int64))
 
 
 def _ratio(top: Floats, bottom: Floats) -> Floats:

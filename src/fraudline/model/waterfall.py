@@ -7,13 +7,12 @@ _WIDTH, _LEFT, _RIGHT = 720, 270, 64
 _ROW = 26
 
 
-def waterfall(parts: Sequence[tuple[str, float]], marks: Sequence[tuple[str, float]], *, total: str = "score") -> str:
+def waterfall(parts: Sequence[tuple[str, float]], marks: Sequence[tuple[str, float]]) -> str:
     """Bars that begin where the one before ended; the last is their sum.
 
     Args:
         parts: name and contribution of each part, in the order of the drawing; a negative one goes to the left.
         marks: name and place of the upright lines (thresholds).
-        total: name of the sum.
     """
     ends = [0.0]
     for _, value in parts:
@@ -28,9 +27,9 @@ def waterfall(parts: Sequence[tuple[str, float]], marks: Sequence[tuple[str, flo
     body = [_mark(name, x(place), height) for name, place in marks]
     for row, (name, value) in enumerate(parts):
         body.append(_bar(row, name, x(ends[row]), x(ends[row + 1]), value, "c2" if value >= 0 else "c4"))
-    body.append(_bar(len(parts), total, x(0.0), x(ends[-1]), ends[-1], "c1"))
+    body.append(_bar(len(parts), "score", x(0.0), x(ends[-1]), ends[-1], "c1"))
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(total)} as the sum of its parts" '
+        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="score as the sum of its parts" '
         f'xmlns="http://www.w3.org/2000/svg">{"".join(body)}</svg>'
     )
 

@@ -13,6 +13,7 @@ from fraudline.core.clock import DAY_US
 from fraudline.monitor.histograms import SCORE, Bins, Count
 
 FEATURE_BINS = 20
+"""Of equal share; a feature with few distinct values has fewer, one with common values more."""
 RARE = (0.99, 0.998)
 """Further levels of a feature's bins: what is new in a stream is mostly rare and large."""
 SCORE_BINS = 50
@@ -20,13 +21,12 @@ ROWS_A_DAY = 200
 """Rows of each day that are kept as they are, for what looks at several features at once."""
 
 
-def feature_reference(names: Sequence[str], features: NDArray[np.float32], bins: int = FEATURE_BINS) -> pa.Table:
+def feature_reference(names: Sequence[str], features: NDArray[np.float32]) -> pa.Table:
     """Quantile bins of every feature, finer at its upper end; a value that many rows share has a bin of its own.
 
     Args:
         names: d feature names.
         features: (n, d) float32.
-        bins: of equal share; a feature with few distinct values has fewer, one with common values more.
 
     Returns:
         Columns ``feature``, ``bin``, ``lower`` and ``upper`` (the bin is [lower, upper), the outer ones are open),
@@ -35,7 +35,7 @@ def feature_reference(names: Sequence[str], features: NDArray[np.float32], bins:
     tables = []
     for index, name in enumerate(names):
         values = features[:, index].astype(np.float64)
-        table = _histogram(values, _edges(features[:, index], bins))
+        table = _histogram(values, _edges(features[:, index]))
         count = table.num_rows
         table = table.add_column(0, "feature", pa.array([name] * count))
         table = table.append_column("mean", pa.array(np.full(count, values.mean())))
@@ -43,23 +43,23 @@ def feature_reference(names: Sequence[str], features: NDArray[np.float32], bins:
     return pa.concat_tables(tables)
 
 
-def _edges(values: NDArray[np.float32], bins: int) -> NDArray[np.float64]:
+def _edges(values: NDArray[np.float32]) -> NDArray[np.float64]:
     """Quantiles; where several are one value, what is larger begins another bin, so that a rare flag is seen."""
-    levels = np.concatenate([np.linspace(0, 1, bins + 1)[1:-1], RARE])
+    levels = np.concatenate([np.linspace(0, 1, FEATURE_BINS + 1)[1:-1], RARE])
     quantiles, times = np.unique(np.quantile(values, levels, method="lower"), return_counts=True)
     shared = quantiles[times > 1]
     larger = [values[values > value].min(initial=np.nextafter(values.max(), np.float32(np.inf))) for value in shared]
     return np.unique(np.concatenate([quantiles, np.array(larger, values.dtype)])).astype(np.float64)
 
 
-def score_reference(scores: NDArray[np.float32], bins: int = SCORE_BINS) -> pa.Table:
+def score_reference(scores: NDArray[np.float32]) -> pa.Table:
     """Quantile bins of the score, finer above the 99th percentile, where decisions are made.
 
     Returns:
         Columns ``bin``, ``lower``, ``upper``, ``share`` and ``centre``.
     """
     values = scores.astype(np.float64)
-    levels = np.concatenate([np.linspace(0, 0.99, bins)[1:], [0.995, 0.998, 0.999, 0.9995]])
+    levels = np.concatenate([np.linspace(0, 0.99, SCORE_BINS)[1:], [0.995, 0.998, 0.999, 0.9995]])
     return _histogram(values, np.unique(np.quantile(values, levels, method="lower")))
 
 
