@@ -38,15 +38,6 @@ _BLOCK = 200_000
 """Terms of Z at once: what a processor keeps near it."""
 
 
-def odds_process(x: Counts, n: Counts, y: Counts, m: Counts, margin: float, side: Side) -> Floats:
-    """Evidence on the odds ratio of two arms, after each stratum: see :func:`odds_steps`.
-
-    Returns:
-        (..., T) float64: the logarithm of the e-process.
-    """
-    return mean_of(*np.cumsum(odds_steps(x, n, y, m, margin, side), axis=-1))
-
-
 def odds_steps(x: Counts, n: Counts, y: Counts, m: Counts, margin: float, side: Side) -> Floats:
     """What each stratum adds to the evidence on the odds ratio of two arms.
 
@@ -72,15 +63,6 @@ def odds_steps(x: Counts, n: Counts, y: Counts, m: Counts, margin: float, side: 
         z = _log_z(block[1], block[3], block[0] + block[2], logs)
         steps[:, rows] = block[0] * np.log(ratios)[:, None] - z[1:] + z[0]
     return steps.reshape(len(ratios), *shape)
-
-
-def share_process(x: Counts, n: Counts, bound: float, side: Side) -> Floats:
-    """Evidence on one arm's share of events, after each stratum: see :func:`share_steps`.
-
-    Returns:
-        (..., T) float64: the logarithm of the e-process.
-    """
-    return mean_of(*np.cumsum(share_steps(x, n, bound, side), axis=-1))
 
 
 def share_steps(x: Counts, n: Counts, bound: float, side: Side) -> Floats:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraudline.monitor.sequential import ABOVE, BELOW, least_of, mean_of, odds_process, share_process
+from fraudline.monitor.sequential import ABOVE, BELOW, least_of, mean_of, odds_steps, share_steps
 
 
 def law(n, m, k, odds):
@@ -20,6 +20,15 @@ def law(n, m, k, odds):
 
 def one(value):
     return np.array([value])
+
+
+def odds_process(*of):
+    """The evidence after each stratum, as the judge gathers it."""
+    return mean_of(*np.cumsum(odds_steps(*of), axis=-1))
+
+
+def share_process(*of):
+    return mean_of(*np.cumsum(share_steps(*of), axis=-1))
 
 
 @settings(max_examples=60, deadline=None)
