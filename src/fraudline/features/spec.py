@@ -207,11 +207,6 @@ class FeatureSpec(Versioned):
         bases = dict.fromkeys(KERNEL_FEATURES.index(base) for base, lag in lags if lag)
         return tuple(bases), max((lag for _, lag in lags), default=0)
 
-    @cached_property
-    def upper_tail(self) -> tuple[bool, ...]:
-        """For each feature whether a large value is suspicious by itself."""
-        return tuple(feature.tail == "upper" for feature in self.features)
-
     def without(self, names: Iterable[str]) -> "FeatureSpec":
         """The same specification without the named features.
 
