@@ -118,7 +118,7 @@ def fit(
     Args:
         features: (n, d) float32, raw features of known normals, in any order.
         validation: (m, d) float32, raw features of *later* known normals: early stopping, residual covariance, unit.
-        spec: name, tail and transform of the d columns (a ``FeatureSpec`` or ``PlainInputs``).
+        spec: name, tail and transform of the d columns (a ``FeatureSpec`` or a ``TableSpec``).
         params: defaults where absent.
         seed: of the initial weights, the sample of rows and the shuffles.
         progress: called after every epoch.

@@ -1,10 +1,9 @@
 """What the model needs to know of its inputs: a name, a tail and a transform each, and which pairs belong together.
 
-A ``FeatureSpec`` satisfies :class:`Inputs`; so does :class:`PlainInputs`, for a matrix that no kernel made.
+A ``FeatureSpec`` satisfies :class:`Inputs`; so does a ``TableSpec``, for a matrix that no kernel made.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -54,30 +53,3 @@ class Inputs(Protocol):
     @property
     def joints(self) -> Sequence[Joint]:
         """Pairs of columns; may be empty."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlainInput:
-    """A column of any matrix."""
-
-    name: str
-    tail: str = "none"
-    transform: str = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class PlainJoint:
-    """A pair of columns of any matrix."""
-
-    name: str
-    features: tuple[str, str]
-    tails: tuple[str, str] = ("upper", "upper")
-    above: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class PlainInputs:
-    """Columns of any matrix, for use of the model apart from the feature kernel."""
-
-    features: tuple[PlainInput, ...]
-    joints: tuple[PlainJoint, ...] = ()

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fraudline.model.inputs import PlainInput, PlainInputs
 from fraudline.model.params import TrainParams
 from fraudline.model.scorer import GraphScorer
+from tests.support.inputs import PlainInput, PlainInputs
 
 NAMES = tuple(f"x{i}" for i in range(12))
 

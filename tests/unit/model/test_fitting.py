@@ -11,11 +11,11 @@ import pytest
 
 from fraudline.core.errors import UsageError
 from fraudline.model.fitting import FittedModel, fit, make_deterministic
-from fraudline.model.inputs import PlainInput, PlainInputs, PlainJoint
 from fraudline.model.members import build_member
 from fraudline.model.params import TrainParams
 from fraudline.model.scorer import GraphScorer, Scores
 from fraudline.model.training import Epoch, train_member
+from tests.support.inputs import PlainInput, PlainInputs, PlainJoint
 
 NAMES = ("amount", "ratio", "hour", "flag", "constant")
 INPUTS = PlainInputs(

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraudline.model.inputs import PlainJoint
 from fraudline.model.joints import JointTable
+from tests.support.inputs import PlainJoint
 
 NAMES = ["a", "b"]
 BOTH = PlainJoint("both", ("a", "b"), ("upper", "upper"), above=0.0)

@@ -8,11 +8,11 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from fraudline.core.errors import ArtifactError, DataError, UsageError
-from fraudline.model.inputs import PlainInput, PlainInputs
 from fraudline.model.kinds import Fitted, TrainingRows, fit_kind
 from fraudline.model.metrics import average_precision
 from fraudline.model.params import ForestParams, TrainParams
 from fraudline.model.scorer import GraphScorer, open_graph
+from tests.support.inputs import PlainInput, PlainInputs
 
 WIDTH = 6
 NAMES = tuple(f"f{i}" for i in range(WIDTH))
