@@ -21,6 +21,8 @@ IMAGE = f"fraudline/pipeline:{__version__}-python3.11"
 NAME = "fraudline-tune"
 _WORK = "/work"
 _PRIMARY = "trial"
+_PARALLEL = 4
+"""Trials at a time."""
 _RESOURCES = {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"cpu": "2", "memory": "4Gi"}}
 _HARDENED = {
     "allowPrivilegeEscalation": False,
@@ -30,18 +32,15 @@ _HARDENED = {
 }
 
 
-def manifest(space: SearchSpace, *, trials: int = 40, parallel: int = 4, image: str = IMAGE) -> str:
+def manifest(space: SearchSpace, *, trials: int) -> str:
     """The experiment as YAML.
 
     Args:
         space: what is tried.
         trials: at most.
-        parallel: trials at a time.
-        image: the pipeline image.
     """
     head = "# Made by `fraudline tune --katib` from the search space of the same release: do not edit.\n"
-    document = experiment(space, trials=trials, parallel=parallel, image=image)
-    return head + yaml.dump(document, Dumper=_Plain, sort_keys=False, width=120)
+    return head + yaml.dump(_experiment(space, trials), Dumper=_Plain, sort_keys=False, width=120)
 
 
 class _Plain(yaml.SafeDumper):
@@ -52,8 +51,7 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
-def experiment(space: SearchSpace, *, trials: int, parallel: int, image: str) -> dict[str, Any]:
-    """The experiment as a Kubernetes object."""
+def _experiment(space: SearchSpace, trials: int) -> dict[str, Any]:
     return {
         "apiVersion": "kubeflow.org/v1beta1",
         "kind": "Experiment",
@@ -62,7 +60,7 @@ def experiment(space: SearchSpace, *, trials: int, parallel: int, image: str) ->
             "objective": {"type": "maximize", "objectiveMetricName": OBJECTIVE},
             "algorithm": {"algorithmName": "tpe"},
             "maxTrialCount": trials,
-            "parallelTrialCount": min(parallel, trials),
+            "parallelTrialCount": min(_PARALLEL, trials),
             "maxFailedTrialCount": min(3, trials),
             "metricsCollectorSpec": {"collector": {"kind": "StdOut"}},
             "parameters": [_parameter(parameter) for parameter in space.parameters],
@@ -72,7 +70,7 @@ def experiment(space: SearchSpace, *, trials: int, parallel: int, image: str) ->
                     {"name": _camel(p.name), "description": p.name, "reference": _dashed(p.name)}
                     for p in space.parameters
                 ],
-                "trialSpec": _job(space, image),
+                "trialSpec": _job(space),
             },
         },
     }
@@ -96,7 +94,7 @@ def _parameter(parameter: SearchParameter) -> dict[str, Any]:
     return {"name": _dashed(parameter.name), "parameterType": kind, "feasibleSpace": feasible}
 
 
-def _job(space: SearchSpace, image: str) -> dict[str, Any]:
+def _job(space: SearchSpace) -> dict[str, Any]:
     """The trial: two steps of the pipeline to make the features, then one point measured."""
     dataset, features = f"{_WORK}/dataset", f"{_WORK}/features"
     fetch = ["step", "fetch", "--data-dvc=data.dvc", f"--dataset={dataset}", "--repo=$(REPO)", "--revision=$(REVISION)"]
@@ -111,10 +109,10 @@ def _job(space: SearchSpace, image: str) -> dict[str, Any]:
                 "spec": {
                     "restartPolicy": "Never",
                     "initContainers": [
-                        _container("fetch", image, fetch, env=[_from_config("REPO"), _from_config("REVISION")]),
-                        _container("featurize", image, featurize),
+                        _container("fetch", fetch, env=[_from_config("REPO"), _from_config("REVISION")]),
+                        _container("featurize", featurize),
                     ],
-                    "containers": [_container(_PRIMARY, image, ["tune", f"--features={features}", *point])],
+                    "containers": [_container(_PRIMARY, ["tune", f"--features={features}", *point])],
                     "volumes": [
                         {"name": "work", "emptyDir": {}},
                         {"name": "params", "configMap": {"name": "fraudline-params", "optional": True}},
@@ -125,12 +123,10 @@ def _job(space: SearchSpace, image: str) -> dict[str, Any]:
     }
 
 
-def _container(
-    name: str, image: str, arguments: list[str], *, env: list[dict[str, Any]] | None = None
-) -> dict[str, Any]:
+def _container(name: str, arguments: list[str], *, env: list[dict[str, Any]] | None = None) -> dict[str, Any]:
     return {
         "name": name,
-        "image": image,
+        "image": IMAGE,
         "command": ["fraudline", *arguments],
         "workingDir": "/params",
         "env": [*(env or []), {"name": "FRAUDLINE_CACHE", "value": f"{_WORK}/cache"}],

@@ -33,9 +33,9 @@ def git_state(folder: Path = Path()) -> GitState:
     return GitState(revision, dirty=bool(changed))
 
 
-def file_at(revision: str, path: str, folder: Path = Path()) -> str | None:
-    """The text of a file as a Git revision has it; None where repository, revision or file is not there."""
-    return _git(folder, "show", "--end-of-options", f"{revision}:{path}")
+def file_at(revision: str, path: str) -> str | None:
+    """The text of a file as a Git revision has it; None where there is no repository, revision or file."""
+    return _git(Path(), "show", "--end-of-options", f"{revision}:{path}")
 
 
 def git_environment() -> dict[str, str]:

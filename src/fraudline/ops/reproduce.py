@@ -22,6 +22,8 @@ _TORN = "Unable to read RWLock-file"
 """What dvc says of a lock file that a kill left half written, and goes on saying. It looks while it holds that file's
 guard, so nobody is writing it."""
 _TAIL = 300
+_PACKAGE = "build/package/package.json"
+"""File of step package, which names what was trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,10 @@ class DvcTrainer:
     Attributes:
         repo: the working tree.
         logs: folder for its output.
-        package: file of step package, which names what was trained.
     """
 
     repo: Path
     logs: Path
-    package: str = "build/package/package.json"
 
     def train(self, run: str, lock: int) -> Mapping[str, Any]:
         """Run it to its end; the child keeps ``lock`` for as long as it lives.
@@ -58,7 +58,7 @@ class DvcTrainer:
             problem = found[-1] if (found := _PROBLEM.findall(said)) else said.strip()[-_TAIL:]
             kind = _REFUSED.get(code, UnavailableError)
             raise kind(problem, f"Read {output}.")
-        record = json.loads((self.repo / self.package).read_text(encoding="utf-8"))
+        record = json.loads((self.repo / _PACKAGE).read_text(encoding="utf-8"))
         return {"state": "trained", "digest": record["digest"], "uri": record["uri"]}
 
     def _repro(self, output: Path, lock: int) -> tuple[bool, str]:

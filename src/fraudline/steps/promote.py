@@ -88,14 +88,14 @@ def promote(
     }
 
 
-def remote_params(remote: str, token: str = "", branch: str = "main") -> Params:
-    """The parameters that a branch of a remote holds, with that remote as the place where proposals go.
+def remote_params(remote: str, token: str = "") -> Params:
+    """The parameters that a remote's branch main holds, with that remote as the place where proposals go.
 
     Raises:
         UsageError: they are not valid.
         UnavailableError: the remote does not answer.
     """
-    with Clone.of(remote, branch, token) as clone:
+    with Clone.of(remote, "main", token) as clone:
         return params_in(clone)
 
 
