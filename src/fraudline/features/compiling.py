@@ -9,12 +9,17 @@ from numba import njit
 from fraudline.core.digest import sha256_bytes
 
 
-def cached(function: Callable[..., Any]) -> Any:
-    """``function`` compiled; where no folder for the cache can be written it is compiled in each process."""
+def cached(function: Callable[..., Any], **options: Any) -> Any:
+    """``function`` compiled; where no folder for the cache can be written it is compiled in each process.
+
+    Args:
+        function: of module level.
+        options: of ``numba.njit``.
+    """
     try:
-        return njit(cache=True)(function)
+        return njit(cache=True, **options)(function)
     except RuntimeError:
-        return njit(function)
+        return njit(**options)(function)
 
 
 def stamp(*modules: str) -> int:

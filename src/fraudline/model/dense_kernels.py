@@ -4,10 +4,9 @@
 vector registers; the power of two is written as bits by :func:`activate` and read as a number by :func:`finish`.
 """
 
-from typing import Any
-
 import numpy as np
-from numba import njit
+
+from fraudline.features.compiling import cached
 
 _F = np.float32
 _ZERO, _HALF, _ONE = _F(0.0), _F(0.5), _F(1.0)
@@ -55,17 +54,8 @@ def _adam(weights, gradient, mean, square, rate):  # type: ignore[no-untyped-def
         weights[j] -= rate * m / (np.sqrt(v) + _EPSILON)
 
 
-def _compiled(function: Any) -> Any:
-    """With a cache on disk where one can be written, else in memory.
-
-    The checks of Python's division, and the care for NaN in ``min`` and ``max``, would keep the loops off the vector
-    registers; no sum is reordered, so the result does not depend on how a loop is cut.
-    """
-    options = {"error_model": "numpy", "fastmath": {"nnan", "nsz", "contract"}}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder for the cache: a read-only image
-        return njit(**options)(function)
-
-
-activate, finish, adam = _compiled(_activate), _compiled(_finish), _compiled(_adam)
+# The checks of Python's division, and the care for NaN in min and max, would keep the loops off the vector registers;
+# no sum is reordered, so the result does not depend on how a loop is cut.
+activate, finish, adam = (
+    cached(loop, error_model="numpy", fastmath={"nnan", "nsz", "contract"}) for loop in (_activate, _finish, _adam)
+)

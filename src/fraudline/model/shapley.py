@@ -10,10 +10,12 @@ multilinear extension (Owen 1972) its value for f is
 a polynomial of degree m − 1, which ⌈m / 2⌉ Gauss-Legendre points integrate exactly. Nothing is sampled.
 """
 
-import numba
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from fraudline.features.compiling import cached
 from fraudline.model.trees import LEAF, TreeTable
 
 
@@ -85,8 +87,7 @@ def _leaves(trees: TreeTable) -> _Leaves:
     )
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _explain(
+def _explain_each(
     rows: NDArray[np.float32],
     starts: NDArray[np.int64],
     values: NDArray[np.float64],
@@ -114,3 +115,6 @@ def _explain(
                 for entry in range(first, last):
                     z, o = shares[entry], passed[entry - first]
                     out[row, features[entry]] += product * (o - z) / ((1.0 - t) * z + t * o)
+
+
+_explain: Any = cached(_explain_each, nogil=True)

@@ -15,7 +15,6 @@ Two different ids have the same hash with a probability of ids held / 2**64: 5e-
 # ruff: noqa: PLR0917 - compiled functions take positions only
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from fraudline.core.clock import HOUR_US
 from fraudline.core.errors import StateError
+from fraudline.features.compiling import cached
 
 _STEP_US = 60_000_000
 _SMALLEST = 1 << 12
@@ -35,13 +35,6 @@ _SCALARS = 7
 
 _MULTIPLIER, _SEED, _SHIFT = np.uint64(0xC6A4A7935BD1E995), np.uint64(0x9E3779B97F4A7C15), np.uint64(47)
 _ONE, _ZERO, _EIGHT = np.uint64(1), np.uint64(0), np.uint64(8)
-
-
-def _compiled(function: Any) -> Any:
-    try:
-        return njit(cache=True)(function)
-    except RuntimeError:  # no cache folder can be written: a read-only image compiles in memory
-        return njit(function)
 
 
 def _hash_loop(content, ends, out):  # type: ignore[no-untyped-def]
@@ -128,8 +121,8 @@ def _first_loop(keys, generations, scalars, hashes, times, hours, most, out):  #
     return keys, generations
 
 
-_hash = _compiled(_hash_loop)
-_mark = _compiled(_first_loop)
+_hash = cached(_hash_loop)
+_mark = cached(_first_loop)
 
 
 class _Header(msgspec.Struct, frozen=True):

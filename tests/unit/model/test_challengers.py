@@ -1,11 +1,13 @@
 """Four libraries' trees in one table: the same margins, exact Shapley values, the same bytes twice."""
 
+import runpy
 import warnings
 
 import numpy as np
 import pytest
 
 from fraudline.core.errors import ArtifactError, DataError, UsageError
+from fraudline.model import shapley
 from fraudline.model.challengers import GROWERS, ForestParams, grow
 from fraudline.model.metrics import average_precision
 from fraudline.model.shapley import TreeReasons
@@ -37,6 +39,16 @@ def test_shapley_values_sum_to_the_score(grown: tuple[str, TreeTable]) -> None:
     rows, _ = data(300, seed=2)
     contributions = TreeReasons(grown[1], WIDTH).contributions(rows)
     assert np.abs(contributions.sum(axis=1) - grown[1].score(rows)).max() < 1e-6
+
+
+def test_trees_are_explained_also_where_no_folder_for_compiled_code_can_be_written(monkeypatch) -> None:
+    monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
+    reasons = runpy.run_path(shapley.__file__)["TreeReasons"]
+    whole = [np.array(column, np.int32) for column in ([0, 0, 0], [0, -1, -1], [1, -1, -1], [2, -1, -1])]
+    tree, feature, left, right = whole
+    zero, value = np.zeros(3, np.float32), np.array([0, -1, 1], np.float32)
+    stump = TreeTable(tree, feature, zero, left, right, value, np.array([2.0, 1.0, 1.0]))
+    assert reasons(stump, 1).contributions(np.array([[-3], [3]], np.float32)).tolist() == [[-1.0], [1.0]]
 
 
 def test_the_same_seed_gives_the_same_table_and_another_one_another(grown: tuple[str, TreeTable]) -> None:
