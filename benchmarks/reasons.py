@@ -144,7 +144,7 @@ def _shap(score: Callable[[np.ndarray], np.ndarray], background: np.ndarray, row
             counted += len(points)
             return score(points)
 
-        np.random.seed(seed)  # noqa: NPY002 - the coalitions are drawn from the global generator
+        np.random.seed(seed)  # the coalitions are drawn from the global generator
         explainer = shap.KernelExplainer(heard, background.astype(np.float64))
         begun, before = time.perf_counter(), counted
         values = explainer.shap_values(rows.astype(np.float64), silent=True, l1_reg=0)

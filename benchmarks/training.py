@@ -158,14 +158,14 @@ def _ours(network: Any, train: np.ndarray, held_out: np.ndarray, epochs: int, be
     params = TrainParams(learning_rate=RATE, batch_size=BATCH, epochs=most, patience=most)
     history: list[dict[str, float]] = []
 
-    def report(number: int, loss: float, held_out_loss: float) -> None:  # noqa: ARG001
+    def report(number: int, loss: float, held_out_loss: float) -> None:
         history.append({"cpu_s": cpu_seconds() - begun, "loss": held_out_loss})
 
     train_member(network, train, held_out, params, np.random.default_rng(1), report)
     return history
 
 
-def _keras(network: Any, train: np.ndarray, held_out: np.ndarray, epochs: int, begun: float) -> list[Any]:  # noqa: ARG001
+def _keras(network: Any, train: np.ndarray, held_out: np.ndarray, epochs: int, begun: float) -> list[Any]:
     import keras
 
     network.compile(keras.optimizers.Adam(RATE), "mse")

@@ -52,7 +52,7 @@ STORE_CLAIM, STORE = "fraudline-models", "/mnt/store"
 """The volume that keeps artifacts, the one that InferenceServices load from."""
 
 
-PROMOTION_SECRET, PROMOTION = "fraudline-promotion", "/etc/fraudline"  # noqa: S105 - a name
+PROMOTION_SECRET, PROMOTION = "fraudline-promotion", "/etc/fraudline"
 """What a promotion needs: ``promotion.key`` as a file, and ``token`` of the forge as a variable."""
 
 

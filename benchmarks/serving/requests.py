@@ -29,7 +29,7 @@ def measure(setting: Setting) -> dict[str, Any]:
     with running(names, setting.model, setting.folder) as contestants:
         wanted = setting.cases
         for case in wanted:
-            for contestant in filter(lambda one: one.takes(case), contestants):  # noqa: B023  # used at once
+            for contestant in filter(lambda one: one.takes(case), contestants):  # used at once
                 _right(contestant, case, setting.artifact)
                 if not setting.short:
                     contestant.load(case, 1, setting.folder)

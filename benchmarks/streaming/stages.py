@@ -83,7 +83,7 @@ def _parts(setting: Setting, spent: dict[str, int]) -> Callable[[list[Record]], 
 class _Nothing:
     """A topic of blocked cards without records."""
 
-    def ends(self, partitions: Collection[int], *, settled: bool) -> dict[int, int]:  # noqa: ARG002
+    def ends(self, partitions: Collection[int], *, settled: bool) -> dict[int, int]:
         return dict.fromkeys(partitions, 0)
 
     def read(self, *_: int) -> Iterator[list[Record]]:

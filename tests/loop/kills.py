@@ -99,7 +99,7 @@ class Trial:
 
 def run(kills: int, seed: int) -> dict[str, Any]:
     """Kill it so often; see the module."""
-    rng = random.Random(seed)  # noqa: S311 - moments to kill at
+    rng = random.Random(seed)
     done: dict[str, Any] = {"kills": 0, "trials": 0, "at": {}, "duplicates": {}}
     with tempfile.TemporaryDirectory(prefix="fraudline-kills-") as name:
         folder = Path(name)

@@ -12,7 +12,7 @@ from fraudline.cli.options import bootstrap_option, json_option, load_params, pa
 from fraudline.core.errors import UsageError
 
 
-def _own(context: click.Context, parameter: click.Parameter, folder: Path) -> Path:  # noqa: ARG001
+def _own(context: click.Context, parameter: click.Parameter, folder: Path) -> Path:
     """A folder that is replaced as a whole must be a data set, or empty, or new."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "dataset.json").is_file():
         raise UsageError(f"{folder} holds something else than a data set.", "Name a new folder, or remove this one.")

@@ -23,16 +23,16 @@ _CONTINUED = " " * 8
 class StepGroup(click.Group):
     """One sub-command a step, in pipeline order, made when it is asked for."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """The steps in pipeline order."""
         return list(STEPS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Build the command of one step."""
         name = cmd_name.replace("-", "_")
         return command_of(name) if name in STEPS else None
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the steps without importing them."""
         with formatter.section("Steps"):
             formatter.write_dl(list(STEPS.items()))

@@ -42,7 +42,7 @@ folder = click.Path(path_type=Path, exists=True, file_okay=False)
 @tracing_option
 @click.option("--create-topics", is_flag=True, help="Create the topics that are missing.")
 @params_option
-def command(  # noqa: D417
+def command(
     model: Path | None,
     expected_digest: str,
     profiles: Path | None,

@@ -76,7 +76,7 @@ class NoLineage:
     """Says nothing."""
 
     @contextmanager
-    def run(self, job: str, *, inputs: Iterable[Thing] = (), kind: str = "BATCH") -> Iterator[Run]:  # noqa: ARG002
+    def run(self, job: str, *, inputs: Iterable[Thing] = (), kind: str = "BATCH") -> Iterator[Run]:
         """A run that nobody hears of."""
         yield Run()
 
@@ -121,7 +121,7 @@ class Lineage:
     def _say(self, state: str, job: str, name: str, run: Run, kind: str, error: BaseException | None = None) -> None:
         try:
             self._client.emit(self._event(state, job, name, run, kind, error))
-        except Exception as problem:  # noqa: BLE001 - whatever a receiver does, the work goes on
+        except Exception as problem:  # whatever a receiver does, the work goes on
             log.warning("lineage.not_sent", job=job, state=state, problem=f"{type(problem).__name__}: {problem}")
 
     def _event(self, state: str, job: str, name: str, run: Run, kind: str, error: BaseException | None) -> Any:

@@ -21,7 +21,7 @@ _FULLEST = 0.6
 _FNV_OFFSET, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 
 
-def _find_each(table, ends, held, count, room, asked, asked_ends, begin, slots):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def _find_each(table, ends, held, count, room, asked, asked_ends, begin, slots):  # type: ignore[no-untyped-def]
     """Write the slots of ``asked`` from ``begin`` on, adding what is new; stop where ``room`` does not suffice.
 
     The hash is FNV-1a (Fowler, Noll and Vo), folded.

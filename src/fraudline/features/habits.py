@@ -1,7 +1,5 @@
 """Compiled parts of the kernel: places, hours, devices, merchants, countries and categories of a card."""
 
-# ruff: noqa: PLR0917 - compiled functions take positions only
-
 import math
 
 import numpy as np

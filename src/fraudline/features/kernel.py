@@ -12,8 +12,6 @@ they come:
 * the clock and the last position do not go back; ``speed_from_last`` uses the absolute time between the two positions.
 """
 
-# ruff: noqa: PLR0917 - compiled functions take positions only
-
 from typing import Any
 
 import numpy as np

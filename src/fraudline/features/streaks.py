@@ -12,8 +12,6 @@ count. A merchant whose first transaction ever is a fraud, within ``streak_margi
 was in a streak of unknown age when the data began: its frauds count from its first clean transaction on.
 """
 
-# ruff: noqa: PLR0917 - compiled functions take positions only
-
 import math
 from typing import Any
 

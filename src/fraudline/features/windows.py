@@ -1,7 +1,5 @@
 """Compiled parts of the kernel: the windows of a card and the habit of its amounts."""
 
-# ruff: noqa: PLR0917 - compiled functions take positions only
-
 import math
 
 import numpy as np

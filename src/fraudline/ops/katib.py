@@ -46,7 +46,7 @@ def manifest(space: SearchSpace, *, trials: int) -> str:
 class _Plain(yaml.SafeDumper):
     """Writes every object out: a reader of Kubernetes files expects no anchors."""
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+    def ignore_aliases(self, data: Any) -> bool:
         """Always."""
         return True
 

@@ -86,7 +86,7 @@ class ServerTrainer:
     arguments: Callable[[], Mapping[str, Any]]
     experiment: str
 
-    def train(self, run: str, lock: int) -> Mapping[str, Any]:  # noqa: ARG002
+    def train(self, run: str, lock: int) -> Mapping[str, Any]:
         """Submit it, or say how it is doing.
 
         Raises:

@@ -183,7 +183,7 @@ def _rows_with(path: Path, wanted: str) -> Iterator[tuple[int, dict[str, Any]]]:
         with pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
                 ids = file.read_row_group(group, ["transaction_id"])["transaction_id"]
-                at = np.flatnonzero(pc.fill_null(pc.equal(ids, wanted), False).to_numpy())  # noqa: FBT003
+                at = np.flatnonzero(pc.fill_null(pc.equal(ids, wanted), False).to_numpy())
                 if len(at):
                     rows = file.read_row_group(group).take(pa.array(at)).to_pylist()
                     yield from zip((begin + at).tolist(), rows, strict=True)

@@ -247,7 +247,7 @@ def _get(path: Path, out: Path, repo: str, revision: str) -> None:
 
 def _repository(data_dvc: Path) -> Path | None:
     for folder in data_dvc.resolve().parents:
-        if os.path.isdir(folder / ".dvc"):  # noqa: PTH112 - unlike Path.is_dir it says no where it may not look
+        if os.path.isdir(folder / ".dvc"):  # unlike Path.is_dir it says no where it may not look
             return folder
     return None
 

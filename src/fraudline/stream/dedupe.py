@@ -12,8 +12,6 @@ nothing else: a state that is built again from the log remembers the same ids, h
 Two different ids have the same hash with a probability of ids held / 2**64: 5e-13 a transaction at ten million ids.
 """
 
-# ruff: noqa: PLR0917 - compiled functions take positions only
-
 from collections.abc import Sequence
 
 import msgspec
@@ -204,7 +202,7 @@ class SeenIds:
             generations = np.frombuffer(content, np.uint8, header.count, end + keys.nbytes)
             scalars = np.array(header.scalars, np.int64)
             if len(scalars) != _SCALARS or header.capacity & (header.capacity - 1) or header.capacity <= header.count:
-                raise ValueError(f"{len(scalars)} scalars, {header.capacity} slots, {header.count} ids")  # noqa: EM102
+                raise ValueError(f"{len(scalars)} scalars, {header.capacity} slots, {header.count} ids")
         except (msgspec.MsgspecError, ValueError) as error:
             problem = f"The memory of seen ids is damaged: {error}."
             raise StateError(problem, "Nothing to do: it is built again from the log.") from error

@@ -60,7 +60,7 @@ class HealthServer:
 
     def __init__(self, registry: CollectorRegistry, readiness: Readiness, host: str, port: int) -> None:
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+            def do_GET(self) -> None:
                 status, kind, body = _answer(self.path.partition("?")[0], self.headers.get("Accept") or "")
                 self.send_response(status)
                 self.send_header("Content-Type", kind)

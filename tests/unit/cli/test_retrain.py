@@ -59,7 +59,7 @@ class Alerts(JsonServer):
         {"alertname": "PerformanceWorse", "figure": "recall"},
     ]
 
-    def reply(self, method, path, query, headers, body):  # noqa: ARG002
+    def reply(self, method, path, query, headers, body):
         assert body["query"] == FIRING
         return 200, {"status": "success", "data": {"result": [{"metric": each} for each in self.firing]}}
 

@@ -47,6 +47,6 @@ def test_nothing_is_begun_or_merged_twice_and_every_week_has_its_recall(year):
 def test_the_picture_is_whole_and_names_every_event(year):
     _, figures = year
     drawn = draw(figures)
-    ElementTree.fromstring(drawn)  # noqa: S314 - our own
+    ElementTree.fromstring(drawn)
     for event in figures["events"]:
         assert event["text"][:20] in drawn.replace("&amp;", "&")

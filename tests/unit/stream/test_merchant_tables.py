@@ -99,7 +99,7 @@ def test_a_worker_decides_by_newer_tables_from_a_batch_on_and_says_which(tmp_pat
             seen[0] += report.records
             if not second:
                 second = publish(folder, 5)
-                until(lambda: tables._next)  # noqa: SLF001 - read, not yet taken
+                until(lambda: tables._next)  # read, not yet taken
             if seen[0] >= len(TRANSACTIONS):
                 stop.set()
 

@@ -173,5 +173,5 @@ def _figures(tally: Tally, line: Line, names: dict[str, str], reports: dict[str,
     }
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt

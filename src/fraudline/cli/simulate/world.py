@@ -114,7 +114,7 @@ def make_world(
 def amounts(factor: float) -> Apply:
     """All amounts grow at once."""
 
-    def apply(transactions: pa.Table, labels: pa.Table, at: int, rng: np.random.Generator) -> Rows:  # noqa: ARG001
+    def apply(transactions: pa.Table, labels: pa.Table, at: int, rng: np.random.Generator) -> Rows:
         old = transactions["amount_minor"].to_numpy()
         new = np.where(_times(transactions) >= at, np.round(old * factor).astype(np.int64), old)
         return _with(transactions, "amount_minor", pa.array(new)), labels

@@ -291,7 +291,7 @@ class Year:
     def _labels(self) -> pa.Table:
         return self.world.labels
 
-    def train(self, run: str, lock: int) -> Mapping[str, Any]:  # noqa: ARG002
+    def train(self, run: str, lock: int) -> Mapping[str, Any]:
         """Collect, screen, train, evaluate, gate, package: see :class:`fraudline.steps.retrain.Trainer`."""
         day = (now() - self._moment(0)).days
         until, weeks = self._until(day), self._params.renew.window_weeks

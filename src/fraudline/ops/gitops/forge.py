@@ -81,7 +81,7 @@ class PlainGit:
     def __init__(self, clone: Clone) -> None:
         self._clone = clone
 
-    def ensure(self, branch: str, title: str, body: str) -> PullRequest:  # noqa: ARG002
+    def ensure(self, branch: str, title: str, body: str) -> PullRequest:
         """The branch itself."""
         return PullRequest(branch)
 
@@ -96,7 +96,7 @@ class PlainGit:
         merged = clone.merge_commit(revision, f"Merge {request.branch}\n\n{title}", int(now().timestamp()))
         return bool(merged) and clone.push(merged, clone.branch, expected=base)
 
-    def ask(self, title: str, body: str) -> str:  # noqa: ARG002
+    def ask(self, title: str, body: str) -> str:
         """Nobody can be asked here: the caller says it."""
         log.warning("rollout.asks", title=title)
         return ""

@@ -141,8 +141,8 @@ def _model(predictor: dict[str, Any]) -> Model:
 class _Plain(yaml.SafeDumper):
     """YAML without anchors, list items indented."""
 
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
+    def ignore_aliases(self, data: object) -> bool:
         return True
 
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)
