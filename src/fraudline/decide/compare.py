@@ -19,6 +19,7 @@ from fraudline.decide.decisions import Decisions
 from fraudline.decide.policy import BLOCK, decide
 from fraudline.model import metrics
 from fraudline.model.bootstrap import Draws, Sample, units
+from fraudline.model.evaluation import rounded
 from fraudline.model.evaluation_params import BootstrapParams, CostParams
 from fraudline.model.metrics import Bools, Floats
 from fraudline.model.thresholds import Thresholds
@@ -113,9 +114,9 @@ def _samples(decisions: Decisions, outcome: Decided, cost: CostParams, draws: Dr
 def _side(samples: dict[str, Sample], decisions: Decisions, days: int, confidence: float) -> dict[str, Any]:
     alerts = samples["alerts"].point
     return {
-        **{name: _number(sample.point) for name, sample in samples.items()},
-        "alert_rate": _number(alerts / len(decisions)),
-        "alerts_a_day": _number(alerts / days),
+        **{name: rounded(sample.point) for name, sample in samples.items()},
+        "alert_rate": rounded(alerts / len(decisions)),
+        "alerts_a_day": rounded(alerts / days),
         "intervals": {name: _interval(sample, confidence) for name, sample in samples.items()},
     }
 
@@ -129,9 +130,9 @@ def _difference(a: dict[str, Sample], b: dict[str, Sample], confidence: float) -
         share = float(np.mean(drawn > 0) + np.mean(drawn == 0) / 2) if len(drawn) else float("nan")
         fewer_is_better = name in ("alerts", "blocks", "blocked_normals")
         found[name] = {
-            "value": _number(gap.point),
+            "value": rounded(gap.point),
             "interval": _interval(gap, confidence),
-            "b_better": _number(1 - share if fewer_is_better else share),
+            "b_better": rounded(1 - share if fewer_is_better else share),
         }
     return found
 
@@ -190,11 +191,7 @@ def _coded(cards: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _interval(sample: Sample, confidence: float) -> list[float | None]:
-    return [_number(end) for end in sample.interval(confidence)]
-
-
-def _number(value: float) -> float | None:
-    return round(float(value), 6) if np.isfinite(value) else None
+    return [rounded(end) for end in sample.interval(confidence)]
 
 
 def _rounded(values: Floats) -> list[float]:

@@ -130,7 +130,7 @@ class GraphScorer:
             return Scores(score, self._reasons.contributions(rows).astype(np.float32), expected)
         inside, shares = outputs[2:]
         values = self._reasons.contributions(np.column_stack([rows, inside, shares]))
-        return Scores(score, _through_autoencoder(values, inside, shares).astype(np.float32), expected)
+        return Scores(score, _through_autoencoder(values, shares).astype(np.float32), expected)
 
     def _checked(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         rows = np.ascontiguousarray(features, dtype=np.float32)
@@ -191,9 +191,7 @@ def _tree_reasons(trees: TreeTable, width: int, hybrid: bool) -> "TreeReasons":
     return TreeReasons(trees, columns)
 
 
-def _through_autoencoder(
-    values: NDArray[np.float64], inside: NDArray[np.float32], shares: NDArray[np.float32]
-) -> NDArray[np.float64]:
+def _through_autoencoder(values: NDArray[np.float64], shares: NDArray[np.float32]) -> NDArray[np.float64]:
     """Shapley values of a hybrid's 2 d + 1 columns as contributions of the d features, sums kept.
 
     What a share of the autoencoder's score adds belongs to its feature; what the score itself adds is divided as the

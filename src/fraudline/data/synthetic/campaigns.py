@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fraudline.core.clock import DAY_US, HOUR_US, SECOND_US
-from fraudline.data.synthetic.habits import DEVICES_A_CARD, MILLISECOND_US, destinations, device_of
+from fraudline.data.synthetic.habits import DEVICES_A_CARD, MILLISECOND_US, destinations, device_of, milliseconds
 from fraudline.data.synthetic.rows import KINDS, Rows, concat, make_rows
 from fraudline.data.synthetic.tables import CITIES, RESELLABLE
 from fraudline.data.synthetic.world import (
@@ -21,7 +21,6 @@ from fraudline.data.synthetic.world import (
     CITY_TRAVEL,
     TOUCH,
     Bools,
-    Floats,
     Ints,
     World,
     amounts,
@@ -105,10 +104,6 @@ def _begin(rng: np.random.Generator, start: Start) -> int:
     return start.day * DAY_US + int(rng.random() * start.within_us)
 
 
-def _milliseconds(microseconds: Floats) -> Ints:
-    return (microseconds / MILLISECOND_US).astype(np.int64) * MILLISECOND_US
-
-
 def _victims(rng: np.random.Generator, world: World, count: int) -> Ints:
     weight = world.cards.rate / world.cards.rate.sum()
     return rng.choice(len(weight), size=count, replace=False, p=weight).astype(np.int64)
@@ -147,7 +142,7 @@ def _takeover(world: World, start: Start) -> Rows:
     shift = rng.normal(1.7, 0.4) + np.zeros(n)
     return make_rows(
         world,
-        time=_milliseconds(time),
+        time=milliseconds(time),
         card=card,
         merchant=merchant,
         amount=amounts(rng, world, card, merchant, shift),
@@ -176,7 +171,7 @@ def _testing(world: World, start: Start) -> Rows:
         parts.append(
             make_rows(
                 world,
-                time=_milliseconds(time),
+                time=milliseconds(time),
                 card=owner,
                 merchant=merchant,
                 amount=np.where(np.arange(n + cashed) < n, tiny, large),
@@ -202,7 +197,7 @@ def _micro(world: World, start: Start) -> Rows:
         parts.append(
             make_rows(
                 world,
-                time=_milliseconds(_begin(rng, start) + np.sort(rng.random(n)) * days * DAY_US),
+                time=milliseconds(_begin(rng, start) + np.sort(rng.random(n)) * days * DAY_US),
                 card=owner,
                 merchant=shops[rng.integers(0, 2, n) if rng.random() < 0.5 else np.zeros(n, dtype=np.int64)],
                 amount=np.round(price * np.exp(rng.normal(0, 0.12, n)) * 100).astype(np.int64),
@@ -234,7 +229,7 @@ def _impossible_travel(world: World, start: Start, normal: Rows) -> Rows:
     merchant = world.merchants.visit(rng, np.full(n, city))
     rows = make_rows(
         world,
-        time=np.minimum(normal.time[index] + _milliseconds(delay * HOUR_US), (start.day + 1) * DAY_US - MILLISECOND_US),
+        time=np.minimum(normal.time[index] + milliseconds(delay * HOUR_US), (start.day + 1) * DAY_US - MILLISECOND_US),
         card=card,
         merchant=merchant,
         amount=amounts(rng, world, card, merchant, 1.1),
@@ -268,7 +263,7 @@ def _collusion(world: World, start: Start, day: int, normal: Rows) -> tuple[Rows
     where = np.full(len(card), merchant)
     clones = make_rows(
         world,
-        time=day * DAY_US + _milliseconds(np.clip(touch.normal(15, 3.5, len(card)), 0, 23.9) * HOUR_US),
+        time=day * DAY_US + milliseconds(np.clip(touch.normal(15, 3.5, len(card)), 0, 23.9) * HOUR_US),
         card=card,
         merchant=where,
         amount=amounts(touch, world, card, where, 0.9),

@@ -69,10 +69,11 @@ def device_of(world: World, day: int, card: Ints, second: Bools) -> Ints:
 def _times(rng: np.random.Generator, hour: Floats, spread: Floats, day: int) -> Ints:
     hours = (hour + spread * rng.standard_normal(len(hour))) % 24.0
     hours = np.where(rng.random(len(hour)) < 0.04, rng.random(len(hour)) * 24.0, hours)
-    return day * DAY_US + _milliseconds(hours * HOUR_US)
+    return day * DAY_US + milliseconds(hours * HOUR_US)
 
 
-def _milliseconds(microseconds: Floats) -> Ints:
+def milliseconds(microseconds: Floats) -> Ints:
+    """Microseconds cut to whole milliseconds, as networks give them."""
     return (microseconds / MILLISECOND_US).astype(np.int64) * MILLISECOND_US
 
 
@@ -128,7 +129,7 @@ def _tours(rng: np.random.Generator, world: World, day: int, away: Ints) -> Rows
     merchant = np.where(online, world.merchants.browse(rng, n), world.merchants.visit(rng, city))
     return make_rows(
         world,
-        time=day * DAY_US + _milliseconds(hours * HOUR_US),
+        time=day * DAY_US + milliseconds(hours * HOUR_US),
         card=card,
         merchant=merchant,
         amount=amounts(rng, world, card, merchant, 0.35),
@@ -154,7 +155,7 @@ def _tiny_bursts(rng: np.random.Generator, world: World, day: int) -> Rows:
     amount = np.where(later, amounts(rng, world, card, merchant, 0.8), amount)
     return make_rows(
         world,
-        time=day * DAY_US + _milliseconds(np.minimum(seconds, 86_399.0) * SECOND_US),
+        time=day * DAY_US + milliseconds(np.minimum(seconds, 86_399.0) * SECOND_US),
         card=card,
         merchant=merchant,
         amount=amount,
@@ -169,7 +170,7 @@ def _subscriptions(rng: np.random.Generator, world: World, day: int) -> Rows:
     n = len(card)
     rows = make_rows(
         world,
-        time=day * DAY_US + _milliseconds(rng.uniform(1, 7, n) * HOUR_US),
+        time=day * DAY_US + milliseconds(rng.uniform(1, 7, n) * HOUR_US),
         card=card,
         merchant=merchant,
         amount=cards.subscription_amount[card, slot],

@@ -98,7 +98,7 @@ def render(rollout: Rollout, service: str, previous: str = "") -> str:
     base = yaml.safe_load(service)
     old = yaml.safe_load(previous) if previous else {}
     kept = {k: v for k, v in (old.get("spec", {}).get("predictor") or {}).items() if k not in ("name", "model")}
-    model = {k: v for k, v in (old.get("spec", {}).get("predictor", {}).get("model") or {}).items()}
+    model = dict(old.get("spec", {}).get("predictor", {}).get("model") or {})
     stable = rollout.stable or Model(NOBODY, _model(base["spec"]["predictor"]).uri)
     document: dict[str, Any] = {
         "apiVersion": base["apiVersion"],
