@@ -32,7 +32,7 @@ class Draws:
 
     @classmethod
     def of(cls, unit: Ints, resamples: int, seed: int) -> "Draws":
-        """Draw as many units as there are, with replacement, ``resamples`` times."""
+        """Draw as many units as there are, with replacement, ``resamples`` times; ``unit`` is int (n,), from 0."""
         units = int(unit.max()) + 1 if len(unit) else 0
         rng = np.random.default_rng(seed)
         counts = np.ones((1 + resamples, units), np.int32)
@@ -54,7 +54,7 @@ class Draws:
 
 @dataclass(frozen=True)
 class Sample:
-    """One figure on the data and on each resample."""
+    """One figure on the data and on each resample: float (1 + resamples,), the data's first."""
 
     values: Floats
 
@@ -111,7 +111,19 @@ def card_precision_sample(
 def threshold_samples(
     labels: Bools, alerted: Bools, amounts: Ints, draws: Draws, *, review_cost: float, recovered_share: float
 ) -> dict[str, Sample]:
-    """Precision, recall, F1 and money at a threshold, on the data and on each resample."""
+    """Precision, recall, F1 and money at a threshold, on the data and on each resample.
+
+    Args:
+        labels: bool (n,).
+        alerted: bool (n,).
+        amounts: minor units, int (n,).
+        draws: the resamples.
+        review_cost: of one alert, minor units.
+        recovered_share: share of a caught fraud's amount that is not lost.
+
+    Returns:
+        What :func:`fraudline.model.metrics.threshold_figures` names.
+    """
     sums = draws.sums(metrics.threshold_columns(labels, alerted, amounts))
     return {
         name: Sample(values) for name, values in metrics.threshold_figures(sums, review_cost, recovered_share).items()

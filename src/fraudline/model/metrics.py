@@ -5,7 +5,9 @@
     0.8333333333333333
 
 A score is high where a row is anomalous. Ties are counted as scikit-learn counts them: rows of equal score are alerted
-together. Every function is NumPy only. Weighted forms take ``counts``: how often each row stands in each resample.
+together. Every function is NumPy only. ``labels`` are bool (n,), True for a fraud, and ``scores`` float (n,). Weighted
+forms take ``counts``: how often each row stands in each resample. ``average_precision_of``, ``roc_auc_of`` and
+``recall_at_rate_of`` take what :meth:`Ranking.runs` gives, float (resamples, runs) each, and give float (resamples,).
 """
 
 from collections.abc import Sequence
@@ -81,14 +83,14 @@ class Ranking:
 
 
 def average_precision_of(frauds: Floats, rows: Floats) -> Floats:
-    """Average precision of each resample from its runs; NaN without a fraud."""
+    """Average precision of each resample: Σ (Rₙ - Rₙ₋₁) Pₙ over its runs; NaN without a fraud."""
     found, alerted = frauds.cumsum(axis=1), rows.cumsum(axis=1)
     precision = np.divide(found, alerted, out=np.zeros_like(found), where=alerted > 0)
     return _ratio((frauds * precision).sum(axis=1), found[:, -1] if found.size else np.zeros(len(frauds)))
 
 
 def roc_auc_of(frauds: Floats, rows: Floats) -> Floats:
-    """Area under the ROC curve of each resample from its runs; NaN without both classes."""
+    """Area under the ROC curve of each resample (Mann-Whitney U, a tie counts a half); NaN without both classes."""
     normals = rows - frauds
     below = normals.sum(axis=1, keepdims=True) - normals.cumsum(axis=1) + normals / 2
     return _ratio((frauds * below).sum(axis=1), frauds.sum(axis=1) * normals.sum(axis=1))
@@ -103,12 +105,12 @@ def recall_at_rate_of(frauds: Floats, rows: Floats, rate: float) -> Floats:
 
 
 def average_precision(labels: Bools, scores: Floats) -> float:
-    """Area under the precision-recall steps."""
+    """Area under the precision-recall steps; NaN without a fraud."""
     return float(average_precision_of(*Ranking.of(labels, scores).runs())[0])
 
 
 def roc_auc(labels: Bools, scores: Floats) -> float:
-    """Probability that a fraud scores above a normal."""
+    """Probability that a fraud scores above a normal; NaN without both classes."""
     return float(roc_auc_of(*Ranking.of(labels, scores).runs())[0])
 
 

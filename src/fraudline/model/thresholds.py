@@ -138,6 +138,12 @@ def cheapest(
 
     The number of reviews is bounded by ``review_rate``, because reviewers are. Where no threshold saves money on these
     rows (too few frauds are known, say), it is the one of the bound: a model that reviews nothing learns nothing.
+
+    Args:
+        scores: (n,) float32.
+        fraud: (n,) bool, known frauds.
+        amounts_minor: (n,) int64, minor currency units.
+        params: ``review_rate``, ``review_cost_minor`` and ``recovered_share``.
     """
     order = np.argsort(-scores, kind="stable")
     gain = np.where(fraud, amounts_minor * params.recovered_share, 0.0)[order] - params.review_cost_minor

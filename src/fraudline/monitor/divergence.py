@@ -37,10 +37,10 @@ def wasserstein(observed: Floats, at: Floats, expected: Floats, centres: Floats,
     """Wasserstein distance of order 1 between two sets of weighted points, in units of ``sd``.
 
     Args:
-        observed: shares, one a bin.
-        at: where they lie: mean of the bin's values.
-        expected: shares of the reference.
-        centres: where those lie.
+        observed: (k,) shares, one a bin.
+        at: (k,) where they lie: mean of the bin's values.
+        expected: (m,) shares of the reference.
+        centres: (m,) where those lie.
         sd: what to measure in; 0 counts as 1.
     """
     points = np.concatenate([at, centres])
