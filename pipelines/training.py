@@ -135,7 +135,7 @@ def training(
         features = made.outputs["features"]
         trained = placed(train(features=features, dataset=dataset, **common), LARGE)
         model = trained.outputs["model"]
-        evaluated = placed(evaluate(features=features, model=model, **common), MEDIUM)
+        evaluated = placed(evaluate(features=features, dataset=dataset, model=model, **common), MEDIUM)
         evaluation = evaluated.outputs["evaluation"]
         blessed = placed(gate(evaluation=evaluation, model=model, **common), SMALL)
         served = placed(infra_validate(model=model, **common).after(blessed), MEDIUM)

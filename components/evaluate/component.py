@@ -8,6 +8,7 @@ from components.image import IMAGE
 @component(base_image=IMAGE, install_kfp_package=False)
 def evaluate(
     features: Input[Dataset],
+    dataset: Input[Dataset],
     model: Input[Model],
     evaluation: Output[Dataset],
     evaluation_page: Output[HTML],
@@ -29,6 +30,7 @@ def evaluate(
         settings = entry.parameters(params, os.environ)
         result = step(
             features=Path(features.path),
+            dataset=Path(dataset.path),
             model=Path(model.path),
             evaluation=folder,
             params=settings,

@@ -58,9 +58,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from fraudline.steps.infra_validate import infra_validate
     from fraudline.steps.train import train
 
-    features, model = place / "m" / "features", place / "model"
-    train(features=features, dataset=place / "m" / "dataset", model=model, params=params)
-    evaluate(features=features, model=model, evaluation=place / "evaluation", params=params)
+    features, dataset, model = place / "m" / "features", place / "m" / "dataset", place / "model"
+    train(features=features, dataset=dataset, model=model, params=params)
+    evaluate(features=features, dataset=dataset, model=model, evaluation=place / "evaluation", params=params)
     gate(evaluation=place / "evaluation", model=model, blessing=place / "blessing", params=params)
     infra_validate(model=model, report=place / "infra", params=params)
     return place

@@ -181,8 +181,8 @@ def matrix_command(
     \b
     Then, with the folder that was written:
       fraudline step train --features OUT/features --dataset OUT/dataset --model OUT/model --params OUT/params.yaml
-      fraudline step evaluate --features OUT/features --model OUT/model --evaluation OUT/evaluation \
-        --params OUT/params.yaml
+      fraudline step evaluate --features OUT/features --dataset OUT/dataset --model OUT/model \
+        --evaluation OUT/evaluation --params OUT/params.yaml
     """
     from fraudline.features.matrix import import_matrix
 

@@ -207,6 +207,11 @@ class FeatureSpec(Versioned):
         bases = dict.fromkeys(KERNEL_FEATURES.index(base) for base, lag in lags if lag)
         return tuple(bases), max((lag for _, lag in lags), default=0)
 
+    def computes_like(self, other: "FeatureSpec") -> bool:
+        """Whether a feature of the same name has the same values by both: all else is words and hints."""
+        mine = (self.base_currency, self.currencies, self.parameters)
+        return mine == (other.base_currency, other.currencies, other.parameters)
+
     def without(self, names: Iterable[str]) -> "FeatureSpec":
         """The same specification without the named features.
 

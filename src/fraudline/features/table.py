@@ -61,8 +61,8 @@ class TableColumn(Settings):
         tail: ``upper`` when a large value is suspicious by itself, ``both`` when a small one is too.
         encode: of a category: ``onehot`` is a flag for each, ``rarity`` the decades of how rare it is among normals.
         categories: of a category, those that get a flag; learned when none are given.
-        rarity: of a category, its decades; learned.
-        unseen: decades of a category that no normal has; learned.
+        rarity: of a category, its decades; learned when none are given.
+        unseen: decades of a category that no normal has; learned with ``rarity``.
         unit: of the values, for the reasons.
     """
 
@@ -160,7 +160,7 @@ class TableSpec(Versioned):
         return TableSpec.parse(values, "table specification")
 
     def learned(self, normals: pa.Table, source: Path) -> "TableSpec":
-        """The specification with categories and rarities filled in from normal rows.
+        """The specification with categories and rarities filled in from normal rows; those it has stay.
 
         Args:
             normals: rows of the training period that are normal, with the columns of the file.
@@ -171,7 +171,7 @@ class TableSpec(Versioned):
         """
         columns = [
             _learned(entry, reading.strings(column(source, normals, entry.name)), self.least_rows)
-            if entry.kind == "category"
+            if entry.kind == "category" and not entry.rarity
             else entry
             for entry in self.columns
         ]

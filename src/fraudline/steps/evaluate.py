@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 from numpy.typing import NDArray
 
@@ -14,6 +15,7 @@ from fraudline.core.errors import DataError
 from fraudline.core.files import atomic_folder, local_path, write_json, write_text
 from fraudline.core.log import get_logger
 from fraudline.data.splits import Split
+from fraudline.features.table import TableSpec
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.model.baselines import baseline_scores
 from fraudline.model.evaluation import EvaluationRows, Evaluator, curves
@@ -23,6 +25,7 @@ from fraudline.model.scorer import Scorer
 from fraudline.model.thresholds import ThresholdParams
 from fraudline.monitor.poisoning import SHARE
 from fraudline.ops.tracking import step_run
+from fraudline.steps.featurize import features_by
 from fraudline.steps.labelled import LabelledRows, matrix_of
 from fraudline.steps.params import Params
 
@@ -30,12 +33,15 @@ log = get_logger(__name__)
 
 
 def evaluate(
-    *, features: Path, model: Path, evaluation: Path, params: Params, champion: Path | None = None
+    *, features: Path, dataset: Path, model: Path, evaluation: Path, params: Params, champion: Path | None = None
 ) -> dict[str, Any]:
     """Measure the model on the test weeks.
 
+    A champion that computes its features by other rules gets them by its own, over the same transactions.
+
     Args:
         features: folder of step featurize.
+        dataset: folder of step fetch; read where the champion's features are others.
         model: the artifact.
         evaluation: folder to write: ``metrics.json``, ``index.html`` and the tables behind the plots (``roc.csv``,
             ``pr.csv``, ``confusion.csv``, ``score_hist.csv``, ``plots/*.svg``).
@@ -66,7 +72,7 @@ def evaluate(
         name: baseline_scores(name, rows.normals, test, seed=params.seed, limit=params.evaluate.baseline_rows)
         for name in params.evaluate.baselines
     }
-    theirs, obstacle = _champion_scores(reigning, rows)
+    theirs, obstacle = _champion_scores(reigning, artifact, rows, dataset, params)
     evaluator = Evaluator(truth, params.evaluate, params.seed)
     document = evaluator.document(scores, artifact.thresholds, baselines=baselines, champion=theirs)
     document["policies"] = policy_table(_policy(artifact), _chosen_on(rows, artifact), evaluator, scores)
@@ -152,16 +158,48 @@ def _seen_until(artifact: Artifact, begin: date) -> date | None:
     return end if end > begin else None
 
 
-def _champion_scores(champion: Artifact | None, rows: _Rows) -> tuple[NDArray[np.float64] | None, str]:
+def _champion_scores(
+    champion: Artifact | None, artifact: Artifact, rows: _Rows, dataset: Path, params: Params
+) -> tuple[NDArray[np.float64] | None, str]:
     """Its scores on the same rows, or why there are none."""
     if champion is None:
         return None, ""
-    missing = [name for name in champion.spec.names if name not in rows.test.column_names]
-    if missing:
-        return None, f"it needs the features {', '.join(missing[:5])}"
     if seen := _seen_until(champion, rows.split.test.start):
         return None, f"it learned from days up to {seen}, test days among them"
-    return _scores(champion, rows.test), ""
+    try:
+        matrix = _champion_features(champion, artifact, rows.test, dataset, params.label_delay_days)
+    except DataError as error:
+        return None, str(error).removesuffix(".")
+    return Scorer(champion).score(matrix).score.astype(np.float64), ""
+
+
+def _champion_features(
+    champion: Artifact, artifact: Artifact, test: pa.Table, dataset: Path, label_delay_days: int
+) -> NDArray[np.float32]:
+    """The test rows by the champion's specification: as they are where that has the same rules, or computed anew.
+
+    Raises:
+        DataError: they cannot be computed.
+    """
+    theirs, ours = champion.spec, artifact.spec
+    if theirs.version == ours.version:
+        return matrix_of(test, theirs.names)
+    if isinstance(theirs, TableSpec) or isinstance(ours, TableSpec):
+        raise DataError(
+            f"It reads columns by the specification {theirs.version}, the candidate by {ours.version}.",
+            "Import the file with the spec.yaml that the champion was trained with, and train again.",
+        )
+    if theirs.computes_like(ours) and set(theirs.names) <= set(test.column_names):
+        return matrix_of(test, theirs.names)
+    ids, matrix = features_by(theirs, dataset, label_delay_days)
+    place = pc.index_in(test["transaction_id"], ids)
+    if place.null_count:
+        raise DataError(
+            f"{dataset} lacks {place.null_count} transactions of the test days.", "Give the data set of the features."
+        )
+    log.info("evaluate.champion_features", champion=champion.version, spec=theirs.version)
+    found: NDArray[np.float32] = matrix[place.to_numpy()]
+    return found
 
 
 def _write(evaluation: Path, document: dict[str, Any], tables: dict[str, pa.Table]) -> None:

@@ -15,7 +15,7 @@ from fraudline.data.schema import ORDER
 from fraudline.data.store import read_labels, read_transactions
 from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
-from fraudline.features.profiles import ProfileTable
+from fraudline.features.profiles import ProfileTable, build_profiles
 from fraudline.features.spec import FeatureSpec
 from fraudline.steps.params import Params
 from fraudline.steps.profiles import profiles as publish_profiles
@@ -59,6 +59,22 @@ def featurize(*, dataset: Path, features: Path, profiles: Path, params: Params) 
     }
     log.info("featurize.done", **result)
     return result
+
+
+def features_by(spec: FeatureSpec, dataset: Path, label_delay_days: int) -> tuple[pa.Array, NDArray[np.float32]]:
+    """What the step computes by another specification, and writes nowhere.
+
+    Returns:
+        The ids of all transactions in time order, and their features, ``(n, d)`` float32.
+
+    Raises:
+        DataError: the data set cannot be read.
+        SchemaError: a currency has no rate.
+    """
+    transactions, labels = read_transactions(dataset).sort_by(ORDER), read_labels(dataset)
+    tables = build_profiles(transactions, labels, spec=spec, label_delay_days=label_delay_days)
+    engine = FeatureEngine(spec, ProfileTable.of(tables, spec, "computed"))
+    return transactions["transaction_id"].combine_chunks(), engine.advance(columns_from_table(transactions))
 
 
 def features_table(

@@ -57,6 +57,12 @@ def test_a_category_gets_a_flag_only_where_enough_normals_have_it(learned):
     assert learned.names == (*("bytes", "bytes:low", "service=http", "service=dns", "service:rarity", "land", "rate"),)
 
 
+def test_what_was_learned_stays_so_that_a_champion_can_be_compared_on_newer_rows(learned):
+    text = yaml.safe_dump(learned.model_dump(mode="json"), sort_keys=False)
+    again = TableSpec.parse(yaml.safe_load(text), "spec.yaml").learned(rows(["http"] * 5 + ["ftp"] * 95), FILE)
+    assert again.version == learned.version
+
+
 def test_the_matrix_has_values_flags_and_the_decades_of_a_categorys_rarity(learned):
     matrix = learned.encode(rows(["dns", "never seen"]), FILE)
     by_name = dict(zip(learned.names, matrix.T, strict=True))

@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from fraudline.core.errors import DataError, DigestMismatch, GateFailed, UsageError
 from fraudline.data.params import SplitParams
-from fraudline.features.spec import load_spec
+from fraudline.data.store import write_dataset
+from fraudline.features.params import FeatureParams
+from fraudline.features.spec import FeatureSpec, load_spec
+from fraudline.features.table import TableSpec
 from fraudline.model.artifact import load_artifact, write_manifest
 from fraudline.model.evaluation_params import BootstrapParams, EvaluateParams
 from fraudline.model.metrics import average_precision
@@ -20,13 +25,16 @@ from fraudline.model.scorer import Scorer
 from fraudline.ops.gate import GateParams
 from fraudline.ops.params import RegistryParams
 from fraudline.steps.evaluate import evaluate
+from fraudline.steps.featurize import featurize
 from fraudline.steps.gate import gate
 from fraudline.steps.params import Params
 from tests.support.artifacts import tiny_artifact
+from tests.support.datasets import small_dataset, small_tables
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 DAYS, A_DAY = 40, 60
 SPEC = load_spec()
+NO_DATA = Path("read-only-for-a-champion-with-other-features")
 
 
 def params(*rules: dict, **more: object) -> Params:
@@ -72,7 +80,7 @@ def features_folder(folder: Path, *, fraud_in_test: bool = True) -> Path:
 
 def test_evaluate_writes_figures_report_and_plot_tables_for_the_test_weeks(tmp_path: Path) -> None:
     features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
-    headline = evaluate(features=features, model=model, evaluation=tmp_path / "out", params=params())
+    headline = evaluate(features=features, dataset=NO_DATA, model=model, evaluation=tmp_path / "out", params=params())
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"metrics.json", "index.html", "roc.csv", "pr.csv", "confusion.csv", "score_hist.csv", "plots"}
     plots = {path.name: ElementTree.parse(path).getroot() for path in (tmp_path / "out" / "plots").iterdir()}
@@ -96,7 +104,7 @@ def test_evaluate_writes_figures_report_and_plot_tables_for_the_test_weeks(tmp_p
 
 def test_what_is_not_blocked_is_measured_alone_because_live_labels_tell_of_nothing_else(tmp_path: Path) -> None:
     features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
-    evaluate(features=features, model=model, evaluation=tmp_path / "out", params=params())
+    evaluate(features=features, dataset=NO_DATA, model=model, evaluation=tmp_path / "out", params=params())
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())["not_blocked"]
     artifact = load_artifact(model)
     table = pq.read_table(features / "features.parquet").slice((DAYS - 10) * A_DAY)
@@ -112,7 +120,7 @@ def test_what_is_not_blocked_is_measured_alone_because_live_labels_tell_of_nothi
 def test_the_same_inputs_give_the_same_files(tmp_path: Path) -> None:
     features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
     for name in ("a", "b"):
-        evaluate(features=features, model=model, evaluation=tmp_path / name, params=params())
+        evaluate(features=features, dataset=NO_DATA, model=model, evaluation=tmp_path / name, params=params())
     for name in ("metrics.json", "index.html", "roc.csv"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
@@ -120,24 +128,91 @@ def test_the_same_inputs_give_the_same_files(tmp_path: Path) -> None:
 def test_the_champion_is_measured_on_the_same_rows_also_when_params_name_it(tmp_path: Path) -> None:
     features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
     champion = tiny_artifact(tmp_path / "champion", seed=9)
-    evaluate(features=features, model=model, evaluation=tmp_path / "a", params=params(), champion=champion)
-    evaluate(features=features, model=model, evaluation=tmp_path / "b", params=params(champion=champion.as_uri()))
+    evaluate(
+        features=features, dataset=NO_DATA, model=model, evaluation=tmp_path / "a", params=params(), champion=champion
+    )
+    evaluate(
+        features=features,
+        dataset=NO_DATA,
+        model=model,
+        evaluation=tmp_path / "b",
+        params=params(champion=champion.as_uri()),
+    )
     first, second = (json.loads((tmp_path / name / "metrics.json").read_text())["champion"] for name in ("a", "b"))
     assert first == second
     assert first["digest"] == load_artifact(champion).digest
     assert len(first["paired"]["ap"]) == 30
 
 
-def test_a_champion_on_features_that_are_not_there_is_recorded_as_not_comparable(tmp_path: Path) -> None:
-    features = features_folder(tmp_path / "features")
-    model = tiny_artifact(tmp_path / "model", spec=SPEC.without(["night"]))
+def by_other_rules(**changes: object) -> FeatureSpec:
+    parameters = SPEC.parameters.model_dump() | changes
+    return FeatureSpec.parse({**SPEC.model_dump(), "parameters": parameters}, "test")
+
+
+def featurized(folder: Path, dataset: Path, spec: FeatureSpec) -> Path:
+    folder.mkdir()
+    (folder / "spec.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json")))
+    by = params(features=FeatureParams(spec=str(folder / "spec.yaml")))
+    featurize(dataset=dataset, features=folder / "features", profiles=folder / "profiles", params=by)
+    return folder / "features"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"habit_memory": 3.0, "z_limit": 4.0}, {"profile_hours": 12}, {"night_end_hour": 9}]
+)
+def test_a_champion_with_other_rules_is_scored_on_features_by_its_own(tmp_path: Path, changes: dict) -> None:
+    """As if it had been evaluated alone, on what featurize makes by its specification."""
+    other = by_other_rules(**changes)
+    dataset, model = small_dataset(tmp_path), tiny_artifact(tmp_path / "model")
+    champion = tiny_artifact(tmp_path / "champion", seed=9, spec=other.without(["weekend"]))
+    ours, theirs = (featurized(tmp_path / name, dataset, spec) for name, spec in (("ours", SPEC), ("theirs", other)))
+    found = _evaluated(ours, model, tmp_path, dataset=dataset, champion=champion)["champion"]
+    alone = _evaluated(theirs, champion, tmp_path)
+    on_ours = _evaluated(ours, champion, tmp_path)
+    figures = [name for name, value in alone.items() if isinstance(value, float) and name in found]
+    assert {"ap", "roc_auc"} <= set(figures)
+    assert {name: found[name] for name in figures} == {name: alone[name] for name in figures}
+    assert {name: on_ours[name] for name in figures} != {name: alone[name] for name in figures}, (
+        "the rules change nothing"
+    )
+
+
+def test_a_champion_with_more_features_gets_them_from_the_data_set_or_is_not_compared(tmp_path: Path) -> None:
+    dataset, model = small_dataset(tmp_path), tiny_artifact(tmp_path / "model", spec=SPEC.without(["night"]))
     champion = tiny_artifact(tmp_path / "champion", seed=9)
-    table = pq.read_table(features / "features.parquet")
-    pq.write_table(table.drop_columns(["night"]), features / "features.parquet")
-    evaluate(features=features, model=model, evaluation=tmp_path / "out", params=params(), champion=champion)
-    found = json.loads((tmp_path / "out" / "metrics.json").read_text())["champion"]
+    features = featurized(tmp_path / "made", dataset, SPEC.without(["night"]))
+    everything = featurized(tmp_path / "all", dataset, SPEC)
+    found = _evaluated(features, model, tmp_path, dataset=dataset, champion=champion)["champion"]
+    assert found["ap"] == _evaluated(everything, champion, tmp_path)["ap"]
+    transactions, labels = small_tables()
+    write_dataset(tmp_path / "half", transactions.slice(0, transactions.num_rows - 100), labels, {"name": "half"})
+    for given, reason in (
+        (NO_DATA, "has no transactions. Name a data set"),
+        (tmp_path / "half", "lacks 100 transactions"),
+    ):
+        found = _evaluated(features, model, tmp_path, dataset=given, champion=champion)["champion"]
+        assert found["comparable"] is False
+        assert re.search(reason, found["reason"])
+    settings = params({"metric": "ap", "against": "champion", "min_change": -0.1})
+    with pytest.raises(GateFailed, match="not comparable: .*Give the data set"):
+        gate(evaluation=tmp_path / "out", model=model, blessing=tmp_path / "blessing", params=settings)
+
+
+def test_a_champion_of_a_table_is_compared_only_where_both_read_the_columns_alike(tmp_path: Path) -> None:
+    features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
+    table = TableSpec.parse({"kind": "table", "name": "test", "columns": {name: {} for name in SPEC.names}}, "test")
+    champion = tiny_artifact(tmp_path / "champion", seed=9, spec=table)
+    found = _evaluated(features, model, tmp_path, champion=champion)["champion"]
     assert found["comparable"] is False
-    assert "night" in found["reason"]
+    assert "Import the file with the spec.yaml" in found["reason"]
+
+
+def test_a_specification_with_other_words_or_fewer_features_needs_no_data_set(tmp_path: Path) -> None:
+    features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
+    reworded = SPEC.without(["night"]).model_dump()
+    reworded["features"][0]["meaning"] = "what was paid"
+    champion = tiny_artifact(tmp_path / "champion", seed=9, spec=FeatureSpec.parse(reworded, "test"))
+    assert _evaluated(features, model, tmp_path, champion=champion)["champion"]["ap"] > 0
 
 
 def test_days_that_a_model_learned_from_are_no_test_of_it(tmp_path: Path) -> None:
@@ -165,20 +240,29 @@ def trained_until(folder: Path, end: date, validation_days: int) -> Path:
     return model
 
 
-def _evaluated(features: Path, model: Path, folder: Path, champion: Path | None = None) -> dict[str, Any]:
-    evaluate(features=features, model=model, evaluation=folder / "out", params=params(), champion=champion)
-    return json.loads((folder / "out" / "metrics.json").read_text())
+def _evaluated(
+    features: Path, model: Path, folder: Path, champion: Path | None = None, dataset: Path = NO_DATA
+) -> dict[str, Any]:
+    out = folder / "out"
+    evaluate(features=features, dataset=dataset, model=model, evaluation=out, params=params(), champion=champion)
+    return json.loads((out / "metrics.json").read_text())
 
 
 def test_evaluate_says_what_is_missing(tmp_path: Path) -> None:
     model = tiny_artifact(tmp_path / "model")
     with pytest.raises(DataError, match=r"features\.parquet is missing"):
-        evaluate(features=tmp_path / "none", model=model, evaluation=tmp_path / "out", params=params())
+        evaluate(features=tmp_path / "none", dataset=NO_DATA, model=model, evaluation=tmp_path / "out", params=params())
     quiet = features_folder(tmp_path / "features", fraud_in_test=False)
     with pytest.raises(DataError, match="0 known frauds"):
-        evaluate(features=quiet, model=model, evaluation=tmp_path / "out", params=params())
+        evaluate(features=quiet, dataset=NO_DATA, model=model, evaluation=tmp_path / "out", params=params())
     with pytest.raises(UsageError, match="not on this machine"):
-        evaluate(features=quiet, model=model, evaluation=tmp_path / "out", params=params(champion="s3://store/abc"))
+        evaluate(
+            features=quiet,
+            dataset=NO_DATA,
+            model=model,
+            evaluation=tmp_path / "out",
+            params=params(champion="s3://store/abc"),
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -186,13 +270,13 @@ def test_a_changed_model_is_not_evaluated(tmp_path: Path) -> None:
     features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
     (model / "model.onnx").write_bytes(b"other")
     with pytest.raises(DigestMismatch):
-        evaluate(features=features, model=model, evaluation=tmp_path / "out", params=params())
+        evaluate(features=features, dataset=NO_DATA, model=model, evaluation=tmp_path / "out", params=params())
 
 
 def test_the_gate_blesses_what_passes_and_names_the_digest(tmp_path: Path) -> None:
     features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
     settings = params({"metric": "ap", "min": 0.1}, {"metric": "ap", "against": "champion", "min_change": -0.02})
-    evaluate(features=features, model=model, evaluation=tmp_path / "out", params=settings)
+    evaluate(features=features, dataset=NO_DATA, model=model, evaluation=tmp_path / "out", params=settings)
     result = gate(evaluation=tmp_path / "out", model=model, blessing=tmp_path / "blessing", params=settings)
     assert result == {"blessed": True, "rules": 2, "not_applicable": 1}
     record = json.loads((tmp_path / "blessing" / "blessing.json").read_text())
@@ -205,7 +289,7 @@ def test_the_gate_blesses_what_passes_and_names_the_digest(tmp_path: Path) -> No
 def test_a_failed_gate_leaves_its_blessing_and_exits_with_4(tmp_path: Path) -> None:
     features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
     settings = params({"metric": "ap", "min": 1.5}, {"metric": "roc_auc", "min": 0.1})
-    evaluate(features=features, model=model, evaluation=tmp_path / "out", params=settings)
+    evaluate(features=features, dataset=NO_DATA, model=model, evaluation=tmp_path / "out", params=settings)
     with pytest.raises(GateFailed, match=r"1 of its rules failed: ap at least 1\.5") as raised:
         gate(evaluation=tmp_path / "out", model=model, blessing=tmp_path / "blessing", params=settings)
     assert raised.value.exit_code == 4
@@ -218,7 +302,9 @@ def test_a_challenger_that_is_surely_worse_than_the_champion_is_stopped(tmp_path
     features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
     settings = params({"metric": "ap", "against": "champion", "min_change": 0.5, "confidence": 0.9})
     champion = tiny_artifact(tmp_path / "champion", seed=9)
-    evaluate(features=features, model=model, evaluation=tmp_path / "out", params=settings, champion=champion)
+    evaluate(
+        features=features, dataset=NO_DATA, model=model, evaluation=tmp_path / "out", params=settings, champion=champion
+    )
     with pytest.raises(GateFailed, match="change against the champion"):
         gate(evaluation=tmp_path / "out", model=model, blessing=tmp_path / "blessing", params=settings)
     rule = json.loads((tmp_path / "blessing" / "blessing.json").read_text())["rules"][0]
@@ -228,7 +314,7 @@ def test_a_challenger_that_is_surely_worse_than_the_champion_is_stopped(tmp_path
 
 def test_the_gate_refuses_an_evaluation_of_another_model_and_an_unknown_figure(tmp_path: Path) -> None:
     features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
-    evaluate(features=features, model=model, evaluation=tmp_path / "out", params=params())
+    evaluate(features=features, dataset=NO_DATA, model=model, evaluation=tmp_path / "out", params=params())
     other = tiny_artifact(tmp_path / "other", seed=5)
     with pytest.raises(DataError, match="not of the model"):
         gate(evaluation=tmp_path / "out", model=other, blessing=tmp_path / "blessing", params=params())
@@ -246,7 +332,7 @@ def test_the_gate_refuses_an_evaluation_of_another_model_and_an_unknown_figure(t
 
 def test_every_threshold_policy_is_replayed_on_the_test_with_the_rate_that_it_gave(tmp_path):
     features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
-    evaluate(features=features, model=model, evaluation=tmp_path / "evaluation", params=params())
+    evaluate(features=features, dataset=NO_DATA, model=model, evaluation=tmp_path / "evaluation", params=params())
     document = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
     found = {entry["policy"]: entry for entry in document["policies"]}
     assert set(found) == {"alert_budget", "quantile", "cost"}

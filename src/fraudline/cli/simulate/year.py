@@ -313,7 +313,7 @@ class Year:
             params = params.model_copy(update={"threshold": policy})
         train(features=place / "features", dataset=place / "dataset", model=place / "model", params=params)
         given = {"model": place / "model", "evaluation": place / "evaluation"}
-        evaluate(features=place / "features", **given, params=params)
+        evaluate(features=place / "features", dataset=place / "dataset", **given, params=params)
         gate(**given, blessing=place / "blessing", params=params)
         digest = load_artifact(place / "model").digest
         write_json(place / "infra" / "infra.json", {"digest": digest, "ok": True, "rows": 0, "tolerance": 0.0,
