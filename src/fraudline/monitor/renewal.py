@@ -86,11 +86,12 @@ class Signs:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A run that began: its name, when, and how many frauds were known then."""
+    """A run that began: its name, when, how many frauds were known then, and whether its model was there already."""
 
     run: str
     at: datetime
     frauds: int = -1
+    found: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,8 @@ def _fired(signs: Signs, past: Sequence[Past], now: datetime, params: RenewParam
 
 
 def _held(past: Sequence[Past], now: datetime, params: RenewParams) -> str:
-    """Why a run may not begin yet; "" when it may."""
+    """Why a run may not begin yet; "" when it may. One that trained nothing holds none back."""
+    past = [each for each in past if not each.found]
     if past and now - past[-1].at < timedelta(hours=params.debounce_hours):
         return f"run {past[-1].run} began less than {params.debounce_hours:g} hours ago"
     recent = sum(now - each.at < _WEEK for each in past)

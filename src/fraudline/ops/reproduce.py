@@ -21,6 +21,7 @@ _REFUSED: dict[int, type[FraudlineError]] = {3: DataError, 4: GateFailed}
 _TORN = "Unable to read RWLock-file"
 """What dvc says of a lock file that a kill left half written, and goes on saying. It looks while it holds that file's
 guard, so nobody is writing it."""
+_TRAINED = "Running stage 'train'"
 _TAIL = 300
 _PACKAGE = "build/package/package.json"
 """File of step package, which names what was trained."""
@@ -41,6 +42,9 @@ class DvcTrainer:
     def train(self, run: str, lock: int) -> Mapping[str, Any]:
         """Run it to its end; the child keeps ``lock`` for as long as it lives.
 
+        Returns:
+            The model, ``found`` when neither this call nor an earlier one of the run had to train it.
+
         Raises:
             DataError: a step refused the data.
             GateFailed: the gate, or the server's check, refused the model.
@@ -59,7 +63,8 @@ class DvcTrainer:
             kind = _REFUSED.get(code, UnavailableError)
             raise kind(problem, f"Read {output}.")
         record = json.loads((self.repo / _PACKAGE).read_text(encoding="utf-8"))
-        return {"state": "trained", "digest": record["digest"], "uri": record["uri"]}
+        trained = _TRAINED in output.read_text(encoding="utf-8", errors="replace")
+        return {"state": "trained" if trained else "found", "digest": record["digest"], "uri": record["uri"]}
 
     def _repro(self, output: Path, lock: int) -> tuple[bool, str]:
         """Whether it failed, and what it said, which is appended to ``output``."""

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,6 +35,9 @@ UNMEASURED = ("DriftNotMeasured", "DriftNeverMeasured")
 FIRING = f'ALERTS{{alertstate="firing",alertname=~"{"|".join((DRIFT, WORSE, *UNMEASURED))}"}}'
 """What Prometheus is asked: the alerts (`docs.monitoring`) that ask for a run, and the one that says nobody looked."""
 
+_MADE = ("trained", "found")
+"""States of a run that has its model."""
+
 _TRAINING = ("seed", "label_delay_days", "features", "split", "train", "threshold")
 
 
@@ -49,8 +52,8 @@ class Trainer(Protocol):
             lock: descriptor of the lock, for a child to inherit.
 
         Returns:
-            ``state`` (``trained``, or ``submitted`` while it goes on elsewhere), and what to note of it; of a trained
-            model its ``digest`` and ``uri``.
+            ``state`` (``trained``; ``found`` for a model that was there already; ``submitted`` while it goes on
+            elsewhere), and what to note of it; of a model its ``digest`` and ``uri``.
 
         Raises:
             GateFailed, DataError: the data or the model is refused: the run is over.
@@ -103,7 +106,9 @@ class Journal:
                 past = Past(name, datetime.fromisoformat(line["at"]), int(line["signs"]["frauds"]))
                 found[name] = Run(past, "begun", line)
             elif "state" in line and name in found:
-                found[name] = Run(found[name].past, line["state"], {**found[name].noted, **line})
+                run = found[name]
+                past = replace(run.past, found=True) if line["state"] == "found" else run.past
+                found[name] = Run(past, line["state"], {**run.noted, **line})
         return list(found.values())
 
     def drifting_since(self, signs: Signs, now: datetime) -> datetime:
@@ -167,8 +172,8 @@ def retrain(
         asked: why a person wants it, whatever the signs.
 
     Returns:
-        ``action`` (wait, busy, submitted, refused, trained, held, proposed), ``reason``, ``triggers``, ``run``, and
-        what training and the pull request noted.
+        ``action`` (wait, busy, submitted, refused, trained, found, held, proposed), ``reason``, ``triggers``, ``run``,
+        and what training and the pull request noted.
 
     Raises:
         FraudlineError: training or proposing failed for now; the next look goes on.
@@ -179,7 +184,7 @@ def retrain(
         runs = journal.runs()
         if runs and runs[-1].state in ("begun", "submitted"):
             return _go_on(journal, runs[-1], now, trainer, propose)
-        if runs and runs[-1].state == "trained" and propose is not None:
+        if runs and runs[-1].state in _MADE and propose is not None:
             done = _go_on(journal, runs[-1], now, trainer, propose)
             if done["action"] != "held":
                 return done
@@ -199,7 +204,8 @@ def _go_on(journal: Journal, run: Run, now: datetime, trainer: Trainer, propose:
     """Take a run as far as it goes."""
     name, noted = run.past.run, dict(run.noted)
     shown: dict[str, Any] = {"run": name, "reason": noted["reason"], "triggers": noted["triggers"]}
-    if run.state != "trained":
+    made = run.state
+    if made not in _MADE:
         try:
             found = trainer.train(name, journal.lock)
         except FraudlineError as error:
@@ -211,11 +217,12 @@ def _go_on(journal: Journal, run: Run, now: datetime, trainer: Trainer, propose:
         if found["state"] != run.state:
             journal.note(now, run=name, **found)
         noted |= found
-        if found["state"] != "trained":
-            return {"action": found["state"], **shown, **{k: v for k, v in found.items() if k != "state"}}
+        made = str(found["state"])
+        if made not in _MADE:
+            return {"action": made, **shown, **{k: v for k, v in found.items() if k != "state"}}
     shown |= {key: noted[key] for key in ("digest", "uri") if key in noted}
     if propose is None:
-        return {"action": "trained", **shown}
+        return {"action": made, **shown}
     try:
         request = dict(propose(noted))
     except GateFailed as error:  # another rollout goes on: the next look tries again, and a newer run replaces it

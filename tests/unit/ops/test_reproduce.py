@@ -44,11 +44,12 @@ def test_a_run_that_failed_on_a_server_is_a_refusal_with_the_step_that_failed(se
         trainer.train("abc", -1)
 
 
-def a_stage(folder, source):
+def a_stage(folder, source, name="gate", outs=()):
     (folder / ".dvc").mkdir()
     write_text(folder / ".dvc" / "config", "[core]\n    no_scm = true\n    analytics = false\n")
     write_text(folder / "stage.py", source)
-    write_text(folder / "dvc.yaml", yaml.safe_dump({"stages": {"gate": {"cmd": f"{sys.executable} stage.py"}}}))
+    stage = {"cmd": f"{sys.executable} stage.py", "outs": list(outs)}
+    write_text(folder / "dvc.yaml", yaml.safe_dump({"stages": {name: stage}}))
 
 
 def test_a_lock_file_that_a_kill_left_half_written_stops_no_later_look(tmp_path):
@@ -60,6 +61,18 @@ def test_a_lock_file_that_a_kill_left_half_written_stops_no_later_look(tmp_path)
         assert DvcTrainer(tmp_path, tmp_path / "logs").train("abc", handle)["digest"] == "d"
     finally:
         os.close(handle)
+
+
+def test_a_model_that_was_there_is_found_and_one_that_an_earlier_look_of_the_run_trained_is_trained(tmp_path):
+    """A look may be killed, or fail, after its training: the next one has nothing to train, yet the run did."""
+    a_stage(tmp_path, "import pathlib\npathlib.Path('model').write_text('m')\n", name="train", outs=["model"])
+    write_json(tmp_path / "build" / "package" / "package.json", {"digest": "d", "uri": "u"})
+    handle = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
+    try:
+        states = [DvcTrainer(tmp_path, tmp_path / "logs").train(run, handle)["state"] for run in ("a", "a", "b", "b")]
+    finally:
+        os.close(handle)
+    assert states == ["trained", "trained", "found", "found"]
 
 
 @pytest.mark.parametrize(("code", "kind"), [(4, GateFailed), (8, UnavailableError)])

@@ -90,6 +90,21 @@ def test_a_training_that_failed_for_now_goes_on_at_the_next_look_and_nothing_els
     assert kitchen.runs == [SIGNS.run, SIGNS.run]
 
 
+def test_a_model_that_was_there_is_noted_as_found_proposed_and_counts_for_no_limit(tmp_path):
+    """As after a `dvc repro` by hand: nothing was trained, so no later run has to wait for it."""
+    there = {"state": "found", "digest": "d" * 64, "uri": "file:///store/d"}
+    assert once(tmp_path, Kitchen(there), propose=None)["action"] == "found"
+    assert once(tmp_path, Kitchen())["action"] == "proposed"
+    said = [line.get("state", line.get("decision")) for line in read_journal(tmp_path / JOURNAL)]
+    assert said == ["begun", "found", "proposed"]
+    one_a_week = RenewParams(schedule_days=0, drift_days=0, debounce_hours=24, budget=1)
+    later = NOW + timedelta(hours=1)
+    assert once(tmp_path, Kitchen(), now=later)["reason"].endswith("learned from the same data and parameters")
+    assert once(tmp_path, Kitchen(), signs=OTHER, params=one_a_week, now=later)["action"] == "proposed"
+    third = replace(OTHER, data="e" * 32)
+    assert "began less than 24 hours ago" in once(tmp_path, Kitchen(), signs=third, now=later)["reason"]
+
+
 @pytest.mark.parametrize("error", [GateFailed("ap fell"), DataError("no rows")])
 def test_what_was_refused_is_not_tried_again_with_the_same_data(tmp_path, error):
     kitchen = Kitchen(error)
