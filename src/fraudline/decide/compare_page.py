@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from fraudline.model.evaluation_charts import Line, line_chart
-from fraudline.model.page import figure, page, sheet, tile_row
+from fraudline.model.page import figure, page, percent, sheet, tile_row
 
 _MONEY = ("money_saved",)
 _SHARES = ("precision", "recall", "f1", "money_saved_share")
@@ -15,7 +15,7 @@ TITLES = {
     "recall": "recall",
     "f1": "F1",
     "money_saved": "saved, net",
-    "money_saved_share": "saved, share of fraud",
+    "money_saved_share": "share of fraud losses saved, net",
     "blocks": "blocked",
     "blocked_normals": "normals blocked",
 }
@@ -98,7 +98,7 @@ def _table(document: Mapping[str, Any]) -> str:
         entry = document["difference"][name]
         low, high = (shown(name, end, signed=True) for end in entry["interval"])
         sides = "".join(f"<td>{shown(name, side[name])}</td>" for side in (a, b))
-        better = "–" if entry["b_better"] is None else f"{entry['b_better']:.0%}"
+        better = "–" if entry["b_better"] is None else percent(entry["b_better"], 0)
         rows.append(
             f"<tr{' class=main' if name == 'money_saved' else ''}><td>{title}</td>{sides}"
             f"<td>{shown(name, entry['value'], signed=True)}<small>{low} to {high}</small></td><td>{better}</td></tr>"
@@ -151,10 +151,11 @@ def _daily(document: Mapping[str, Any]) -> str:
 def _notes(document: Mapping[str, Any]) -> str:
     bootstrap, cost = document["bootstrap"], document["cost"]
     return (
-        f'<p class="soft"><br>Intervals hold {bootstrap["confidence"]:.0%} of {bootstrap["resamples"]} resamples, '
-        f"drawn by {bootstrap['unit']}, the same for both sides. Money is in the base currency: an alert costs "
-        f"{cost['review_cost_minor'] / 100:.2f}, a caught fraud keeps {cost['recovered_share']:.0%} of its amount from "
-        "being lost. A higher recall is not worth its price where the interval of the money holds 0.</p>"
+        f'<p class="soft"><br>Intervals are the central {percent(bootstrap["confidence"], 0)} of '
+        f"{bootstrap['resamples']} resamples, drawn by {bootstrap['unit']}, the same for both sides. Money, in the "
+        f"base currency: an alert costs {cost['review_cost_minor'] / 100:.2f}, a caught fraud saves "
+        f"{percent(cost['recovered_share'], 0)} of its amount. A higher recall is not worth its "
+        "price where the interval of the money holds 0.</p>"
     )
 
 

@@ -93,12 +93,16 @@ def _words(architecture: Mapping[str, Any], width: int, rows: str) -> tuple[str,
         rows=rows, count=architecture["trees"], kind=architecture["kind"], score=architecture["score"]
     )
     trained = "- known normals and known frauds; only labels that had arrived are used"
-    expected = "the normals' median"
     if architecture.get("autoencoder"):
         about += " The trees also see the score and the contributions of the autoencoders named below."
         trained += "\n" + _networks(architecture["autoencoder"], width)
-        expected = "the networks' reconstruction"
-    return about, trained, _SHAPLEY.format(expected=expected), _LABELLED
+    return about, trained, _SHAPLEY.format(expected=expected_is(architecture)), _LABELLED
+
+
+def expected_is(architecture: Mapping[str, Any]) -> str:
+    """What the expected values of a model are, whose architecture ``model.json`` gives."""
+    networks = "members" in architecture or architecture.get("autoencoder")
+    return "the networks' reconstruction" if networks else "the normals' median"
 
 
 def counted(architecture: Mapping[str, Any]) -> str:

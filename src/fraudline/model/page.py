@@ -43,13 +43,13 @@ def page(title: str, sections: Iterable[str]) -> str:
     )
 
 
-def percent(share: float, digits: int) -> str:
+def percent(share: float, digits: int, *, signed: bool = False) -> str:
     """A share as per cent.
 
     >>> percent(0.005, 2)
     '0.50 %'
     """
-    return f"{share * 100:.{digits}f} %"
+    return f"{share * 100:{'+' if signed else ''}.{digits}f} %"
 
 
 def tile_row(tiles: Iterable[tuple[str, str, str]]) -> str:

@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from fraudline.model.evaluation_charts import histogram
-from fraudline.model.page import figure, page, sheet, tile_row
+from fraudline.model.page import figure, page, percent, sheet, tile_row
 
 _DRAWN = 6
 _TITLES = {"stable": "No drift", "drift": "Drift", "inconclusive": "Too little to tell"}
@@ -44,7 +44,7 @@ def _tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     score = next((each for each in figures if each["name"] == "score"), None)
     if score is not None:
         change = score["mean"] / score["reference_mean"] - 1 if score["reference_mean"] else 0.0
-        tiles.append((f"{change:+.1%}", "mean score", f"stability index {score['psi']:.3f}"))
+        tiles.append((percent(change, 1, signed=True), "mean score", f"stability index {score['psi']:.3f}"))
     return tiles
 
 
@@ -52,7 +52,7 @@ def _table(figures: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for each in figures:
         said = "drift" if each["drifted"] else "" if each["judged"] else "follows the calendar"
-        missing = f"{each['missing']:.2%}" if each["missing"] else ""
+        missing = percent(each["missing"], 2) if each["missing"] else ""
         rows.append(
             f"<tr{' class=main' if each['drifted'] else ''}><td>{escape(each['name'])}</td><td>{said}</td>"
             f"<td>{each['psi']:.3f}</td><td>{each['wasserstein']:.3f}</td><td>{each['jensen_shannon']:.4f}</td>"

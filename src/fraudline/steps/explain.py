@@ -29,6 +29,7 @@ from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.profiles import ProfileTable
 from fraudline.model.artifact import Artifact, load_artifact
+from fraudline.model.card import expected_is
 from fraudline.model.scorer import Scorer, Scores
 from fraudline.model.thresholds import Thresholds
 from fraudline.model.wording import Wording
@@ -64,7 +65,8 @@ def explain(
 
     Returns:
         ``transaction``, ``score``, ``decision``, ``thresholds``, ``reasons``, ``features`` (largest contribution
-        first), ``rank`` (share of the validation scores below) and, from a data set, ``history`` and ``label``.
+        first), ``expected_is`` (what their expected values are), ``rank`` (share of the validation scores below) and,
+        from a data set, ``history`` and ``label``.
 
     Raises:
         UsageError: neither or both of data set and decisions are given.
@@ -195,6 +197,7 @@ def _document(found: _Found, scores: Scores, artifact: Artifact, held: Threshold
         "thresholds": held.model_dump(mode="json"),
         "reasons": [entry["text"] for entry in features[:named] if entry["contribution"] > 0],
         "features": features,
+        "expected_is": expected_is(artifact.meta.architecture),
         "sum_of_contributions": float(scores.contributions[-1].sum(dtype=np.float64)),
         "history": history,
         "label": found.label,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from fraudline.model.page import figure, page, sheet, tile_row
+from fraudline.model.page import figure, page, percent, sheet, tile_row
 from fraudline.model.waterfall import waterfall
 
 _BARS = 12
@@ -71,7 +71,7 @@ def _tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         (f"{held['block']:.2f}", "blocked from", f"policy {held['policy'].get('name', '')}"),
     ]
     if rank is not None:
-        tiles.append((f"{rank:.2%}", "of validation scores lie below", f"model {document['model_version']}"))
+        tiles.append((percent(rank, 2), "of validation scores lie below", f"model {document['model_version']}"))
     return tiles
 
 
@@ -85,7 +85,8 @@ def _plot(document: Mapping[str, Any]) -> str:
 def _features(document: Mapping[str, Any]) -> str:
     rows = [
         f"<tr><td>{escape(entry['feature'])}<small>{escape(entry['meaning'])}</small></td><td>{escape(entry['said'])}</td>"
-        f"<td>{escape(entry['said_expected'])}</td><td>{entry['contribution']:+.3f}</td><td>{entry['share']:.1%}</td></tr>"
+        f"<td>{escape(entry['said_expected'])}</td><td>{entry['contribution']:+.3f}</td>"
+        f"<td>{percent(entry['share'], 1)}</td></tr>"
         for entry in document["features"]
     ]
     return sheet(["feature", "value", "expected", "contribution", "share"], rows)
@@ -111,7 +112,7 @@ def _notes(document: Mapping[str, Any]) -> str:
     return (
         f'<p class="soft"><br>Contributions come from the model\'s own graph and sum to '
         f"{document['sum_of_contributions']:.6f}; the score is {document['score']:.6f}. A negative one speaks for the "
-        f"transaction. Expected is what the model rebuilds from the other features.{escape(compared)}</p>"
+        f"transaction. Expected is {escape(document['expected_is'])}, in the feature's unit.{escape(compared)}</p>"
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from fraudline.model.page import page, sheet, tile_row
+from fraudline.model.page import page, percent, sheet, tile_row
 
 
 def skew_page(document: Mapping[str, Any]) -> str:
@@ -44,7 +44,7 @@ def skew_page(document: Mapping[str, Any]) -> str:
 def _row(each: Mapping[str, Any]) -> str:
     first = each["first"]
     return (
-        f"<tr><td>{escape(each['feature'])}</td><td>{each['rows']:,}</td><td>{each['onwards']:.0%}</td>"
+        f"<tr><td>{escape(each['feature'])}</td><td>{each['rows']:,}</td><td>{percent(each['onwards'], 0)}</td>"
         f"<td>{escape(first['transaction_id'])}</td><td>{escape(first['event_time'])}</td><td>{each['logged']:.6g}</td>"
         f"<td>{each['offline']:.6g}</td><td>{each['largest']:.4g}</td><td>{escape(each['hint'])}</td></tr>"
     )

@@ -1,6 +1,7 @@
 """An explanation: the same score as everywhere else, taken apart so that nothing is left over."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+import fraudline
 from fraudline.cli.main import cli
 from fraudline.core.errors import DataError, StateError, UsageError
 from fraudline.data.store import read_labels, read_transactions
 from fraudline.model.artifact import load_artifact
-from fraudline.steps.explain import explain
+from fraudline.steps.explain import explain, explain_decision
 from fraudline.steps.explain_page import explain_page, parts_of
 from fraudline.steps.params import Params
 from fraudline.steps.score import score
@@ -21,6 +23,7 @@ from tests.support.artifacts import tiny_artifact
 from tests.support.datasets import small_dataset
 
 PARAMS = Params()
+SOURCES = Path(fraudline.__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +93,23 @@ def test_the_page_stands_alone_and_escapes_what_came_from_outside(place: dict[st
         assert remote not in page
     document["transaction"]["merchant_id"] = "<b>shop</b>"
     assert "<b>shop</b>" not in explain_page(document)
+
+
+def test_the_page_says_what_the_expected_values_of_this_kind_of_model_are(place: dict[str, Any]) -> None:
+    artifact, inside, said = load_artifact(place["model"]), {"members": [[8]]}, {}
+    for kind, more in (("trees", {}), ("hybrid", {"autoencoder": inside}), ("networks", inside)):
+        meta = artifact.meta.model_copy(update={"architecture": {"kind": kind, **more}})
+        document = explain_decision(decision(place), replace(artifact, meta=meta), artifact.thresholds, 3)
+        said[kind] = explain_page(document).partition("Expected is ")[2].partition(",")[0].replace("&#x27;", "'")
+    networks = "the networks' reconstruction"
+    assert said == {"trees": "the normals' median", "hybrid": networks, "networks": networks}
+
+
+def test_shares_on_every_page_are_written_alike() -> None:
+    others = [SOURCES / "model" / "evaluation_report.py", SOURCES / "ops" / "gitops" / "text.py"]
+    pages = [*SOURCES.rglob("*page.py"), *others]
+    assert len(pages) > 7
+    assert [path.name for path in pages if "%}" in path.read_text()] == [], "fraudline.model.page.percent writes them"
 
 
 def decision(place: dict[str, Any], **changes: Any) -> dict[str, Any]:

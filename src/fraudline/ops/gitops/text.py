@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fraudline.model import page
 from fraudline.ops.gitops.evidence import Entry, Evidence
 from fraudline.ops.gitops.state import Rollout
 from fraudline.ops.gitops.transition import WHOLE
@@ -177,7 +178,7 @@ def _number(value: float | None) -> str:
 
 
 def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3%}"
+    return "–" if value is None else page.percent(value, 3)
 
 
 def _e(value: float | None) -> str:
