@@ -29,6 +29,9 @@ from fraudline.model.evaluation_params import EvaluateParams
 from fraudline.model.metrics import Bools, Floats, Ints
 from fraudline.model.thresholds import Thresholds
 
+BELOW_BLOCK = "not_blocked"
+"""Key of ``metrics.json``: figures of the rows below the threshold ``block``."""
+
 _BINS = 48
 _TABLE_RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 
@@ -171,7 +174,7 @@ class Evaluator:
             "baselines": {name: self.figures(self.samples(other)) for name, other in (baselines or {}).items()},
             "thresholds": self._table(scores, thresholds),
             "confusion": _confusion(rows.labels, scores, thresholds.review),
-            "not_blocked": self._not_blocked(scores, thresholds),
+            BELOW_BLOCK: self._not_blocked(scores, thresholds),
             "bootstrap": params.bootstrap.model_dump(),
             "cost": params.cost.model_dump(),
         }

@@ -10,6 +10,7 @@ from fraudline.core.errors import DataError, UsageError
 from fraudline.core.files import read_json
 from fraudline.decide.decisions import decided, read_columns, read_decisions, shares
 from fraudline.decide.policy import ALLOW, BLOCK, DECISIONS
+from fraudline.model.evaluation import BELOW_BLOCK
 from fraudline.model.thresholds import Thresholds
 from fraudline.monitor.selection import Judged
 from fraudline.steps.matured import NOT_BLOCKED, judged_figures
@@ -57,7 +58,7 @@ def performance(
         params,
     )
     if document["covers"] == NOT_BLOCKED:
-        expected = expected.get(NOT_BLOCKED.replace(" ", "_"), {})
+        expected = expected.get(BELOW_BLOCK, {})
     before = expected.get("intervals", {})
     for name, figure in document["figures"].items():
         ends, was = figure["interval"], before.get(name)
