@@ -242,4 +242,4 @@ def _scored(head: dict[str, Any], tensors: dict[str, NDArray[Any]], shape: tuple
     if not all(np.isfinite(values).all() for values in (score, contributions, expected)):
         raise UnavailableError("its answer holds numbers that are not finite.", "Serve another model there.")
     versions = [version] * n, [thresholds.version] * n, ["endpoint"] * n
-    return Scored(score, None, contributions, expected, decision, threshold, *versions)
+    return Scored(score, None, contributions, expected, decision, threshold, *versions, held=thresholds)

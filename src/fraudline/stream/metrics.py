@@ -15,6 +15,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from fraudline.core.clock import SECOND_US
 from fraudline.features.profiles import ProfileTable
 from fraudline.model.artifact import Artifact
+from fraudline.model.thresholds import Thresholds
 from fraudline.stream.health import HealthMetrics
 from fraudline.stream.histogram import BulkHistogram
 from fraudline.stream.traffic import Traffic
@@ -82,7 +83,10 @@ class StreamMetrics(HealthMetrics):
             "fraudline_model_trained_timestamp_seconds", "End of the days it learned from.", _LABELS, registry=registry
         )
         self._threshold = Gauge(
-            "fraudline_threshold", "Score from which a decision is taken.", ("decision",), registry=registry
+            "fraudline_threshold",
+            "Score from which a decision is taken, in the newest batch.",
+            ("decision",),
+            registry=registry,
         )
         self._amounts = Counter(
             "fraudline_decided_amount", "Amounts in the base currency.", ("decision",), registry=registry
@@ -107,8 +111,11 @@ class StreamMetrics(HealthMetrics):
         self._info.labels(*labels).set(1)
         end = datetime.fromisoformat(artifact.meta.trained_on.end).replace(tzinfo=UTC)
         self._trained.labels(*labels).set(end.timestamp())
-        self._threshold.labels("review").set(artifact.thresholds.review)
-        self._threshold.labels("block").set(artifact.thresholds.block)
+
+    def thresholds_are(self, held: Thresholds) -> None:
+        """Say which thresholds decided on the newest batch."""
+        self._threshold.labels("review").set(held.review)
+        self._threshold.labels("block").set(held.block)
 
     def tables_are(self, tables: ProfileTable) -> None:
         """Say which merchant tables are in use from now on."""

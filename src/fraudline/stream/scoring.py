@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -39,6 +39,7 @@ class Scored:
         model_version: the model that answered.
         threshold_version: its thresholds.
         scored_by: ``worker``, ``endpoint`` or ``fallback``.
+        held: the thresholds that decided, those of the first arm in an A/B.
     """
 
     score: NDArray[np.float32]
@@ -50,6 +51,7 @@ class Scored:
     model_version: list[str]
     threshold_version: list[str]
     scored_by: list[str]
+    held: Thresholds | None = field(default=None, kw_only=True)
 
 
 class Scoring(Protocol):
@@ -182,6 +184,7 @@ class InProcessScoring:
             [self._version] * n,
             [arms[side].version for side in arm.tolist()],
             ["worker"] * n,
+            held=arms[0],
         )
 
     def close(self) -> None:
@@ -259,6 +262,7 @@ def joined(parts: list[Scored]) -> Scored:
             [entry for part in parts for entry in getattr(part, name)]
             for name in ("decision", "threshold", "model_version", "threshold_version", "scored_by")
         ),
+        held=parts[-1].held,
     )
 
 

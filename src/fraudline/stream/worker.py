@@ -404,6 +404,8 @@ class Worker:
         self._metrics.ruled(report.judged.rules)
         scored = report.judged.scored
         if scored is not None:
+            if scored.held is not None:
+                self._metrics.thresholds_are(scored.held)
             self._metrics.decided(scored.model_version, scored.score, scored.decision, report.latencies_s)
 
 

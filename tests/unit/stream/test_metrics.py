@@ -54,7 +54,6 @@ def test_the_model_that_decides_is_the_only_one_that_is_told(tmp_path) -> None:
         metrics.model_is(model)
     told = [family for family in metrics.registry.collect() if family.name == "fraudline_model_info"]
     assert [sample.labels["version"] for sample in told[0].samples] == [models[1].version]
-    assert metrics.registry.get_sample_value("fraudline_threshold", {"decision": "review"}) == pytest.approx(0.6)
 
 
 def test_amounts_are_added_by_decision() -> None:

@@ -137,7 +137,7 @@ def test_each_request_is_stamped_with_the_model_that_answered_it(artifact: Artif
     with scoring_of(Endpoint(artifact)) as scoring:
         scored = scoring.score(features)
     assert scored.model_version == ["champion"] * 10 + ["challenger"] * 10 + ["champion"] * 3
-    assert set(scored.threshold_version) == {"t7"}
+    assert set(scored.threshold_version) == {"t7"} == {scored.held.version}
 
 
 def test_an_endpoint_that_stumbles_is_asked_again(artifact: Artifact, features: np.ndarray) -> None:

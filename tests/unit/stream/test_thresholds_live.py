@@ -85,7 +85,7 @@ def test_a_file_that_somebody_changed_is_refused_and_what_held_goes_on_holding(a
         open_scoring(StreamParams(thresholds=str(path)), artifact)
 
 
-def decisions(artifact, **params):
+def decisions(artifact, metrics=None, **params):
     settings = StreamParams(checkpoint_dir="", **params)
     transport = FakeTransport({0: log_of(TRANSACTIONS)})
     worker = Worker(
@@ -94,11 +94,20 @@ def decisions(artifact, **params):
         engines=lambda _: FeatureEngine(load_spec()),
         judge=Judge(artifact, open_scoring(settings, artifact), settings, "p1"),
         transport=transport,
-        metrics=StreamMetrics("fraud"),
+        metrics=metrics or StreamMetrics("fraud"),
     )
     stop = StopAfter(len(TRANSACTIONS))
     worker.run(stop.event, stop)
     return [json.loads(output.value) for output in transport.outputs if output.topic == "decisions"]
+
+
+def test_the_metric_shows_the_thresholds_that_decide_not_those_that_the_model_came_with(artifact, tmp_path):
+    written(tmp_path / "t", artifact, 0.1, 0.9)
+    for more, wanted in (({"thresholds": str(tmp_path / "t")}, (0.1, 0.9)), ({}, (0.38, 0.42))):
+        metrics = StreamMetrics("fraud")
+        decisions(artifact, metrics, **more)
+        shown = [metrics.registry.get_sample_value("fraudline_threshold", {"decision": d}) for d in ("review", "block")]
+        assert shown == pytest.approx(wanted)
 
 
 def test_two_thresholds_decide_side_by_side_by_the_card_and_week_and_the_decision_says_which(artifact, tmp_path):
