@@ -91,6 +91,38 @@ def separation(reference: Sample, window: Sample, *, seed: int) -> Separation | 
     return Separation(auc, float(ordinary.mean()), p_value, len(window))
 
 
+class Drawn:
+    """A draw among rows that come in pieces, in which every row of the days asked for has the same chance.
+
+    A row gets a random key; of each day those with the smallest keys are kept, which hold the smallest of any days.
+
+    Args:
+        rows: to draw at most, and to keep of each day.
+        seed: of the keys.
+    """
+
+    def __init__(self, rows: int, seed: int) -> None:
+        self._rows, self._rng = rows, np.random.default_rng(seed)
+        self._keys, self._held = np.empty(0), Sample(np.empty(0, np.int64), np.empty((0, 0), np.float32))
+
+    def add(self, piece: Sample) -> None:
+        """Take a piece: any rows in any order."""
+        keys = np.concatenate([self._keys, self._rng.random(len(piece))])
+        held = self._held
+        times = np.concatenate([held.times_us, piece.times_us])
+        by_day = np.lexsort((keys, times // DAY_US))
+        days = times[by_day] // DAY_US
+        place = np.arange(len(days)) - np.searchsorted(days, days)
+        kept = by_day[place < self._rows]
+        values = np.concatenate([held.values, piece.values]) if len(held) else piece.values
+        self._keys, self._held = keys[kept], Sample(times[kept], values[kept])
+
+    def since(self, day: int) -> Sample:
+        """The draw among the rows of a day (since the epoch) and of later ones."""
+        later = np.flatnonzero(self._held.times_us // DAY_US >= day)
+        return self._held.only(later[np.argsort(self._keys[later])[: self._rows]])
+
+
 def thinned(sample: Sample, rows: int, rng: np.random.Generator) -> Sample:
     """At most ``rows`` of it."""
     return sample if len(sample) <= rows else sample.only(np.sort(rng.choice(len(sample), rows, replace=False)))

@@ -12,7 +12,7 @@ from fraudline.core.errors import ArtifactError, DataError, UsageError
 from fraudline.core.files import atomic_folder, write_json, write_text
 from fraudline.core.log import get_logger
 from fraudline.model.artifact import Artifact, load_artifact
-from fraudline.monitor.domain import Sample, separation, thinned
+from fraudline.monitor.domain import Drawn, Sample, separation
 from fraudline.monitor.drift import Comparison, Reference
 from fraudline.monitor.histograms import SCORE, Bins, Count, Histograms
 from fraudline.monitor.window import Piece, pieces
@@ -26,8 +26,6 @@ log = get_logger(__name__)
 FORMAT = 1
 TOGETHER = "several features together"
 _DAYS, _ROWS = "reference/days.parquet", "reference/rows.parquet"
-_SAMPLED = 2_000
-"""Rows kept of each piece."""
 
 
 def drift(
@@ -67,16 +65,14 @@ def drift(
         raise UsageError("Labels are joined with a file of decisions.", "Name the file, or leave out the labels.")
     artifact = load_artifact(model)
     found = _pieces(decisions, artifact, params)
-    window, sample, scored = _counted(found, artifact, params)
+    window, drawn, scored = _counted(found, artifact, params)
     if days:
-        first = window.days[-1] - days
-        window = window.only(window.days > first)
-        sample = sample.only(sample.times_us // DAY_US > first)
+        window = window.only(window.days > window.days[-1] - days)
     reference = _reference(artifact, scored=scored)
     comparison = reference.compare(window, params.monitor)
     document = _document(comparison, window, artifact, params)
     if comparison.verdict != "inconclusive":
-        _together(document, artifact, reference, sample, params)
+        _together(document, artifact, reference, drawn.since(int(window.days[0])), params)
     if labels is not None and decisions is not None:
         document["performance"] = performance(decisions, labels, artifact.thresholds, params, evaluation)
     with atomic_folder(report) as folder:
@@ -124,36 +120,31 @@ def _reference(artifact: Artifact, *, scored: bool) -> Reference:
     return Reference(every if scored else every.without_last())
 
 
-def _counted(found: Iterable[Piece], artifact: Artifact, params: Params) -> tuple[Histograms, Sample, bool]:
-    """The window's histograms, a sample of its rows, and whether it has scores."""
+def _counted(found: Iterable[Piece], artifact: Artifact, params: Params) -> tuple[Histograms, Drawn, bool]:
+    """The window's histograms, a draw of its rows, and whether it has scores."""
     feed: Iterator[Piece] = iter(found)
     first = next(feed, None)
     if first is None:
         raise DataError(f"No decision of the model {artifact.version}.", "Name the model that decided.")
     scored = first.score is not None
     count = Count(bins_of(artifact, scored=scored))
-    rng, samples = np.random.default_rng(params.seed), []
+    drawn = Drawn(params.monitor.classifier_rows, params.seed)
     piece: Piece | None = first
     while piece is not None:
         score = () if piece.score is None else (piece.score,)
         count.add(piece.times_us, [*np.ascontiguousarray(piece.features.T), *score])
-        samples.append(thinned(Sample(piece.times_us, piece.features), _SAMPLED, rng))
+        drawn.add(Sample(piece.times_us, piece.features))
         piece = next(feed, None)
-    times = np.concatenate([each.times_us for each in samples])
-    sample = Sample(times, np.concatenate([each.values for each in samples]))
-    return count.done(), sample, scored
+    return count.done(), drawn, scored
 
 
-def _together(
-    document: dict[str, Any], artifact: Artifact, reference: Reference, sample: Sample, params: Params
-) -> None:
+def _together(document: dict[str, Any], artifact: Artifact, reference: Reference, few: Sample, params: Params) -> None:
     """What several of the judged features show together; a window that they tell apart has drifted."""
-    wanted, monitor = params.monitor.classifier_rows, params.monitor
-    if not wanted or _ROWS not in artifact.content:
+    monitor = params.monitor
+    if not monitor.classifier_rows or _ROWS not in artifact.content:
         return
     kept, judged = artifact.table(_ROWS), reference.judged[: len(artifact.spec.names)]
     rows = Sample(kept["event_time"].to_numpy(), matrix_of(kept, artifact.spec.names)[:, judged])
-    few = thinned(sample, wanted, np.random.default_rng(params.seed))
     found = separation(rows, Sample(few.times_us, few.values[:, judged]), seed=params.seed) if judged.any() else None
     if found is None:
         document["classifier"] = {"why": "the reference has too few days, or too few rows at the window's hours"}

@@ -220,6 +220,22 @@ def test_features_that_move_together_are_drift_though_each_alone_is_as_before(mo
     assert [figure["name"] for figure in document["figures"] if figure["drifted"]] in ([], ["score"])
 
 
+def test_a_small_file_counts_for_its_rows_and_no_more(model, tmp_path):
+    """One row in twenty moved, in a file of its own: few of the window, whether it is one file or two."""
+    many, few = traffic(1, first=LATER, seed=1, a_day=40_000), traffic(1, first=LATER, seed=2, a_day=2_000)
+    for column in range(3, 28):
+        few[1][:, column] = np.sort(few[1][:, column])[few[1][:, 10].argsort().argsort()]
+    (tmp_path / "two").mkdir()
+    for name, (when, features) in {"a": many, "b": few}.items():
+        pq.write_table(decisions(model, when, features), tmp_path / "two" / f"{name}.parquet")
+    pq.write_table(pq.read_table(tmp_path / "two"), tmp_path / "one.parquet")
+    for source in ("one.parquet", "two"):
+        run(tmp_path / source, "--model", model, "--report", tmp_path / "r", classifier=200)
+        found = json.loads((tmp_path / "r" / "drift.json").read_text())["classifier"]
+        assert (found["drifted"], found["rows"]) == (False, 200)
+        assert abs(found["auc"] - found["ordinary"]) < 0.1
+
+
 def test_what_moves_together_is_seen_beside_features_that_follow_the_calendar(tmp_path):
     """Those tell every day from the others, so that with them no window could stand out."""
     rising = (20, 21, 22)
