@@ -117,7 +117,7 @@ def score(
                 rows, counts = rows + len(decisions), counts + np.bincount(decisions, minlength=len(DECISIONS))
                 LISTENER.get()(rows, chunk.share)
     except SchemaError as error:
-        told = error.action.removesuffix(".").removesuffix("; the data folder was not changed")
+        told = error.action.removesuffix(".")
         raise SchemaError(error.problem, f"{told}; nothing was written.") from error
     reviews, blocks = counts[1:].tolist()
     result = {"rows": rows, "reviews": reviews, "blocks": blocks, "model_version": artifact.version}

@@ -87,6 +87,9 @@ def test_of_a_blocked_one_that_the_data_set_lacks_nothing_is_known(tmp_path: Pat
 
 
 def test_a_file_without_scores_or_rows_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match="row 2, column score: found 'much'") as caught:
+        read_decisions(write_lines(tmp_path / "words.jsonl", [{"score": "1"}, {"score": "much"}]))
+    assert caught.value.action == "Correct the row.", "nothing is written here that could have been changed"
     with pytest.raises(SchemaError, match="no column score"):
         read_decisions(write_lines(tmp_path / "d.jsonl", [{"transaction_id": "a"}]))
     with pytest.raises(DataError, match="no row"):

@@ -17,7 +17,7 @@ import pyarrow as pa
 from fraudline.core.clock import DAY_US, SECOND_US, day_us
 from fraudline.data.importers.reading import amounts, decimals, refuse, since, whole_numbers
 from fraudline.data.importers.rows import build_labels, build_transactions
-from fraudline.data.importers.source import column, read_source
+from fraudline.data.importers.source import checked_first, column, read_source
 from fraudline.data.store import write_dataset
 
 COMPONENTS = tuple(f"V{number}" for number in range(1, 29))
@@ -26,6 +26,7 @@ LABEL_DELAY_DAYS = 7
 """From a fraud to its label; the source has none."""
 
 
+@checked_first()
 def import_creditcard(source: Path, folder: Path) -> dict[str, Any]:
     """Import ``creditcard.csv`` (or the same columns as parquet).
 

@@ -18,13 +18,14 @@ from fraudline.core.clock import DAY_US, SECOND_US, day_us
 from fraudline.core.errors import SchemaError
 from fraudline.data.importers.reading import amounts, refuse, since, times, unique, whole_numbers
 from fraudline.data.importers.rows import build_labels, build_transactions
-from fraudline.data.importers.source import Column, column, read_source
+from fraudline.data.importers.source import Column, checked_first, column, read_source
 from fraudline.data.store import write_dataset
 
 START = date(2018, 4, 1)
 """The day from which TX_TIME_SECONDS counts."""
 
 
+@checked_first()
 def import_handbook(source: Path, folder: Path, *, label_delay_days: float = 7.0) -> dict[str, Any]:
     """Import a file of the Handbook, or its compact form.
 

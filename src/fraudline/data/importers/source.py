@@ -3,6 +3,8 @@
 Rows are counted from 1, without a CSV's header; an error names the line of a CSV, too.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +17,16 @@ import pyarrow.parquet as pq
 from fraudline.core.errors import SchemaError
 
 _PICKLES = {".pkl", ".pickle", ".joblib"}
+
+
+@contextmanager
+def checked_first() -> Iterator[None]:
+    """Around an importer: its errors say that the data folder is as it was, because nothing is written before."""
+    try:
+        yield
+    except SchemaError as error:
+        told = error.action.removesuffix(".")
+        raise SchemaError(error.problem, f"{told}; the data folder was not changed.") from error
 
 
 class Column(NamedTuple):
@@ -38,7 +50,7 @@ class Column(NamedTuple):
         line = f" (line {row + 2} of the file)" if self.file.suffix.lower() == ".csv" else ""
         return SchemaError(
             f"{self.file}: row {row + 1}, column {self.name}: found {shown}, expected {expected}{line}.",
-            f"{action}; the data folder was not changed.",
+            f"{action}.",
         )
 
 
@@ -94,7 +106,7 @@ def _read_csv(file: Path) -> pa.Table:
         first = wrong[0]
         raise SchemaError(
             f"{file}: row {first.number - 1}: found {first.actual_columns} fields, expected {first.expected_columns}.",
-            "Correct the row; the data folder was not changed.",
+            "Correct the row.",
         )
     return table
 

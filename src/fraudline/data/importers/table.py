@@ -32,7 +32,7 @@ from fraudline.core.settings import Settings
 from fraudline.data.importers import reading
 from fraudline.data.importers.currencies import decimals_of
 from fraudline.data.importers.rows import UNKNOWN_CATEGORY, build_labels, build_transactions
-from fraudline.data.importers.source import Column, column, read_source
+from fraudline.data.importers.source import Column, checked_first, column, read_source
 from fraudline.data.store import write_dataset
 
 _CURRENCY = ("[A-Z]{3}", "an ISO 4217 code like EUR")
@@ -112,6 +112,7 @@ class Mapping(Settings):
     name: str = ""
 
 
+@checked_first()
 def import_table(source: Path, folder: Path, *, mapping: Path) -> dict[str, Any]:
     """Import a file by a mapping of its columns.
 

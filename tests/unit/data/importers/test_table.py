@@ -76,6 +76,7 @@ def test_what_the_mapping_could_say_is_advised(tmp_path: Path, old: str, new: st
         bring(tmp_path, ROWS.replace(old, new))
     assert problem in caught.value.problem
     assert action in caught.value.action
+    assert caught.value.action.endswith("; the data folder was not changed.")
 
 
 def test_amounts_with_decimals_are_advised_to_be_major_units(tmp_path: Path) -> None:
