@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from fraudline.core.errors import SchemaError
 from fraudline.core.masking import mask_text
 from fraudline.data.schema import LABELS
-from fraudline.stream.messages import Label, encode
+from fraudline.stream.messages import Label, encode, timed
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import read_topic
 from fraudline.stream.topics import ensure_topics
@@ -116,7 +116,7 @@ def _decoded(value: bytes, where: str) -> Label:
         return _masked(_decoder.decode(value))
     except msgspec.DecodeError as error:
         raise SchemaError(
-            f"{where} is no label: {error}.", "Correct it; its schema is reference/schemas/label.json."
+            f"{where} is no label: {timed(str(error))}.", "Correct it; its schema is reference/schemas/label.json."
         ) from error
 
 

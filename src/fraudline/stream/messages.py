@@ -30,6 +30,7 @@ _NOT_A_NUMBER = re.compile(rb'"(\w{1,64})"\s*:\s*([+-]?(?:nan|inf(?:inity)?))', 
 _AT = re.compile(r"^(?P<what>.*?) - at `\$\.?(?P<field>[^`]*)`$", re.DOTALL)
 _CARD, _CURRENCY, _COUNTRY = attrgetter("card_id"), attrgetter("currency"), attrgetter("country")
 _MISSING = re.compile(r"^Object missing required field `(?P<field>\w+)`")
+_TIME_BOUND = re.compile(rf"`int` (?:>= {TIME_MIN_US}|<= {TIME_MAX_US - 1})")
 _SHOWN = 40
 _ACTION = "Correct the producer and send the transaction again."
 
@@ -338,8 +339,17 @@ def _invalid(text: str) -> str:
     if found := _MISSING.match(text):
         return f"{found['field']}: expected a value, it is missing"
     if found := _AT.match(text):
-        return f"{found['field'] or 'value'}: {_lower(found['what'])}"
+        return f"{found['field'] or 'value'}: {_lower(timed(found['what']))}"
     return f"value: {_lower(text)}"
+
+
+def timed(text: str) -> str:
+    """A decoder's complaint with the bounds of times in words: as digits both look like card numbers, and are masked.
+
+    >>> timed("Expected `int` >= 946684800000000")
+    'Expected microseconds since the epoch, from 2000 to 2100'
+    """
+    return _TIME_BOUND.sub("microseconds since the epoch, from 2000 to 2100", text)
 
 
 def _lower(text: str) -> str:

@@ -57,6 +57,13 @@ def test_a_file_with_a_line_that_is_no_label_is_refused_by_its_place(tmp_path):
         list(read_label_file(path))
 
 
+def test_a_label_whose_time_is_in_milliseconds_is_refused_with_the_unit_that_is_expected(tmp_path):
+    file = tmp_path / "labels.jsonl"
+    file.write_bytes(encode(label()).replace(b"%d" % label().labelled_at, b"%d" % (label().labelled_at // 1000)))
+    with pytest.raises(SchemaError, match=r"Expected microseconds since the epoch, from 2000 to 2100.*labelled_at"):
+        list(read_label_file(file))
+
+
 def test_a_card_number_in_a_label_s_texts_is_masked_where_the_label_comes_in(tmp_path):
     path = tmp_path / "labels.jsonl"
     told = Label("t1", True, "analyst", 1, START, fraud_kind="of 4111111111111111", by="for 4111 1111 1111 1111")
