@@ -51,7 +51,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> list[Output]:
     worker = Worker(
         params=params,
         artifact=artifact,
-        engines=lambda _: FeatureEngine(SPEC),
+        engines=lambda *_: FeatureEngine(SPEC),
         judge=Judge(artifact, InProcessScoring(artifact), params, "p1"),
         transport=transport,
         metrics=StreamMetrics("fraud"),

@@ -85,7 +85,7 @@ def _work(artifact, port, stop):
     predictor = PredictorMetrics("fraud", artifact.version)
     metrics.serve("127.0.0.1", port)
     worker = Worker(
-        params=params, artifact=artifact, engines=lambda _: FeatureEngine(artifact.card_spec), transport=transport,
+        params=params, artifact=artifact, engines=lambda *_: FeatureEngine(artifact.card_spec), transport=transport,
         judge=Judge(artifact, InProcessScoring(artifact), params, ""), metrics=metrics,
     )  # fmt: skip
 

@@ -84,7 +84,7 @@ def from_topic(
         places = places_of(consumer, stream.topics.transactions)
         past = History(history, spec, profiles, len(places)) if history is not None else None
         for place in places:
-            engines = partial(past.engine, place.partition) if past else partial(FeatureEngine, spec, profiles)
+            engines = partial(past.engine, place.partition) if past else lambda _: FeatureEngine(spec, profiles)
             state = PartitionState(
                 place.partition,
                 engines=engines,

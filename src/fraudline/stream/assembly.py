@@ -1,6 +1,6 @@
 """What a worker is put together from: its model, merchant tables, engines, checkpoints and connection."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from fraudline.stream.checkpoint import CheckpointStore
 from fraudline.stream.dedupe import SeenIds, hash_ids
 from fraudline.stream.history import History
 from fraudline.stream.merchant_tables import MerchantTables
+from fraudline.stream.messages import Transaction
 from fraudline.stream.numbers import rows_as_json
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partitioning import partition_of
@@ -57,10 +58,10 @@ def warm(artifact: Artifact, profiles: ProfileTable | None) -> None:
 
 def engine_maker(
     artifact: Artifact, profiles: ProfileTable | None, history_dir: Path | None, params: StreamParams
-) -> Callable[[int], FeatureEngine]:
-    """Makes the engine that a partition's state begins with."""
+) -> Callable[[int, Sequence[Transaction]], FeatureEngine]:
+    """Makes the engine that a partition's state begins with before its first transactions."""
     if history_dir is None:
-        return lambda _: FeatureEngine(artifact.card_spec, profiles)
+        return lambda *_: FeatureEngine(artifact.card_spec, profiles)
     history = History(history_dir, artifact.card_spec, profiles, params.topics.partitions)
     store = open_store(params)
     if store is None or not all(store.path(partition).exists() for partition in range(params.topics.partitions)):

@@ -5,12 +5,18 @@
 
 Without it every card is new to the worker on its first day, however long it is known to the data set that the model was
 trained on. The history is part of the state's definition: a state that is built again from the log begins with it.
+A data set that grew by what was collected from the log ends, as history, where the log begins: nothing counts twice.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from fraudline.core.clock import to_us
 from fraudline.core.errors import UsageError
 from fraudline.core.log import get_logger
 from fraudline.data.store import read_transactions
@@ -18,6 +24,7 @@ from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.profiles import ProfileTable
 from fraudline.features.spec import FeatureSpec
+from fraudline.stream.messages import Transaction
 from fraudline.stream.partitioning import partitions_of
 
 log = get_logger(__name__)
@@ -39,9 +46,14 @@ class History:
         self._profiles = profiles
         self._partitions = partitions
         self._snapshots: list[bytes] = []
+        self._ends = 0  # the newest event time, µs since the epoch
 
-    def engine(self, partition: int) -> FeatureEngine:
+    def engine(self, partition: int, first: Sequence[Transaction] = ()) -> FeatureEngine:
         """An engine with the past of the partition's cards.
+
+        Args:
+            partition: of the topic.
+            first: the first transactions that it will be advanced by; the history ends before the first that it holds.
 
         Raises:
             DataError: the data set cannot be read.
@@ -51,6 +63,9 @@ class History:
         if partition >= self._partitions:
             problem = f"The topic has a partition {partition}, but the settings say {self._partitions} partitions."
             raise UsageError(problem, "Set stream.topics.partitions to what the topic has.")
+        if any(each.event_time <= self._ends for each in first):
+            own = pa.array([each.transaction_id for each in first])
+            return self._before(read_transactions(self._folder), partition, own)
         engine = FeatureEngine(self._spec, self._profiles)
         engine.restore(self._snapshots[partition])
         return engine
@@ -66,14 +81,32 @@ class History:
 
     def _build(self) -> list[bytes]:
         table = read_transactions(self._folder)
-        cards = table["card_id"].combine_chunks().dictionary_encode()
-        keys = [card.encode() for card in cards.dictionary.to_pylist()]
-        of_card = np.array(partitions_of(keys, self._partitions), np.int64)
-        of_row = of_card[cards.indices.to_numpy()]
+        of_row = self._partition_of_row(table)
         snapshots = []
         for partition in range(self._partitions):
             engine = FeatureEngine(self._spec, self._profiles)
             engine.advance(columns_from_table(table.filter(of_row == partition)))
             snapshots.append(engine.snapshot())
-        log.info("history.taken", folder=str(self._folder), transactions=table.num_rows, cards=len(of_card))
+        if table.num_rows:
+            self._ends = to_us(pc.max(table["event_time"]).as_py())
+        cards = pc.count_distinct(table["card_id"]).as_py()
+        log.info("history.taken", folder=str(self._folder), transactions=table.num_rows, cards=cards)
         return snapshots
+
+    def _before(self, table: pa.Table, partition: int, own: pa.Array) -> FeatureEngine:
+        """The state before the first row that is one of ``own``, transaction ids."""
+        part = table.filter(self._partition_of_row(table) == partition)
+        first = pc.index(pc.is_in(part["transaction_id"], value_set=own), True).as_py()
+        if first >= 0:
+            log.info("history.cut", partition=partition, rows=first, left_out=part.num_rows - first)
+            part = part.slice(0, first)
+        engine = FeatureEngine(self._spec, self._profiles)
+        engine.advance(columns_from_table(part))
+        return engine
+
+    def _partition_of_row(self, table: pa.Table) -> NDArray[np.int64]:
+        cards = table["card_id"].combine_chunks().dictionary_encode()
+        keys = [card.encode() for card in cards.dictionary.to_pylist()]
+        of_card = np.array(partitions_of(keys, self._partitions), np.int64)
+        of_row: NDArray[np.int64] = of_card[cards.indices.to_numpy()]
+        return of_row

@@ -64,7 +64,7 @@ class PartitionState:
 
     Args:
         partition: of the topic ``transactions``.
-        engines: makes an engine without state.
+        engines: makes the engine that the state begins with, given the first transactions that advance it.
         decoder: the one that decides which records are bad.
         transport: reads the log for replays.
         store: where checkpoints are; None for none.
@@ -77,7 +77,7 @@ class PartitionState:
         self,
         partition: int,
         *,
-        engines: Callable[[], FeatureEngine],
+        engines: Callable[[Sequence[Transaction]], FeatureEngine],
         decoder: Decoder,
         transport: Transport,
         store: CheckpointStore | None,
@@ -140,7 +140,7 @@ class PartitionState:
         for place, _ in reversed(refused):
             del good[place]
         if self._engine is None:
-            self._engine = self._engines()
+            self._engine = self._engines(transactions)
         new = self._first(good, transactions)
         duplicates = len(good) - int(new.sum())
         if duplicates:
@@ -159,7 +159,8 @@ class PartitionState:
         parts: list[Advanced] = []
         erased: list[str] = []
         if self._engine is None:
-            self._engine = self._engines()
+            values = [record.value for record in records if not erases(record)]
+            self._engine = self._engines(self._decoder.decode_all(values)[0])
         for erasing, group in groupby(records, erases):
             run = list(group)
             if not erasing:
@@ -256,17 +257,17 @@ class PartitionState:
     def _restore(self, limit: int) -> None:
         # No state until all of it is there: a log that cannot be read now must not make the checkpoint forgotten.
         self._engine, self.next_offset, self._last = None, 0, (-1, "")
-        engine, seen = self._engines(), self._memories()
-        checkpoint = self._checkpoint(limit)
-        if checkpoint is not None and not self._taken(checkpoint, engine, seen):
-            checkpoint, engine, seen = None, self._engines(), self._memories()
+        seen, checkpoint = self._memories(), self._checkpoint(limit)
+        engine = self._engines(()) if checkpoint is not None else None
+        if checkpoint is not None and engine is not None and not self._taken(checkpoint, engine, seen):
+            checkpoint, engine, seen = None, None, self._memories()
         if checkpoint is not None:
             self.next_offset = checkpoint.next_offset
             self.saved_at_us = checkpoint.written_at
             self._last = (checkpoint.last_offset, checkpoint.last_digest)
             behind = limit - checkpoint.next_offset
             log.info("checkpoint.loaded", partition=self.partition, next_offset=self.next_offset, behind=behind)
-        self._engine, self.seen = engine, seen
+        self._engine, self.seen = engine, seen  # without a checkpoint the engine comes with the first record
 
     def _checkpoint(self, limit: int) -> Checkpoint | None:
         """The partition's checkpoint, where it belongs to this log and is not above ``limit``."""

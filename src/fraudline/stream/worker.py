@@ -32,7 +32,7 @@ from fraudline.stream.dedupe import SeenIds
 from fraudline.stream.endpoint import HeldError
 from fraudline.stream.feature_events import FeatureWriter
 from fraudline.stream.merchant_tables import MerchantTables
-from fraudline.stream.messages import Decoder
+from fraudline.stream.messages import Decoder, Transaction
 from fraudline.stream.metrics import StreamMetrics
 from fraudline.stream.pace import Pace
 from fraudline.stream.params import StreamParams
@@ -149,7 +149,7 @@ class Worker:
         *,
         params: StreamParams,
         artifact: Artifact,
-        engines: Callable[[int], FeatureEngine],
+        engines: Callable[[int, Sequence[Transaction]], FeatureEngine],
         judge: Judge | FeatureWriter,
         transport: Transport,
         metrics: StreamMetrics,
@@ -303,9 +303,9 @@ class Worker:
             )
         return self._states[partition]
 
-    def _engine(self, partition: int) -> FeatureEngine:
-        """What a partition's state begins with, on the tables in use now."""
-        engine = self._engines(partition)
+    def _engine(self, partition: int, first: Sequence[Transaction]) -> FeatureEngine:
+        """What a partition's state begins with before its first transactions, on the tables in use now."""
+        engine = self._engines(partition, first)
         if self._tables is not None:
             engine.use_profiles(self._tables.current)
         return engine

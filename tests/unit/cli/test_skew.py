@@ -49,7 +49,7 @@ def world(tmp_path_factory):
     transport = FakeTransport({0: _records(window)})
     params = StreamParams(checkpoint_dir="", max_batch=500)
 
-    def engine(_):
+    def engine(*_):
         engine = FeatureEngine(artifact.card_spec, profiles)
         engine.advance(columns_from_table(table.slice(0, FROM)))
         return engine

@@ -77,7 +77,7 @@ class Stream:
         self.partitions = [
             PartitionState(
                 partition,
-                engines=lambda: FeatureEngine(artifact.spec, profiles),
+                engines=lambda _: FeatureEngine(artifact.spec, profiles),
                 decoder=decoder,
                 transport=None,  # type: ignore[arg-type]  # only replays read the log
                 store=store,

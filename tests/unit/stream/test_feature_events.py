@@ -35,7 +35,7 @@ def run(artifact: Artifact, transport: FakeTransport, until: int) -> list[Output
     worker = Worker(
         params=PARAMS,
         artifact=artifact,
-        engines=lambda _: FeatureEngine(SPEC),
+        engines=lambda *_: FeatureEngine(SPEC),
         judge=FeatureWriter(artifact, PARAMS),
         transport=transport,
         metrics=StreamMetrics("fraud"),

@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 
 from fraudline.core.errors import UsageError
-from fraudline.data.store import read_transactions
+from fraudline.data.store import read_labels, read_transactions, write_dataset
 from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.spec import load_spec
 from fraudline.stream.history import History
 from fraudline.stream.partitioning import partition_of
+from fraudline.stream.produce import messages_of
 from tests.support.datasets import small_dataset
 
 PARTITIONS = 3
@@ -41,6 +42,20 @@ def test_each_engine_begins_anew(tmp_path):
     later = columns_from_table(read_transactions(tmp_path / "dataset").slice(0, 10))
     first = history.engine(0).advance(later)
     assert np.array_equal(history.engine(0).advance(later), first)
+
+
+def test_a_data_set_that_grew_by_the_log_gives_the_state_of_the_one_before_it(tmp_path):
+    """As after `data collect`: what the log is about to bring is in the history already."""
+    table = read_transactions(small_dataset(tmp_path))
+    before, logged = table.slice(0, table.num_rows - 500), table.slice(table.num_rows - 500)
+    write_dataset(tmp_path / "before", before, read_labels(tmp_path / "dataset"), {"name": "before"})
+    spec = load_spec()
+    grown, first = (History(tmp_path / name, spec, None, PARTITIONS) for name in ("dataset", "before"))
+    of_row = np.array([partition_of(card.encode(), PARTITIONS) for card in logged["card_id"].to_pylist()])
+    for partition in range(PARTITIONS):
+        messages = list(messages_of(logged.filter(of_row == partition)))
+        assert first.engine(partition).snapshot() == grown.engine(partition, messages[:20]).snapshot()
+        assert first.engine(partition).snapshot() != grown.engine(partition).snapshot()
 
 
 def test_the_partition_is_the_one_of_kafkas_default_partitioner():

@@ -106,7 +106,7 @@ def test_a_worker_decides_by_newer_tables_from_a_batch_on_and_says_which(tmp_pat
         Worker(
             params=params,
             artifact=artifact,
-            engines=lambda _: FeatureEngine(SPEC, tables.current),
+            engines=lambda *_: FeatureEngine(SPEC, tables.current),
             judge=Judge(artifact, InProcessScoring(artifact), params, first),
             transport=transport,
             metrics=metrics,

@@ -13,6 +13,7 @@ from fraudline.features.spec import load_spec
 from fraudline.stream.checkpoint import CheckpointStore
 from fraudline.stream.messages import Decoder, Transaction
 from fraudline.stream.partition import PartitionState
+from fraudline.stream.sealing import ERASE
 from tests.unit.stream.fakes import GOOD, FakeTransport, log_of, record
 
 SPEC = load_spec()
@@ -38,7 +39,7 @@ ORACLE = FeatureEngine(SPEC).advance(columns_from_messages(TRANSACTIONS))
 def state(transport: FakeTransport, folder: Path | None = None, spec=SPEC) -> PartitionState:
     store = CheckpointStore(folder, group="g", topic="t") if folder else None
     return PartitionState(
-        0, engines=lambda: FeatureEngine(spec), decoder=Decoder(spec.currencies), transport=transport, store=store
+        0, engines=lambda _: FeatureEngine(spec), decoder=Decoder(spec.currencies), transport=transport, store=store
     )
 
 
@@ -64,6 +65,17 @@ def test_a_new_owner_without_a_checkpoint_replays_the_log_and_goes_on_bit_for_bi
     worker = state(FakeTransport({0: log}))
     worker.align(40)
     assert worker.advance(log[40:]).features.tobytes() == ORACLE[40:].tobytes()
+
+
+def test_a_state_is_begun_knowing_the_first_transactions_also_where_an_erasure_is_before_them() -> None:
+    log, given = log_of(TRANSACTIONS), []
+    marker = record(0, None)._replace(headers=((ERASE, b"1"),))
+    for records in (log, [marker, *log[1:]]):
+        worker = state(FakeTransport({0: records}))
+        worker._engines = lambda first: given.append(first[0].transaction_id) or FeatureEngine(SPEC)
+        worker.align(0)
+        worker.advance(records)
+    assert given == ["t-0", "t-1"]
 
 
 def test_a_new_owner_with_a_checkpoint_goes_on_bit_for_bit(tmp_path: Path) -> None:

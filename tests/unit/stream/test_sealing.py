@@ -1,6 +1,5 @@
 """A card that is erased within a batch is forgotten at that place, and a checkpoint in writing stays whole."""
 
-from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -33,7 +32,7 @@ def with_erasure(at: int = HALF) -> list[Record]:
 def state(log: list[Record]) -> PartitionState:
     return PartitionState(
         0,
-        engines=partial(FeatureEngine, SPEC),
+        engines=lambda _: FeatureEngine(SPEC),
         decoder=Decoder(SPEC.currencies),
         transport=FakeTransport({0: log}),
         store=None,

@@ -143,7 +143,7 @@ def run(
         Worker(
             params=params,
             artifact=artifact,
-            engines=lambda _: FeatureEngine(SPEC),
+            engines=lambda *_: FeatureEngine(SPEC),
             judge=judge,
             transport=transport,
             metrics=StreamMetrics("fraud"),

@@ -91,7 +91,7 @@ def made(
     worker = Worker(
         params=params,
         artifact=artifact,
-        engines=lambda _: FeatureEngine(SPEC),
+        engines=lambda *_: FeatureEngine(SPEC),
         judge=Judge(artifact, InProcessScoring(artifact), params, "p1", Settling(params, SPEC, None, cards), sealer),
         transport=transport,
         metrics=metrics,
@@ -151,7 +151,7 @@ def test_a_worker_is_ready_when_it_has_partitions_and_has_rehearsed_a_transactio
     worker = Worker(
         params=params,
         artifact=artifact,
-        engines=lambda _: FeatureEngine(SPEC),
+        engines=lambda *_: FeatureEngine(SPEC),
         judge=Judge(artifact, InProcessScoring(artifact), params, ""),
         transport=transport,
         metrics=StreamMetrics("fraud"),
@@ -316,7 +316,7 @@ def test_a_worker_stopped_in_a_recovery_checkpoints_nothing_that_was_not_committ
     worker = Worker(
         params=params,
         artifact=artifact,
-        engines=lambda _: FeatureEngine(SPEC),
+        engines=lambda *_: FeatureEngine(SPEC),
         judge=Judge(artifact, InProcessScoring(artifact), params, ""),
         transport=transport,
         metrics=StreamMetrics("fraud"),
