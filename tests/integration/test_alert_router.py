@@ -284,6 +284,17 @@ def test_every_kind_of_sink_takes_an_alert_and_none_waits_for_one_that_is_gone(
         assert json.loads(routed.value)["id"] == attached["id"]
 
 
+def test_records_that_are_no_alerts_stop_none_that_comes_after_them(params: StreamParams, tmp_path: Path) -> None:
+    foreign = [b"{}", b'{"transaction_id": "\xff"}', b'{"more": ' + b"[" * 100_000]
+    with hook() as kept:
+        file = written(tmp_path, {"soc": webhook(kept)}, {"name": "each", "sinks": ["soc"], "quiet_s": 0})
+        with routing(params, file) as metrics:
+            send(params, [Output(params.topics.alerts, b"c", value) for value in foreign])
+            sent(params, alerts(1, card_id="c"))
+            wait_for(lambda: kept.taken, "the alert", timeout=30)
+            assert counted(metrics, "fraudline_alerts_unreadable_total") == len(foreign)
+
+
 def test_the_trace_of_an_alert_goes_on_to_whoever_takes_it(params: StreamParams, tmp_path: Path) -> None:
     recorded, unrecorded = (f"00-{n:032x}-{n:016x}-{n % 2:02x}" for n in (1, 2))
     routed = f"routed-{params.group}"

@@ -15,7 +15,7 @@ from fraudline.decide.policy import ALLOW, BLOCK, DECISIONS
 from fraudline.model.bootstrap import Draws, Sample, units
 from fraudline.monitor.selection import Judged
 from fraudline.steps.params import Params
-from fraudline.stream.messages import Label
+from fraudline.stream.messages import UNREADABLE, Label
 from fraudline.stream.topic_reader import read_topic
 from fraudline.stream.transport import Record
 
@@ -70,7 +70,7 @@ def decided_in_file(file: Path) -> Iterable[Decided]:
         for line in file.read_bytes().splitlines():
             if line.strip():
                 yield _decoder.decode(line)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise SchemaError(f"{file} is no file of decisions: {error}.", "Give JSON lines as the topic has.") from error
 
 
@@ -93,7 +93,7 @@ def decided_of(record: Record) -> Decided:
     """
     try:
         return _decoder.decode(record.value or b"")
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         problem = f"{record.topic} {record.partition}:{record.offset} is no decision: {error}."
         raise SchemaError(problem, "Name the topic in stream.topics.decisions.") from error
 

@@ -24,7 +24,7 @@ from fraudline.ops.audit.trail import Trail
 from fraudline.steps.params import Params
 from fraudline.stream.dedupe import SeenIds
 from fraudline.stream.history import History
-from fraudline.stream.messages import Decoder
+from fraudline.stream.messages import UNREADABLE, Decoder
 from fraudline.stream.partition import Advanced, PartitionState
 from fraudline.stream.produce import messages_of
 from fraudline.stream.topic_reader import open_consumer, places_of, read_partition, read_topic
@@ -125,7 +125,7 @@ def recorded_decisions(source: Path | None, params: Params) -> dict[str, Verdict
     for value in _values(source, params):
         try:
             verdict = VERDICTS.decode(value)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             name = source or params.stream.topics.decisions
             raise SchemaError(f"{name} has a record that is no decision: {error}.", "Name decisions.") from error
         found[verdict.transaction_id] = verdict

@@ -33,7 +33,7 @@ from fraudline.stream.alert_senders import open_sink
 from fraudline.stream.alert_sinks import Sink, SinkSettings
 from fraudline.stream.kafka_group import keep_joining, subscribe
 from fraudline.stream.kafka_python import KafkaPythonSender, translated
-from fraudline.stream.messages import Alert
+from fraudline.stream.messages import UNREADABLE, Alert
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import client_settings
 from fraudline.stream.transport import Output
@@ -228,7 +228,7 @@ class AlertRouter:
         self._metrics.read.inc()
         try:
             alert = self._decoder.decode(record.value or b"")
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             self._metrics.bad.inc()
             log.warning("alerts.unreadable", partition=record.partition, offset=record.offset, problem=str(error))
             return

@@ -21,7 +21,7 @@ from kafka import KafkaConsumer, TopicPartition
 from fraudline.core.errors import UsageError
 from fraudline.core.log import get_logger
 from fraudline.stream.kafka_python import translated
-from fraudline.stream.messages import BlockedCard
+from fraudline.stream.messages import UNREADABLE, BlockedCard
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import client_settings, places_of, read_partition
 from fraudline.stream.transport import Record
@@ -157,7 +157,7 @@ def entry_of(record: Record) -> BlockedCard | None:
         return None
     try:
         return _card.decode(record.value)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         log.warning("cards.foreign", partition=record.partition, offset=record.offset, problem=str(error))
         return None
 

@@ -19,7 +19,7 @@ from fraudline.core.card_keys import CardKeys
 from fraudline.core.clock import now_us
 from fraudline.core.errors import SchemaError, UsageError
 from fraudline.stream.blocked import entry_of
-from fraudline.stream.messages import BlockedCard, CardAction, encode
+from fraudline.stream.messages import UNREADABLE, BlockedCard, CardAction, encode
 from fraudline.stream.params import StreamParams
 from fraudline.stream.sealing import check_reason, keys_at_hand
 from fraudline.stream.topic_reader import read_topic, wait_readable
@@ -96,7 +96,7 @@ def actions(params: StreamParams) -> list[CardAction]:
         for record in read_topic(params, params.topics.card_actions):
             try:
                 found.append(_opened(decoder.decode(record.value or b""), keys))
-            except msgspec.DecodeError as error:
+            except UNREADABLE as error:
                 place = f"{record.topic} {record.partition}:{record.offset}"
                 raise SchemaError(
                     f"{place} is no line of the trail: {error}.", "Find out who writes to this topic."

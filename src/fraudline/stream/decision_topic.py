@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fraudline.core.errors import DataError, SchemaError
 from fraudline.monitor.window import PIECE_ROWS, Piece, piece_of
+from fraudline.stream.messages import UNREADABLE
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
 
@@ -55,7 +56,7 @@ def newest_scores(params: StreamParams, window: int, model_version: str) -> NDAr
             for records in read_partition(consumer, place, max(ends[place] - back, 0), params.timeout_s):
                 try:
                     found += [decoder.decode(record.value or b"") for record in records]
-                except msgspec.DecodeError as error:
+                except UNREADABLE as error:
                     raise _no_decision(place, records[0].offset, error) from error
     mine = sorted((each for each in found if each.model_version == model_version), key=lambda each: each.decided_at)
     if not mine:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from fraudline.core.errors import SchemaError
 from fraudline.core.masking import mask_text
 from fraudline.data.schema import LABELS
-from fraudline.stream.messages import Label, encode, timed
+from fraudline.stream.messages import UNREADABLE, Label, encode, timed
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import read_topic
 from fraudline.stream.topics import ensure_topics
@@ -114,7 +114,7 @@ def labels_table(held: Mapping[str, Label], before: pa.Table | None = None) -> p
 def _decoded(value: bytes, where: str) -> Label:
     try:
         return _masked(_decoder.decode(value))
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise SchemaError(
             f"{where} is no label: {timed(str(error))}.", "Correct it; its schema is reference/schemas/label.json."
         ) from error

@@ -25,6 +25,9 @@ TIME_MAX_US = 4_102_444_800_000_000  # 2100-01-01
 AMOUNT_MAX_MINOR = 1_000_000_000_000
 """Ten thousand million units of a two-digit currency: above it a value is a mistake, not a purchase."""
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises of bytes that are no message: of another shape, no UTF-8 in a text, nested without end."""
+
 Identifier = Annotated[str, Meta(min_length=1, max_length=128)]
 _NOT_A_NUMBER = re.compile(rb'"(\w{1,64})"\s*:\s*([+-]?(?:nan|inf(?:inity)?))', re.IGNORECASE)
 _AT = re.compile(r"^(?P<what>.*?) - at `\$\.?(?P<field>[^`]*)`$", re.DOTALL)
@@ -270,7 +273,7 @@ class Decoder:
             raise MessageError("value: expected a JSON object, got nothing", _ACTION)
         try:
             transaction = self._decoder.decode(value)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise MessageError(_reason(error, value), _ACTION) from error
         if transaction.currency not in self._currencies:
             problem = f"currency: expected one that the feature spec knows, got {transaction.currency!r}"
@@ -292,7 +295,7 @@ class Decoder:
             try:
                 good.extend(map(self._decoder.decode, rest))  # type: ignore[arg-type]  # None fails as a bad value does
                 break
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
+            except (*UNREADABLE, TypeError):
                 place = len(good) + len(bad)  # what came before the bad value stays in the list
                 bad.append((place, self._problem(values[place])))
         numbers = self._tokens_only and any(map(is_card_number, map(_CARD, good)))

@@ -15,7 +15,7 @@ import pytest
 from fraudline.core.digest import sha256_file
 from fraudline.core.errors import StateError, UsageError
 from fraudline.core.files import write_text
-from fraudline.ops.audit.rows import FIRST, SCHEMA, AuditRow, batch_of
+from fraudline.ops.audit.rows import FIRST, SCHEMA, AuditRow, batch_of, said
 from fraudline.ops.audit.trail import CHAIN, HEAD, NONE, Seal, Trail
 from fraudline.ops.audit.verify import Report, verify
 
@@ -265,3 +265,8 @@ def rewrite(folder: Path, seal: Seal, rng: random.Random) -> None:
     with pq.ParquetWriter(path, SCHEMA) as writer:
         writer.write_batch(batch_of(old, before)[0])
     assert sha256_file(path) != seal.sha256
+
+
+@pytest.mark.parametrize("value", [None, b"{", b'{"card_id": "\xff"}', b'{"more": ' + b"[" * 100_000])
+def test_a_record_that_is_no_decision_is_kept_with_nothing_said_of_it(value: bytes | None) -> None:
+    assert set(said(value)) == {None}

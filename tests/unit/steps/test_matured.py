@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from fraudline.core.errors import DataError
+from fraudline.core.errors import DataError, SchemaError
 from fraudline.monitor.selection import SAMPLE, drawn
-from fraudline.steps.matured import Decided, Window, matured
+from fraudline.steps.matured import Decided, Window, decided_in_file, decided_of, matured
 from fraudline.steps.params import Params
 from fraudline.stream.messages import Label
+from fraudline.stream.transport import Record
 from tests.support.transactions import DAY, START
 
 PARAMS = Params.parse({"evaluate": {"bootstrap": {"resamples": 200}}, "monitor": {"label_rows_min": 5}}, "test")
@@ -92,6 +93,15 @@ def test_the_weighted_estimate_is_right_on_average_and_the_naive_one_is_not():
         naive.append((20 + (passed & truth).sum()) / (60 + 400))
     assert np.mean(estimates) == pytest.approx(right, abs=0.01)
     assert abs(np.mean(naive) - right) > 0.3
+
+
+@pytest.mark.parametrize("value", [b"{}", b'{"transaction_id": "\xff"}', b'{"more": ' + b"[" * 100_000, None])
+def test_what_is_no_decision_is_named_by_its_place(tmp_path, value):
+    with pytest.raises(SchemaError, match="decisions 1:7 is no decision"):
+        decided_of(Record("decisions", 1, 7, 0, None, value))
+    (tmp_path / "decisions.jsonl").write_bytes(value or b"x")
+    with pytest.raises(SchemaError, match=r"decisions\.jsonl is no file of decisions"):
+        list(decided_in_file(tmp_path / "decisions.jsonl"))
 
 
 def test_of_one_model_alone():

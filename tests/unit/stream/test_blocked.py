@@ -128,8 +128,13 @@ def test_a_partition_that_went_to_another_worker_is_forgotten_and_read_again_whe
     assert cards.blocked(0, "c-9", 0) == entry("c-9")
 
 
-def test_a_record_that_is_no_entry_blocks_nobody(log: Log) -> None:
-    log.records[0].append(Record("blocked-cards", 0, 0, 0, b"c", b'{"card_id": 5}'))
+@pytest.mark.parametrize(
+    "value",
+    [b'{"card_id": 5}', b'{"card_id": "\xff"}', b'{"more": ' + b"[" * 100_000],
+    ids=["a number", "no UTF-8", "deep"],
+)
+def test_a_record_that_is_no_entry_blocks_nobody(log: Log, value: bytes) -> None:
+    log.records[0].append(Record("blocked-cards", 0, 0, 0, b"c", value))
     log.append(0, "d", msgspec.structs.replace(entry("d"), why="é"))
     cards = BlockedCards(log)
     cards.align(0)

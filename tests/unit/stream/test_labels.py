@@ -50,10 +50,13 @@ def test_labels_that_hold_are_rows_of_the_training_schema():
     assert pc.all(table["is_fraud"]).as_py()
 
 
-def test_a_file_with_a_line_that_is_no_label_is_refused_by_its_place(tmp_path):
+@pytest.mark.parametrize(
+    ("line", "said"), [(b'{"transaction_id": "t2"}', "is_fraud"), (b'{"transaction_id": "\xff"}', "utf-8")]
+)
+def test_a_file_with_a_line_that_is_no_label_is_refused_by_its_place(tmp_path, line, said):
     path = tmp_path / "labels.jsonl"
-    path.write_bytes(encode(FIRST) + b'\n{"transaction_id": "t2"}\n')
-    with pytest.raises(SchemaError, match=r"labels\.jsonl:2 is no label.*is_fraud"):
+    path.write_bytes(encode(FIRST) + b"\n" + line + b"\n")
+    with pytest.raises(SchemaError, match=rf"labels\.jsonl:2 is no label.*{said}"):
         list(read_label_file(path))
 
 

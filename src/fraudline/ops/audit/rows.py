@@ -80,7 +80,7 @@ def said(value: bytes | None) -> tuple[Any, ...]:
     """What the columns ``SAID`` hold for a record; nulls for one that is no decision."""
     try:
         found = _said.decode(value or b"")
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         found = _NOTHING
     return msgspec.structs.astuple(found)
 
