@@ -16,7 +16,6 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from fraudline.core.clock import HOUR_US
@@ -61,7 +60,7 @@ def _hash_loop(content, ends, out):  # type: ignore[no-untyped-def]
         start = end
 
 
-@_compiled
+@cached
 def _find(keys, key):  # type: ignore[no-untyped-def]
     """The slot of ``key``, or the empty one where it belongs."""
     mask = np.uint64(len(keys) - 1)
@@ -71,7 +70,7 @@ def _find(keys, key):  # type: ignore[no-untyped-def]
     return slot
 
 
-@_compiled
+@cached
 def _rebuilt(keys, generations, oldest, newest, capacity):  # type: ignore[no-untyped-def]
     """The table without the generations before ``oldest``, with room for ``capacity`` slots; and how many it holds."""
     kept_keys = np.zeros(capacity, np.uint64)
