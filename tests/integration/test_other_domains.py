@@ -1,5 +1,6 @@
 """A table of another domain goes through the same steps and is served by the same predictor."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -86,7 +87,7 @@ def test_the_predictor_takes_rows_as_they_stand_in_the_table(folder):
         {"torque": 55.0, "speed": 2400.0, "product": "L"},
         {"torque": 40.0, "speed": 1500.0, "product": "never made"},
     ]
-    answer = model.postprocess(model.predict(model.preprocess({"instances": raw})))
+    answer, _ = asyncio.run(model({"instances": raw}))
     usual, broken, unseen = answer["predictions"]
     assert usual["transaction_id"] == "usual"
     assert min(broken["score"], unseen["score"]) > usual["score"] + 1

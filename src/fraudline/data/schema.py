@@ -4,7 +4,9 @@ On disk (parquet) and in memory a transaction is a row of :data:`TRANSACTIONS`; 
 object with the same field names, ``event_time`` as integer microseconds since the epoch.
 """
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 CHANNELS = ("pos", "contactless", "atm", "ecommerce", "recurring")
 """How the card was used."""
@@ -43,3 +45,17 @@ LABELS = pa.schema(
 )
 """A label arrives at ``label_time``, days after its transaction. Only reported transactions have one: a transaction
 without a label once its delay has passed is a known normal. ``fraud_kind`` is known for generated data only."""
+
+
+def times_us(values: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Times in any form that files of decisions have, (n,) int64 µs since the epoch.
+
+    Args:
+        values: timestamps, whole microseconds since the epoch, or texts of either (ISO 8601).
+    """
+    if pa.types.is_string(values.type):
+        first = (values[0].as_py() if len(values) else "") or ""
+        values = values.cast(pa.int64() if first.lstrip("-").isdigit() else pa.timestamp("us", tz="UTC"))
+    if pa.types.is_timestamp(values.type):
+        values = values.cast(pa.timestamp("us", tz="UTC"))
+    return np.asarray(values.cast(pa.int64()).to_numpy(), np.int64)

@@ -22,6 +22,7 @@ from fraudline.core.clock import DAY_US
 from fraudline.core.errors import DataError, SchemaError
 from fraudline.data.importers import reading
 from fraudline.data.importers.source import column, read_source
+from fraudline.data.schema import times_us
 from fraudline.data.store import read_labels, read_transactions
 from fraudline.decide.policy import BLOCK, DECISIONS
 from fraudline.features.spec import load_spec
@@ -97,7 +98,7 @@ def read_decisions(file: Path, *, dataset: Path | None = None, label_delay_days:
     if dataset is not None:
         table = _joined(file, table, dataset, label_delay_days)
     n, present = table.num_rows, set(table.column_names)
-    times = _times(table["event_time"]) if "event_time" in present else np.zeros(n, np.int64)
+    times = times_us(table["event_time"]) if "event_time" in present else np.zeros(n, np.int64)
     fraud, known_us = _labels(table, times) if "is_fraud" in present else (np.zeros(n, bool), np.full(n, NEVER_US))
     decisions = Decisions(
         score=score,
@@ -145,11 +146,11 @@ def _joined(file: Path, table: pa.Table, dataset: Path, delay_days: int) -> pa.T
     labels = read_labels(dataset)
     frauds = labels.filter(labels["is_fraud"])
     fraud = pc.is_in(ids, value_set=frauds["transaction_id"].combine_chunks()).to_numpy(zero_copy_only=False)
-    times = _times(rows["event_time"])
-    newest = max([int(_times(t).max()) for t in (known["event_time"], labels["label_time"]) if len(t)])
+    times = times_us(rows["event_time"])
+    newest = max([int(times_us(t).max()) for t in (known["event_time"], labels["label_time"]) if len(t)])
     matured = ~absent & (times < newest - delay_days * DAY_US)
     reported = pc.index_in(ids, value_set=frauds["transaction_id"].combine_chunks())
-    since = _times(frauds["label_time"])[pc.fill_null(reported, 0).to_numpy()] if len(frauds) else times
+    since = times_us(frauds["label_time"])[pc.fill_null(reported, 0).to_numpy()] if len(frauds) else times
     known_us = np.where(fraud, since, times + delay_days * DAY_US)
     rows = rows.append_column("is_fraud", pa.array(fraud, mask=~(fraud | matured)))
     return rows.append_column("known_us", pa.array(known_us))
@@ -171,19 +172,9 @@ def shares(table: pa.Table) -> NDArray[np.float64]:
 
 def _completed(file: Path, table: pa.Table, rows: pa.Table) -> pa.Table:
     """Rows of a data set with the file's card and time for what the data set lacks; no amount is known of it."""
-    times = pa.array(_times(column(file, table, "event_time").values)).cast(rows["event_time"].type)
+    times = pa.array(times_us(column(file, table, "event_time").values)).cast(rows["event_time"].type)
     own = (column(file, table, "card_id").values.cast(pa.string()), times, 0, load_spec().base_currency)
     return pa.table({name: pc.coalesce(rows[name], values) for name, values in zip(_JOINED, own, strict=True)})
-
-
-def _times(values: pa.ChunkedArray) -> NDArray[np.int64]:
-    """µs since the epoch of timestamps or of whole microseconds."""
-    if pa.types.is_string(values.type):
-        first = values[0].as_py() or ""
-        values = values.cast(pa.int64()) if first.lstrip("-").isdigit() else values.cast(pa.timestamp("us", tz="UTC"))
-    if pa.types.is_timestamp(values.type):
-        values = values.cast(pa.timestamp("us", tz="UTC"))
-    return np.asarray(values.cast(pa.int64()).to_numpy(), np.int64)
 
 
 def _codes(cards: pa.ChunkedArray) -> NDArray[np.int64]:

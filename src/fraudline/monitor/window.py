@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fraudline.core.errors import DataError, SchemaError
+from fraudline.data.schema import times_us
 
 PIECE_ROWS = 65_536
 _PARQUET = {".parquet", ".pq"}
@@ -92,7 +93,7 @@ def piece_of(
             f"{source} has no column event_time.", "Score with --with-features: hours are compared like with like."
         )
     return Piece(
-        times_us=_times(table["event_time"]),
+        times_us=times_us(table["event_time"]),
         features=_features(table, names, source),
         score=table["score"].cast(pa.float32()).to_numpy() if "score" in present else None,
         ids=table["transaction_id"].cast(pa.string()).combine_chunks() if "transaction_id" in present else None,
@@ -125,14 +126,6 @@ def _tables(file: Path, names: Sequence[str]) -> Iterable[pa.Table]:
                 yield pa.Table.from_batches([batch])
     else:
         raise SchemaError(f"{file} is neither parquet nor JSON lines.", "Write the decisions as one of them.")
-
-
-def _times(values: pa.ChunkedArray) -> NDArray[np.int64]:
-    if pa.types.is_string(values.type):
-        values = values.cast(pa.timestamp("us", tz="UTC"))
-    if pa.types.is_timestamp(values.type):
-        values = values.cast(pa.timestamp("us", tz="UTC"))
-    return np.asarray(values.cast(pa.int64()).to_numpy(), np.int64)
 
 
 def _features(table: pa.Table, names: Sequence[str], source: str) -> NDArray[np.float32]:

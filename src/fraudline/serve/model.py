@@ -202,11 +202,6 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
                 self.failed()
                 raise
 
-    def predict(self, payload: Job, headers: Mapping[str, str] | None = None) -> Result:
-        """Score and decide one request by itself."""
-        with self._metrics.scoring():
-            return self._results([payload])[0]
-
     def failed(self) -> None:
         """Count a request whose answer could not be written, though it was scored."""
         self._metrics.failed()

@@ -1,5 +1,6 @@
 """The commands that compare and change thresholds."""
 
+import asyncio
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -209,7 +210,7 @@ def test_the_predictor_decides_by_a_thresholds_file(tmp_path):
     for thresholds, review in ((None, 0.6), (trail, 0.5)):
         predictor = FraudModel("fraud", model, thresholds=thresholds)
         predictor.load()
-        (answer,) = predictor.postprocess(predictor.predict(predictor.preprocess(request)))["predictions"]
+        (answer,) = asyncio.run(predictor(request))[0]["predictions"]
         assert answer["threshold"] == review
     with pytest.raises(StateError, match="of the model"):
         FraudModel("fraud", tiny_artifact(tmp_path / "other", seed=1), thresholds=trail).load()

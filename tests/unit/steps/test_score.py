@@ -1,5 +1,6 @@
 """Offline scores equal the stream's for the same rows and the endpoint's for the same features."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -219,7 +220,7 @@ def test_feature_rows_get_the_answers_of_the_endpoint(setting: Setting, tmp_path
     found = run(write(rows, tmp_path / "given.parquet"), setting, tmp_path / "out.parquet")
     model = FraudModel("fraud", setting.model)
     model.load()
-    answers = model.postprocess(model.predict(model.preprocess({"instances": rows.to_pylist()})))
+    answers, _ = asyncio.run(model({"instances": rows.to_pylist()}))
     for row, answer in zip(found.to_pylist(), answers["predictions"], strict=True):
         assert {name: row[name] for name in ("transaction_id", "score", "decision", "threshold")} == {
             name: answer[name] for name in ("transaction_id", "score", "decision", "threshold")
