@@ -73,7 +73,7 @@ def command(
     if max_rows is not None:
         params = params.model_copy(update={"train": params.train.model_copy(update={"max_rows": max_rows})})
     if settings:
-        from fraudline.steps.tune import measure_point
+        from fraudline.steps.tune_point import measure_point
 
         figures = measure_point(features=features, params=params, point=parse_point(settings))
         lines = "\n".join(f"{name}={value:.6f}" for name, value in figures.items())

@@ -18,7 +18,8 @@ from fraudline.ops.mlflow_client import connect
 from fraudline.ops.params import RegistryParams
 from fraudline.steps import tune as step
 from fraudline.steps.params import Params
-from fraudline.steps.tune import Measured, at_point, tune
+from fraudline.steps.tune import tune
+from fraudline.steps.tune_point import Measured, at_point
 from fraudline.steps.tune_rows import TuneRows
 from tests.unit.steps.test_train import PARAMS, features_table
 
