@@ -54,10 +54,10 @@ def amounts(source: Column, places: int | npt.NDArray[np.int64] | None = None) -
     if places is None:
         minor: npt.NDArray[Any] = whole_numbers(source, "Say `unit: major` in the mapping, or correct the row")
     else:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # one beyond every float is refused below
             exact = decimals(source) * 10.0 ** np.asarray(places)
-        minor = np.round(exact)
-        finer = np.abs(exact - minor) > 1e-6 * np.maximum(np.abs(exact), 1.0)
+            minor = np.round(exact)
+            finer = np.abs(exact - minor) > 1e-6 * np.maximum(np.abs(exact), 1.0)
         if finer.any():
             row = int(np.argmax(finer))
             digits = np.broadcast_to(places, minor.shape)[row]

@@ -79,6 +79,11 @@ def test_what_the_mapping_could_say_is_advised(tmp_path: Path, old: str, new: st
     assert caught.value.action.endswith("; the data folder was not changed.")
 
 
+def test_an_amount_beyond_every_number_is_refused_by_its_row_and_with_no_other_word(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match=r"row 2, column price: found '1e307', expected an amount up to"):
+        bring(tmp_path, ROWS.replace("5,EUR", "1e307,EUR"))
+
+
 def test_amounts_with_decimals_are_advised_to_be_major_units(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match="12.34") as caught:
         bring(tmp_path, columns=COLUMNS | {"amount_minor": {"column": "price"}})
