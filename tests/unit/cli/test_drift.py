@@ -192,6 +192,8 @@ def test_where_nothing_is_stopped_any_more_the_report_and_the_metrics_say_the_re
     result = run(path, "--model", model, "--report", tmp_path / "r", *measured)
     assert isinstance(result.exception, DriftFound)
     assert "recall" in result.exception.problem
+    precision = json.loads((tmp_path / "r" / "drift.json").read_text())["performance"]["figures"]["precision"]
+    assert (precision["value"], precision["interval"]) == (None, None)
     said = (tmp_path / "fraudline_drift.prom").read_text()
     assert 'fraudline_performance_worse{figure="recall"} 1.0' in said
     assert 'fraudline_performance{figure="precision"}' not in said
