@@ -3,8 +3,10 @@
 Rows are counted from 1, without a CSV's header; an error names the line of a CSV, too.
 """
 
+import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,11 +49,24 @@ class Column(NamedTuple):
         found = self.values[row].as_py()
         shown = "nothing" if found is None else repr(found)
         row = row if self.rows is None else int(self.rows[row])
-        line = f" (line {row + 2} of the file)" if self.file.suffix.lower() == ".csv" else ""
         return SchemaError(
-            f"{self.file}: row {row + 1}, column {self.name}: found {shown}, expected {expected}{line}.",
+            f"{self.file}: row {row + 1}, column {self.name}: found {shown}, expected {expected}"
+            f"{_line(self.file, row)}.",
             f"{action}.",
         )
+
+
+def _line(file: Path, row: int) -> str:
+    """Where a CSV's row at index ``row`` ends: empty lines are no rows, and a row may be of several lines."""
+    if file.suffix.lower() != ".csv":
+        return ""
+    try:
+        with file.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
+            rows = csv.reader(stream)
+            next(islice(filter(None, rows), row + 1, None))
+            return f" (line {rows.line_num} of the file)"
+    except (OSError, csv.Error, StopIteration):
+        return ""
 
 
 def read_source(file: Path) -> pa.Table:

@@ -79,6 +79,13 @@ def test_what_the_mapping_could_say_is_advised(tmp_path: Path, old: str, new: st
     assert caught.value.action.endswith("; the data folder was not changed.")
 
 
+def test_the_line_that_an_error_names_is_the_one_that_an_editor_shows(tmp_path: Path) -> None:
+    """Empty lines are no rows, and a row may be of several lines."""
+    text = ROWS.replace("p1,s1,", 'p1,"s\n1",').replace("\na2", "\n\na2").replace(",W,", ",A,")
+    with pytest.raises(SchemaError, match=r"row 2, column kind.*\(line 5 of the file\)"):
+        bring(tmp_path, text)
+
+
 def test_an_amount_beyond_every_number_is_refused_by_its_row_and_with_no_other_word(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match=r"row 2, column price: found '1e307', expected an amount up to"):
         bring(tmp_path, ROWS.replace("5,EUR", "1e307,EUR"))
