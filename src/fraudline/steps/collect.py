@@ -130,7 +130,7 @@ def collect(
         last = days(before)[-1] if before is not None else date.min
         transactions, labels, counts = joined(stream, before, window)
         if not counts["new"] and not counts["relabelled"]:
-            return {"action": "none", "branch": "", "pushed": False, **counts}
+            return {"action": "none", "branch": "", "url": "", "pushed": False, **counts}
         if not transactions.num_rows:
             raise DataError("No decided transaction has matured.", "Wait for the labels' delay (label_delay_days).")
         meta = read_meta(folder) if before is not None else {"name": "collected"}

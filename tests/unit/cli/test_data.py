@@ -1,4 +1,5 @@
 import json
+import subprocess
 
 import pytest
 from click.testing import CliRunner
@@ -6,6 +7,7 @@ from click.testing import CliRunner
 from fraudline.cli.main import cli
 from fraudline.core.errors import UsageError
 from fraudline.data.store import read_meta, read_transactions
+from fraudline.steps.collect_stream import Stream
 
 
 def test_generate_writes_the_set_it_describes(tmp_path):
@@ -38,3 +40,17 @@ def test_a_folder_with_other_files_is_not_replaced(tmp_path):
     with pytest.raises(UsageError, match="something else than a data set"):
         CliRunner().invoke(cli, ["data", "generate", "-o", str(tmp_path), "--days", "1"], catch_exceptions=False)
     assert (tmp_path / "thesis.txt").is_file()
+
+
+def test_a_collect_that_finds_nothing_new_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("fraudline.steps.collect.read_stream", lambda *_: Stream({}, {}, {}))
+    monkeypatch.chdir(tmp_path)
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com"]
+    for words in (["init", "-q", "--bare", "-b", "main", "remote.git"], ["clone", "-q", "remote.git", "work"]):
+        subprocess.run([*git, *words], check=True, capture_output=True)
+    for words in (["checkout", "-q", "-b", "main"], ["commit", "-q", "--allow-empty", "-m", "first"],
+                  ["push", "-q", "origin", "main"]):  # fmt: skip
+        subprocess.run([*git, "-C", "work", *words], check=True)
+    result = CliRunner().invoke(cli, ["data", "collect", "--repo", "work"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "nothing new" in result.stderr
