@@ -90,10 +90,8 @@ def _tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def _table(document: Mapping[str, Any]) -> str:
     names, a, b = document["names"], document["a"], document["b"]
-    reviews = [
-        f"<td>{side['thresholds']['review']:.4g}</td>" if "thresholds" in side else "<td>–</td>" for side in (a, b)
-    ]
-    rows = [f"<tr><td>review from</td>{''.join(reviews)}<td></td><td></td></tr>"]
+    reviews = [f"<td>{side['thresholds']['review']:.4g}</td>" for side in (a, b) if "thresholds" in side]
+    rows = [f"<tr><td>review from</td>{''.join(reviews)}<td></td><td></td></tr>"] if any(reviews) else []
     for name, title in TITLES.items():
         entry = document["difference"][name]
         low, high = (shown(name, end, signed=True) for end in entry["interval"])
@@ -126,7 +124,7 @@ def _money(document: Mapping[str, Any]) -> str:
         [Line("saved, net", x, y, "c3")],
         x_label="review threshold",
         y_label="saved, net",
-        legend="right-top",
+        legend="",
         x_range=(x[0], x[-1]),
         y_range=(low, high * 1.08),
         marks=marks,

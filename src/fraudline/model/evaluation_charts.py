@@ -35,7 +35,7 @@ def line_chart(
         lines: the curves.
         x_label: what is along.
         y_label: what is up.
-        legend: ``right-bottom`` or ``right-top``.
+        legend: ``right-bottom``, ``right-top`` or empty for none.
         x_range: lowest and highest x, different.
         y_range: lowest and highest y, different.
         marks: upright lines: x, text and colour.
@@ -53,7 +53,8 @@ def line_chart(
             f'<line class="whisker {colour}" x1="{at:.1f}" y1="{_TOP}" x2="{at:.1f}" y2="{_HEIGHT - _BOTTOM}"/>'
         )
         body.append(f'<text class="value" x="{at + 5:.1f}" y="{_TOP + 12 + 15 * number}">{escape(text)}</text>')
-    body.append(_legend([(line.name, line.colour) for line in drawn], legend))
+    if legend:
+        body.append(_legend([(line.name, line.colour) for line in drawn], legend))
     return _svg(body, f"{y_label} over {x_label}")
 
 
@@ -123,7 +124,7 @@ class _Frame:
         for tick in _ticks(*self._y):
             y = self.y(tick)
             parts.append(f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}" x2="{_WIDTH - _RIGHT}" y2="{y:.1f}"/>')
-            parts.append(f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
+            parts.append(f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{_shown(tick)}</text>')
         middle_x, middle_y = (_LEFT + _WIDTH - _RIGHT) / 2, (_TOP + _HEIGHT - _BOTTOM) / 2
         parts.append(
             f'<text class="label" x="{middle_x}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>'
@@ -133,6 +134,11 @@ class _Frame:
             f'text-anchor="middle">{escape(y_label)}</text>'
         )
         return "".join(parts)
+
+
+def _shown(tick: float) -> str:
+    """A tick in at most five letters, so that it leaves room for the axis's name."""
+    return f"{tick / 1000:g}k" if abs(tick) >= 10_000 else f"{tick:g}"
 
 
 def _ticks(low: float, high: float, most: int = 5) -> list[float]:
@@ -149,14 +155,13 @@ def _ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def _legend(entries: Sequence[tuple[str, str]], place: str) -> str:
+    left = _WIDTH - _RIGHT - max(150, 20 + 7 * max(len(name) for name, _ in entries))
     top = _TOP + 16 if place.endswith("top") else _HEIGHT - _BOTTOM - 18 * len(entries) + 4
     parts = []
     for number, (name, colour) in enumerate(entries):
         y = top + 18 * number
-        parts.append(
-            f'<rect class="key {colour}" x="{_WIDTH - _RIGHT - 150}" y="{y - 9}" width="12" height="12" rx="3"/>'
-        )
-        parts.append(f'<text class="tick" x="{_WIDTH - _RIGHT - 132}" y="{y + 1}">{escape(name)}</text>')
+        parts.append(f'<rect class="key {colour}" x="{left}" y="{y - 9}" width="12" height="12" rx="3"/>')
+        parts.append(f'<text class="tick" x="{left + 18}" y="{y + 1}">{escape(name)}</text>')
     return "".join(parts)
 
 

@@ -17,12 +17,13 @@ code{font:13px ui-monospace,SFMono-Regular,Menlo,monospace}
 .tile,figure,.sheet{background:var(--card);border:1px solid var(--line);border-radius:10px}
 .tile{padding:14px 16px}.tile b{display:block;font-size:27px;font-weight:650;letter-spacing:-.02em;line-height:1.25;
 font-variant-numeric:tabular-nums}.tile span{font-size:13px;color:var(--soft);display:block}
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(400px,1fr));gap:16px}
+.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(400px,1fr));gap:16px}
 figure{margin:0;padding:14px 16px 10px}figcaption{font-size:13px;padding-bottom:6px}
 svg{width:100%;height:auto;display:block}
 .sheet{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{padding:8px 14px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-th:first-child,td:first-child{text-align:left}th{font-size:13px;font-weight:600;color:var(--soft)}
+th,td{padding:8px 10px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
+th:first-child,td:first-child{text-align:left}th{font-size:13px;font-weight:600;color:var(--soft);white-space:normal}
+.facts td{text-align:left;white-space:normal;overflow-wrap:anywhere}.facts td:first-child{white-space:nowrap}
 tr:last-child td{border-bottom:0}tr.main td{font-weight:650}
 td small{display:block;color:var(--soft);font-weight:400;white-space:normal}
 .curve{fill:none;stroke-width:2}.curve.dashed{stroke-dasharray:5 4;stroke-width:1.2}.grid{stroke:var(--line)}
@@ -70,3 +71,9 @@ def sheet(titles: Sequence[str], rows: Iterable[str]) -> str:
     """A table of ``<tr>`` rows."""
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
     return f'<div class="sheet"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def facts(rows: Iterable[tuple[str, str]]) -> str:
+    """Names and what each is, however long."""
+    lines = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in rows)
+    return f'<div class="sheet facts"><table><tbody>{lines}</tbody></table></div>'

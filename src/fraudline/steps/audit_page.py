@@ -1,10 +1,10 @@
 """The audit page of one decision: what was decided and why, and the way back to model, run, code and data."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from fraudline.model.page import page, sheet
+from fraudline.model.page import facts, page
 from fraudline.steps.explain_page import explained
 
 _TITLES = {
@@ -43,9 +43,9 @@ def audit_page(document: Mapping[str, Any], *, before: Sequence[str] = (), after
         "<h2>Where the decision comes from</h2>",
     ]
     for part, title in _TITLES.items():
-        sections += [f"<h2>{title}</h2>", _table(lines(document[part]))]
+        sections += [f"<h2>{title}</h2>", facts(lines(document[part]))]
     kept = {field: decision[field] for field in _VERSIONS if decision.get(field)}
-    sections += ["<h2>Other versions on the decision</h2>", _table(lines(kept))]
+    sections += ["<h2>Other versions on the decision</h2>", facts(lines(kept))]
     return page(f"Audit of {name}", sections)
 
 
@@ -91,10 +91,6 @@ def _score(score: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]:
     verdict = "equals" if score["same"] else "DIFFERS from"
     checked = (
         f"<p>Computed again from the recorded features, the score {verdict} the recorded one "
-        f"(difference {score['difference']:.1e}).</p>"
+        f"(difference {score['difference']:.2g}).</p>"
     )
     return [checked, *explained(score)]
-
-
-def _table(rows: Iterable[tuple[str, str]]) -> str:
-    return sheet(["", ""], [f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in rows])

@@ -20,7 +20,7 @@ def drift_page(document: Mapping[str, Any]) -> str:
         f"<h1>{escape(title)}</h1>",
         f'<p class="soft">{window["rows"]:,} decisions of the model <code>{model["version"]}</code>, against the '
         f"traffic of its training, {document['reference']['start']} to {document['reference']['end']}, at the same "
-        f"hours and weekdays. {escape(document['why'])}.</p>",
+        f"hours and weekdays: {escape(document['why'])}.</p>",
     ]
     if figures:
         sections += [tile_row(_tiles(document)), "<h2>Figures, most unusual first</h2>", _table(figures)]
@@ -52,16 +52,17 @@ def _table(figures: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for each in figures:
         said = "drift" if each["drifted"] else "" if each["judged"] else "follows the calendar"
-        missing = percent(each["missing"], 2) if each["missing"] else ""
+        missing = f"{percent(each['missing'], 2)} missing" if each["missing"] else ""
+        notes = ", ".join(word for word in (said, missing) if word)
         rows.append(
-            f"<tr{' class=main' if each['drifted'] else ''}><td>{escape(each['name'])}</td><td>{said}</td>"
+            f"<tr{' class=main' if each['drifted'] else ''}><td>{escape(each['name'])}"
+            f"<small>{notes}</small></td>"
             f"<td>{each['psi']:.3f}</td><td>{each['wasserstein']:.3f}</td><td>{each['jensen_shannon']:.4f}</td>"
             f"<td>{each['p_value']:.2g}</td><td>{_range(each)}</td><td>{each['ratio']:.3g}</td>"
-            f"<td>{each['ratio_p_value']:.2g}</td><td>{each['reference_mean']:.4g}</td><td>{each['mean']:.4g}</td>"
-            f"<td>{missing}</td></tr>"
+            f"<td>{each['ratio_p_value']:.2g}</td>"
+            f"<td>{_value(each['mean'])}<small>before {_value(each['reference_mean'])}</small></td></tr>"
         )
     titles = [
-        "",
         "",
         "PSI",
         "Wasserstein, sd",
@@ -70,9 +71,7 @@ def _table(figures: Sequence[Mapping[str, Any]]) -> str:
         "most moved values",
         "times as often",
         "p",
-        "mean before",
-        "mean now",
-        "missing",
+        "mean",
     ]
     return sheet(titles, rows)
 
@@ -84,8 +83,12 @@ def _range(each: Mapping[str, Any]) -> str:
         return "missing"
     if not edges:
         return "all"
-    low = "below" if at == 0 else f"{edges[at - 1]:.4g} to"
-    return f"{low} {edges[at]:.4g}" if at < len(edges) else f"from {edges[-1]:.4g}"
+    low = "below" if at == 0 else f"{_value(edges[at - 1])} to"
+    return f"{low} {_value(edges[at])}" if at < len(edges) else f"from {_value(edges[-1])}"
+
+
+def _value(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.3g}" if abs(value) < 1_000 else f"{value:.4g}"
 
 
 def _together(found: Mapping[str, Any]) -> str:

@@ -85,6 +85,8 @@ def slices_plot(complete: Sequence[Mapping[str, Any]], space: SearchSpace) -> st
         )
         if entry.log:
             axes.set_xscale("log")
+            axes.set_xticks([min(x), max(x)], [f"{end:.2g}" for end in (min(x), max(x))])
+            axes.minorticks_off()
         axes.set_title(entry.name, fontsize=9)
         axes.tick_params(labelsize=7)
     return _svg(figure_)

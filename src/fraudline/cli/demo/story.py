@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from fraudline.cli.demo.tally import Tally
 from fraudline.core.clock import DAY_US, from_us, now_us
 from fraudline.core.files import write_text
-from fraudline.model.page import sheet
+from fraudline.model.page import facts, sheet
 from fraudline.steps.audit import show
 from fraudline.steps.audit_page import audit_page, lines
 from fraudline.steps.params import Params
@@ -65,8 +65,7 @@ def surest(tally: Tally, version: str) -> Decision | None:
 
 def _transaction(row: Mapping[str, Any]) -> list[str]:
     shown = {name: str(value) for name, value in row.items() if value is not None}
-    facts = [f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in lines(shown)]
-    return ["<h2>The transaction</h2>", sheet(["", ""], facts)]
+    return ["<h2>The transaction</h2>", facts(lines(shown))]
 
 
 def _blocked(stream: StreamParams, alert: Decision) -> list[str]:
@@ -84,8 +83,7 @@ def _blocked(stream: StreamParams, alert: Decision) -> list[str]:
         ("when", from_us(action.at).isoformat(timespec="seconds")),
         ("why", action.why),
     ]
-    facts = [f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in rows]
-    return ["<h2>The block</h2>", sheet(["", ""], facts)]
+    return ["<h2>The block</h2>", facts(rows)]
 
 
 def _card(card: list[dict[str, Any]], mine: Mapping[str, Any], tally: Tally) -> list[str]:

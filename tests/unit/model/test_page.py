@@ -1,0 +1,28 @@
+"""The pages' parts hold what is long and leave nothing empty."""
+
+from fraudline.model.evaluation_charts import Line, line_chart
+from fraudline.model.page import STYLE, facts
+
+
+def test_facts_wrap_and_have_no_row_of_empty_titles():
+    text = facts([("why", "x" * 400 + " <b>")])
+    assert "<th" not in text
+    assert "&lt;b&gt;" in text
+    assert ".facts td{text-align:left;white-space:normal;overflow-wrap:anywhere}" in STYLE
+
+
+def test_a_large_tick_leaves_room_for_the_name_of_its_axis():
+    chart = line_chart(
+        [Line("saved", [0.0, 1.0], [0.0, 60_000.0], "c1")], x_label="x", y_label="saved", y_range=(0.0, 60_000.0)
+    )
+    assert ">40k</text>" in chart
+    assert "40000" not in chart
+
+
+def test_a_long_name_in_the_legend_ends_inside_the_drawing():
+    name = "now (aca2c828f7c3 at 7.0)"
+    chart = line_chart([Line(name, [0.0, 1.0], [0.0, 1.0], "c1")], x_label="x", y_label="y", legend="right-top")
+    before = chart[: chart.index(f">{name}")]
+    left = float(before[before.rindex(' x="') + 4 :].split('"')[0])
+    width = float(chart[chart.index('viewBox="0 0 ') + 13 :].split()[0])
+    assert left + 6.5 * len(name) < width

@@ -1,0 +1,28 @@
+"""The table of figures of a drift report."""
+
+from fraudline.steps.drift_page import _table
+
+FIGURE = {
+    "name": "seconds_since_last",
+    "drifted": False,
+    "judged": False,
+    "missing": 0.001,
+    "psi": 0.001,
+    "wasserstein": 0.008,
+    "jensen_shannon": 0.0001,
+    "p_value": 1.0,
+    "ratio": 1.1,
+    "ratio_p_value": 1.0,
+    "reference_mean": 81_234.5,
+    "mean": 80_123.4,
+    "edges": [10.0, 43_610.0, 90_000.0],
+    "ratio_bin": 2,
+}
+
+
+def test_a_figure_is_one_row_that_fits_the_page():
+    table = _table([FIGURE])
+    assert table.count("<th>") == table.count("<td>") == 9
+    assert "follows the calendar, 0.10% missing" in table
+    assert "80,123<small>before 81,234</small>" in table
+    assert "43,610 to 90,000" in table
