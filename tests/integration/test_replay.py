@@ -60,6 +60,7 @@ def test_another_threshold_alerts_what_the_recorded_scores_say(decided: Decided,
         document = json.loads(decided.cli("replay", *ALWAYS, *given, "-o", tmp_path / "r.parquet", "--json").stdout)
         assert document["b"]["alerts"] == (scores >= 0.40).sum()
         assert document["a"]["alerts"] == (scores >= 0.42).sum()
+        assert document["names"]["b"].endswith(" at 0.40:0.45)")
         moved = document["transitions"]
         assert moved["review -> block"] == ((scores >= 0.45) & (scores < 0.47)).sum()
         assert moved["review -> allow"] == 0

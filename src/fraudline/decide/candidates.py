@@ -9,6 +9,7 @@ thresholds.jsonl           the newest thresholds of an audited file
 artifacts/<digest>         the thresholds a model was packaged with
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,14 @@ def chosen_on(decisions: Decisions, params: ThresholdParams) -> Thresholds:
         known_fraud=decisions.known & decisions.fraud,
         amounts_minor=decisions.amounts,
     )
+
+
+def named(text: str) -> str:
+    """What people call it: a policy or figures as they are, a file by its name, a stored model by its version."""
+    if not Path(text).exists():
+        return text
+    name = Path(text).resolve().name
+    return name[:12] if re.fullmatch("[0-9a-f]{64}", name) else name
 
 
 def _number(text: str, whole: str) -> float:

@@ -105,6 +105,8 @@ def _samples(decisions: Decisions, outcome: Decided, cost: CostParams, draws: Dr
     judged = metrics.threshold_columns(decisions.fraud & known, alerted & known, decisions.amounts)
     sums = draws.sums(judged)
     found = metrics.threshold_figures(sums, cost.review_cost_minor, cost.recovered_share)
+    if not known.any():
+        found |= {name: np.full_like(found[name], np.nan) for name in ("precision", "f1")}
     blocked = outcome == BLOCK
     counts = draws.sums(np.column_stack([alerted, blocked, blocked & known & ~decisions.fraud]).astype(np.float64))
     found |= {"alerts": counts[:, 0], "blocks": counts[:, 1], "blocked_normals": counts[:, 2]}

@@ -23,7 +23,7 @@ from fraudline.core.errors import DataError, UsageError
 from fraudline.core.files import atomic_file, write_text
 from fraudline.core.log import get_logger
 from fraudline.data.store import read_transactions
-from fraudline.decide.candidates import thresholds_of
+from fraudline.decide.candidates import named, thresholds_of
 from fraudline.decide.compare import compare_outcomes
 from fraudline.decide.decisions import Decisions, read_decisions
 from fraudline.decide.policy import ALLOW, DECISIONS
@@ -153,7 +153,7 @@ def replay(
             raise DataError(f"{problem} ({written.unmatched} were not).", "Name other days or decisions.")
     names = {
         "a": f"then ({RECORDED})" if other is None else f"then ({other.version})",
-        "b": f"now ({artifact.version})",
+        "b": f"now ({artifact.version}{f' at {named(thresholds)}' if thresholds else ''})",
     }
     document = {
         "names": names,

@@ -15,7 +15,7 @@ from fraudline.core.clock import DAY_US
 from fraudline.core.errors import UsageError
 from fraudline.core.files import locked, write_text
 from fraudline.core.log import get_logger
-from fraudline.decide.candidates import chosen_on, policy_of, thresholds_of
+from fraudline.decide.candidates import chosen_on, named, policy_of, thresholds_of
 from fraudline.decide.compare import compare
 from fraudline.decide.compare_page import compare_page
 from fraudline.decide.decisions import Decisions, read_decisions
@@ -68,7 +68,7 @@ def compare_thresholds(
         for text, policy in zip((a, b), policies, strict=True)
     )
     document = compare(rows, of_a, of_b, params.evaluate.cost, params.evaluate.bootstrap, seed=params.seed)
-    names = {"a": _named(a), "b": _named(b)}
+    names = {"a": named(a), "b": named(b)}
     if names["a"] == names["b"]:
         names = {"a": f"A {names['a']}", "b": f"B {names['b']}"}
     document |= {"names": names, **chosen}
@@ -191,10 +191,6 @@ def _cut(rows: Decisions, choose_days: int | None) -> tuple[Decisions, Decisions
         raise UsageError(f"Of {len(days)} days {count} cannot be chosen on.", f"Give 1 to {len(days) - 1}.")
     earlier = rows.days < days[count]
     return rows.only(earlier).as_of(int(days[count]) * DAY_US), rows.only(~earlier)
-
-
-def _named(text: str) -> str:
-    return Path(text).name if Path(text).exists() else text
 
 
 def _evidence(move: Move) -> dict[str, Any]:

@@ -93,6 +93,12 @@ def test_the_page_opens_offline_and_shows_both_sides() -> None:
         assert remote not in page
 
 
+def test_where_no_label_is_known_precision_is_not_known_either() -> None:
+    found = compare(decisions([9, 8], [0, 0], unknown=[0, 1]), at(8.5), at(7.5), COST, BOOTSTRAP, seed=1)
+    assert [found["b"][name] for name in ("alerts", "precision", "recall", "f1")] == [2, None, None, None]
+    assert found["difference"]["precision"]["value"] is None
+
+
 def test_nothing_to_replay_is_an_error() -> None:
     empty = random_traffic().only(np.zeros(4_000, bool))
     with pytest.raises(DataError, match="no decision"):
