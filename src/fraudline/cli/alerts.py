@@ -70,7 +70,11 @@ def check(file: Path, as_json: bool) -> None:
         click.echo(routing.model_dump_json())
         return
     for route in routing.routes:
-        match = ", ".join(f"{name} {value}" for name, value in route.match.model_dump(exclude_defaults=True).items())
+        asked = route.match.model_dump(mode="json", exclude_defaults=True)
+        match = ", ".join(
+            f"{name} {' or '.join(map(str, value)) if isinstance(value, list) else value}"
+            for name, value in asked.items()
+        )
         together = "each by itself" if route.quiet_s == 0 else f"together by {', '.join(route.group_by) or 'route'}"
         click.echo(f"{route.name}: {match or 'all alerts'} -> {', '.join(route.sinks)}, {together}")
     unused = sorted(set(routing.sinks) - {sink for route in routing.routes for sink in route.sinks})

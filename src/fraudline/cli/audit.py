@@ -176,7 +176,7 @@ def _print(document: dict[str, Any]) -> None:
         console.print(f"  · {reason}", soft_wrap=True)
     if "same" in score:
         said = "is that of the artifact" if score["same"] else "is NOT that of the artifact"
-        console.print(f"the recorded score {said} (difference {score['difference']:.1e})")
+        console.print(f"the recorded score {said} (difference {score['difference']:.2g})")
     for part in _SHOWN:
         console.print(f"[bold]{part}[/]")
         for name, value in lines(document[part]):

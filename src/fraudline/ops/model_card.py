@@ -17,6 +17,7 @@ HEADLINES = (
     ("precision", "precision at the threshold"),
 )
 _KIND_FIGURES = ("frauds", "ap", "roc_auc", "recall")
+_UNITS = {"money_saved": ", minor units of the base currency"}
 _SKIPPED = frozenset({"rows", "frauds", "cards", "days"})
 
 _STYLE = """
@@ -132,7 +133,7 @@ def _figures(metrics: Mapping[str, Any]) -> str:
         f"{_number(metrics[name])} {name}" for name in ("rows", "frauds", "cards", "days") if name in metrics
     )
     rows = [
-        (f"<code>{_text(name)}</code>", _number(value), _interval(metrics, name))
+        (f"<code>{_text(name)}</code>{_UNITS.get(name, '')}", _number(value), _interval(metrics, name))
         for name, value in metrics.items()
         if _is_number(value) and name not in _SKIPPED
     ]

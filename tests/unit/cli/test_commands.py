@@ -150,3 +150,13 @@ def test_produce_names_the_wrong_row_before_anything_is_sent(tmp_path):
     )
     with pytest.raises(SchemaError, match="row 1.*amount_minor|amount_minor.*row 1"):
         invoke("produce", tmp_path / "bad.csv")
+
+
+def test_alerts_check_shows_a_route_in_words(tmp_path):
+    file = tmp_path / "alerts.yaml"
+    file.write_text(
+        "sinks: {cases: {kind: topic, topic: alerts.cases}}\n"
+        "routes: [{name: blocks, match: {decision: [review, block], min_score: 7.5}, sinks: [cases]}]\n"
+    )
+    said = invoke("alerts", "check", str(file)).stdout
+    assert "blocks: decision review or block, min_score 7.5 -> cases" in said

@@ -131,7 +131,7 @@ def _stream(
     watch(
         console,
         tally,
-        total=transactions.num_rows,
+        total=0 if endless else transactions.num_rows,
         running=lambda: not drained(line, tally.settled),
         names=names,
     )

@@ -24,7 +24,7 @@ def watch(console: Console, tally: Tally, total: int, running: Callable[[], bool
     Args:
         console: a terminal gets the live screen, anything else plain lines.
         tally: what is shown.
-        total: transactions that will come.
+        total: transactions that will come; 0 when there is no end to them.
         running: whether more may come.
         names: what to call each model version.
     """
@@ -48,7 +48,7 @@ def screen(now: Snapshot, total: int, names: Mapping[str, str]) -> RenderableTyp
     """The live screen at one moment."""
     head = Table.grid(padding=(0, 3))
     head.add_row(
-        f"[bold]{now.decisions:,}[/] of {total:,} decided",
+        f"[bold]{now.decisions:,}[/]{_of(total)} decided",
         f"[bold]{now.rate:,.0f}[/]/s",
         f"p50 [bold]{now.p50_ms:.0f}[/] ms",
         f"p99 [bold]{now.p99_ms:.0f}[/] ms",
@@ -69,7 +69,7 @@ def screen(now: Snapshot, total: int, names: Mapping[str, str]) -> RenderableTyp
             f"[{colour}]{alert.decision}[/]",
             why,
         )
-    bar = ProgressBar(total=max(total, 1), completed=min(now.decisions, total))
+    bar = ProgressBar(total=total or None, completed=min(now.decisions, total))
     return Panel(Group(head, bar, "", alerts), title="fraudline", border_style="cyan")
 
 
@@ -108,9 +108,13 @@ def _share(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.0%}"
 
 
+def _of(total: int) -> str:
+    return f" of {total:,}" if total else ""
+
+
 def _line(console: Console, now: Snapshot, total: int) -> None:
     console.print(
-        f"  {now.decisions:,} of {total:,} decided, {now.rate:,.0f}/s, p50 {now.p50_ms:.0f} ms, "
+        f"  {now.decisions:,}{_of(total)} decided, {now.rate:,.0f}/s, p50 {now.p50_ms:.0f} ms, "
         f"p99 {now.p99_ms:.0f} ms, {now.alerts} alerts",
         soft_wrap=True,
     )
