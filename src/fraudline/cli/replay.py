@@ -65,7 +65,7 @@ def command(
     \b
     Try:
       fraudline replay --from 2026-06-01 --to 2026-07-01 --data data --thresholds 7.5 --page what-if.html
-      fraudline replay --from 2026-07-05 --to 2026-07-12 --topic --data data --model artifacts/<digest>
+      fraudline replay --from 2026-07-05 --to 2026-07-12 --topic --data data --profiles build/profiles
     """
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
