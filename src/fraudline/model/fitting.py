@@ -40,7 +40,6 @@ class FittedModel:
     graph: ScoreGraph
     inputs: Inputs
     params: TrainParams
-    seed: int
     rows: int
     history: tuple[Epoch, ...]
     formats: ClassVar[tuple[str, ...]] = ("onnx", "savedmodel")
@@ -150,7 +149,7 @@ def fit(
     graph = ScoreGraph(
         on_features, surprises, on_surprises, params.tail_weight, params.autoencoder_weight, params.surprise_weight
     )
-    return FittedModel(graph, spec, params, seed, len(rows), tuple(story.history))
+    return FittedModel(graph, spec, params, len(rows), tuple(story.history))
 
 
 def make_deterministic(seed: int) -> None:

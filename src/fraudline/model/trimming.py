@@ -41,17 +41,13 @@ class Suspicion:
 
     Attributes:
         rows: (n,) bool, the suspicious ones; at most ``max_share`` of all.
-        chance: (n,) float32, how much each looks like a known fraud, 0 to 1.
         share: estimated share of unreported frauds; None where too few frauds are known to tell.
         trims: whether the share is large enough for the rows to be left out.
-        rounds: that were needed.
     """
 
     rows: NDArray[np.bool_]
-    chance: NDArray[np.float32]
     share: float | None
     trims: bool
-    rounds: int
 
     @property
     def kept(self) -> NDArray[np.bool_]:
@@ -70,7 +66,7 @@ def suspicious(normals: NDArray[np.float32], frauds: NDArray[np.float32], params
     """
     n = len(normals)
     if len(frauds) < params.min_frauds or params.rounds == 0:
-        return Suspicion(np.zeros(n, bool), np.zeros(n, np.float32), None, trims=False, rounds=0)
+        return Suspicion(np.zeros(n, bool), None, trims=False)
     rng = np.random.default_rng(seed)
     flagged, settled, rounds, share = np.zeros(n, bool), False, 0, 0.0
     stays = min(params.chance, _STAYS)
@@ -87,7 +83,7 @@ def suspicious(normals: NDArray[np.float32], frauds: NDArray[np.float32], params
             least = enters if first else stays
             share = min(float(flagged.mean()) / max(float(np.mean(found >= least)), 0.1), 1.0)
     rows = _largest(chance, flagged, params.max_share)
-    return Suspicion(rows, chance, share, trims=share >= params.from_share, rounds=rounds)
+    return Suspicion(rows, share, trims=share >= params.from_share)
 
 
 def _cross_fitted(

@@ -75,7 +75,6 @@ class Comparison:
     verdict: Verdict
     why: str
     rows: int
-    days: int
     figures: tuple[Figure, ...]
 
     @property
@@ -117,7 +116,7 @@ class Reference:
         n = len(window)
         if n < params.min_rows:
             why = f"{n:,} transactions are fewer than monitor.min_rows, {params.min_rows:,}"
-            return Comparison("inconclusive", why, n, len(window.days), ())
+            return Comparison("inconclusive", why, n, ())
         counts, sums = window.counts.sum(axis=0), window.sums.sum(axis=0)
         divergence, observed, expected = self._divergence(counts, self._total)
         deviations = np.zeros(len(divergence))
@@ -133,8 +132,8 @@ class Reference:
         figures = tuple(sorted(made, key=lambda figure: (-figure.drifted, -figure.deviations)))
         moved = [figure.name for figure in figures if figure.drifted]
         if moved:
-            return Comparison("drift", ", ".join(moved[:5]), n, len(window.days), figures)
-        return Comparison("stable", "no figure moved by more than ordinary days", n, len(window.days), figures)
+            return Comparison("drift", ", ".join(moved[:5]), n, figures)
+        return Comparison("stable", "no figure moved by more than ordinary days", n, figures)
 
     def _divergence(self, counts: NDArray[np.int64], reference: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
         """Of (STRATA, width) counts: the figures' divergence, the observed and the expected shares.

@@ -26,7 +26,7 @@ from fraudline.data.schema import times_us
 PIECE_ROWS = 65_536
 _PARQUET = {".parquet", ".pq"}
 _LINES = {".jsonl", ".json", ".ndjson"}
-_OPTIONAL = ("transaction_id", "score", "decision", "model_version", "spec_version", "offset")
+_OPTIONAL = ("transaction_id", "score", "model_version", "spec_version", "offset")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,6 @@ class Piece:
         features: (n, d) float32; what is missing is not a number.
         score: (n,) float32, or None where the window has none.
         ids: (n,) strings, or None.
-        decision: (n,) strings, or None.
         offsets: (n,) int64, place of the transaction in its partition, or None.
     """
 
@@ -46,7 +45,6 @@ class Piece:
     features: NDArray[np.float32]
     score: NDArray[np.float32] | None
     ids: pa.Array | None
-    decision: pa.Array | None
     offsets: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
@@ -97,7 +95,6 @@ def piece_of(
         features=_features(table, names, source),
         score=table["score"].cast(pa.float32()).to_numpy() if "score" in present else None,
         ids=table["transaction_id"].cast(pa.string()).combine_chunks() if "transaction_id" in present else None,
-        decision=table["decision"].cast(pa.string()).combine_chunks() if "decision" in present else None,
         offsets=table["offset"].cast(pa.int64()).to_numpy() if "offset" in present else None,
     )
 

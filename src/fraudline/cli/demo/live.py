@@ -63,8 +63,6 @@ class Line:
     broker: Broker
     settings: StreamParams
     plan: Plan
-    predictors: dict[str, int] = field(default_factory=dict)
-    """HTTP port of each predictor, by label."""
     _stop: threading.Event = field(default_factory=threading.Event)
     _ready: threading.Event = field(default_factory=threading.Event)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
@@ -157,10 +155,10 @@ def running(plan: Plan) -> Iterator[Line]:
         for predictor in predictors:
             predictor.wait_ready()
         weights = (100 - plan.canary_percent, plan.canary_percent)
-        ports = {label: each.http_port for label, each in zip((CHAMPION, CANARY), predictors, strict=True)}
-        upstreams = [(*port, weight) for port, weight in zip(ports.items(), weights, strict=True)]
+        ports = [predictor.http_port for predictor in predictors]
+        upstreams = list(zip((CHAMPION, CANARY), ports, weights, strict=True))
         envoy = stack.enter_context(LocalEnvoy(upstreams, log_path=plan.folder / "envoy.log"))
-        line = Line(chosen, _settings(plan, chosen, envoy.url), plan, ports)
+        line = Line(chosen, _settings(plan, chosen, envoy.url), plan)
         stack.callback(line.end)
         yield line
 

@@ -44,7 +44,6 @@ class PullRequest:
     state: State = "open"
     url: str = ""
     number: int = 0
-    created: bool = False
 
 
 class Forge(Protocol):
@@ -199,7 +198,7 @@ class GitHub:
         answer = self._api.call("POST", f"{self._repo}/pulls", json=content, accept=_EXISTS)
         if answer.is_success:
             made = self._api.read(answer, _Pull)
-            return PullRequest(branch, "open", made.html_url, made.number, created=True)
+            return PullRequest(branch, "open", made.html_url, made.number)
         return _found(self._find(branch), answer)
 
     def merge(self, request: PullRequest, revision: str) -> bool:
@@ -240,7 +239,7 @@ class GitLab:
         answer = self._api.call("POST", f"{self._project}/merge_requests", json=content, accept=_EXISTS)
         if answer.is_success:
             made = self._api.read(answer, _MergeRequest)
-            return PullRequest(branch, "open", made.web_url, made.iid, created=True)
+            return PullRequest(branch, "open", made.web_url, made.iid)
         return _found(self._find(branch), answer)
 
     def merge(self, request: PullRequest, revision: str) -> bool:
