@@ -18,6 +18,7 @@ from typing import Any
 
 _RUN = re.compile(rb"(?<!\d)\d(?:[ -]?\d){12,}")
 _GROUP = re.compile(rb"\d+")
+_DIGIT = re.compile(rb"\d")
 _LEFT_ALONE = re.compile(
     rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32,}|(?<=\d)\.\d+(?:[eE][+-]?\d+)?"
 )
@@ -25,6 +26,10 @@ _TIMES = frozenset((13, 16, 19))
 _SHORTEST, _LONGEST, _SHOWN = 13, 19, 4
 _WHOLE = re.compile(rf"\s*[0-9](?:[ -]?[0-9]){{{_SHORTEST - 1},{_LONGEST - 1}}}\s*")
 """The form of a text that is one card number: most texts are not of it, and are not looked at further."""
+
+_PASSES = 4
+"""What is left of a card number may be one with the digits beside it, and so on. A record made to go on for ever loses
+every run of digits after so many."""
 
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
@@ -48,16 +53,20 @@ def card_numbers(content: bytes) -> Iterator[tuple[int, int]]:
 def mask_bytes(content: bytes) -> bytes:
     """``content`` with all but the last four digits of each card number replaced by ``*``; its length stays.
 
-    What is left of one may be a card number with the digits beside it: it is masked too, until there is none.
+    What is left of one may be a card number with the digits beside it: it is masked too, until there is none. The time
+    grows with the length of ``content``, whatever it holds.
     """
-    while places := list(card_numbers(content)):
+    for _ in range(_PASSES):
+        places = list(card_numbers(content))
+        if not places:
+            return content
         masked = bytearray(content)
         for begin, end in places:
             digits = [at for at in range(begin, end) if 48 <= content[at] <= 57]
             for at in digits[:-_SHOWN]:
                 masked[at] = 42
         content = bytes(masked)
-    return content
+    return _RUN.sub(lambda run: _DIGIT.sub(b"*", run[0]), content)
 
 
 def mask_text(text: str) -> str:
