@@ -27,7 +27,6 @@ def serve(
     expected_digest: str | None = None,
     host: str = "127.0.0.1",
     thresholds: Path | None = None,
-    tracing: TracingParams | None = None,
     gather: bool = True,
     tls_certificate: Path | None = None,
     tls_key: Path | None = None,
@@ -37,6 +36,8 @@ def serve(
 ) -> None:
     """Verify an artifact and serve it until SIGTERM or SIGINT. One process; scale by replicas.
 
+    Spans of requests go to the address that the environment names, if it names one.
+
     Args:
         model_dir: the artifact's folder.
         name: the model's name on the endpoint path.
@@ -45,7 +46,6 @@ def serve(
         expected_digest: refuse any other model.
         host: address to bind.
         thresholds: a thresholds file whose newest line holds, instead of the artifact's own.
-        tracing: spans of requests, when an address is set; by default what the environment says.
         gather: score requests that arrive together in one call.
         tls_certificate: PEM file of the server's certificate; None for plain connections.
         tls_key: PEM file of its private key.
@@ -72,7 +72,7 @@ def serve(
     )
     model.load()
     lineage = open_lineage(LineageParams(), os.environ)
-    spans = open_tracing(tracing or TracingParams(endpoint=os.environ.get(ENVIRONMENT, "")), "fraudline-predictor")
+    spans = open_tracing(TracingParams(endpoint=os.environ.get(ENVIRONMENT, "")), "fraudline-predictor")
     server = Predictor(host=host, http_port=http_port, grpc_port=grpc_port, access=access, tracing=spans)
     # KServe, whose constructor sets up its logs, writes a line a request, and a trace for each refusal; refusals are
     # logged here, once, without one

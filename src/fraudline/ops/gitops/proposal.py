@@ -80,27 +80,27 @@ class Standing:
         }
 
 
-def standing(clone: Clone, environment: Environment, revision: str = "") -> Standing:
-    """Read the state of an environment from the target branch, or from a revision.
+def standing(clone: Clone, environment: Environment) -> Standing:
+    """Read the state of an environment from the target branch.
 
     Raises:
         UsageError: there is no InferenceService, or the state cannot be read.
         PromotionRefused: the evidence cannot be read.
     """
-    service = clone.read(environment.service, revision)
+    service = clone.read(environment.service)
     if not service:
         raise UsageError(
             f"{environment.service} is not on the branch {environment.branch}.", "Correct rollout.environments."
         )
-    text = clone.read(f"{environment.overlay}/{ROLLOUT}", revision)
+    text = clone.read(f"{environment.overlay}/{ROLLOUT}")
     changed, since = clone.last_change(f"{environment.overlay}/{ROLLOUT}")
     return Standing(
         environment,
         parse(text or service),
-        Evidence.parse(clone.read(f"{environment.overlay}/{EVIDENCE}", revision)),
+        Evidence.parse(clone.read(f"{environment.overlay}/{EVIDENCE}")),
         text,
         service,
-        clone.read(PARAMETERS, revision),
+        clone.read(PARAMETERS),
         changed or clone.base,
         since,
     )
