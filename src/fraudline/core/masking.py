@@ -104,11 +104,11 @@ def _among(groups: list[tuple[int, int]], content: bytes) -> Iterator[tuple[int,
     """Card numbers that begin and end with groups of digits; a group alone before groups together."""
     at = 0
     while at < len(groups):
-        end = at
+        end, digits = at, b""
         for last in range(at, len(groups)):
             if last > at and groups[last][0] - groups[last - 1][1] > 1:
                 break
-            digits = b"".join(content[begin:stop] for begin, stop in groups[at : last + 1])
+            digits += content[slice(*groups[last])]
             if len(digits) > _LONGEST:
                 break
             time = last == at and len(digits) in _TIMES and digits.startswith(b"1")
