@@ -90,7 +90,8 @@ class Journal:
             size = os.fstat(handle).st_size
             if size and os.pread(handle, 1, size - 1) != b"\n":
                 content = b"\n" + content  # a line that a kill left torn
-            os.write(handle, content)
+            while content:  # a full disk takes a part without a word, and refuses the rest
+                content = content[os.write(handle, content) :]
             os.fsync(handle)
         finally:
             os.close(handle)

@@ -1,5 +1,6 @@
 """One look at the signs: what is done once stays done once, whoever looks and whoever is killed."""
 
+import errno
 import json
 import os
 import subprocess
@@ -151,6 +152,22 @@ def test_a_child_of_a_killed_look_keeps_others_out_for_as_long_as_it_lives(tmp_p
     finally:
         child.communicate(b"\n")
     assert once(tmp_path, Kitchen())["action"] == "proposed"
+
+
+def test_a_line_that_a_full_disk_takes_in_part_is_an_error_and_no_training_begins(tmp_path, monkeypatch):
+    kitchen, write, left = Kitchen(), os.write, [100]
+
+    def written(handle, content):
+        if not left[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        taken = write(handle, content[: left[0]])
+        left[0] -= taken
+        return taken
+
+    monkeypatch.setattr(os, "write", written)
+    with pytest.raises(OSError, match="No space left"):
+        once(tmp_path, kitchen)
+    assert kitchen.runs == []
 
 
 def test_a_line_that_a_kill_left_torn_is_left_out_and_the_next_one_is_whole(tmp_path):
