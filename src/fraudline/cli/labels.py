@@ -97,6 +97,9 @@ def performance_command(
             continue
         low, high = each["interval"]
         console.print(f"{name:10} {each['value']:.3f}  ({low:.3f} to {high:.3f})")
+    if not document["figures"]:
+        least = params.monitor.label_rows_min
+        console.print(f"too few frauds for figures: fewer than {least} (monitor.label_rows_min)")
     said = f"{document['rows']:,} decisions of {document['days']} days, {document['frauds']:,} frauds"
     if document["covers"] != "all":
         said += f"; {document['blocked']:,} blocked ones are not in it (stream.review_sample is 0)"

@@ -142,3 +142,13 @@ def test_performance_of_a_file_of_decisions_and_a_file_of_labels(here):
     figures = json.loads(done.stdout.splitlines()[-1])["figures"]
     assert (figures["precision"]["value"], figures["recall"]["value"]) == (0.5, 0.5)
     assert "precision" in run(labels, "performance", "--decisions", "d.jsonl", "--labels", "l.jsonl").output
+
+
+def test_performance_says_that_too_few_frauds_are_known_for_figures(here):
+    at = now_us() - 20 * DAY
+    row = {"transaction_id": "t1", "card_id": "c1", "event_time": at, "model_version": "m", "features": [1.0],
+           "decision": "review"}  # fmt: skip
+    write_text(here / "d.jsonl", json.dumps(row))
+    (here / "l.jsonl").write_bytes(encode(Label("t1", True, "chargeback", 1, at + 3 * DAY)))
+    done = run(labels, "performance", "--decisions", "d.jsonl", "--labels", "l.jsonl")
+    assert "too few frauds for figures: fewer than 5 (monitor.label_rows_min)" in done.stdout
