@@ -4,6 +4,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import click
@@ -111,8 +112,17 @@ def main() -> None:
     """Run the command line and turn every error of ours, and of the file system, into its message and exit code.
 
     A SIGTERM ends it as an exception does, so that temporary files go; commands that have a way to stop keep theirs.
+    After Ctrl-C any error is its end: compiled modules that are being imported swallow it and fail in other ways.
     """
     signal.signal(signal.SIGTERM, _terminated)
+    interrupted = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
+        signal.signal(signal.SIGINT, interrupt)
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -130,6 +140,10 @@ def main() -> None:
         what = f"{error.filename}: " if error.filename is not None else ""
         action = "Name a file or folder that is there and that you may use, on a disk with free space."
         code = _said(StateError(f"{what}{error.strerror or error}.", action))
+    except Exception:
+        if not interrupted.is_set():
+            raise
+        code = 130
     sys.exit(code if isinstance(code, int) else 0)
 
 

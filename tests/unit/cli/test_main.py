@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import os
 import signal
@@ -55,6 +56,24 @@ def test_each_error_has_its_message_and_exit_code(monkeypatch, capsys, error, co
     said = capsys.readouterr().err
     for text in (getattr(error, "problem", ""), getattr(error, "action", "")):
         assert text in said
+
+
+@pytest.mark.parametrize(("interrupted", "raised"), [(True, SystemExit), (False, SystemError)])
+def test_ctrl_c_that_a_compiled_module_swallows_ends_as_ctrl_c_does(monkeypatch, interrupted, raised):
+    def swallow(**_):
+        if interrupted:
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        raise SystemError("returned a result with an exception set")
+
+    monkeypatch.setattr(module.cli, "main", swallow)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(raised) as ended:
+            main()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert getattr(ended.value, "code", 130) == 130
 
 
 def test_a_parameter_file_with_an_unknown_name_is_refused(monkeypatch, capsys, tmp_path):
