@@ -42,11 +42,15 @@ _RAMP, _RAMPS = 0.5, 11  # decades
 _RIDGE, _FREE = 3e-4, 30.0  # of the logistic regression; how much less the ridge draws at the full score
 _MODEL = Path(fraudline.__file__).parent / "model"
 _FITTING = (
-    *("dense_kernels", "dense_training", "fitting", "joints", "ladders", "members", "network"),
-    *("scaling", "sequence", "stack", "surprises", "tails", "training"),
+    *("dense_kernels", "dense_training", "export", "fitting", "inputs", "joints", "kinds", "ladders", "members"),
+    *("network", "scaling", "sequence", "stack", "surprises", "tails", "training"),
 )
 _SOURCES = tuple(_MODEL / f"{name}.py" for name in _FITTING)
-_LABELLED = (*_SOURCES, *(_MODEL / f"{name}.py" for name in ("challengers", "supervised", "trees")), Path(__file__))
+_LABELLED = (
+    *_SOURCES,
+    *(_MODEL / f"{name}.py" for name in ("challengers", "supervised", "tree_graph", "trees")),
+    Path(__file__),
+)
 
 Matrix = NDArray[np.float32]
 Floats = NDArray[np.float64]

@@ -20,7 +20,10 @@ Score = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a fitted model gives on the scored rows: (n,) scores, high = anomalous, and CPU seconds."""
+    """What a fitted model gives on the scored rows: (n,) scores, high = anomalous, and CPU seconds.
+
+    The seconds are 0 of a part that is not fitted and scored by itself.
+    """
 
     scores: NDArray[np.float64]
     fit_s: float

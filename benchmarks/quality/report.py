@@ -117,7 +117,7 @@ def _main_table(groups: Groups) -> str:
 
 
 def _cost(value: float) -> str:
-    """A part of another model has no cost of its own."""
+    """A cost, if it was measured: a part of another model has none of its own."""
     return f"{value:.1f}" if value else "–"
 
 

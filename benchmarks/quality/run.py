@@ -7,13 +7,17 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality import protocol
+from benchmarks.quality import measure, protocol
 from benchmarks.quality.family import Family
 from benchmarks.quality.ledger import Ledger, Wanted
 from benchmarks.quality.measure import Task, run_task
 from benchmarks.quality.rows import Rows
 from benchmarks.quality.sources import code_digest
 from fraudline.core.digest import sha256_bytes
+from fraudline.model import metrics
+
+_EVERY = tuple(Path(str(module.__file__)) for module in (protocol, measure, metrics))
+"""What decides the figures of every family: its rows, and how they are counted."""
 
 Plan = dict[Task, dict[str, Wanted]]
 
@@ -39,9 +43,13 @@ def plan(families: Sequence[Family], rows: Rows, starts: Sequence[date], seeds: 
 
 
 def digest_of(family: Family, rows: Rows) -> str:
-    """The state of a family: its settings, its code and its features."""
+    """The state of a family: its settings, its code, that of the protocol and the figures, and its features.
+
+    Raises:
+        FileNotFoundError: one of its sources is not there.
+    """
     settings = sorted((name, str(value)) for name, value in family.settings.items())
-    content = f"{settings} {code_digest(*family.sources)} {rows.sets[family.columns].digest}"
+    content = f"{settings} {code_digest(*family.sources, *_EVERY)} {rows.sets[family.columns].digest}"
     return sha256_bytes(content.encode())[:12]
 
 

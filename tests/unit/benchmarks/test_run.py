@@ -1,5 +1,6 @@
 """The harness on a small made-up file: what is missing is measured once, and the report says what was found."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
@@ -9,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import fraudline
 from benchmarks.quality import run as harness
 from benchmarks.quality.__main__ import main
-from benchmarks.quality.autoencoders import DEFAULT, WITHOUT
+from benchmarks.quality.autoencoders import DEFAULT, WITHOUT, families
 from benchmarks.quality.family import Family, Outcome
 from benchmarks.quality.ledger import Ledger
 from benchmarks.quality.measure import Task, measure
@@ -21,6 +23,7 @@ from benchmarks.quality.rows import FeatureSet, Rows, Week
 from benchmarks.quality.settings import BOOK
 from fraudline.core.clock import DAY_US, day_us
 
+MODEL = Path(fraudline.__file__).parent / "model"
 FIRST, LAST = date(2018, 6, 11), date(2018, 8, 14)
 STARTS = weeks(FIRST, LAST)
 
@@ -102,6 +105,27 @@ def test_a_changed_setting_is_refused_on_the_test_weeks(
         harness.plan([family(size=2)], rows, STARTS, (1,), ledger)
 
 
+def test_every_module_that_decides_scores_is_in_the_digest(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Path] = []
+    monkeypatch.setattr(harness, "code_digest", lambda *paths: seen.extend(paths))
+    for recipe in families():
+        assert all(path.is_file() for path in recipe.sources), recipe.name
+        seen.clear()
+        harness.digest_of(replace(recipe, columns=BOOK), rows)
+        pending, needed = ["fitting"], set()
+        while pending:
+            name = pending.pop()
+            if name not in needed | {"canonical", "params", "reasons", "scorer"}:  # settings, form, words, I/O
+                needed.add(name)
+                pending += re.findall(r"from fraudline\.model\.(\w+) import", (MODEL / f"{name}.py").read_text())
+        assert needed | {"protocol", "measure", "metrics"} <= {path.stem for path in seen}, recipe.name
+
+
+def test_a_source_that_was_renamed_is_not_left_out(rows: Rows, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        harness.digest_of(replace(family(), sources=(tmp_path / "renamed.py",)), rows)
+
+
 def test_known_normals_and_frauds_are_what_had_arrived(rows: Rows) -> None:
     week = rows.week(STARTS[-1], BOOK)
     learned, frauds = week.learned.labelled
@@ -121,6 +145,9 @@ def test_the_report_shows_figures_pictures_and_what_the_autoencoder_adds(
     page = (tmp_path / "docs" / "reference" / "quality.md").read_text()
     assert f"**{DEFAULT}**" in page
     assert "What the autoencoder adds" in page
+    costs = {row.split(" | ")[0]: row.split(" | ")[-2:] for row in page.splitlines() if row.count(" | ") == 8}
+    assert costs[f"| **{DEFAULT}**"][0] == "1.0"
+    assert costs[f"| {WITHOUT}"] == ["–", "– |"], "what is not measured by itself is not free"
     assert "## Not measured yet\n\noracle." in page
     assert all(day.isoformat() in page for day in STARTS)
     assert "| 1 | the first measurement | 2 | 0 |" in page
