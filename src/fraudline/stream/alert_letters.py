@@ -118,7 +118,7 @@ def read_alert_letter(params: StreamParams, partition: int, offset: int) -> Aler
 
 
 def waiting(params: StreamParams) -> int:
-    """Letters since the last replay; a few more where the topic holds the ends of transactions.
+    """Letters since the last replay.
 
     Raises:
         UnavailableError: the broker does not answer.

@@ -64,7 +64,7 @@ def read_letter(params: StreamParams, partition: int, offset: int) -> DeadLetter
 
 
 def waiting(params: StreamParams) -> int:
-    """Letters since the last replay; a few more where the topic holds aborted transactions.
+    """Letters since the last replay.
 
     Raises:
         UnavailableError: the broker does not answer.

@@ -112,16 +112,20 @@ def read_record(params: StreamParams, topic: str, partition: int, offset: int) -
 
 
 def unread(params: StreamParams, topic: str, group: str) -> int:
-    """Records of a topic after what a group has committed; a few more where it holds the ends of transactions.
+    """Records of a topic after what a group has committed.
+
+    They are read: offsets count the ends of transactions, too.
 
     Raises:
         UnavailableError: the broker does not answer.
         UsageError: there is no such topic.
     """
     with open_consumer(params, group) as consumer:
-        places = places_of(consumer, topic)
-        begins, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
-        return sum(ends[place] - max(begins[place], consumer.committed(place) or 0) for place in places)
+        return sum(
+            len(records)
+            for place in places_of(consumer, topic)
+            for records in read_partition(consumer, place, consumer.committed(place) or 0, params.timeout_s)
+        )
 
 
 def wait_readable(params: StreamParams, written: Iterable[Any]) -> None:
