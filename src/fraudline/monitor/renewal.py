@@ -122,7 +122,8 @@ def decide(
         drifting_since: when the drift that goes on was first seen; now, where that is not known.
         asked: why a person asks for it; such a run needs no trigger and is held back by nothing but the same data.
     """
-    fired = _fired(signs, past, now, params) if not asked else {"asked": asked}
+    begun = [each for each in past if each.at <= now]  # one by a clock that was ahead holds nothing back for years
+    fired = _fired(signs, begun, now, params) if not asked else {"asked": asked}
     names, said = tuple(fired), "; ".join(f"{name}: {why}" if why else name for name, why in fired.items())
     if not fired:
         return Verdict(False, (), "nothing asks for it")
@@ -131,7 +132,7 @@ def decide(
     if signs.data == signs.trained_on and not past:
         return Verdict(False, names, f"{said}, but the champion learned from the same data")
     young = _young_drift(signs, names, now - (drifting_since or now), params)
-    if held := "" if asked else _held(past, now, params) or young:
+    if held := "" if asked else _held(begun, now, params) or young:
         return Verdict(False, names, f"{said}, but {held}")
     return Verdict(True, names, said)
 

@@ -133,3 +133,10 @@ def test_a_young_drift_holds_back_neither_a_person_nor_a_schedule_that_ignores_d
     assert decide(DRIFTED, [], MONDAY, RenewParams(), asked="now").train
     assert decide(DRIFTED, [], MONDAY, RenewParams(on_drift=False)).triggers == ("schedule",)
     assert not decide(DRIFTED, [], MONDAY, RenewParams()).train
+
+
+def test_a_run_that_began_by_a_clock_that_was_ahead_holds_no_later_run_back():
+    ahead = [Past("x", MONDAY + timedelta(days=3650))]
+    assert decide(DRIFTED, ahead, MONDAY, RenewParams(schedule_days=0, drift_days=0, budget=1)).train
+    assert decide(Signs(data="b", trained_on="a"), ahead, MONDAY, RenewParams(schedule_days=7)).train
+    assert not decide(DRIFTED, [Past(DRIFTED.run, ahead[0].at)], MONDAY, QUIET).train
