@@ -23,6 +23,6 @@ FIGURE = {
 def test_a_figure_is_one_row_that_fits_the_page():
     table = _table([FIGURE])
     assert table.count("<th>") == table.count("<td>") == 9
-    assert "follows the calendar, 0.10% missing" in table
+    assert "follows the calendar, 0.10 % missing" in table
     assert "80,123<small>before 81,234</small>" in table
     assert "43,610 to 90,000" in table
