@@ -63,7 +63,11 @@ HEALTH = (
     Panel("Score", {f"{q:g}": _quantile(q, "fraudline_score") for q in (0.5, 0.9, 0.99)}),
     Panel(
         "Share of scores above 5",
-        {"share": '1 - sum(rate(fraudline_score_bucket{le="5.0"}[5m])) / sum(rate(fraudline_score_count[5m]))'},
+        # rate() lengthens each counter by itself towards its first sample, so the ratio of two young ones may exceed 1.
+        {
+            "share": 'clamp_min(1 - sum(rate(fraudline_score_bucket{le="5.0"}[5m]))'
+            " / sum(rate(fraudline_score_count[5m])), 0)"
+        },
         "percentunit",
     ),
     Panel("Thresholds", {"{{decision}}": "fraudline_threshold"}),

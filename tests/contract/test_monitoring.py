@@ -77,6 +77,23 @@ def test_promtool_fires_each_alert_by_one_case_and_keeps_it_quiet_by_another():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_worker_that_has_just_begun_has_no_negative_share_of_high_scores(tmp_path):
+    panels = [panel for board in DASHBOARDS.values() for panel in board["panels"]]
+    expr = next(p["targets"][0]["expr"] for p in panels if p["title"] == "Share of scores above 5")
+    young = [
+        {"series": 'fraudline_score_bucket{le="5.0"}', "values": "108 208 307"},
+        {"series": "fraudline_score_count", "values": "111 211 311"},
+    ]
+    asked = [{"expr": expr, "eval_time": "11s", "exp_samples": [{"value": 0}]}]
+    case = {"interval": "10s", "input_series": young, "promql_expr_test": asked}
+    (tmp_path / "case.yaml").write_text(
+        yaml.safe_dump({"evaluation_interval": "10s", "rule_files": [], "tests": [case]})
+    )
+    command = [binary("promtool"), "test", "rules", tmp_path / "case.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("name", ["prometheus", "alertmanager"])
 def test_the_profile_full_of_compose_mounts_what_is_here(name):
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
