@@ -11,6 +11,7 @@ from fraudline.cli.alert_letters import group as dead_letters
 from fraudline.cli.dlq import stream_params
 from fraudline.cli.options import bootstrap_option, json_option, params_option
 from fraudline.core.errors import FraudlineError, UnavailableError, UsageError
+from fraudline.core.words import counted
 
 if TYPE_CHECKING:
     from fraudline.decide.routing import Group
@@ -78,7 +79,10 @@ def check(file: Path, as_json: bool) -> None:
         together = "each by itself" if route.quiet_s == 0 else f"together by {', '.join(route.group_by) or 'route'}"
         click.echo(f"{route.name}: {match or 'all alerts'} -> {', '.join(route.sinks)}, {together}")
     unused = sorted(set(routing.sinks) - {sink for route in routing.routes for sink in route.sinks})
-    click.echo(f"{len(routing.routes)} routes, {len(routing.sinks)} sinks" + (f", unused: {unused}" if unused else ""))
+    click.echo(
+        f"{counted(len(routing.routes), 'routes')}, {counted(len(routing.sinks), 'sinks')}"
+        + (f", unused: {unused}" if unused else "")
+    )
 
 
 @group.command()

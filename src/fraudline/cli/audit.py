@@ -13,6 +13,7 @@ from rich.console import Console
 from fraudline.cli.options import bootstrap_option, by_option, json_option, load_params, params_option, present
 from fraudline.core.clock import now
 from fraudline.core.errors import StateError, UsageError
+from fraudline.core.words import counted
 
 file = click.Path(path_type=Path, exists=True, dir_okay=False)
 folder = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -107,7 +108,10 @@ def export(
     if as_json:
         click.echo(json.dumps(result, sort_keys=True))
         return
-    click.echo(f"{result['rows']:,} decisions in {result['files']} files, {result['total']:,} in all", err=True)
+    click.echo(
+        f"{counted(result['rows'], 'decisions')} in {counted(result['files'], 'files')}, {result['total']:,} in all",
+        err=True,
+    )
     click.echo(result["head"])
 
 
@@ -130,7 +134,11 @@ def verify(trail: Path, head: str, topic: bool, bootstrap: str | None, params_fi
         click.echo(json.dumps(document, sort_keys=True))
     else:
         days = " to ".join(dict.fromkeys(document["days"]))
-        click.echo(f"{document['rows']:,} rows in {document['files']} files, {days}; head {document['head']}", err=True)
+        click.echo(
+            f"{counted(document['rows'], 'rows')} in {counted(document['files'], 'files')}, {days}; "
+            f"head {document['head']}",
+            err=True,
+        )
         if document["expired"]:
             click.echo(f"{document['expired']:,} offsets were deleted by Kafka before they were exported", err=True)
         for finding in document["findings"]:

@@ -10,6 +10,7 @@ import click
 from fraudline.cli.dlq import stream_params
 from fraudline.cli.options import bootstrap_option, by_option, json_option, params_option
 from fraudline.core.clock import HOUR_US, from_us, now_us, to_us
+from fraudline.core.words import counted
 
 if TYPE_CHECKING:
     from fraudline.stream.messages import BlockedCard, CardAction
@@ -109,7 +110,7 @@ def list_cards(expired: bool, bootstrap: str | None, params_file: Path, as_json:
     for entry in found:
         over = " (over)" if entry.until <= at else ""
         click.echo(f"{entry.card_id}  until {_when(entry.until)}{over}  by {entry.by}: {entry.why}")
-    click.echo(f"{len(found):,} cards", err=True)
+    click.echo(counted(len(found), "cards"), err=True)
 
 
 @group.command("log")

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from fraudline.cli.options import bootstrap_option, json_option, load_params, params_option
 from fraudline.core.clock import now_us
+from fraudline.core.words import counted
 
 if TYPE_CHECKING:
     from fraudline.stream.messages import Label
@@ -100,7 +101,8 @@ def performance_command(
     if not document["figures"]:
         least = params.monitor.label_rows_min
         console.print(f"too few frauds for figures: fewer than {least} (monitor.label_rows_min)")
-    said = f"{document['rows']:,} decisions of {document['days']} days, {document['frauds']:,} frauds"
+    of = f"{counted(document['rows'], 'decisions')} of {counted(document['days'], 'days')}"
+    said = f"{of}, {counted(document['frauds'], 'frauds')}"
     if document["covers"] != "all":
         said += f"; {document['blocked']:,} blocked ones are not in it (stream.review_sample is 0)"
     Console(stderr=True, highlight=False).print(said)

@@ -9,6 +9,7 @@ import click
 import pyarrow as pa
 
 from fraudline.cli.options import bootstrap_option, json_option, load_params, params_option, traced, tracing_option
+from fraudline.core.words import counted
 
 
 @click.command()
@@ -76,7 +77,7 @@ def command(
     if as_json:
         click.echo(json.dumps({"transactions": result.transactions, "seconds": result.seconds}))
     else:
-        click.echo(f"{result.transactions:,} transactions in {result.seconds:.1f} s", err=True)
+        click.echo(f"{counted(result.transactions, 'transactions')} in {result.seconds:.1f} s", err=True)
 
 
 def _file(source: Path) -> tuple[Iterator[pa.Table], int]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from fraudline.cli.options import bootstrap_option, json_option, load_params, params_option, present
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import UsageError
+from fraudline.core.words import counted
 
 file = click.Path(path_type=Path, exists=True, dir_okay=False)
 folder = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -110,7 +111,7 @@ def _print(document: dict[str, Any]) -> None:
     moved = {name: count for name, count in document["transitions"].items() if count and len({*name.split(" -> ")}) > 1}
     console.print("changed: " + (", ".join(f"{count:,} {name}" for name, count in moved.items()) or "nothing"))
     if document["unmatched"]:
-        console.print(f"{document['unmatched']:,} transactions had no decision then and are left out")
+        console.print(f"{counted(document['unmatched'], 'transactions')} had no decision then and are left out")
     if document["profiles"]["then"]:
         profiles = document["profiles"]
         then = ", ".join(version or "none" for version in profiles["then"])

@@ -12,6 +12,7 @@ from rich.table import Table
 from fraudline.cli.dlq import stream_params
 from fraudline.cli.options import bootstrap_option, json_option, load_params, params_option
 from fraudline.core.errors import UsageError
+from fraudline.core.words import counted
 
 if TYPE_CHECKING:
     from fraudline.features.spec import FeatureSpec
@@ -51,7 +52,7 @@ def check(file: Path, model: Path | None, as_json: bool) -> None:
         return
     for rule in rules.rules:
         click.echo(f"{rule.verdict:<6}  {rule.id}: {rule.when}")
-    click.echo(f"{len(rules.rules)} rules, version {rules.version}", err=True)
+    click.echo(f"{counted(len(rules.rules), 'rules')}, version {rules.version}", err=True)
 
 
 @group.command()
@@ -140,7 +141,10 @@ def _show(document: dict[str, Any]) -> None:
         rules.add_row(rule["id"], rule["verdict"], *_cells(rule), f"{rule['changed']['count']:,}")
     console.print(rules)
     before, after = document["before"], document["after"]
-    console.print(f"{document['rows']:,} decisions, {document['known']:,} known, {document['frauds']:,} frauds")
+    console.print(
+        f"{counted(document['rows'], 'decisions')}, {document['known']:,} known, "
+        f"{counted(document['frauds'], 'frauds')}"
+    )
     if document["known"]:
         saved = (after["money_saved"] - before["money_saved"]) / 100
         console.print(

@@ -10,6 +10,7 @@ from rich.console import Console
 from fraudline.cli import progress
 from fraudline.cli.options import json_option, load_params, params_option
 from fraudline.core.errors import UsageError
+from fraudline.core.words import counted
 
 path = click.Path(path_type=Path, exists=True)
 
@@ -75,6 +76,6 @@ def command(
         click.echo(json.dumps(result, sort_keys=True))
     else:
         console.print(
-            f"[bold green]{out}[/]  {result['rows']:,} rows, {result['reviews']:,} to review, "
+            f"[bold green]{out}[/]  {counted(result['rows'], 'rows')}, {result['reviews']:,} to review, "
             f"{result['blocks']:,} to block, model {result['model_version']}"
         )

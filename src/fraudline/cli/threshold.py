@@ -20,6 +20,7 @@ from fraudline.cli.options import (
 )
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import UsageError
+from fraudline.core.words import counted
 
 file = click.Path(path_type=Path, exists=True, dir_okay=False)
 folder = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -213,8 +214,8 @@ def comparison(document: Mapping[str, Any]) -> Table:
     names, gaps = document["names"], document["difference"]
     confidence = document["bootstrap"]["confidence"]
     title = (
-        f"{document['rows']:,} decisions on {document['days']} days, {document['known']:,} with a known label, "
-        f"{document['frauds']:,} frauds"
+        f"{counted(document['rows'], 'decisions')} on {counted(document['days'], 'days')}, "
+        f"{document['known']:,} with a known label, {counted(document['frauds'], 'frauds')}"
     )
     table = Table("", names["a"], names["b"], "difference", f"{confidence:.0%} interval", title=title, box=None)
     for column in table.columns[1:]:
@@ -254,7 +255,7 @@ def ab_command(a: str, b: str, decisions: Path, dataset: Path, params_file: Path
         low, high = (f"{end / 100:+.2f}" for end in result["interval"])
         Console(highlight=False).print(
             f"B less A: {result['money_a_unit'] / 100:+.2f} a card and week ({low} to {high}), "
-            f"{result['units']:,} of them in {result['weeks']} weeks: {result['say']}"
+            f"{result['units']:,} of them in {counted(result['weeks'], 'weeks')}: {result['say']}"
         )
     if not result["stop"]:
         click.get_current_context().exit(INCONCLUSIVE)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from fraudline.core.words import counted
 from fraudline.model.evaluation_charts import Line, line_chart
 from fraudline.model.page import figure, page, percent, sheet, tile_row
 
@@ -68,10 +69,11 @@ def shown(name: str, value: float | None, *, signed: bool = False) -> str:
 
 def _lead(document: Mapping[str, Any]) -> str:
     period, chosen = document["period"], document.get("chosen_on")
-    words = f"Policies were chosen on the {chosen['days']} days before. " if chosen else ""
+    words = f"Policies were chosen on the {counted(chosen['days'], 'days')} before. " if chosen else ""
     return (
-        f'<p class="soft">{document["rows"]:,} decisions of {document["cards"]:,} cards on {document["days"]} days, '
-        f"{escape(period['first'])} to {escape(period['last'])}; {document['known']:,} have a known label, "
+        f'<p class="soft">{counted(document["rows"], "decisions")} of {counted(document["cards"], "cards")} '
+        f"on {counted(document['days'], 'days')}, {escape(period['first'])} to {escape(period['last'])}; "
+        f"{document['known']:,} have a known label, "
         f"{document['frauds']:,} of them frauds. {words}Both sides are measured on the same rows.</p>"
     )
 

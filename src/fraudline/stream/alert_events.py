@@ -11,6 +11,7 @@ import msgspec
 
 from fraudline.core.clock import from_us
 from fraudline.core.tracing import HEADER
+from fraudline.core.words import counted
 from fraudline.decide.routing import Group
 from fraudline.features.spec import load_spec
 from fraudline.stream.messages import Alert
@@ -83,7 +84,8 @@ def _summary(group: Group) -> str:
     decisions = ", ".join(f"{number:,} {decision}" for decision, number in sorted(group.decisions.items()))
     seconds = (group.last.decided_at - group.first.decided_at) / 1e6
     where = ", ".join(f"{name.removesuffix('_id')} {value}" for name, value in group.key.items()) or group.route
-    said = f"{group.count:,} alerts{shadow} within {seconds:,.0f} s ({where}): {decisions}, {len(group.cards):,} cards"
+    cards = counted(len(group.cards), "cards")
+    said = f"{group.count:,} alerts{shadow} within {seconds:,.0f} s ({where}): {decisions}, {cards}"
     return f"{said}. The worst scores {worst.score:.3g}{because}"
 
 

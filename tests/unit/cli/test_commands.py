@@ -160,3 +160,4 @@ def test_alerts_check_shows_a_route_in_words(tmp_path):
     )
     said = invoke("alerts", "check", str(file)).stdout
     assert "blocks: decision review or block, min_score 7.5 -> cases" in said
+    assert "1 route, 1 sink" in said
