@@ -11,7 +11,7 @@ from rich.table import Table
 
 from fraudline.cli.dlq import stream_params
 from fraudline.cli.options import bootstrap_option, json_option, load_params, params_option
-from fraudline.core.errors import UsageError
+from fraudline.core.errors import FraudlineError, UsageError
 from fraudline.core.words import counted
 
 if TYPE_CHECKING:
@@ -104,10 +104,17 @@ def test(
     spec, params = _spec(model), load_params(params_file)
     rules = RuleSet.load(file, spec)
     with tempfile.TemporaryDirectory() as scratch, Console(stderr=True).status("trying the rules"):
-        source = decisions or _topic(stream_params(params_file, bootstrap), Path(scratch) / "decisions.jsonl")
-        document = try_rules(
-            rules, source, spec, params.evaluate.cost, dataset=dataset, label_delay_days=params.label_delay_days
-        )
+        stream = stream_params(params_file, bootstrap)
+        source = decisions or _topic(stream, Path(scratch) / "decisions.jsonl")
+        try:
+            document = try_rules(
+                rules, source, spec, params.evaluate.cost, dataset=dataset, label_delay_days=params.label_delay_days
+            )
+        except FraudlineError as error:
+            if topic:
+                problem = error.problem.replace(str(source), f"Topic {stream.topics.decisions}")
+                raise type(error)(problem, error.action) from error
+            raise
     if as_json:
         click.echo(json.dumps(document))
         return

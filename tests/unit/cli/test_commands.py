@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
@@ -6,13 +7,14 @@ from click.testing import CliRunner
 
 from fraudline.cli import serve as serve_module
 from fraudline.cli.main import cli
-from fraudline.core.errors import ArtifactError, SchemaError, UsageError
+from fraudline.core.errors import ArtifactError, DataError, SchemaError, UsageError
 from fraudline.core.files import write_json
 from fraudline.data.store import read_transactions, write_dataset
 from fraudline.ops import pipeline as pipeline_module
 from fraudline.ops.pipeline import LocalRun
 from fraudline.serve import main as serve_main
 from fraudline.stream import produce as produce_module
+from fraudline.stream import topic_reader
 from fraudline.stream import worker as worker_module
 from tests.support.artifacts import tiny_artifact
 from tests.support.datasets import small_dataset, small_tables
@@ -161,3 +163,12 @@ def test_alerts_check_shows_a_route_in_words(tmp_path):
     said = invoke("alerts", "check", str(file)).stdout
     assert "blocks: decision review or block, min_score 7.5 -> cases" in said
     assert "1 route, 1 sink" in said
+
+
+def test_rules_test_names_the_topic_whose_decisions_are_wrong(monkeypatch, tmp_path):
+    (tmp_path / "rules.yaml").write_text("rules: [{id: high, verdict: review, when: score > 5.0, reason: high}]\n")
+    asked = ("rules", "test", str(tmp_path / "rules.yaml"), "--topic")
+    for records in ([], [SimpleNamespace(value=b"no JSON")]):
+        monkeypatch.setattr(topic_reader, "read_topic", lambda *_, records=records: records)
+        error = pytest.raises(DataError, invoke, *asked).value
+        assert error.problem.startswith(("Topic decisions has no row", "Topic decisions cannot be read"))
