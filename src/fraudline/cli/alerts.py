@@ -63,8 +63,9 @@ def run(file: Path, create_topics: bool, host: str, port: int, bootstrap: str | 
 @file_argument
 @json_option
 def check(file: Path, as_json: bool) -> None:
-    """Check a routing FILE and show its routes."""
+    """Check a routing FILE, show its routes, and warn of secrets that are not there."""
     from fraudline.stream.alert_router import Routing
+    from fraudline.stream.alert_sinks import Secret
 
     routing = Routing.load(file)
     if as_json:
@@ -83,6 +84,12 @@ def check(file: Path, as_json: bool) -> None:
         f"{counted(len(routing.routes), 'routes')}, {counted(len(routing.sinks), 'sinks')}"
         + (f", unused: {unused}" if unused else "")
     )
+    for name, sink in routing.sinks.items():
+        for secret in (value for _, value in sink if isinstance(value, Secret)):
+            try:
+                secret.read()
+            except UnavailableError as error:
+                click.echo(f"warning: sink {name}: {error.problem} {error.action}", err=True)
 
 
 @group.command()

@@ -165,6 +165,20 @@ def test_alerts_check_shows_a_route_in_words(tmp_path):
     assert "1 route, 1 sink" in said
 
 
+def test_alerts_check_warns_of_secrets_that_are_not_there(tmp_path):
+    (tmp_path / "there").write_text("secret")
+    sinks = {
+        name: {"kind": "webhook", "url": "https://hooks.example", "secret": {"file": str(tmp_path / name)}}
+        for name in ("there", "gone")
+    }
+    file = tmp_path / "alerts.yaml"
+    file.write_text(json.dumps({"sinks": sinks, "routes": [{"name": "all", "sinks": ["there", "gone"]}]}))
+    result = invoke("alerts", "check", str(file))
+    assert result.exit_code == 0
+    warned = f"warning: sink gone: The secret {tmp_path / 'gone'} is not there."
+    assert [line.partition(" Mount")[0] for line in result.stderr.splitlines()] == [warned]
+
+
 def test_rules_test_names_the_topic_whose_decisions_are_wrong(monkeypatch, tmp_path):
     (tmp_path / "rules.yaml").write_text("rules: [{id: high, verdict: review, when: score > 5.0, reason: high}]\n")
     asked = ("rules", "test", str(tmp_path / "rules.yaml"), "--topic")
