@@ -10,7 +10,8 @@ from fraudline.model.page import figure, page, sheet, tile_row
 from fraudline.model.search import SearchSpace
 
 _BLUE, _GREY, _ORANGE = "#1463d8", "#7c8ea3", "#d9480f"
-_SHOWN = 15
+_SHOWN = 8
+"""Trials side by side that fit the page."""
 
 
 def tune_page(result: Mapping[str, Any], trials: Sequence[Mapping[str, Any]], space: SearchSpace) -> str:
@@ -104,12 +105,13 @@ def _tiles(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def _table(complete: Sequence[Mapping[str, Any]], space: SearchSpace) -> str:
     ranked = sorted(complete, key=lambda trial: -trial["value"])[:_SHOWN]
-    names = [entry.name for entry in space.parameters]
-    rows = []
-    for trial in ranked:
-        cells = "".join(f"<td>{escape(_cell(trial['params'].get(name)))}</td>" for name in names)
-        rows.append(f"<tr><td>{trial['number']}</td><td>{trial['value']:.4f}</td>{cells}</tr>")
-    return sheet(["trial", "AP", *[name.rsplit(".", 1)[-1] for name in names]], rows)
+    lines = {"validation AP": [f"{trial['value']:.4f}" for trial in ranked]}
+    lines |= {entry.name: [_cell(trial["params"].get(entry.name)) for trial in ranked] for entry in space.parameters}
+    rows = [
+        f"<tr><td>{escape(name)}</td>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+        for name, cells in lines.items()
+    ]
+    return sheet(["trial", *(str(trial["number"]) for trial in ranked)], rows)
 
 
 def _cell(value: Any) -> str:
