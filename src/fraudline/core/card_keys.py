@@ -130,8 +130,14 @@ class CardKeys:
             raise self._damaged(error) from error
         return "" if row is None else str(row[0])
 
-    def erase(self, card: str, *, by: str, why: str) -> bool:
+    def erase(self, card: str, *, by: str, why: str, pseudonym: str | None = None) -> bool:
         """Destroy a card's key, and note who asked for it; whether there was one.
+
+        Args:
+            card: its identifier.
+            by: who asks for it.
+            why: the reason.
+            pseudonym: what the key's pseudonym must be: a key that the card has got since stays. None for any.
 
         Raises:
             StateError: the store cannot be written.
@@ -140,7 +146,8 @@ class CardKeys:
         self._names.pop(card, None)
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            there = self._db.execute("DELETE FROM keys WHERE tag = ?", (tag,)).rowcount > 0
+            query = "DELETE FROM keys WHERE tag = ? AND pseudonym = ifnull(?, pseudonym)"
+            there = self._db.execute(query, (tag, pseudonym)).rowcount > 0
             self._db.execute(
                 "INSERT INTO erased VALUES (?, ?, ?, ?)", (tag, now().isoformat(timespec="seconds"), by, why)
             )
