@@ -207,7 +207,6 @@ def _on_a_server(
         PipelineServer(host, token=token, namespace=namespace),
         place.folder / compiled,
         lambda: make() | {"promote_to": to},
-        "fraudline",
     )
 
 

@@ -23,6 +23,8 @@ _TORN = "Unable to read RWLock-file"
 guard, so nobody is writing it."""
 _TRAINED = "Running stage 'train'"
 _TAIL = 300
+_EXPERIMENT = "fraudline"
+"""What the runs on a server belong to."""
 _PACKAGE = "build/package/package.json"
 """File of step package, which names what was trained."""
 
@@ -83,13 +85,11 @@ class ServerTrainer:
         server: where.
         compiled: the pipeline, which promotes what it blesses where its parameters say so.
         arguments: of the pipeline.
-        experiment: that the run belongs to.
     """
 
     server: PipelineServer
     compiled: Path
     arguments: Callable[[], Mapping[str, Any]]
-    experiment: str
 
     def train(self, run: str, lock: int) -> Mapping[str, Any]:
         """Submit it, or say how it is doing.
@@ -101,7 +101,7 @@ class ServerTrainer:
         name = f"fraudline-retrain-{run}"
         known = self.server.find(name)
         if known is None:
-            made = self.server.submit(self.compiled, self.arguments(), experiment=self.experiment, name=name)
+            made = self.server.submit(self.compiled, self.arguments(), experiment=_EXPERIMENT, name=name)
             return {"state": "submitted", "run_id": made.run_id, "url": made.url}
         status = self.server.status(known)
         if status.state in ("FAILED", "CANCELED"):

@@ -41,7 +41,7 @@ def tune_page(result: Mapping[str, Any], trials: Sequence[Mapping[str, Any]], sp
 
 def history_plot(trials: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> str:
     """The value of each trial, and the best so far, as SVG."""
-    figure_, axes = _axes(6.0, 3.6)
+    figure_, axes = _axes(3.6)
     for state, colour in (("COMPLETE", _BLUE), ("PRUNED", _GREY)):
         chosen = [trial for trial in trials if trial["state"] == state and trial["value"] is not None]
         x, y = [trial["number"] for trial in chosen], [trial["value"] for trial in chosen]
@@ -63,7 +63,7 @@ def history_plot(trials: Sequence[Mapping[str, Any]], result: Mapping[str, Any])
 def importance_plot(importance: Mapping[str, float]) -> str:
     """Shares of the objective's spread by parameter (fANOVA), as SVG."""
     names = sorted(importance, key=lambda name: importance[name])
-    figure_, axes = _axes(6.0, 0.34 * len(names) + 1.0)
+    figure_, axes = _axes(0.34 * len(names) + 1.0)
     axes.barh(names, [importance[name] for name in names], color=_BLUE)
     axes.set_xlabel("share of the spread of validation AP")
     return _svg(figure_)
@@ -118,10 +118,10 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
 
 
-def _axes(width: float, height: float) -> tuple[Any, Any]:
+def _axes(height: float) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
-    figure_ = Figure(figsize=(width, height), layout="constrained")
+    figure_ = Figure(figsize=(6.0, height), layout="constrained")
     axes = figure_.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     return figure_, axes

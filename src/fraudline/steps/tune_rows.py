@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from fraudline.core.clock import DAY_US
 from fraudline.core.digest import sha256_bytes
 from fraudline.core.errors import DataError
-from fraudline.data.splits import Split
 from fraudline.features.spec import FeatureSpec
 from fraudline.model.kinds import TrainingRows
 from fraudline.steps.labelled import LabelledRows, matrix_of
@@ -29,16 +28,12 @@ class TuneRows:
             had been reported on the morning on which the model is made.
         judged: (k, d) float32, every row of the later validation days.
         frauds: (k,) bool, reported by the morning on which the model is made.
-        split: the ranges of days.
-        judged_from: first µs of the later validation days, since the epoch.
         digest: twelve hex digits over what was read: a study is of one data set.
     """
 
     learned: TrainingRows
     judged: NDArray[np.float32]
     frauds: NDArray[np.bool_]
-    split: Split
-    judged_from: int
     digest: str
 
     @classmethod
@@ -66,8 +61,6 @@ class TuneRows:
             ),
             judged=matrix[judged],
             frauds=truth,
-            split=split,
-            judged_from=middle,
             digest=_digest(matrix, times, spec),
         )
 

@@ -11,13 +11,12 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 from kafka import KafkaConsumer, TopicPartition
-from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 from pydantic import model_validator
@@ -31,7 +30,7 @@ from fraudline.stream.alert_courier import Courier
 from fraudline.stream.alert_metrics import AlertMetrics
 from fraudline.stream.alert_senders import open_sink
 from fraudline.stream.alert_sinks import Sink, SinkSettings
-from fraudline.stream.kafka_group import keep_joining, subscribe
+from fraudline.stream.kafka_group import Rebalances, keep_joining, subscribe
 from fraudline.stream.kafka_python import KafkaPythonSender, translated
 from fraudline.stream.messages import UNREADABLE, Alert
 from fraudline.stream.params import StreamParams
@@ -132,22 +131,6 @@ class _Ledger:
             yield from [group.since for group, _ in self._open.values()]
 
 
-class _Revoked(ConsumerRebalanceListener):  # type: ignore[misc]
-    def __init__(self) -> None:
-        self.count = 0
-        self.lost: frozenset[int] = frozenset()
-
-    def on_partitions_revoked(self, revoked: object) -> None:
-        self.count += 1
-
-    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        self.lost |= {place.partition for place in lost}
-        self.count += 1
-
-    def on_partitions_assigned(self, assigned: object) -> None:
-        self.count += 1
-
-
 class AlertRouter:
     """Use :func:`run_router`."""
 
@@ -168,7 +151,7 @@ class AlertRouter:
         self._dead: KafkaPythonSender | None = None
         self._lock = threading.Lock()
         self._staff(self._opened(self._routing))
-        self._listener = _Revoked()
+        self._listener = Rebalances()
         self._revoked = 0
         metrics.readiness.waits("group", "the router has not joined its group")
         with translated():

@@ -1,13 +1,41 @@
 """A member of a consumer group on kafka-python 3: what the client forgets, says to nobody, or must be asked for."""
 
+from collections.abc import Iterable
 from typing import Any
 
+from kafka import TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.errors import FencedInstanceIdError, KafkaError
 
 from fraudline.core.log import get_logger
 
 log = get_logger(__name__)
+
+
+class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Counts rebalances. Called on the client's own thread, so it does nothing else.
+
+    Attributes:
+        count: how many there were.
+        lost: partitions that another may own already.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.lost: frozenset[int] = frozenset()
+
+    def on_partitions_revoked(self, revoked: object) -> None:
+        """See the base."""
+        self.count += 1
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        """See the base."""
+        self.lost |= {place.partition for place in lost}
+        self.count += 1
+
+    def on_partitions_assigned(self, assigned: object) -> None:
+        """See the base."""
+        self.count += 1
 
 
 def subscribe(consumer: Any, topic: str, listener: ConsumerRebalanceListener) -> None:

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.errors import (
     AuthorizationError,
     FencedInstanceIdError,
@@ -19,7 +18,7 @@ from kafka.structs import OffsetAndMetadata
 
 from fraudline.core.errors import UnavailableError
 from fraudline.core.log import get_logger
-from fraudline.stream.kafka_group import is_silent, keep_joining, refuse_the_fenced, subscribe
+from fraudline.stream.kafka_group import Rebalances, is_silent, keep_joining, refuse_the_fenced, subscribe
 from fraudline.stream.partitioning import partitions_of
 from fraudline.stream.tls import LOGIN, RIGHTS, Tls
 from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record, with_values
@@ -35,26 +34,13 @@ _made = partial(tuple.__new__, Record)
 ACTION = "Check the broker's address and that it runs."
 
 
-class _Epochs(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Counts rebalances. Called on the client's own thread, so it does nothing else."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def on_partitions_revoked(self, revoked: object) -> None:
-        self.count += 1
-
-    def on_partitions_assigned(self, assigned: object) -> None:
-        self.count += 1
-
-
 class KafkaPythonTransport:
     """See :class:`fraudline.stream.transport.Transport`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._topic = connection.topic
-        self._listener = _Epochs()
+        self._listener = Rebalances()
         self._polled_epoch = 0
         self._recoveries = 0
         self._membership: Any = None

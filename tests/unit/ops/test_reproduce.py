@@ -22,7 +22,7 @@ def server():
 def on(server, tmp_path):
     compiled = tmp_path / "pipeline.yaml"
     write_text(compiled, yaml.safe_dump({"pipelineInfo": {"name": "p"}, "root": {"dag": {"tasks": {}}}}))
-    return ServerTrainer(PipelineServer(server.url), compiled, lambda: {}, "fraudline")
+    return ServerTrainer(PipelineServer(server.url), compiled, lambda: {})
 
 
 def test_a_run_on_a_server_is_made_once_and_asked_about_afterwards(server, tmp_path):

@@ -17,6 +17,7 @@ from fraudline.model.search import SearchSpace
 from fraudline.ops.mlflow_client import connect
 from fraudline.ops.params import RegistryParams
 from fraudline.steps import tune as step
+from fraudline.steps.labelled import LabelledRows, matrix_of
 from fraudline.steps.params import Params
 from fraudline.steps.tune import tune
 from fraudline.steps.tune_point import Measured, at_point
@@ -67,12 +68,13 @@ def test_no_test_day_is_read_and_no_row_judges_what_it_calibrated(features: Path
     table = features_table()
     times = table["event_time"].cast(pa.int64()).to_numpy()
     rows = TuneRows.read(features, spec, PARAMS)
-    judged = (times >= rows.judged_from) & (times < rows.split.validation.end_us)
-    assert rows.judged_from == rows.split.validation.start_us + 3 * DAY_US
-    assert len(rows.judged) == judged.sum() == 3 * 150
+    validation = LabelledRows.read(features, spec.names, PARAMS).split.validation
+    judged = (times >= validation.start_us + 3 * DAY_US) & (times < validation.end_us)
+    assert judged.sum() == 3 * 150
+    assert np.array_equal(rows.judged, matrix_of(table.filter(pa.array(judged)), spec.names))
     for name in ("event_time", "label_time"):
         assert name in table.column_names
-    later = table.slice(int(np.flatnonzero(times >= rows.split.validation.end_us)[0]))
+    later = table.slice(int(np.flatnonzero(times >= validation.end_us)[0]))
     earlier = table.slice(0, table.num_rows - later.num_rows)
     scrambled = [
         pa.array(np.full(later.num_rows, 1e6, np.float32)) if name in spec.names else later[name]
