@@ -98,13 +98,15 @@ def read_decisions(file: Path, *, dataset: Path | None = None, label_delay_days:
     if dataset is not None:
         table = _joined(file, table, dataset, label_delay_days)
     n, present = table.num_rows, set(table.column_names)
-    times = times_us(table["event_time"]) if "event_time" in present else np.zeros(n, np.int64)
-    fraud, known_us = _labels(table, times) if "is_fraud" in present else (np.zeros(n, bool), np.full(n, NEVER_US))
+    times = _times(file, table) if "event_time" in present else np.zeros(n, np.int64)
+    fraud, known_us = np.zeros(n, bool), np.full(n, NEVER_US)
+    if "is_fraud" in present:
+        fraud, known_us = _labels(file, table, times)
     decisions = Decisions(
         score=score,
-        cards=_codes(table["card_id"]) if "card_id" in present else np.arange(n),
+        cards=_codes(file, table) if "card_id" in present else np.arange(n),
         times_us=times,
-        amounts=_amounts(table) if "amount_minor" in present else np.zeros(n, np.int64),
+        amounts=_amounts(file, table) if "amount_minor" in present else np.zeros(n, np.int64),
         fraud=fraud,
         known_us=known_us,
         rows=np.arange(n),
@@ -163,43 +165,58 @@ def decided(table: pa.Table) -> NDArray[np.str_]:
     return np.array(pc.fill_null(table["decision"].cast(pa.string()), "").to_pylist(), str)
 
 
-def shares(table: pa.Table) -> NDArray[np.float64]:
-    """(n,) the column ``sampled``, the share that a row was drawn with to be reviewed; 0 for what was not drawn."""
+def shares(file: Path, table: pa.Table) -> NDArray[np.float64]:
+    """(n,) the column ``sampled``, the share that a row was drawn with to be reviewed; 0 for what was not drawn.
+
+    Raises:
+        SchemaError: one is no share.
+    """
     if "sampled" not in table.column_names:
         return np.zeros(table.num_rows)
-    return np.asarray(pc.fill_null(table["sampled"].cast(pa.float64()), 0.0).to_numpy())
+    given, expected = column(file, table, "sampled"), "a share from 0 to 1 or nothing"
+    numbers = reading.converted(given, lambda values: values.cast(pa.float64()), expected)
+    found = np.asarray(pc.fill_null(numbers, 0.0).to_numpy())
+    reading.refuse(given, ~((found >= 0) & (found <= 1)), expected)
+    return found
 
 
 def _completed(file: Path, table: pa.Table, rows: pa.Table) -> pa.Table:
     """Rows of a data set with the file's card and time for what the data set lacks; no amount is known of it."""
-    times = pa.array(times_us(column(file, table, "event_time").values)).cast(rows["event_time"].type)
+    times = pa.array(_times(file, table)).cast(rows["event_time"].type)
     own = (column(file, table, "card_id").values.cast(pa.string()), times, 0, load_spec().base_currency)
     return pa.table({name: pc.coalesce(rows[name], values) for name, values in zip(_JOINED, own, strict=True)})
 
 
-def _codes(cards: pa.ChunkedArray) -> NDArray[np.int64]:
-    return np.asarray(cards.combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False), np.int64)
+def _times(file: Path, table: pa.Table) -> NDArray[np.int64]:
+    given, expected = column(file, table, "event_time"), "a time like 2026-01-31T12:30:00Z, or microseconds"
+    reading.refuse(given, given.values.is_null().to_numpy(), expected)
+    return np.asarray(reading.converted(given, times_us, expected))
 
 
-def _labels(table: pa.Table, times: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def _codes(file: Path, table: pa.Table) -> NDArray[np.int64]:
+    cards = reading.strings(column(file, table, "card_id"))
+    return np.asarray(cards.dictionary_encode().indices.to_numpy(), np.int64)
+
+
+def _labels(file: Path, table: pa.Table, times: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Labels, and since when they are known; those of a file without times are taken as known at once."""
-    values = table["is_fraud"]
-    if pa.types.is_string(values.type):
-        values = pc.utf8_lower(values)
-    values = values.cast(pa.bool_())
+    given = column(file, table, "is_fraud")
+    if pa.types.is_string(given.values.type):
+        given = given._replace(values=pc.utf8_lower(given.values))
+    values = reading.converted(given, lambda values: values.cast(pa.bool_()), "true, false or nothing")
     known = pc.is_valid(values).to_numpy().astype(bool)
     since = table["known_us"].to_numpy() if "known_us" in table.column_names else times
     return pc.fill_null(values, False).to_numpy().astype(bool), np.where(known, since, NEVER_US)
 
 
-def _amounts(table: pa.Table) -> NDArray[np.int64]:
+def _amounts(file: Path, table: pa.Table) -> NDArray[np.int64]:
     """Minor units of the base currency."""
-    amounts = table["amount_minor"].cast(pa.int64()).to_numpy()
+    amounts = reading.whole_numbers(column(file, table, "amount_minor"))
     if "currency" not in table.column_names:
-        return np.asarray(amounts, np.int64)
+        return amounts
     spec = load_spec()
     base = spec.currencies[spec.base_currency].factor
-    codes = table["currency"].combine_chunks().dictionary_encode()
+    codes = reading.strings(column(file, table, "currency")).dictionary_encode()
     names = codes.dictionary.to_pylist()
     unknown = [name for name in names if name not in spec.currencies]
     if unknown:

@@ -59,7 +59,7 @@ def read_outcomes(file: Path, *, dataset: Path | None, label_delay_days: int) ->
     versions = np.array(column(file, table, "model_version").values.to_pylist(), str)
     words = np.array(column(file, table, "decision").values.to_pylist(), str)
     found = read_decisions(file, dataset=dataset, label_delay_days=label_delay_days)
-    blocked, sampled = words == DECISIONS[BLOCK], shares(table)
+    blocked, sampled = words == DECISIONS[BLOCK], shares(file, table)
     kept = ~blocked
     if sampled.any():
         least = sampled[sampled > 0].min()

@@ -43,7 +43,7 @@ def performance(
     expected = _expected(evaluation)
     table = read_columns(decisions)
     rows = read_decisions(decisions, dataset=labels, label_delay_days=params.label_delay_days)
-    words, sampled = decided(table)[rows.rows], shares(table)[rows.rows]
+    words, sampled = decided(table)[rows.rows], shares(decisions, table)[rows.rows]
     normal = rows.known & ~rows.fraud
     matured = rows.times_us <= rows.times_us[normal].max(initial=0)  # a young fraud is known, a young normal is not
     alerted = np.where(words == "", rows.score >= np.float32(thresholds.review), words != DECISIONS[ALLOW])

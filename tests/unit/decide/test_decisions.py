@@ -99,6 +99,33 @@ def test_a_file_without_scores_or_rows_is_refused(tmp_path: Path) -> None:
         read_decisions(tmp_path / "odd.jsonl")
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("event_time", "yesterday", "found 'yesterday', expected a time like"),
+        ("event_time", "2026-01-01 00:00:00", "a time like 2026-01-31T12:30:00Z"),
+        ("event_time", "", "found nothing, expected a time"),
+        ("amount_minor", "", "found nothing, expected a whole number"),
+        ("amount_minor", "5.5", "expected a whole number"),
+        ("currency", "", "found nothing, expected a text"),
+        ("card_id", "", "found nothing, expected a text"),
+        ("is_fraud", "maybe", "found 'maybe', expected true, false or nothing"),
+        ("sampled", "often", "found 'often', expected a share"),
+        ("sampled", "1.5", "expected a share from 0 to 1 or nothing"),
+        ("sampled", "nan", "expected a share from 0 to 1 or nothing"),
+    ],
+)
+def test_a_value_that_a_decision_cannot_have_is_named_by_its_row(
+    tmp_path: Path, column: str, value: str, expected: str
+) -> None:
+    row = {"score": "1", "event_time": "2026-01-01T00:00:00Z", "card_id": "c", "amount_minor": "5", "currency": "EUR"}
+    row |= {"is_fraud": "True", "sampled": "0.1", "decision": "review", "model_version": "m", "transaction_id": "t"}
+    file = tmp_path / "d.csv"
+    file.write_text("\n".join(",".join(each) for each in (row, row.values(), (row | {column: value}).values())) + "\n")
+    with pytest.raises(SchemaError, match=rf"row 2, column {column}: .*{expected}"):
+        read_outcomes(file, dataset=None, label_delay_days=7)
+
+
 def test_outcomes_name_the_model_of_each_decision_in_order_of_time(tmp_path: Path) -> None:
     rows = [
         {"score": 0.1, "model_version": "c", "decision": "allow", "event_time": 2_000_000, "is_fraud": False},

@@ -234,6 +234,15 @@ def _first_failure(values: pa.ChunkedArray, convert: Callable[[pa.ChunkedArray],
     return good
 
 
+def converted(source: Column, convert: Callable[[pa.ChunkedArray], Any], expected: str) -> Any:
+    """What ``convert`` makes of a column, nulls as it takes them.
+
+    Raises:
+        SchemaError: naming the first row that it cannot take.
+    """
+    return _convert(source, convert, expected)
+
+
 def plain_name(name: str) -> str:
     """A file's stem as a data set name: lower case, digits and dashes.
 
