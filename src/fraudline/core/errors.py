@@ -25,7 +25,8 @@ from typing import ClassVar
 
 from fraudline.core.masking import mask_text
 
-_PASSWORD = re.compile(r"(?<=://)[^/\s]*@")
+_PASSWORD = re.compile(r"(?<=://)(?:[^/?#\s]*|[^:/?#\s]*:(?!\d*[?#])[^/\s]*)@")
+"""Up to the last ``@`` before a path or a query; a ``?`` or ``#`` after a colon may be the password's own."""
 
 
 def without_passwords(text: str) -> str:
@@ -37,9 +38,10 @@ class FraudlineError(Exception):
     """Base of all errors that fraudline raises on purpose.
 
     Args:
-        problem: what is wrong, with the name of the thing that is wrong; card numbers in it are masked, and
-            passwords of addresses left out.
+        problem: what is wrong, with the name of the thing that is wrong.
         action: what the user does about it.
+
+    In both card numbers are masked, and passwords of addresses left out.
     """
 
     http_status: ClassVar[int] = 500
@@ -48,8 +50,8 @@ class FraudlineError(Exception):
 
     def __init__(self, problem: str, action: str = "") -> None:
         self.problem = without_passwords(mask_text(problem))
-        self.action = action
-        super().__init__(f"{self.problem} {action}".strip())
+        self.action = without_passwords(mask_text(action))
+        super().__init__(f"{self.problem} {self.action}".strip())
 
 
 class UsageError(FraudlineError):

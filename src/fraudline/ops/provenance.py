@@ -25,12 +25,15 @@ class GitState:
 
 
 def git_state(folder: Path = Path()) -> GitState:
-    """The state of the repository that holds ``folder``; ``dvc.lock``, which every run rewrites, does not count."""
+    """The state of the repository that holds ``folder``; ``dvc.lock``, which every run rewrites, does not count.
+
+    What git cannot say is clean counts as dirty.
+    """
     revision = _git(folder, "rev-parse", "HEAD")
     if revision is None:
         return GitState(UNKNOWN, dirty=False)
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)dvc.lock")
-    return GitState(revision, dirty=bool(changed))
+    return GitState(revision, dirty=changed != "")
 
 
 def file_at(revision: str, path: str) -> str | None:

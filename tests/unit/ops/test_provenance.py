@@ -59,3 +59,10 @@ def test_git_is_told_of_no_repository_and_keeps_the_credentials(monkeypatch):
     kept = git_environment().keys()
     assert names & kept == {"GIT_CONFIG_COUNT"}
     assert {"GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0", "PATH"} <= kept
+
+
+def test_what_git_cannot_say_is_clean_is_not(repository):
+    (repository / ".git" / "index").write_bytes(b"half written")
+    state = git_state(repository)
+    assert len(state.revision) == 40
+    assert state.dirty
