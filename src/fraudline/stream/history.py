@@ -53,7 +53,8 @@ class History:
 
         Args:
             partition: of the topic.
-            first: the first transactions that it will be advanced by; the history ends before the first that it holds.
+            first: the first transactions that it will be advanced by; the history ends before the first that it holds,
+                and where it holds none, with the newest of them.
 
         Raises:
             DataError: the data set cannot be read.
@@ -64,8 +65,7 @@ class History:
             problem = f"The topic has a partition {partition}, but the settings say {self._partitions} partitions."
             raise UsageError(problem, "Set stream.topics.partitions to what the topic has.")
         if any(each.event_time <= self._ends for each in first):
-            own = pa.array([each.transaction_id for each in first])
-            return self._before(read_transactions(self._folder), partition, own)
+            return self._before(read_transactions(self._folder), partition, first)
         engine = FeatureEngine(self._spec, self._profiles)
         engine.restore(self._snapshots[partition])
         return engine
@@ -93,10 +93,14 @@ class History:
         log.info("history.taken", folder=str(self._folder), transactions=table.num_rows, cards=cards)
         return snapshots
 
-    def _before(self, table: pa.Table, partition: int, own: pa.Array) -> FeatureEngine:
-        """The state before the first row that is one of ``own``, transaction ids."""
+    def _before(self, table: pa.Table, partition: int, own: Sequence[Transaction]) -> FeatureEngine:
+        """The state before the first row that is one of ``own``; with none, before the first that is later than all."""
         part = table.filter(self._partition_of_row(table) == partition)
-        first = pc.index(pc.is_in(part["transaction_id"], value_set=own), True).as_py()
+        ids = pa.array([each.transaction_id for each in own])
+        first = pc.index(pc.is_in(part["transaction_id"], value_set=ids), True).as_py()
+        if first < 0:  # left out of the set, as blocked ones are, or older than it
+            newest = max(each.event_time for each in own)
+            first = pc.index(pc.greater(part["event_time"].cast(pa.int64()), newest), True).as_py()
         if first >= 0:
             log.info("history.cut", partition=partition, rows=first, left_out=part.num_rows - first)
             part = part.slice(0, first)

@@ -95,6 +95,8 @@ class PartitionState:
         self._failed = failed
         self.seen = memories()
         self._engine: FeatureEngine | None = None
+        self._begun = False  # a transaction of the log is in the engine
+        self._erased: list[str] = []  # before that
         self._last: tuple[int, str] = (-1, "")
         self._last_value: bytes | None = None
         self._writing: Thread | None = None
@@ -139,15 +141,14 @@ class PartitionState:
         bad = [(records[place], problem) for place, problem in refused]
         for place, _ in reversed(refused):
             del good[place]
-        if self._engine is None:
-            self._engine = self._engines(transactions)
+        engine = self._begun_with(transactions)
         new = self._first(good, transactions)
         duplicates = len(good) - int(new.sum())
         if duplicates:
             good = list(compress(good, new))
             transactions = list(compress(transactions, new))
         decoded = time.monotonic()
-        features = self._engine.advance(columns_from_messages(transactions))
+        features = engine.advance(columns_from_messages(transactions))
         last = records[-1]
         self.next_offset = last.offset + 1
         self._last = (last.offset, "")
@@ -158,20 +159,22 @@ class PartitionState:
         """Records that erase cards, and those between them, in their order."""
         parts: list[Advanced] = []
         erased: list[str] = []
-        if self._engine is None:
-            values = [record.value for record in records if not erases(record)]
-            self._engine = self._engines(self._decoder.decode_all(values)[0])
+        engine = self._begun_with(
+            () if self._begun else self._decoder.decode_all([r.value for r in records if not erases(r)])[0]
+        )
         for erasing, group in groupby(records, erases):
             run = list(group)
             if not erasing:
                 parts.append(self.advance(run))
                 continue
             cards = [(record.key or b"").decode(errors="replace") for record in run]
-            self._engine.forget(cards)
+            engine.forget(cards)
             self.next_offset, self._last, self._last_value = run[-1].offset + 1, (run[-1].offset, ""), None
             log.info("state.cards_erased", partition=self.partition, offset=run[0].offset, cards=len(cards))
             erased += cards
-        nothing = np.empty((0, len(self._engine.spec.names)), np.float32)
+        if not self._begun:
+            self._erased += erased
+        nothing = np.empty((0, len(engine.spec.names)), np.float32)
         return Advanced(
             [each for part in parts for each in part.records],
             [each for part in parts for each in part.transactions],
@@ -181,6 +184,17 @@ class PartitionState:
             parts[0].moments if parts else (0.0, 0.0, 0.0),
             tuple(erased),
         )
+
+    def _begun_with(self, transactions: Sequence[Transaction]) -> FeatureEngine:
+        """The engine; where no transaction of the log is in it yet, one that was made knowing these.
+
+        Records before the first good one are bad or erase cards: they must not decide where a history ends.
+        """
+        if self._engine is None or (transactions and not self._begun):
+            self._engine = self._engines(transactions)
+            self._engine.forget(self._erased)
+            self._begun, self._erased = bool(transactions), []
+        return self._engine
 
     def _first(self, records: Sequence[Record], transactions: Sequence[Transaction]) -> NDArray[np.bool_]:
         """Whether each comes for the first time, ``(n,) bool``; a dead letter sent again is compared with others only.
@@ -204,7 +218,7 @@ class PartitionState:
             OSError: the folder cannot be written. That, and what the key service raises, comes only while waiting;
                 otherwise ``failed`` hears of it.
         """
-        if self._store is None or self._engine is None:
+        if self._store is None or self._engine is None or not self._begun:
             return
         if not wait and self.writing:
             return
@@ -267,6 +281,7 @@ class PartitionState:
             self._last = (checkpoint.last_offset, checkpoint.last_digest)
             behind = limit - checkpoint.next_offset
             log.info("checkpoint.loaded", partition=self.partition, next_offset=self.next_offset, behind=behind)
+        self._begun, self._erased = engine is not None, []
         self._engine, self.seen = engine, seen  # without a checkpoint the engine comes with the first record
 
     def _checkpoint(self, limit: int) -> Checkpoint | None:

@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from fraudline.core.errors import UsageError
@@ -56,6 +57,21 @@ def test_a_data_set_that_grew_by_the_log_gives_the_state_of_the_one_before_it(tm
         messages = list(messages_of(logged.filter(of_row == partition)))
         assert first.engine(partition).snapshot() == grown.engine(partition, messages[:20]).snapshot()
         assert first.engine(partition).snapshot() != grown.engine(partition).snapshot()
+
+
+def test_where_the_first_of_the_log_are_not_in_the_data_set_it_ends_with_them(tmp_path):
+    """As a window of weeks that begins after the log does, or where the first were blocked and never looked at."""
+    table = read_transactions(small_dataset(tmp_path))
+    logged = table.slice(table.num_rows - 500)
+    labels, spec = read_labels(tmp_path / "dataset"), load_spec()
+    parts = {"before": table.slice(0, table.num_rows - 500), "window": logged.slice(100)}
+    parts["gap"] = pa.concat_tables([parts["before"], parts["window"]])
+    for name, part in parts.items():
+        write_dataset(tmp_path / name, part, labels, {"name": name})
+    before, window, gap = (History(tmp_path / name, spec, None, 1).engine for name in parts)
+    first = list(messages_of(logged.slice(0, 100)))
+    assert gap(0, first).snapshot() == before(0).snapshot()
+    assert window(0, first).snapshot() == FeatureEngine(spec).snapshot()
 
 
 def test_the_partition_is_the_one_of_kafkas_default_partitioner():

@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -76,6 +77,31 @@ def test_a_state_is_begun_knowing_the_first_transactions_also_where_an_erasure_i
         worker.align(0)
         worker.advance(records)
     assert given == ["t-0", "t-1"]
+
+
+@pytest.mark.parametrize("value", [b"{}", None], ids=["bad", "erasure"])
+def test_records_before_the_first_transaction_do_not_begin_the_state(tmp_path: Path, value: bytes | None) -> None:
+    """A history begun without the first transactions would count them twice, and a checkpoint would keep that."""
+    first = record(0, value)._replace(key=b"c-0", headers=() if value else ((ERASE, b"1"),))
+    log = [first, *(each._replace(offset=1 + n) for n, each in enumerate(log_of(TRANSACTIONS)))]
+
+    def past(known: Sequence[Transaction]) -> FeatureEngine:
+        engine = FeatureEngine(SPEC)
+        engine.advance(columns_from_messages(TRANSACTIONS[:30] if known else TRANSACTIONS))
+        return engine
+
+    expected = past(TRANSACTIONS)
+    if value is None:
+        expected.forget(["c-0"])
+    worker = state(FakeTransport({0: log}), tmp_path)
+    worker._engines = past
+    worker.align(0)
+    assert worker.advance(log[:1]).features.shape == (0, len(SPEC.names))
+    worker.save()
+    assert not list(tmp_path.iterdir())
+    assert worker.advance(log[31:]).features.tobytes() == (
+        expected.advance(columns_from_messages(TRANSACTIONS[30:])).tobytes()
+    )
 
 
 def test_a_new_owner_with_a_checkpoint_goes_on_bit_for_bit(tmp_path: Path) -> None:
