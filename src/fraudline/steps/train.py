@@ -63,11 +63,11 @@ def train(*, features: Path, dataset: Path, model: Path, params: Params) -> dict
         DataError: there are no features, too few days, too few known normals, or, for a supervised kind, frauds.
         UsageError: the library of a supervised kind is not installed.
     """
+    data_md5 = _data_md5(dataset)
     if params.train.kind in (*AUTOENCODERS, HYBRID):
         load_tensorflow()
     spec = params.features.resolve_model()
     rows = _Rows.read(features, spec, params).trimmed(params)
-    data_md5 = _data_md5(dataset)
     with step_run("train", params.registry) as run:
         run.params(_recorded(params))
         fitted = fit_kind(rows.learned, spec, params.train, params.seed, _listener(run))

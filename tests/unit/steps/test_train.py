@@ -96,6 +96,11 @@ def test_the_artifact_is_verified_and_says_what_it_was_made_of(trained: Trained)
     assert f"{surprises} – 8 – 1 – 8 – {surprises}" in card
 
 
+def test_a_data_set_that_was_not_fetched_is_named_before_features_are_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"fetch\.json does not name the data"):
+        train(features=tmp_path / "features", dataset=tmp_path, model=tmp_path / "model", params=PARAMS)
+
+
 def test_the_golden_rows_hold_frauds_and_normals_and_are_reproduced(trained: Trained) -> None:
     features, golden = read_golden(trained.artifact.table("golden.parquet"), trained.artifact.spec.names)
     scores = Scorer(trained.artifact).score(features)
