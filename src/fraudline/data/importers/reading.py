@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,8 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraudline.core.clock import SECOND_US, day_us, to_us
+from fraudline.core.log import get_logger
 from fraudline.data.importers.source import Column
 from fraudline.data.schema import CHANNELS
+
+log = get_logger(__name__)
 
 _UNITS_US = {"s": SECOND_US, "ms": 1000, "us": 1}
 EARLIEST, LATEST = date(2000, 1, 1), date(2100, 1, 1)
@@ -142,7 +145,8 @@ def times(source: Column, *, pattern: str = "", unit: str = "", zone: str = "UTC
         source: timestamps, texts, or numbers.
         pattern: strptime pattern of texts; ISO 8601 when empty.
         unit: ``s``, ``ms`` or ``us`` since the epoch, for numbers.
-        zone: IANA zone of times that carry no offset.
+        zone: IANA zone of times that carry no offset. Such times in the hour that the end of summer time repeats are
+            taken as the earlier hour, and a warning counts them.
 
     Raises:
         SchemaError: a value is no time, or outside [:data:`EARLIEST`, :data:`LATEST`).
@@ -152,7 +156,7 @@ def times(source: Column, *, pattern: str = "", unit: str = "", zone: str = "UTC
     if pa.types.is_timestamp(source.values.type):
 
         def convert(values: pa.ChunkedArray) -> pa.ChunkedArray:
-            stamps = values if values.type.tz else _in_zone(values, zone)
+            stamps = values if values.type.tz else _in_zone(source, values, zone)
             return stamps.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
 
         return since(source, _converted(source, convert, "a time in whole microseconds"))
@@ -160,20 +164,38 @@ def times(source: Column, *, pattern: str = "", unit: str = "", zone: str = "UTC
     return since(source, _parse_times(source, texts, pattern, ZoneInfo(zone)))
 
 
-def _in_zone(values: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:
-    return pc.assume_timezone(values, zone, ambiguous="earliest", nonexistent="earliest")
+def _in_zone(source: Column, values: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:
+    earlier = pc.assume_timezone(values, zone, ambiguous="earliest", nonexistent="earliest")
+    later = pc.assume_timezone(values, zone, ambiguous="latest", nonexistent="earliest")
+    _warn_of_repeated(source, pc.sum(pc.not_equal(earlier, later)).as_py() or 0)
+    return earlier
+
+
+def _warn_of_repeated(source: Column, rows: int) -> None:
+    if rows:
+        note = "the hour comes twice as summer time ends: times without an offset are taken as the earlier"
+        log.warning("import.repeated_hour", column=source.name, rows=rows, note=note)
 
 
 def _parse_times(source: Column, texts: pa.Array, pattern: str, zone: ZoneInfo) -> npt.NDArray[np.int64]:
     result = np.empty(len(texts), dtype=np.int64)
+    repeated = 0
     for row, text in enumerate(texts.to_pylist()):
         try:
             moment = datetime.strptime(text, pattern) if pattern else datetime.fromisoformat(text)  # noqa: DTZ007
         except ValueError as error:
             action = "Give the mapping a `format` of strptime's codes, as %d.%m.%Y %H:%M:%S, or correct the row"
             raise source.error(row, f"a time like {pattern or '2026-01-31T12:30:00+00:00'}", action) from error
-        result[row] = to_us(moment if moment.tzinfo else moment.replace(tzinfo=zone))
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=zone)
+            repeated += _offset(moment) > _offset(moment.replace(fold=1))
+        result[row] = to_us(moment)
+    _warn_of_repeated(source, repeated)
     return result
+
+
+def _offset(moment: datetime) -> timedelta:
+    return moment.utcoffset() or timedelta()
 
 
 def unique(source: Column, values: Iterable[Any]) -> None:

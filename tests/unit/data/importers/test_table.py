@@ -7,8 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from structlog.testing import capture_logs
 
+from fraudline.core.clock import from_us
 from fraudline.core.errors import SchemaError, UsageError
+from fraudline.data.importers.reading import times
+from fraudline.data.importers.source import Column
 from fraudline.data.importers.table import import_table
 from fraudline.data.store import read_labels, read_transactions
 from fraudline.steps.score_source import chunks
@@ -136,6 +140,19 @@ def test_labels_without_a_time_arrive_after_the_delay(tmp_path: Path) -> None:
     (label,) = read_labels(tmp_path / "data").to_pylist()
     assert label["label_time"].isoformat() == "2026-01-04T11:00:00+00:00"
     assert label["fraud_kind"] == "s2"
+
+
+@pytest.mark.parametrize("kind", ["text", "timestamp"])
+def test_times_in_the_hour_that_comes_twice_are_taken_as_the_earlier_and_counted(kind: str) -> None:
+    texts = ["26.10.2025 01:59", "26.10.2025 02:00", "26.10.2025 02:59", "26.10.2025 03:00", "30.03.2025 02:30"]
+    moments = [datetime.strptime(text, "%d.%m.%Y %H:%M") for text in texts]  # noqa: DTZ007
+    values = pa.array(texts) if kind == "text" else pa.array(moments, pa.timestamp("ms"))
+    with capture_logs() as said:
+        found = times(
+            Column(Path("bank.csv"), "when", pa.chunked_array([values])), pattern="%d.%m.%Y %H:%M", zone="Europe/Berlin"
+        )
+    assert [from_us(each).strftime("%H:%M") for each in found[:4].tolist()] == ["23:59", "00:00", "00:59", "02:00"]
+    assert [(each["event"], each["column"], each["rows"]) for each in said] == [("import.repeated_hour", "when", 2)]
 
 
 def test_typed_parquet_needs_no_format(tmp_path: Path) -> None:
