@@ -23,6 +23,17 @@ _HERE, _EXCHANGE = -100, 2
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around what writes ``path``: the error of a full disk, which comes without a name, gets it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; rename it over ``path`` when the block ends well.
 
@@ -33,8 +44,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
     temporary = _beside(path)
     temporary.touch(exist_ok=False)  # unlike mkstemp, with the rights that the umask leaves
     try:
-        yield temporary
-        _sync(temporary)
+        with writing(path):
+            yield temporary
+            _sync(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -54,7 +66,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     temporary = _beside(path)
     temporary.mkdir()
     try:
-        yield temporary
+        with writing(path):
+            yield temporary
         if not _exchanged(temporary, path):
             _replace(temporary, path)
     finally:

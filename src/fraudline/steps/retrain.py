@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from fraudline.core.digest import sha256_bytes
 from fraudline.core.errors import FraudlineError, GateFailed, StateError
-from fraudline.core.files import local_path, read_json
+from fraudline.core.files import local_path, read_json, writing
 from fraudline.core.log import get_logger
 from fraudline.data.store import read_meta
 from fraudline.model.artifact import load_artifact
@@ -90,9 +90,10 @@ class Journal:
             size = os.fstat(handle).st_size
             if size and os.pread(handle, 1, size - 1) != b"\n":
                 content = b"\n" + content  # a line that a kill left torn
-            while content:  # a full disk takes a part without a word, and refuses the rest
-                content = content[os.write(handle, content) :]
-            os.fsync(handle)
+            with writing(self._path):
+                while content:  # a full disk takes a part without a word, and refuses the rest
+                    content = content[os.write(handle, content) :]
+                os.fsync(handle)
         finally:
             os.close(handle)
         self.lines.append(line)

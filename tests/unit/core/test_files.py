@@ -45,6 +45,13 @@ def test_a_folder_without_a_name_is_refused_before_anything_is_written(tmp_path,
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("atomic", [atomic_file, atomic_folder])
+def test_the_error_of_a_full_disk_names_what_was_to_be_written(tmp_path, atomic):
+    with pytest.raises(OSError, match="No space left") as told, atomic(tmp_path / "model"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as a write to an open file raises it
+    assert told.value.filename == str(tmp_path / "model")
+
+
 def test_json_is_the_same_text_for_the_same_content(tmp_path):
     write_json(tmp_path / "a.json", {"b": 1, "a": [1, 2]})
     write_json(tmp_path / "b.json", {"a": [1, 2], "b": 1})
