@@ -29,6 +29,9 @@ from fraudline.stream.partitioning import partitions_of
 
 log = get_logger(__name__)
 
+_BACKLOG = 100
+"""So many first transactions say by their times where the log begins; fewer may be live ones, late or wrong in time."""
+
 
 class History:
     """Feature state at the end of a data set, one snapshot a partition; made once, by :meth:`take` or when asked for.
@@ -54,7 +57,7 @@ class History:
         Args:
             partition: of the topic.
             first: the first transactions that it will be advanced by; the history ends before the first that it holds,
-                and where it holds none, with the newest of them.
+                and where it holds none of a backlog, at the median of their times.
 
         Raises:
             DataError: the data set cannot be read.
@@ -94,13 +97,13 @@ class History:
         return snapshots
 
     def _before(self, table: pa.Table, partition: int, own: Sequence[Transaction]) -> FeatureEngine:
-        """The state before the first row that is one of ``own``; with none, before the first that is later than all."""
+        """The state before the first row that is one of ``own``, or where a backlog of others begins."""
         part = table.filter(self._partition_of_row(table) == partition)
         ids = pa.array([each.transaction_id for each in own])
         first = pc.index(pc.is_in(part["transaction_id"], value_set=ids), True).as_py()
-        if first < 0:  # left out of the set, as blocked ones are, or older than it
-            newest = max(each.event_time for each in own)
-            first = pc.index(pc.greater(part["event_time"].cast(pa.int64()), newest), True).as_py()
+        if first < 0 and len(own) >= _BACKLOG:  # left out of the set, as blocked ones are, or older than it
+            begun = int(np.median([each.event_time for each in own]))  # one absurd time says nothing
+            first = pc.index(pc.greater(part["event_time"].cast(pa.int64()), begun), True).as_py()
         if first >= 0:
             log.info("history.cut", partition=partition, rows=first, left_out=part.num_rows - first)
             part = part.slice(0, first)

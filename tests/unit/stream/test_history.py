@@ -1,3 +1,4 @@
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -72,6 +73,17 @@ def test_where_the_first_of_the_log_are_not_in_the_data_set_it_ends_with_them(tm
     first = list(messages_of(logged.slice(0, 100)))
     assert gap(0, first).snapshot() == before(0).snapshot()
     assert window(0, first).snapshot() == FeatureEngine(spec).snapshot()
+    absurd = [msgspec.structs.replace(first[0], event_time=4_000_000_000_000_000), *first[1:]]
+    assert gap(0, absurd).snapshot() == before(0).snapshot()
+
+
+def test_a_late_or_absurd_first_transaction_leaves_the_history_as_it_is(tmp_path):
+    table = read_transactions(small_dataset(tmp_path))
+    history = History(tmp_path / "dataset", load_spec(), None, 1)
+    late = msgspec.structs.replace(
+        next(iter(messages_of(table.slice(0, 1)))), transaction_id="live", event_time=1_000_000_000_000_000
+    )
+    assert history.engine(0, [late]).snapshot() == history.engine(0).snapshot()
 
 
 def test_the_partition_is_the_one_of_kafkas_default_partitioner():
