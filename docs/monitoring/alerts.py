@@ -26,6 +26,16 @@ RECORDED = {
     " / on (job) group_left sum by (job) (rate(fraudline_transactions_total[1d] offset 1h))",
 }
 """Recording rules: shares over a window, each asked for once. The latency objective is 99 % within a second."""
+_NEWEST = (
+    "kafka-console-consumer.sh --bootstrap-server BROKER --topic transactions --timeout-ms 60000 --max-messages 1000"
+)
+"""Kafka's own: the next thousand transactions, a JSON object a line. Decisions hold none of their fields."""
+_COUNTED = "| sort | uniq -c | sort -rn"
+_REASONS = (
+    "kafka-console-consumer.sh --bootstrap-server BROKER --topic alerts --timeout-ms 600000 --max-messages 100"
+    f" | jq -r '.reasons[0].feature' {_COUNTED}"
+)
+_DRIFT = "fraudline drift --topic --bootstrap BROKER --days 1 --model DIR"
 
 
 def _counter(before: int, after: int, minutes: int = 60) -> str:
@@ -70,7 +80,11 @@ STREAM = (
         role="oncall",
         summary="{{ $labels.job }} at {{ $labels.instance }} does not answer",
         means="A worker or predictor does not answer its scrape: nothing it owns is decided.",
-        look=("The pod's state, its last log lines and its exit code.", "Whether others of its kind answer."),
+        look=(
+            "`kubectl -n fraudline get pods`, then `kubectl -n fraudline logs POD --previous`: its state, its last "
+            "lines, its exit code.",
+            "Whether others of its kind answer.",
+        ),
         act=(
             "Restart it: the worker goes on at the committed offsets, nothing is lost or doubled.",
             "When it does not come up, revert the last rollout or change of configuration.",
@@ -333,7 +347,11 @@ DATA = (
         role="data",
         summary="a fifth of yesterday's transactions come, or fewer",
         means="A feed is cut off, wholly or in part.",
-        look=("Which channel or country is missing among the newest decisions.", "The producers."),
+        look=(
+            f"Which channel or country is missing: `{_NEWEST} | jq -r '[.channel, .country] | join(\" \")' "
+            f"{_COUNTED}`.",
+            "The producers.",
+        ),
         act=("Bring the feed back; what it kept is decided when it comes, in order of its offsets.",),
         fires={"fraudline_transactions_total{job}": _counter(1_000, 50)},
         quiet={"fraudline_transactions_total{job}": _counter(1_000, 500)},
@@ -360,7 +378,11 @@ DATA = (
         role="data",
         summary="{{ $labels.field }} is missing in {{ $value | humanizePercentage }} of transactions",
         means="A feed leaves out a field. Features fall back to neutral values, and frauds that it shows are missed.",
-        look=("Which producer, channel or country.", "`fraudline drift` on the newest decisions."),
+        look=(
+            f"Where it is missing: `{_NEWEST} | jq -r 'select(.FIELD == null) | [.channel, .country] | join(\" \")' "
+            f"{_COUNTED}` (a position is `latitude`).",
+            f"`{_DRIFT}`: which features it changed.",
+        ),
         act=("Correct the feed. While it lasts, expect fewer alerts for new devices, places and countries.",),
         fires=_problem("device_id", "missing", 10, 400),
         quiet=_problem("device_id", "missing", 100, 120),
@@ -374,7 +396,9 @@ DATA = (
         role="data",
         summary="{{ $labels.field }} is {{ $labels.problem }} in {{ $value | humanizePercentage }} of transactions",
         means="Amounts are in another unit, or empty.",
-        look=("A few transactions of the topic; currency and minor units.",),
+        look=(
+            f"Currency and minor units: `{_NEWEST} | jq -r 'select(.amount_minor == 0 or .amount_minor > 5000000)'`.",
+        ),
         act=("Correct the feed; scores of these transactions are wrong.",),
         fires=_problem("amount_minor", "out_of_range", 1, 100),
         quiet=_problem("amount_minor", "out_of_range", 1, 5),
@@ -387,7 +411,7 @@ DATA = (
         role="data",
         summary="{{ $value | humanizePercentage }} of transactions are of a category never seen before",
         means="Codes are assigned anew, or a new acquirer came: rarity of a category means nothing there.",
-        look=("The new codes among the newest decisions.",),
+        look=(f"The new codes: `{_NEWEST} | jq -r .category {_COUNTED}`.",),
         act=("Map them in the feed, or train again when they stay.",),
         fires=_problem("category", "unseen", 0, 30),
         quiet=_problem("category", "unseen", 0, 1),
@@ -416,8 +440,11 @@ MODEL = (
         role="model",
         summary="{{ $value | humanizePercentage }} of transactions have a score above 5",
         means="The autoencoder reconstructs much of the traffic badly: an attack, or traffic it never learned.",
-        look=("The reasons of the newest alerts: one feature, or many?", "FieldMissing and ValuesOutOfRange."),
-        act=("An attack: tell the fraud desk. A feed: correct it. Neither: `fraudline drift`, then train again.",),
+        look=(
+            f"The first reasons of the newest alerts, one or many: `{_REASONS}`.",
+            "FieldMissing and ValuesOutOfRange.",
+        ),
+        act=(f"An attack: tell the fraud desk. A feed: correct it. Neither: `{_DRIFT}`, then train again.",),
         fires=_scores((990, 800)),
         quiet=_scores((990, 980)),
     ),
@@ -430,8 +457,14 @@ MODEL = (
         role="fraud",
         summary="{{ $value | humanizePercentage }} of transactions have an alert",
         means="Reviewers get more than three times their work: an attack, a broken feed, or a wrong threshold.",
-        look=("The alerts' reasons.", "Whether model or thresholds changed (`fraudline threshold log`)."),
-        act=("`fraudline threshold set` within its bounds while the cause is looked for; revert a rollout.",),
+        look=(
+            f"The first reasons of the newest alerts: `{_REASONS}`.",
+            "Whether model or thresholds changed (`fraudline threshold log`).",
+        ),
+        act=(
+            "`fraudline threshold set --review SCORE --why REASON --model DIR`, within its bounds, while the "
+            "cause is looked for; revert a rollout.",
+        ),
         fires=_traffic((3, 30)),
         quiet=_traffic((3, 5)),
     ),
@@ -471,7 +504,7 @@ MODEL = (
         summary="drift was last measured {{ $value | humanizeDuration }} ago",
         means="Nobody would notice that traffic moved.",
         look=("The recurring run, or cron's mail.",),
-        act=("Run it by hand: `fraudline drift`.",),
+        act=(f"Run it by hand: `{_DRIFT}`.",),
         fires={"fraudline_drift_timestamp_seconds{job}": "-200000x60"},
         quiet={"fraudline_drift_timestamp_seconds{job}": "{now}x60"},
     ),
@@ -489,7 +522,7 @@ MODEL = (
             "Whether `pipelines/monitoring.yaml` runs once a day, or cron.",
             "Where it leaves its metrics: `FRAUDLINE_PUSHGATEWAY` or `FRAUDLINE_TEXTFILES`.",
         ),
-        act=("Set one of both, and run it by hand: `fraudline drift`.",),
+        act=(f"Set one of both, and run it by hand: `{_DRIFT}`.",),
         fires={"fraudline_decisions_total{job}": f"0+10x{DAY}"},
         quiet={
             "fraudline_decisions_total{job}": f"0+10x{DAY}",
@@ -505,7 +538,10 @@ MODEL = (
         role="model",
         summary="{{ $value }} decisions were made on other features than training computes",
         means="The stream's features are not those of the same rows offline: scores are wrong without a sign.",
-        look=("`skew.json`: which feature, from which transaction on, by how much.",),
+        look=(
+            "`skew.json` in the folder of `fraudline skew --report`: which feature, from which transaction on, "
+            "by how much.",
+        ),
         act=("Revert the change of the feature code, specification or profiles that it begins with.",),
         fires={"fraudline_skew_rows{job}": "0x20 12x40"},
         quiet={"fraudline_skew_rows{job}": "0x60"},
@@ -518,7 +554,10 @@ MODEL = (
         role="model",
         summary="matured labels say that {{ $labels.figure }} is worse than it was in evaluation",
         means="Fraud changed: the model misses more of it, or alerts more for nothing.",
-        look=("Which kind of fraud is missed, in the labels.",),
+        look=(
+            "`fraudline labels performance --bootstrap BROKER`: precision and recall, with intervals.",
+            "Which kind of fraud is missed, in the labels.",
+        ),
         act=("Train again on newer data, or lower the threshold (`fraudline threshold compare`).",),
         fires={'fraudline_performance_worse{job,figure="recall"}': "0x20 1x40"},
         quiet={'fraudline_performance_worse{job,figure="recall"}': "0x60"},

@@ -4,6 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from docs.monitoring.alert import ROLES
@@ -12,6 +13,7 @@ from docs.monitoring.dashboards import DASHBOARDS
 from docs.monitoring.files import FOLDER, files
 from docs.monitoring.metrics import exported, names
 
+from fraudline.cli.main import cli
 from tests.support.prometheus import binary
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +48,17 @@ def test_every_alert_says_how_grave_it_is_whom_it_concerns_and_what_to_do():
         assert rule["expr"] in page
         assert "## Look" in page
         assert "## Do" in page
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+def test_the_commands_of_a_runbook_exist_and_are_whole(alert):
+    for written in re.findall(r"`fraudline ([^`]*)`", " ".join([*alert.look, *alert.act])):
+        command, words = cli, written.split()
+        while isinstance(command, click.Group) and words:
+            command = command.get_command(click.Context(command), words.pop(0))
+        options = {name for parameter in command.params for name in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options
+        assert written != "drift", "it needs a file or --topic"
 
 
 def test_the_operators_resource_has_the_rules_of_the_plain_file():
