@@ -54,8 +54,8 @@ def command(
     """
     from fraudline.steps.score import score
 
-    if out.exists() and out.samefile(file):
-        raise UsageError(f"{out} is what is to be scored.", "Name another file with -o.")
+    if (out.exists() and out.samefile(file)) or out.resolve().is_relative_to(file.resolve()):
+        raise UsageError(f"{out} is what is to be scored, or in it.", "Name another file with -o.")
     params = load_params(params_file)
     if thresholds is not None:
         params = params.model_copy(update={"stream": params.stream.model_copy(update={"thresholds": str(thresholds)})})

@@ -117,6 +117,13 @@ def test_the_scores_do_not_replace_what_is_scored(monkeypatch, capsys, tmp_path)
     assert file.read_text() == "a\n"
 
 
+def test_the_scores_of_a_data_set_do_not_go_into_it(monkeypatch, capsys, tmp_path):
+    (tmp_path / "data").mkdir()
+    out = tmp_path / "data" / "transactions.parquet"
+    assert run(monkeypatch, "score", str(out.parent), "--model", str(tmp_path), "-o", str(out)) == 2
+    assert "or in it" in capsys.readouterr().err
+
+
 def test_what_is_sealed_is_not_sealed_into_itself(monkeypatch, capsys, tmp_path):
     (tmp_path / "key").write_text(f"m1 {'ab' * 32}\n")
     (tmp_path / "folder").mkdir()

@@ -5,6 +5,7 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,7 @@ from fraudline.decide.decisions import read_decisions
 from fraudline.decide.threshold_log import ThresholdLog
 from fraudline.model.artifact import load_artifact
 from fraudline.steps.params import Params
-from fraudline.steps.threshold import set_thresholds
+from fraudline.steps.threshold import adjust_thresholds, set_thresholds
 from fraudline.stream.params import StreamParams
 from fraudline.stream.scoring import open_scoring
 from tests.support.artifacts import tiny_artifact
@@ -166,7 +167,8 @@ def test_a_threshold_set_by_hand_stays_within_its_bounds(tmp_path):
     assert (said["after"]["review"], said["after"]["block"]) == (0.6, 0.9)
 
 
-def test_changes_at_the_same_time_all_stand_in_the_trail(tmp_path, monkeypatch):
+@pytest.mark.parametrize("adjusted", [False, True])
+def test_changes_at_the_same_time_all_stand_in_the_trail(tmp_path, traffic, monkeypatch, adjusted):
     model, trail = tiny_artifact(tmp_path / "model"), tmp_path / "t.jsonl"
     both_have_read, then = threading.Barrier(2), ThresholdLog.then
 
@@ -176,11 +178,11 @@ def test_changes_at_the_same_time_all_stand_in_the_trail(tmp_path, monkeypatch):
         return then(log, *arguments, **options)
 
     monkeypatch.setattr(ThresholdLog, "then", meet)
-    given = {"thresholds": trail, "params": Params(), "why": "a campaign", "model": model, "review": None}
+    given = {"thresholds": trail, "params": Params.load(dynamic(tmp_path)), "model": model}
+    by_hand = partial(set_thresholds, **given, why="a campaign", review=None)
+    other = partial(adjust_thresholds, **given, decisions=traffic[1]) if adjusted else partial(by_hand, block=0.91)
     with ThreadPoolExecutor(2) as pool:
-        people = [
-            pool.submit(set_thresholds, **given, by=by, block=block) for by, block in (("ada", 0.9), ("bob", 0.91))
-        ]
+        people = [pool.submit(by_hand, by="ada", block=0.9), pool.submit(other, by="bob")]
     for person in people:
         person.result()
     assert sorted(change.by for change in ThresholdLog.read(trail).changes[1:]) == ["ada", "bob"]

@@ -39,6 +39,19 @@ def _no_logging_setup(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fraudline.serve.main.configure", lambda **_: None)
 
 
+@pytest.mark.parametrize(
+    ("given", "port"),
+    [([], 8081), (["--grpc_port", "9"], 9), (["--grpc_port", "0"], None), (["--enable_grpc", "false"], None)],
+)
+def test_grpc_is_served_unless_it_has_no_port_or_is_switched_off(
+    monkeypatch: pytest.MonkeyPatch, given: list[str], port: int | None
+) -> None:
+    served: dict[str, object] = {}
+    monkeypatch.setattr("fraudline.serve.main.serve", lambda _, **options: served.update(options))
+    assert main(["--model_dir", "m", *given]) == 0
+    assert served["grpc_port"] == port
+
+
 def test_an_address_that_cannot_be_served_ends_with_the_errors_exit_code() -> None:
     assert main(["--model_dir", "s3://models/abc"]) == UsageError.exit_code
 

@@ -16,6 +16,7 @@ from fraudline.core.files import write_json, write_text
 from fraudline.monitor.renewal import RenewParams, Signs
 from fraudline.steps.params import Params
 from fraudline.steps.retrain import JOURNAL, look, opened, read_journal, retrain
+from tests.support.json_server import JsonServer
 
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
 RULES = RenewParams(schedule_days=0, drift_days=0)
@@ -214,6 +215,19 @@ def test_the_signs_of_a_working_tree_are_its_data_labels_and_the_report_of_drift
     assert signs.measured
     assert not look(params=Params(), data_dvc=folder / "data.dvc").measured
     assert signs.run != look(params=Params(seed=1), data_dvc=folder / "data.dvc").run
+
+
+@pytest.mark.parametrize("unmeasured", [None, "DriftNotMeasured", "DriftNeverMeasured"])
+def test_prometheus_watches_unless_it_says_that_drift_is_not_measured(tmp_path, unmeasured):
+    class Alerts(JsonServer):
+        def reply(self, method, path, query, headers, body):
+            firing = [name for name in ("Drift", unmeasured) if name and name in body["query"]]
+            return 200, {"status": "success", "data": {"result": [{"metric": {"alertname": n}} for n in firing]}}
+
+    with Alerts() as alerts:
+        signs = look(params=Params(), data_dvc=tree(tmp_path) / "data.dvc", prometheus=alerts.url)
+    assert signs.drifted
+    assert signs.measured is (unmeasured is None)
 
 
 def test_a_report_about_another_model_than_the_champion_is_refused(tmp_path):

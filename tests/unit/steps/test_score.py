@@ -238,6 +238,15 @@ def test_a_file_without_optional_columns_is_scored_with_numbered_rows(setting: S
     assert found["transaction_id"].to_pylist() == ["row-1", "row-2", "row-3"]
 
 
+def test_rows_without_ids_are_numbered_through_all_days_of_a_folder(setting: Setting, tmp_path: Path) -> None:
+    (tmp_path / "new" / "transactions").mkdir(parents=True)
+    for day, first in (("2026-01-01", 0), ("2026-01-02", 3)):
+        rows = setting.rows.drop_columns(["transaction_id"]).slice(first, 3)
+        pq.write_table(rows, tmp_path / "new" / "transactions" / f"{day}.parquet")
+    found = run(tmp_path / "new", setting, tmp_path / "o.parquet")
+    assert found["transaction_id"].to_pylist() == [f"row-{number}" for number in range(1, 7)]
+
+
 def replaced(table: pa.Table, name: str, row: int, value: Any) -> pa.Table:
     values = table[name].to_pylist()
     values[row] = value

@@ -394,6 +394,48 @@ def test_a_partition_that_leaves_and_comes_back_while_nothing_is_sent_goes_on_bi
     assert features_of(decisions_of(transport)).tobytes() == ORACLE.tobytes()
 
 
+def test_a_partition_that_another_takes_before_a_checkpoint_is_no_checkpoint_that_failed(
+    artifact: Artifact, tmp_path: Path
+) -> None:
+    transport = FakeTransport({0: log_of(TRANSACTIONS), 1: log_of(TRANSACTIONS[:4], 1)})
+    stop, owned = threading.Event(), {0, 1}
+
+    def poll_and_lose(max_records: int, timeout_s: float):
+        if not (found := FakeTransport.poll(transport, max_records, timeout_s)):
+            owned.discard(1)  # the client knows of it at once, the worker from the next poll on
+            stop.set()
+        return found
+
+    transport.poll, transport.assignment = poll_and_lose, lambda: frozenset(owned)
+    worker, metrics = made(artifact, transport, tmp_path, checkpoint_s=1e-9)
+    assert worker.run(stop) == 64
+    assert metrics.registry.get_sample_value("fraudline_checkpoint_failures_total") == 0
+    store = CheckpointStore(tmp_path, group=StreamParams().group, topic="transactions")
+    assert store.load(0).next_offset == 60
+
+
+def test_a_partition_that_was_away_while_nothing_came_keeps_the_checkpoint_that_another_wrote(
+    artifact: Artifact, tmp_path: Path
+) -> None:
+    store = CheckpointStore(tmp_path, group=StreamParams().group, topic="transactions")
+    run(artifact, FakeTransport({0: log_of(TRANSACTIONS)[:16]}), 16, tmp_path)
+    newer = store.path(0).read_bytes()
+    store.path(0).unlink()
+    transport, stop = FakeTransport({0: log_of(TRANSACTIONS)[:8]}), threading.Event()
+    worker, _ = made(artifact, transport, tmp_path)
+
+    def poll(max_records: int, timeout_s: float):
+        if not (found := FakeTransport.poll(transport, max_records, timeout_s)):
+            store.path(0).write_bytes(newer)
+            transport.epoch += 1
+            stop.set()
+        return found
+
+    transport.poll = poll
+    assert worker.run(stop) == 8
+    assert store.load(0).next_offset == 16
+
+
 @pytest.mark.parametrize("error", [PermissionError("no right"), RuntimeError("the key service is away")])
 def test_a_checkpoint_that_is_not_written_is_counted_while_the_worker_runs_and_does_not_keep_it_from_ending(
     artifact: Artifact, tmp_path: Path, error: Exception
