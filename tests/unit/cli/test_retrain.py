@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from fraudline.cli.labels import group as labels
 from fraudline.cli.retrain import command as retrain
 from fraudline.core.clock import now_us
-from fraudline.core.errors import UsageError
+from fraudline.core.errors import SchemaError, UsageError
 from fraudline.core.files import write_text
 from fraudline.steps.retrain import FIRING, JOURNAL
 from fraudline.stream.messages import Label, encode
@@ -152,3 +152,35 @@ def test_performance_says_that_too_few_frauds_are_known_for_figures(here):
     (here / "l.jsonl").write_bytes(encode(Label("t1", True, "chargeback", 1, at + 3 * DAY)))
     done = run(labels, "performance", "--decisions", "d.jsonl", "--labels", "l.jsonl")
     assert "too few frauds for figures: fewer than 5 (monitor.label_rows_min)" in done.stdout
+
+
+def test_labels_are_sent_when_the_whole_file_is_right_and_none_of_them_before(here, monkeypatch):
+    sent = []
+
+    class Sender:
+        send, flush, close = sent.append, lambda _: None, lambda _: None
+
+    monkeypatch.setattr("fraudline.stream.labels.open_sender", lambda *_: Sender())
+    monkeypatch.setattr("fraudline.stream.labels.ensure_topics", lambda *_: None)
+    right = encode(Label("t1", True, "chargeback", 1, now_us()))
+    (here / "l.jsonl").write_bytes(right + b"\n{}\n")
+    with pytest.raises(SchemaError, match=r"l\.jsonl:2 is no label"):
+        run(labels, "send", "l.jsonl")
+    assert sent == []
+    (here / "l.jsonl").write_bytes(right + b"\n")
+    assert json.loads(run(labels, "send", "l.jsonl", "--json").stdout) == {"sent": 1}
+    assert [output.key for output in sent] == [b"t1"]
+
+
+def test_performance_says_which_figure_has_no_value_and_what_it_does_not_cover(here):
+    at = now_us() - 20 * DAY
+    rows = [
+        {"transaction_id": f"t{i}", "card_id": f"c{i}", "event_time": at, "model_version": "m", "features": [1.0],
+         "decision": "allow" if i else "block"} for i in range(20)
+    ]  # fmt: skip
+    write_text(here / "d.jsonl", "\n".join(map(json.dumps, rows)))
+    found = [Label(f"t{i}", True, "chargeback", 1, at + 3 * DAY) for i in range(1, 11)]
+    (here / "l.jsonl").write_bytes(b"\n".join(map(encode, found)))
+    done = run(labels, "performance", "--decisions", "d.jsonl", "--labels", "l.jsonl")
+    assert ["precision", "–"] in [line.split() for line in done.output.splitlines()]
+    assert "1 blocked ones are not in it" in done.output
