@@ -30,6 +30,19 @@ def test_a_folder_gets_one_file_a_job_with_only_what_was_said(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["fraudline_drift.prom"]
 
 
+def test_a_figure_of_performance_that_is_zero_is_said_and_one_without_a_value_is_not(tmp_path):
+    metrics = EndedMetrics()
+    figures = {"recall": {"value": 0.0, "worse": True}, "precision": {"value": None, "worse": None}}
+    metrics.drift({**DRIFT, "performance": {"figures": figures}})
+    metrics.publish("drift", textfiles=tmp_path)
+    said = [line for line in (tmp_path / "fraudline_drift.prom").read_text().splitlines() if "{figure=" in line]
+    assert [line for line in said if "psi" not in line] == [
+        'fraudline_performance{figure="recall"} 0.0',
+        'fraudline_performance_worse{figure="recall"} 1.0',
+        'fraudline_performance_worse{figure="precision"} 0.0',
+    ]
+
+
 def test_a_gateway_gets_the_same_under_the_jobs_name():
     seen = {}
 

@@ -44,6 +44,13 @@ def test_a_run_that_failed_on_a_server_is_a_refusal_with_the_step_that_failed(se
         trainer.train("abc", -1)
 
 
+def test_a_run_that_a_person_stopped_on_a_server_is_over(server, tmp_path):
+    trainer = on(server, tmp_path)
+    server.runs[trainer.train("abc", -1)["run_id"]] |= {"state": "CANCELED"}
+    with pytest.raises(GateFailed, match="canceled"):
+        trainer.train("abc", -1)
+
+
 def a_stage(folder, source, name="gate", outs=()):
     (folder / ".dvc").mkdir()
     write_text(folder / ".dvc" / "config", "[core]\n    no_scm = true\n    analytics = false\n")
