@@ -13,11 +13,11 @@ from typing import Any
 
 from fraudline.core.clock import DAY_US, now_us, to_us
 from fraudline.core.errors import UsageError
-from fraudline.core.files import write_text
+from fraudline.core.files import locked, write_text
 from fraudline.core.log import get_logger
 from fraudline.ops.audit import verify as checks
 from fraudline.ops.audit.rows import AuditRow
-from fraudline.ops.audit.trail import Trail
+from fraudline.ops.audit.trail import CHAIN, Trail
 from fraudline.steps.audit_story import find_decision, story_of
 from fraudline.steps.params import Params
 from fraudline.stream.decision_log import Piece, open_log
@@ -50,10 +50,9 @@ def export(
         UnavailableError: the broker does not answer.
         UsageError: the topic is not the one that was exported before.
     """
-    trail = Trail.open(out)
-    before = trail
     until_us = now_us() // DAY_US * DAY_US if until is None else to_us(until)
-    with open_log(params.stream) as decisions:
+    with locked(out / CHAIN), open_log(params.stream) as decisions:  # two that go on at one place would cut one's head
+        trail = before = Trail.open(out)
         for piece in decisions.days(trail.next_offsets(), until_us // 1000):
             rows = _counted(piece, trail.rows - before.rows, on_progress)
             topic = params.stream.topics.decisions

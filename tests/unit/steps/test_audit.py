@@ -1,16 +1,19 @@
-"""A card is erased while workers go on."""
+"""A card is erased while workers go on, and a trail is written by two at once."""
 
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
+from threading import Event, Thread
+from typing import Any
 
 import pytest
 
 from fraudline.core.card_keys import CardKeys
 from fraudline.steps import audit
 from fraudline.steps.params import Params
+from fraudline.stream.decision_log import Piece
 from fraudline.stream.params import StreamParams
 from fraudline.stream.sealing import Sealer
-from fraudline.stream.transport import Output
+from fraudline.stream.transport import Output, Record
 
 
 @pytest.mark.parametrize("had_key", [True, False])
@@ -43,3 +46,36 @@ def test_a_card_that_comes_again_before_the_command_ends_keeps_the_key_it_has_th
         if before is not None:
             assert worker.opened(*before) is None
             assert result["pseudonym"] == before.pseudonym
+
+
+def test_two_exports_at_once_go_on_one_after_the_other_so_that_the_head_of_each_stays_in_the_chain(
+    tmp_path, monkeypatch
+):
+    done: dict[str, Any] = {}
+    reading = Event()
+
+    class Growing:
+        """A topic to which ten decisions are added between the two looks at its end."""
+
+        def days(self, start, _until_ms):
+            begin, end = start.get(0, 0), 10 * (len(done) + 1)
+            if not reading.is_set():
+                reading.set()
+                second.start()
+                second.join(0.5)  # without a lock it is through by now
+                end = 5
+            records = (Record("decisions", 0, offset, 0, b"c", b"{}") for offset in range(begin, end))
+            yield Piece("2026-01-05", {0: (begin, end)}, 0, records)
+
+    def export(name):
+        done[name] = audit.export(out=tmp_path / "trail", params=Params())
+
+    monkeypatch.setattr(audit, "open_log", lambda _: nullcontext(Growing()))
+    second = Thread(target=export, args=("second",))
+    export("first")
+    second.join()
+    for name in ("first", "second"):
+        report = audit.verify(folder=tmp_path / "trail", params=Params(), head=done[name]["head"])
+        assert report["whole"], name
+    assert done["first"]["total"] == 5
+    assert done["second"]["total"] == 20
