@@ -55,10 +55,10 @@ def test_two_exports_at_once_go_on_one_after_the_other_so_that_the_head_of_each_
     reading = Event()
 
     class Growing:
-        """A topic to which ten decisions are added between the two looks at its end."""
+        """A topic that has grown from 5 to 20 decisions when the second looks."""
 
         def days(self, start, _until_ms):
-            begin, end = start.get(0, 0), 10 * (len(done) + 1)
+            begin, end = start.get(0, 0), 20
             if not reading.is_set():
                 reading.set()
                 second.start()
