@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from kafka import KafkaProducer
+from kafka.errors import InvalidProducerEpochError, ProducerFencedError
 
+from fraudline.core.errors import UnavailableError
 from fraudline.stream.kafka_python import MAX_REQUEST_BYTES, translated
 from fraudline.stream.params import StreamParams
 
@@ -19,7 +21,7 @@ def open_producer(params: StreamParams, transactional_id: str) -> Iterator[Any]:
     """The producer; another one of the same id is fenced.
 
     Raises:
-        UnavailableError: the broker does not answer, or refuses.
+        UnavailableError: the broker does not answer, or refuses, or another of the same id was opened meanwhile.
     """
     with translated():
         producer = KafkaProducer(
@@ -35,5 +37,18 @@ def open_producer(params: StreamParams, transactional_id: str) -> Iterator[Any]:
         with translated():
             producer.init_transactions()
             yield producer
+    except UnavailableError as error:
+        if not _fenced(error.__cause__):
+            raise
+        raise UnavailableError(
+            f"Another command began the same work ({transactional_id}) and took over.",
+            "Wait until it ends; run again, this one goes on after what was committed.",
+        ) from error
     finally:
         producer.close(timeout=1)
+
+
+def _fenced(cause: BaseException | None) -> bool:
+    """Whether the client says so itself, or of a call before."""
+    fenced = ProducerFencedError | InvalidProducerEpochError
+    return cause is not None and any(isinstance(each, fenced) for each in (cause, *cause.args))
