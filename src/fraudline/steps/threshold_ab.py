@@ -15,6 +15,8 @@ from fraudline.steps.params import Params
 
 log = get_logger(__name__)
 
+_NAMED = 10
+
 
 def threshold_ab(*, decisions: Path, dataset: Path, a: str, b: str, params: Params) -> dict[str, Any]:
     """Compare two versions of thresholds that decided side by side (``stream.thresholds_b``).
@@ -35,13 +37,19 @@ def threshold_ab(*, decisions: Path, dataset: Path, a: str, b: str, params: Para
 
     Raises:
         DataError: no whole week of both arms has matured.
-        UsageError: both versions are the same.
+        UsageError: both versions are the same, or one decided nothing.
     """
     if a == b:
         raise UsageError("Both arms have the same thresholds.", "Name two versions: fraudline threshold log.")
     table = read_columns(decisions)
     rows = read_decisions(decisions, dataset=dataset, label_delay_days=params.label_delay_days)
     versions = np.array(column(decisions, table, "threshold_version").values.to_pylist(), str)[rows.rows]
+    there = sorted(set(versions.tolist()))
+    if strange := sorted({a, b} - set(there)):
+        raise UsageError(
+            f"No decision in {decisions} was made by thresholds {strange[0]}.",
+            f"Name two of its versions: {', '.join(there[:_NAMED])}{', ...' * (len(there) > _NAMED)}.",
+        )
     words = np.array(column(decisions, table, "decision").values.to_pylist(), str)[rows.rows]
     week = rows.times_us // WEEK_US
     ripe = week < (week[~rows.known].min() if not rows.known.all() else week.max(initial=0) + 1)

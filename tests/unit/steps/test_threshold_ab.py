@@ -56,5 +56,12 @@ def test_weeks_whose_labels_have_not_all_matured_do_not_count(made):
 def test_the_same_version_twice_or_one_that_never_decided_is_refused(made):
     with pytest.raises(UsageError):
         ab(made, "A", "A")
-    with pytest.raises(DataError):
+    with pytest.raises(UsageError, match=r"by thresholds C\. Name two of its versions: A, B\.$"):
         ab(made, "A", "C")
+
+
+def test_two_arms_of_which_no_week_has_matured_are_no_comparison_yet(made, tmp_path):
+    newest = [line for line in (made / "d.jsonl").read_text().splitlines() if '"t5-' in line]
+    (tmp_path / "d.jsonl").write_text("\n".join(newest))
+    with pytest.raises(DataError, match="No matured week"):
+        threshold_ab(decisions=tmp_path / "d.jsonl", dataset=made / "data", a="A", b="B", params=PARAMS)
