@@ -83,8 +83,12 @@ def _range(each: Mapping[str, Any]) -> str:
         return "missing"
     if not edges:
         return "all"
-    low = "below" if at == 0 else f"{_value(edges[at - 1])} to"
-    return f"{low} {_value(edges[at])}" if at < len(edges) else f"from {_value(edges[-1])}"
+    if at == len(edges):
+        return f"from {_value(edges[-1])}"
+    low, high = _value(edges[max(at - 1, 0)]), _value(edges[at])
+    if at == 0:
+        return f"below {high}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _value(value: float) -> str:

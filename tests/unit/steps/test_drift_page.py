@@ -26,3 +26,9 @@ def test_a_figure_is_one_row_that_fits_the_page():
     assert "follows the calendar, 0.10 % missing" in table
     assert "80,123<small>before 81,234</small>" in table
     assert "43,610 to 90,000" in table
+
+
+def test_a_value_of_a_flag_is_named_once():
+    table = _table([FIGURE | {"edges": [0.0, 1.0, 1.0000001192092896], "ratio_bin": 2, "ratio": 3.0}])
+    assert "1 to 1" not in table
+    assert "<td>1</td><td>3</td>" in table
