@@ -53,11 +53,17 @@ def test_the_provenance_of_a_model_that_was_judged_anew_has_its_last_blessing(tm
 
 
 OPEN, COMMIT, OUTSIDE = GitState("a" * 40, dirty=True), GitState("b" * 40, dirty=False), GitState(UNKNOWN, dirty=False)
+LATER = GitState("c" * 40, dirty=False)
 
 
 @pytest.mark.parametrize(
     ("states", "named"),
-    [([OPEN, COMMIT, OPEN], COMMIT), ([OUTSIDE, COMMIT, OUTSIDE], COMMIT), ([OPEN, OUTSIDE], OPEN)],
+    [
+        ([OPEN, COMMIT, OPEN], COMMIT),
+        ([OUTSIDE, COMMIT, OUTSIDE], COMMIT),
+        ([OPEN, OUTSIDE], OPEN),
+        ([COMMIT, LATER], COMMIT),
+    ],
 )
 def test_code_that_has_a_commit_by_now_is_named_by_it_and_by_nothing_less(tmp_path, monkeypatch, states, named):
     found = candidate(tmp_path)
@@ -97,9 +103,10 @@ def test_a_model_that_is_not_blessed_is_refused(tmp_path):
     assert not (tmp_path / "store").exists()
 
 
-def test_a_model_that_the_server_did_not_reproduce_is_refused(tmp_path):
+@pytest.mark.parametrize("served", [False, None])
+def test_a_model_that_the_server_did_not_reproduce_is_refused(tmp_path, served):
     with pytest.raises(GateFailed, match="did not reproduce"):
-        _package(candidate(tmp_path, served=False), tmp_path)
+        _package(candidate(tmp_path, served=served), tmp_path)
 
 
 @pytest.mark.parametrize("record", ["blessing", "infra"])
