@@ -53,6 +53,25 @@ def test_what_has_not_matured_does_not_count():
         figures(young, labels)
 
 
+def test_a_window_is_of_the_newest_whole_days_whose_labels_have_come():
+    window = Window.before(START + 100 * DAY, 7, days=2)
+    assert [window.holds(START + day * DAY) for day in (90, 91, 92, 93)] == [False, True, True, False]
+    assert not window.holds(START + 91 * DAY - 1)
+
+
+def test_of_two_decisions_on_a_transaction_the_last_one_holds():
+    rows, labels = crowd()
+    found = figures([*rows, decided("a0", "review", card="c0")], labels)
+    assert found["rows"] == 960
+    assert found["figures"]["precision"]["value"] == pytest.approx(21 / 61)
+
+
+def test_as_many_frauds_as_are_asked_for_give_figures_and_one_less_gives_none():
+    rows = [decided(f"r{i}", "review", card=f"d{i}") for i in range(20)]
+    assert figures(rows, dict(fraud(f"r{i}") for i in range(4)))["figures"] == {}
+    assert figures(rows, dict(fraud(f"r{i}") for i in range(5)))["figures"]["precision"]["value"] == 0.25
+
+
 def test_a_blocked_one_without_a_verdict_is_not_taken_for_a_false_alarm_and_that_is_said():
     rows, labels = crowd()
     blocked = [decided(f"b{i}", "block", card=f"e{i}") for i in range(100)]
