@@ -201,8 +201,6 @@ def _codes(file: Path, table: pa.Table) -> NDArray[np.int64]:
 def _labels(file: Path, table: pa.Table, times: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Labels, and since when they are known; those of a file without times are taken as known at once."""
     given = column(file, table, "is_fraud")
-    if pa.types.is_string(given.values.type):
-        given = given._replace(values=pc.utf8_lower(given.values))
     values = reading.converted(given, lambda values: values.cast(pa.bool_()), "true, false or nothing")
     known = pc.is_valid(values).to_numpy().astype(bool)
     since = table["known_us"].to_numpy() if "known_us" in table.column_names else times
