@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fraudline.core.clock import DAY_US, HOUR_US
-from fraudline.monitor.domain import Sample, separation, thinned
+from fraudline.monitor.domain import Drawn, Sample, separation, thinned
 from fraudline.monitor.params import MonitorParams
 from tests.support.traffic import FIRST, traffic
 
@@ -69,3 +69,16 @@ def test_a_sample_is_thinned_in_order(reference):
 def test_too_few_days_tell_nothing(reference):
     week = reference.only(reference.times_us < reference.times_us[0] + 7 * 86_400_000_000)
     assert separation(week, reference, seed=0) is None
+
+
+def test_a_draw_is_of_the_days_asked_for_and_holds_no_more_of_a_day_than_it_draws():
+    drawn = Drawn(3, seed=1)
+    for first in (0, 5):  # two pieces of the same two days
+        times = np.repeat([0, DAY_US], 5) + np.tile(np.arange(5), 2) + first
+        drawn.add(Sample(times, times[:, None].astype(np.float32)))
+    assert len(drawn._held) == 6
+    newest = drawn.since(1)
+    assert len(newest) == 3
+    assert (newest.times_us // DAY_US).tolist() == [1, 1, 1]
+    assert (newest.values[:, 0] == newest.times_us.astype(np.float32)).all()
+    assert len(drawn.since(0)) == 3
