@@ -111,11 +111,13 @@ def test_a_merge_waits_for_checks_and_is_bound_to_the_revision(server):
     assert forge.ensure("rollout/production/x-25", "title", "text").state == "merged"
 
 
-def test_a_person_is_asked_once(server):
+def test_a_person_is_asked_once_for_each_title(server):
     forge = opened(server)
     first = forge.ask("Rollout waits", "why")
     assert forge.ask("Rollout waits", "why, again") == first
     assert len(server.issues) == 1
+    assert forge.ask("Rollout waits for data", "why") != first
+    assert len(server.issues) == 2
 
 
 class Page(JsonServer):
