@@ -80,7 +80,7 @@ def piece_of(
     """A table of decisions as a piece.
 
     Raises:
-        SchemaError: a column is missing, or the features are of another number.
+        SchemaError: a column or a time is missing, or the features are of another number.
     """
     present = set(table.column_names)
     for column, wanted in (("model_version", model_version), ("spec_version", spec_version)):
@@ -89,6 +89,10 @@ def piece_of(
     if "event_time" not in present:
         raise SchemaError(
             f"{source} has no column event_time.", "Score with --with-features: hours are compared like with like."
+        )
+    if missing := table["event_time"].null_count:
+        raise SchemaError(
+            f"{source}: {missing} of {len(table)} rows have no event_time.", "Leave them out, or fill it in."
         )
     return Piece(
         times_us=times_us(table["event_time"]),
