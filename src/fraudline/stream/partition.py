@@ -192,7 +192,8 @@ class PartitionState:
         """
         if self._engine is None or (transactions and not self._begun):
             self._engine = self._engines(transactions)
-            self._engine.forget(self._erased)
+            if self._erased:
+                self._engine.forget(self._erased)
             self._begun, self._erased = bool(transactions), []
         return self._engine
 
