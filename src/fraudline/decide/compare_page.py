@@ -92,8 +92,9 @@ def _tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def _table(document: Mapping[str, Any]) -> str:
     names, a, b = document["names"], document["a"], document["b"]
-    reviews = [f"<td>{side['thresholds']['review']:.4g}</td>" for side in (a, b) if "thresholds" in side]
-    rows = [f"<tr><td>review from</td>{''.join(reviews)}<td></td><td></td></tr>"] if any(reviews) else []
+    reviews = [f"{side['thresholds']['review']:.4g}" if "thresholds" in side else "–" for side in (a, b)]
+    cells = "".join(f"<td>{each}</td>" for each in reviews)
+    rows = [f"<tr><td>review from</td>{cells}<td></td><td></td></tr>"] if set(reviews) != {"–"} else []
     for name, title in TITLES.items():
         entry = document["difference"][name]
         low, high = (shown(name, end, signed=True) for end in entry["interval"])
