@@ -34,13 +34,13 @@ def whole_numbers(source: Column, action: str = "Correct the row") -> npt.NDArra
         numbers = values.cast(pa.float64()) if pa.types.is_string(values.type) else values
         return numbers.cast(pa.int64())
 
-    return _converted(source, convert, "a whole number", action)
+    return _filled(source, convert, "a whole number", action)
 
 
 def decimals(source: Column) -> npt.NDArray[np.float64]:
     """Finite numbers (n,) float64."""
-    numbers: npt.NDArray[np.float64] = _converted(source, lambda values: values.cast(pa.float64()), "a number")
-    _refuse(source, ~np.isfinite(numbers), "a finite number")
+    numbers: npt.NDArray[np.float64] = _filled(source, lambda values: values.cast(pa.float64()), "a number")
+    refuse(source, ~np.isfinite(numbers), "a finite number")
     return numbers
 
 
@@ -65,8 +65,8 @@ def amounts(source: Column, places: int | npt.NDArray[np.int64] | None = None) -
             row = int(np.argmax(finer))
             digits = np.broadcast_to(places, minor.shape)[row]
             raise source.error(row, f"at most {digits} decimals", "Round it, or set the mapping's `decimals`")
-    _refuse(source, minor < 0, "an amount that is not negative")
-    _refuse(source, minor > LARGEST_AMOUNT_MINOR, f"an amount up to {LARGEST_AMOUNT_MINOR:,} minor units")
+    refuse(source, minor < 0, "an amount that is not negative")
+    refuse(source, minor > LARGEST_AMOUNT_MINOR, f"an amount up to {LARGEST_AMOUNT_MINOR:,} minor units")
     return minor.astype(np.int64)
 
 
@@ -79,32 +79,32 @@ def since(source: Column, values: npt.NDArray[Any], unit_us: int = 1, origin_us:
     with np.errstate(over="ignore"):
         moments = origin_us + np.round(values.astype(np.float64) * unit_us)  # whole numbers below 2**53: exact
     inside = (moments >= day_us(EARLIEST)) & (moments < day_us(LATEST))
-    _refuse(source, ~inside, f"a time from {EARLIEST.year} to {LATEST.year}")
+    refuse(source, ~inside, f"a time from {EARLIEST.year} to {LATEST.year}")
     return moments.astype(np.int64)
 
 
 def optional_decimals(source: Column, low: float, high: float) -> pa.Array:
     """Numbers in ``[low, high]`` or null: float32."""
     expected = f"a number from {low:g} to {high:g} or nothing"
-    numbers = _convert(source, lambda values: values.cast(pa.float64()), expected)
+    numbers = converted(source, lambda values: values.cast(pa.float64()), expected)
     inside = pc.and_(pc.greater_equal(numbers, low), pc.less_equal(numbers, high))
-    _refuse(source, ~pc.fill_null(inside, True).to_numpy(), expected)
+    refuse(source, ~pc.fill_null(inside, True).to_numpy(), expected)
     return pc.cast(numbers, pa.float32()).combine_chunks()
 
 
 def strings(source: Column, pattern: str = "", expected: str = "a text") -> pa.Array:
     """Texts (n,), whole numbers written without decimals, none empty; each matches ``pattern``."""
     texts = optional_strings(source, pattern, expected)
-    _refuse(source, texts.is_null().to_numpy(zero_copy_only=False), expected)
+    refuse(source, texts.is_null().to_numpy(zero_copy_only=False), expected)
     return texts
 
 
 def optional_strings(source: Column, pattern: str = "", expected: str = "a text or nothing") -> pa.Array:
     """Texts (n,) or null; each matches ``pattern``."""
-    texts = _convert(source, lambda values: values.cast(pa.string()), expected)
+    texts = converted(source, lambda values: values.cast(pa.string()), expected)
     if pattern:
         fits = pc.match_substring_regex(texts, f"^(?:{pattern})$")
-        _refuse(source, ~pc.fill_null(fits, True).to_numpy(), expected)
+        refuse(source, ~pc.fill_null(fits, True).to_numpy(), expected)
     return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
 
 
@@ -128,7 +128,7 @@ def booleans(source: Column) -> npt.NDArray[np.bool_]:
     """Truth values (n,): booleans, or 1/0, true/false, yes/no."""
     texts = pc.utf8_lower(optional_strings(source))
     known = pc.is_in(texts, value_set=pa.array(_TRUE + _FALSE))
-    _refuse(source, ~known.to_numpy(zero_copy_only=False), "true or false")
+    refuse(source, ~known.to_numpy(zero_copy_only=False), "true or false")
     result: npt.NDArray[np.bool_] = pc.is_in(texts, value_set=pa.array(_TRUE)).to_numpy(zero_copy_only=False)
     return result
 
@@ -159,7 +159,7 @@ def times(source: Column, *, pattern: str = "", unit: str = "", zone: str = "UTC
             stamps = values if values.type.tz else _in_zone(source, values, zone)
             return stamps.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
 
-        return since(source, _converted(source, convert, "a time in whole microseconds"))
+        return since(source, _filled(source, convert, "a time in whole microseconds"))
     texts = strings(source, expected="a time")
     return since(source, _parse_times(source, texts, pattern, ZoneInfo(zone)))
 
@@ -217,26 +217,27 @@ def refuse(source: Column, wrong: npt.NDArray[np.bool_], expected: str) -> None:
     Raises:
         SchemaError: naming that row.
     """
-    _refuse(source, wrong, expected)
-
-
-def _refuse(source: Column, wrong: npt.NDArray[np.bool_], expected: str) -> None:
     if wrong.any():
         raise source.error(int(np.argmax(wrong)), expected)
 
 
-def _converted(
+def _filled(
     source: Column, convert: Callable[[pa.ChunkedArray], Any], expected: str, action: str = "Correct the row"
 ) -> npt.NDArray[Any]:
     if source.values.null_count:
-        _refuse(source, source.values.is_null().to_numpy(), expected)
-    result: npt.NDArray[Any] = _convert(source, convert, expected, action).to_numpy()
+        refuse(source, source.values.is_null().to_numpy(), expected)
+    result: npt.NDArray[Any] = converted(source, convert, expected, action).to_numpy()
     return result
 
 
-def _convert(
+def converted(
     source: Column, convert: Callable[[pa.ChunkedArray], Any], expected: str, action: str = "Correct the row"
 ) -> Any:
+    """What ``convert`` makes of a column, nulls as it takes them.
+
+    Raises:
+        SchemaError: naming the first row that it cannot take.
+    """
     try:
         return convert(source.values)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -254,15 +255,6 @@ def _first_failure(values: pa.ChunkedArray, convert: Callable[[pa.ChunkedArray],
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             bad = middle
     return good
-
-
-def converted(source: Column, convert: Callable[[pa.ChunkedArray], Any], expected: str) -> Any:
-    """What ``convert`` makes of a column, nulls as it takes them.
-
-    Raises:
-        SchemaError: naming the first row that it cannot take.
-    """
-    return _convert(source, convert, expected)
 
 
 def plain_name(name: str) -> str:
