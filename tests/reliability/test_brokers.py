@@ -15,7 +15,7 @@ from fraudline.ops.local.process import free_port
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topics import ensure_topics
 from tests.support.artifacts import tiny_artifact
-from tests.support.broker import committed_everything, own_params
+from tests.support.broker import committed_everything, members_of, own_params
 from tests.support.figures import Figure, not_fast, sized
 from tests.support.workers import (
     Books,
@@ -129,14 +129,15 @@ def test_a_worker_that_freezes_for_longer_than_its_session_loses_its_partitions_
         os.killpg(frozen.child.pid, signal.SIGSTOP)
         send_table(params, table.slice(RECORDS // 2))
         time.sleep(params.session_timeout_s + 4)
+        # the group is the other's by then, who may get no partition: offsets of a transaction that the freeze left open
+        # are told to nobody before it ends
+        wait_for(lambda: members_of(params) == ["worker-1-consumer"], "the frozen one to lose its membership")
         os.killpg(frozen.child.pid, signal.SIGCONT)
         wait_until_committed(params, frozen, other)
         for worker in (frozen, other):
             assert worker.stop() in (0, 8), worker.child.log_tail(30)
     books = books_of(params, table)
     taken = sum(other.log.count(event) for event in ("state.replayed", "checkpoint.loaded"))
-    # one that freezes in mid-transaction keeps its partitions until it wakes up and hears that they are another's
-    refused = frozen.log.count("worker.recovering")
     figure(
         f"one of two workers frozen for {params.session_timeout_s + 4:.0f} s at a session timeout of "
         f"{params.session_timeout_s:.0f} s, {RECORDS:,} records: {books.lost} lost, {books.doubled} doubled, features "
@@ -147,7 +148,6 @@ def test_a_worker_that_freezes_for_longer_than_its_session_loses_its_partitions_
         recovery_s=books.longest_partition_gap_s,
     )
     assert (books.lost, books.doubled, books.same_features) == (0, 0, True)
-    assert taken + refused > 0, "nobody noticed the freeze"
 
 
 def test_a_worker_fenced_by_its_twin_commits_nothing_more(

@@ -131,3 +131,14 @@ def committed_everything(params: StreamParams) -> bool:
         return all(consumer.committed(place) == ends[place] for place in places)
     finally:
         consumer.close()
+
+
+def members_of(params: StreamParams) -> list[str]:
+    """Client ids of those whom the broker counts as members of the workers' group now, sorted."""
+    from kafka.admin import KafkaAdminClient
+
+    admin = KafkaAdminClient(bootstrap_servers=params.bootstrap)
+    try:
+        return sorted(member["client_id"] for member in admin.describe_groups([params.group])[params.group]["members"])
+    finally:
+        admin.close()
