@@ -1,9 +1,7 @@
 """A broker with TLS, passwords and rules: the right client works, every wrong one is told what is wrong with it."""
 
-import gc
 import threading
 import uuid
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,15 +27,6 @@ from tests.support.guarded import GuardedKafka
 pytestmark = pytest.mark.integration
 PASSWORD = f"shown-nowhere-{uuid.uuid4().hex}"
 ROWS = 100
-
-
-@pytest.fixture(autouse=True)
-def what_a_refused_client_leaves() -> Iterator[None]:
-    """After a refusal kafka-python leaves sockets and futures behind, which are nobody's to close."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        gc.collect()
 
 
 @pytest.fixture(scope="module")

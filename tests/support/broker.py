@@ -5,6 +5,7 @@ import socket
 import ssl
 import time
 import uuid
+import weakref
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from kafka.net.inet import KafkaNetSocket
+from kafka.net.selector import NetworkSelector
 from kafka.net.transport import KafkaSSLTransport
 
 from fraudline.ops.local.kafka import LocalKafka, java_available
@@ -54,6 +56,17 @@ def _client_context(config: dict[str, Any]) -> ssl.SSLContext:
     return context
 
 
+_begin = NetworkSelector.__init__
+
+
+def _begin_and_end(self: NetworkSelector, **configs: Any) -> None:
+    """A client that is refused while it is made is nobody's to close: what wakes its loop ends with the loop."""
+    _begin(self, **configs)
+    for end in (self._wakeup_r, self._wakeup_w):
+        weakref.finalize(self, end.close)
+
+
+NetworkSelector.__init__ = _begin_and_end
 KafkaNetSocket.socket = _client_socket
 KafkaSSLTransport._build_ssl_context = staticmethod(_client_context)
 
