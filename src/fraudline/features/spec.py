@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 from fraudline.core.errors import UsageError
 from fraudline.core.settings import Settings
 from fraudline.features.lags import lagged, parsed
-from fraudline.features.versioned import Versioned
+from fraudline.features.versioned import Versioned, short_digest
 
 KERNEL_FEATURES = (
     "amount",
@@ -207,10 +207,11 @@ class FeatureSpec(Versioned):
         bases = dict.fromkeys(KERNEL_FEATURES.index(base) for base, lag in lags if lag)
         return tuple(bases), max((lag for _, lag in lags), default=0)
 
-    def computes_like(self, other: "FeatureSpec") -> bool:
-        """Whether a feature of the same name has the same values by both: all else is words and hints."""
-        mine = (self.base_currency, self.currencies, self.parameters)
-        return mine == (other.base_currency, other.currencies, other.parameters)
+    @cached_property
+    def rules(self) -> str:
+        """Twelve hex digits over what values are computed by: all else is words, hints and a choice of columns."""
+        content = self.content()
+        return short_digest({name: content[name] for name in ("base_currency", "currencies", "parameters")})
 
     def without(self, names: Iterable[str]) -> "FeatureSpec":
         """The same specification without the named features.

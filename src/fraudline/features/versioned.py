@@ -23,8 +23,7 @@ class Versioned(Settings):
     @cached_property
     def version(self) -> str:
         """Twelve hex digits: SHA-256 of the canonical JSON of the content."""
-        content = json.dumps(self.content(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return sha256_bytes(content.encode())[:12]
+        return short_digest(self.content())
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able content with ``version``: what ``model.json`` carries."""
@@ -49,3 +48,9 @@ class Versioned(Settings):
                 "Package the model again from its training run.",
             )
         return spec
+
+
+def short_digest(content: Mapping[str, Any]) -> str:
+    """Twelve hex digits: SHA-256 of the canonical JSON of ``content``."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return sha256_bytes(text.encode())[:12]

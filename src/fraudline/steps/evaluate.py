@@ -104,7 +104,7 @@ class _Rows:
 
 
 def _read(features: Path, artifact: Artifact, params: Params) -> _Rows:
-    rows = LabelledRows.read(features, artifact.spec.names, params, columns=None)
+    rows = LabelledRows.read(features, artifact.spec, params, columns=None)
     table, times, split = rows.table, rows.times, rows.split
     known = table.append_column("known_normal", pa.array(rows.normal))
     known = known.append_column("known_fraud", pa.array(rows.reported))
@@ -189,7 +189,7 @@ def _champion_features(
             f"It reads columns by the specification {theirs.version}, the candidate by {ours.version}.",
             "Import the file with the spec.yaml that the champion was trained with, and train again.",
         )
-    if theirs.computes_like(ours) and set(theirs.names) <= set(test.column_names):
+    if theirs.rules == ours.rules and set(theirs.names) <= set(test.column_names):
         return matrix_of(test, theirs.names)
     ids, matrix = features_by(theirs, dataset, label_delay_days)
     place = pc.index_in(test["transaction_id"], ids)

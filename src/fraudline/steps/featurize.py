@@ -17,6 +17,7 @@ from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.profiles import ProfileTable, build_profiles
 from fraudline.features.spec import FeatureSpec
+from fraudline.steps.labelled import RULES
 from fraudline.steps.params import Params
 from fraudline.steps.profiles import profiles as publish_profiles
 
@@ -85,7 +86,7 @@ def features_table(
     Args:
         transactions: ``n`` rows of ``schema.TRANSACTIONS``.
         matrix: ``(n, d)`` float32, columns in the order of ``spec.names``.
-        spec: names the columns.
+        spec: names the columns; its rules are named in the table's metadata, under ``RULES``.
         labels: rows of ``schema.LABELS``; a transaction without one is no fraud and has no label time.
     """
     place = pc.index_in(transactions["transaction_id"], labels["transaction_id"].combine_chunks())
@@ -94,4 +95,4 @@ def features_table(
     arrays["is_fraud"] = pc.fill_null(labels["is_fraud"].take(place), False)
     arrays["label_time"] = labels["label_time"].take(place)
     arrays["fraud_kind"] = labels["fraud_kind"].take(place)
-    return pa.table(arrays)
+    return pa.table(arrays, metadata={RULES: spec.rules})

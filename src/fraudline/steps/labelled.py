@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 
 from fraudline.core.errors import DataError
 from fraudline.data.splits import Split
+from fraudline.features.spec import FeatureSpec
+from fraudline.features.table import TableSpec
 from fraudline.steps.params import Params
+
+RULES = "feature_rules"
+"""In the metadata of the table: by what it was computed; missing where a release before made it."""
 
 KEYS = ("event_time", "is_fraud", "label_time")
 
@@ -37,26 +42,33 @@ class LabelledRows:
 
     @classmethod
     def read(
-        cls, features: Path, names: Sequence[str], params: Params, columns: Sequence[str] | None = ()
+        cls, features: Path, spec: FeatureSpec | TableSpec, params: Params, columns: Sequence[str] | None = ()
     ) -> "LabelledRows":
         """Read the folder of step featurize.
 
         Args:
             features: the folder.
-            names: features that there must be.
+            spec: whose features there must be, computed by its rules.
             params: ``split`` and ``label_delay_days``.
-            columns: what to read beside ``names`` and the keys; None for all that there is.
+            columns: what to read beside the features and the keys; None for all that there is.
 
         Raises:
-            DataError: there is no such file, it lacks a column or has no rows, or has too few days.
+            DataError: there is no such file, it lacks a column, has no rows or too few days, or other rules made it.
         """
         path = features / "features.parquet"
         if not path.is_file():
             raise DataError(f"{path} is missing.", "Run the featurize step first.")
-        wanted = list(dict.fromkeys([*KEYS, *(columns or ()), *names]))
-        missing = sorted(set(wanted) - set(pq.read_schema(path).names))
+        wanted = list(dict.fromkeys([*KEYS, *(columns or ()), *spec.names]))
+        schema = pq.read_schema(path)
+        missing = sorted(set(wanted) - set(schema.names))
         if missing:
             raise DataError(f"{path} lacks the columns {missing[:5]}.", "Run featurize and train with one spec.")
+        made_by = (schema.metadata or {}).get(RULES.encode(), b"").decode()
+        if isinstance(spec, FeatureSpec) and made_by not in ("", spec.rules):
+            raise DataError(
+                f"{path} was computed by the rules {made_by}, the specification {spec.version} has {spec.rules}.",
+                "Make features and model with one; after an edit of its file in place: `dvc repro --force featurize`.",
+            )
         table = pq.read_table(path, columns=None if columns is None else wanted)
         if not table.num_rows:
             raise DataError(f"{path} has no rows.", "Bring more days of data.")

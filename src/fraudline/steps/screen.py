@@ -48,7 +48,7 @@ def screen(*, features: Path, since_day: int, params: Params) -> dict[str, Any]:
         DataError: there are no features.
     """
     spec = params.features.resolve_model()
-    rows = LabelledRows.read(features, spec.names, params, ("card_id",))
+    rows = LabelledRows.read(features, spec, params, ("card_id",))
     frauds = rows.table["is_fraud"].to_numpy(zero_copy_only=False).astype(bool)
     cards = rows.table["card_id"].to_numpy(zero_copy_only=False)
     return screened(matrix_of(rows.table, spec.names), frauds, cards, rows.times // DAY_US, since_day, params)

@@ -105,7 +105,7 @@ class _Rows:
     @classmethod
     def read(cls, features: Path, spec: FeatureSpec | TableSpec, params: Params) -> "_Rows":
         """Cut the table by time and by the labels that had arrived when the test period began."""
-        known = LabelledRows.read(features, spec.names, params, ("card_id", "amount_minor"))
+        known = LabelledRows.read(features, spec, params, ("card_id", "amount_minor"))
         times, split, normal, reported = known.times, known.split, known.normal, known.reported
         matrix = matrix_of(known.table, spec.names)
         cards = known.table["card_id"].to_numpy(zero_copy_only=False)

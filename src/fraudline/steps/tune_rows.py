@@ -43,7 +43,7 @@ class TuneRows:
         Raises:
             DataError: there are no features, too few days, or no fraud to judge by.
         """
-        rows = LabelledRows.read(features, spec.names, params)
+        rows = LabelledRows.read(features, spec, params)
         times, split, normal, known = rows.times, rows.split, rows.normal, rows.reported
         middle = split.validation.start_us + split.validation.days // 2 * DAY_US
         training, validation = split.train.mask(times), split.validation.mask(times)

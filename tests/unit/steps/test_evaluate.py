@@ -157,6 +157,22 @@ def featurized(folder: Path, dataset: Path, spec: FeatureSpec) -> Path:
     return folder / "features"
 
 
+def unnamed(features: Path) -> Path:
+    """The same table as a release before wrote it: without the rules it was computed by."""
+    table = pq.read_table(features / "features.parquet").replace_schema_metadata({})
+    pq.write_table(table, features / "features.parquet")
+    return features
+
+
+def test_features_that_other_rules_made_are_refused_by_name(tmp_path: Path) -> None:
+    other = by_other_rules(profile_hours=12)
+    features, model = featurized(tmp_path / "made", small_dataset(tmp_path), other), tiny_artifact(tmp_path / "model")
+    with pytest.raises(DataError, match=f"by the rules {other.rules}, .*{SPEC.version} has {SPEC.rules}") as refused:
+        _evaluated(features, model, tmp_path)
+    assert "dvc repro --force featurize" in refused.value.action
+    assert _evaluated(unnamed(features), model, tmp_path)["rows"] > 0
+
+
 @pytest.mark.parametrize(
     "changes", [{"habit_memory": 3.0, "z_limit": 4.0}, {"profile_hours": 12}, {"night_end_hour": 9}]
 )
@@ -168,7 +184,7 @@ def test_a_champion_with_other_rules_is_scored_on_features_by_its_own(tmp_path: 
     ours, theirs = (featurized(tmp_path / name, dataset, spec) for name, spec in (("ours", SPEC), ("theirs", other)))
     found = _evaluated(ours, model, tmp_path, dataset=dataset, champion=champion)["champion"]
     alone = _evaluated(theirs, champion, tmp_path)
-    on_ours = _evaluated(ours, champion, tmp_path)
+    on_ours = _evaluated(unnamed(ours), champion, tmp_path)
     figures = [name for name, value in alone.items() if isinstance(value, float) and name in found]
     assert {"ap", "roc_auc"} <= set(figures)
     assert {name: found[name] for name in figures} == {name: alone[name] for name in figures}

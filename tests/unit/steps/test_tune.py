@@ -68,7 +68,7 @@ def test_no_test_day_is_read_and_no_row_judges_what_it_calibrated(features: Path
     table = features_table()
     times = table["event_time"].cast(pa.int64()).to_numpy()
     rows = TuneRows.read(features, spec, PARAMS)
-    validation = LabelledRows.read(features, spec.names, PARAMS).split.validation
+    validation = LabelledRows.read(features, spec, PARAMS).split.validation
     judged = (times >= validation.start_us + 3 * DAY_US) & (times < validation.end_us)
     assert judged.sum() == 3 * 150
     assert np.array_equal(rows.judged, matrix_of(table.filter(pa.array(judged)), spec.names))
