@@ -20,7 +20,7 @@ font-variant-numeric:tabular-nums}.tile span{font-size:13px;color:var(--soft);di
 .plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(400px,1fr));gap:16px}
 figure{margin:0;padding:14px 16px 10px}figcaption{font-size:13px;padding-bottom:6px}
 svg{width:100%;height:auto;display:block}
-.sheet{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
+.sheet{overflow-x:auto}.sheet+p{margin-top:16px}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{padding:8px 10px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
 th:first-child,td:first-child{text-align:left}th{font-size:13px;font-weight:600;color:var(--soft);white-space:normal}
 .facts td{text-align:left;white-space:normal;overflow-wrap:anywhere}.facts td:first-child{white-space:nowrap}
