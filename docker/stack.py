@@ -7,6 +7,7 @@ python docker/stack.py smoke                         readiness, the split, every
 
 import argparse
 import json
+import math
 import os
 import shutil
 import sys
@@ -17,22 +18,27 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from dotenv import dotenv_values
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import FraudlineError, UnavailableError, UsageError
 from fraudline.core.files import atomic_folder
-from fraudline.ops.local.weights import UPSTREAM_HEADER, write_weights
+from fraudline.ops.local.weights import UPSTREAM_HEADER, read_weights, write_weights
 
-FOLDER = Path(os.environ.get("FRAUDLINE_STACK", "build/compose"))
-ENDPOINT = f"http://127.0.0.1:{os.environ.get('FRAUDLINE_ENDPOINT_PORT', '8080')}"
-ADMIN = f"http://127.0.0.1:{os.environ.get('FRAUDLINE_ENVOY_ADMIN_PORT', '9901')}"
-BOOTSTRAP = f"127.0.0.1:{os.environ.get('FRAUDLINE_KAFKA_PORT', '9092')}"
-TRANSACTIONS = int(os.environ.get("FRAUDLINE_TRANSACTIONS", "1000"))
+SETTINGS = {**dotenv_values(".env"), **os.environ}
+"""Where Compose reads the same variables."""
+FOLDER = Path(SETTINGS.get("FRAUDLINE_STACK") or "build/compose")
+ENDPOINT = f"http://127.0.0.1:{SETTINGS.get('FRAUDLINE_ENDPOINT_PORT') or '8080'}"
+ADMIN = f"http://127.0.0.1:{SETTINGS.get('FRAUDLINE_ENVOY_ADMIN_PORT') or '9901'}"
+BOOTSTRAP = f"127.0.0.1:{SETTINGS.get('FRAUDLINE_KAFKA_PORT') or '9092'}"
+TRANSACTIONS = int(SETTINGS.get("FRAUDLINE_TRANSACTIONS") or "1000")
 START = {"champion": 90, "canary": 10}
 READY_S, DECIDED_S, APPLIED_S = 180.0, 180.0, 10.0
 REQUESTS = 200
+DEVIATIONS = 4.0
+"""Standard deviations that a split may be off: a false alarm once in 16,000 runs."""
 
 
 def main() -> int:
@@ -71,6 +77,7 @@ def prepare(options: argparse.Namespace) -> None:
     for name, source in sources.items():
         if not source.is_dir():
             raise UsageError(f"{source} ({name}) is missing.", "Make it (make repro), or name a folder.")
+    for name, source in sources.items():
         with atomic_folder(FOLDER / name) as folder:
             shutil.copytree(source, folder, dirs_exist_ok=True)
     write_weights(FOLDER / "envoy", START)
@@ -94,9 +101,29 @@ def smoke(_: argparse.Namespace) -> None:
     """Ask both predictors through Envoy, and find a decision for every transaction that the producer sent."""
     with httpx.Client(base_url=ENDPOINT, timeout=10) as client:
         _wait(lambda: _answers(client, "/v2/models/fraud/ready"), READY_S, "no predictor is ready behind Envoy")
-        split = Counter(client.get("/v2/models/fraud/ready").headers[UPSTREAM_HEADER] for _ in range(REQUESTS))
+        split = Counter(_answered_by(client) for _ in range(REQUESTS))
+    _hold(split, read_weights(FOLDER / "envoy"))
     _wait(lambda: _decided() >= TRANSACTIONS, DECIDED_S, f"fewer than {TRANSACTIONS} transactions are decided")
     _say(json.dumps({"requests": dict(split), "decisions": _decided()}, sort_keys=True))
+
+
+def _answered_by(client: httpx.Client) -> str:
+    answer = client.get("/v2/models/fraud/ready")
+    upstream = answer.headers.get(UPSTREAM_HEADER, "no predictor")
+    if answer.status_code != httpx.codes.OK:
+        raise UnavailableError(f"{upstream} answers {answer.status_code} behind Envoy.", "See its log: make logs")
+    return upstream
+
+
+def _hold(split: Counter[str], weights: dict[str, int]) -> None:
+    """Refuse a split that the weights do not explain."""
+    for name, weight in weights.items():
+        share = weight / sum(weights.values())
+        if abs(split[name] - share * REQUESTS) > DEVIATIONS * math.sqrt(REQUESTS * share * (1 - share)):
+            raise UnavailableError(
+                f"{name} answered {split[name]} of {REQUESTS} requests, but its weight is {share:.0%}.",
+                "Write the weights again (python docker/stack.py weights), and see Envoy's log: make logs",
+            )
 
 
 def _answers(client: httpx.Client, path: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from fraudline.core.digest import sha256_bytes
 from fraudline.core.errors import UsageError
-from fraudline.core.files import write_json
+from fraudline.core.files import read_json, write_json
 
 UPSTREAM_HEADER = "x-fraudline-upstream"
 """Response header with the name of the upstream that answered."""
@@ -38,6 +38,20 @@ def write_weights(folder: Path, weights: Mapping[str, int]) -> str:
     version = sha256_bytes(repr(sorted(split.items())).encode())[:12]
     write_json(folder / "routes.json", weighted_routes(version, split))
     return version
+
+
+def read_weights(folder: Path) -> dict[str, int]:
+    """The weights that :func:`write_weights` wrote last.
+
+    Raises:
+        UsageError: there is no such table.
+    """
+    try:
+        (table,) = read_json(folder / "routes.json")["resources"]
+    except FileNotFoundError as error:
+        raise UsageError(f"{folder} has no route table.", "Write the weights first.") from error
+    clusters = table["virtual_hosts"][0]["routes"][0]["route"]["weighted_clusters"]["clusters"]
+    return {cluster["name"]: cluster["weight"] for cluster in clusters}
 
 
 def checked_weights(weights: Mapping[str, int], names: Sequence[str]) -> dict[str, int]:
