@@ -131,11 +131,13 @@ image-serving:
 image-pipeline:
 	@$(call build_image,pipeline,$(FRAUDLINE_PIPELINE_IMAGE))
 
-# CHAMPION, CANARY, PROFILES and HISTORY name other folders than those of the last `make repro`.
+# CHAMPION, CANARY, PROFILES and HISTORY name other folders than those of the last `make repro`. What mounts the folders
+# is made anew: a container that runs goes on seeing the ones that it began with.
 .PHONY: up
 up: setup image-serving $(if $(filter full,$(PROFILE)),image-pipeline) $(if $(CHAMPION),,repro) ## the whole system in containers (PROFILE=core or full)
 	@python docker/stack.py prepare $(if $(CHAMPION),--champion $(CHAMPION)) $(if $(CANARY),--canary $(CANARY)) \
 		$(if $(PROFILES),--profiles $(PROFILES)) $(if $(HISTORY),--history $(HISTORY))
+	@$(compose_built) rm -sf champion canary worker producer
 	@$(compose_built) up -d
 
 .PHONY: smoke

@@ -9,8 +9,10 @@ from collections import Counter
 import httpx
 import pytest
 
+from fraudline.core.files import read_json
 from fraudline.ops.local.weights import UPSTREAM_HEADER
 from tests.containers import engine
+from tests.support.artifacts import tiny_artifact
 
 pytestmark = pytest.mark.timeout(900)
 REQUESTS = 2_000
@@ -94,3 +96,16 @@ def test_our_containers_cannot_write_outside_what_is_declared(stack):
         assert host["ReadonlyRootfs"] is True
         assert set(host["Tmpfs"]) == {"/tmp"}  # noqa: S108 - a path in the container
         assert host["CapDrop"] == ["ALL"]
+
+
+def test_up_again_serves_the_folders_of_now_and_keeps_the_topics(stack, smoke):
+    tiny_artifact(stack.sources / "champion", seed=7)
+    stack.make("up")
+    with httpx.Client(base_url=stack.endpoint) as client:
+        stack.weights(champion=100, canary=0)
+        digest = read_json(stack.sources / "champion" / "manifest.json")["digest"]
+        assert client.get("/v2/models/fraud").json()["versions"] == [digest[:12]]
+        stack.weights(champion=90, canary=10)
+    found = engine.docker("ps", "-q", "--filter", f"name={stack.project}[-_]worker").strip()
+    assert "profiles.json" in engine.docker("exec", found, "ls", "/mnt/profiles")
+    assert json.loads(stack.make("smoke").strip().splitlines()[-1])["decisions"] == smoke["decisions"]
