@@ -67,8 +67,8 @@ def test_our_containers_have_a_read_only_root_and_no_capability():
         assert service["cap_drop"] == ["ALL"]
 
 
-def test_the_parameters_of_the_containers_are_valid_and_metrics_are_where_they_are_asked_for():
+def test_the_worker_is_healthy_when_it_can_decide_and_metrics_are_where_they_are_asked_for():
     params = Params.load(ROOT / "docker" / "compose" / "params.yaml")
-    assert services()["worker"]["environment"]["HEALTH_URL"].endswith(f":{params.stream.metrics_port}/metrics")
+    assert services()["worker"]["environment"]["HEALTH_URL"].endswith(f":{params.stream.metrics_port}/readyz")
     scraped = (ROOT / "docker" / "compose" / "prometheus.yaml").read_text()
     assert f"worker:{params.stream.metrics_port}" in scraped
