@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,7 +48,10 @@ def server_options(command: _Command) -> _Command:
 
 def pipeline_options(command: _Command) -> _Command:
     """The options of every command that sends the pipeline to a server."""
-    for option in (params_option, cluster_store_option, data_option, compiled_option, experiment_option, repo_option):
+    for option in (
+        *(params_option, cluster_store_option, data_option),
+        *(compiled_option, experiment_option, repo_option),
+    ):
         command = option(command)
     return command
 
@@ -119,23 +123,27 @@ def submit_command(
     """
     from fraudline.ops.pipeline import arguments_of
     from fraudline.ops.pipeline_server import PipelineServer
-    from fraudline.ops.tracking import open_run
+    from fraudline.ops.tracking import end_run, open_run
     from fraudline.steps.fetch import parse_dvc_file, read_dvc_file
 
     data_md5 = md5 or parse_dvc_file(read_dvc_file(Path(data_dvc)), data_dvc).md5
     params = load_params(params_file)
     registry = params.registry
-    if registry.tracking_uri.startswith("http") and not registry.run_id:
-        registry = registry.model_copy(update={"run_id": open_run(registry, f"pipeline {revision[:12]}")})
-    arguments = arguments_of(
-        params.model_copy(update={"registry": registry}),
-        data_dvc=data_dvc,
-        repo=repo,
-        revision=revision,
-        md5=data_md5,
-        store=store,
-    )
-    run = PipelineServer(host, token=token, namespace=namespace).submit(compiled, arguments, experiment=experiment)
+    server = PipelineServer(host, token=token, namespace=namespace)
+    with ExitStack() as undo:
+        if registry.tracking_uri.startswith("http") and not registry.run_id:
+            registry = registry.model_copy(update={"run_id": open_run(registry, f"pipeline {revision[:12]}")})
+            undo.callback(end_run, registry, succeeded=False)
+        arguments = arguments_of(
+            params.model_copy(update={"registry": registry}),
+            data_dvc=data_dvc,
+            repo=repo,
+            revision=revision,
+            md5=data_md5,
+            store=store,
+        )
+        run = server.submit(compiled, arguments, experiment=experiment)
+        undo.pop_all()
     if as_json:
         click.echo(json.dumps({"run_id": run.run_id, "url": run.url, "mlflow_run_id": registry.run_id}))
     else:

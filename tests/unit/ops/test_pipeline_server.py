@@ -8,6 +8,8 @@ from click.testing import CliRunner
 
 from fraudline.cli.main import cli
 from fraudline.core.errors import UnavailableError, UsageError
+from fraudline.ops import tracking
+from fraudline.ops.mlflow_client import connect
 from fraudline.ops.pipeline import arguments_of
 from fraudline.ops.pipeline_server import WEEKLY, PipelineServer
 from fraudline.steps.params import Params
@@ -184,3 +186,20 @@ def test_the_commands_submit_schedule_and_tell(kfp, tmp_path, monkeypatch):
     told = invoke("pipeline", "status", run["run_id"], "--host", kfp.url)
     assert told.exit_code == 1
     assert "FAILED" in told.stdout
+
+
+def test_the_mlflow_run_of_a_pipeline_that_was_not_taken_ends(kfp, tmp_path, monkeypatch):
+    store = connect(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setattr(tracking, "connect", lambda uri: store)
+    (tmp_path / "params.yaml").write_text("registry: {tracking_uri: http://mlflow.test, experiment: e}\n")
+    where = ("--host", kfp.url, "--repo", "https://git.test/r", "--compiled", GOLDEN, "--revision", "abc", "--md5", MD5)
+
+    def submitted():
+        invoke("pipeline", "submit", *where, "--params", tmp_path / "params.yaml")
+        runs = store.search_runs([store.get_experiment_by_name("e").experiment_id])
+        return sorted(run.info.status for run in runs)
+
+    kfp.refuse = 503
+    assert submitted() == ["FAILED"]
+    kfp.refuse = None
+    assert submitted() == ["FAILED", "RUNNING"]
