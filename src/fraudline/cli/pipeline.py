@@ -35,6 +35,10 @@ experiment_option = click.option(
 repo_option = click.option(
     "--repo", required=True, help="Git address that the cluster clones the data's .dvc file from."
 )
+promote_option = click.option(
+    "--promote-to", default="", metavar="ENVIRONMENT",
+    help="End in a pull request that proposes the model there (`production`); default: none.",
+)  # fmt: skip
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -49,7 +53,7 @@ def server_options(command: _Command) -> _Command:
 def pipeline_options(command: _Command) -> _Command:
     """The options of every command that sends the pipeline to a server."""
     for option in (
-        *(params_option, cluster_store_option, data_option),
+        *(params_option, promote_option, cluster_store_option, data_option),
         *(compiled_option, experiment_option, repo_option),
     ):
         command = option(command)
@@ -115,6 +119,7 @@ def submit_command(
     compiled: Path,
     data_dvc: str,
     store: str,
+    promote_to: str,
     params_file: Path,
 ) -> None:
     """Submit the compiled pipeline to a Kubeflow Pipelines server.
@@ -141,6 +146,7 @@ def submit_command(
             revision=revision,
             md5=data_md5,
             store=store,
+            promote_to=promote_to,
         )
         run = server.submit(compiled, arguments, experiment=experiment)
         undo.pop_all()
@@ -171,6 +177,7 @@ def schedule_command(
     compiled: Path,
     data_dvc: str,
     store: str,
+    promote_to: str,
     params_file: Path,
 ) -> None:
     """Run the pipeline every week on the data that its branch then has.
@@ -184,7 +191,9 @@ def schedule_command(
     params = load_params(params_file)
     if train_days is not None:
         params = params.model_copy(update={"split": params.split.model_copy(update={"train_days": train_days})})
-    arguments = arguments_of(params, data_dvc=data_dvc, repo=repo, revision=revision, store=store)
+    arguments = arguments_of(
+        params, data_dvc=data_dvc, repo=repo, revision=revision, store=store, promote_to=promote_to
+    )
     server = PipelineServer(host, token=token, namespace=namespace)
     made = server.schedule(compiled, arguments, experiment=experiment, name=name, cron=cron)
     click.echo(json.dumps(asdict(made)) if as_json else made.url)

@@ -202,12 +202,9 @@ def _on_a_server(
         revision=place.revision,
         md5=parse_dvc_file(read_dvc_file(place.folder / data_dvc), str(data_dvc)).md5,
         store=store,
+        promote_to=to,
     )
-    return ServerTrainer(
-        PipelineServer(host, token=token, namespace=namespace),
-        place.folder / compiled,
-        lambda: make() | {"promote_to": to},
-    )
+    return ServerTrainer(PipelineServer(host, token=token, namespace=namespace), place.folder / compiled, make)
 
 
 def _say(result: Mapping[str, Any]) -> None:

@@ -66,7 +66,14 @@ class Containers:
 
 
 def arguments_of(
-    params: Settings, *, data_dvc: str, repo: str = ".", revision: str = "", md5: str = "", store: str = "artifacts"
+    params: Settings,
+    *,
+    data_dvc: str,
+    repo: str = ".",
+    revision: str = "",
+    md5: str = "",
+    store: str = "artifacts",
+    promote_to: str = "",
 ) -> dict[str, Any]:
     """The pipeline's arguments, as plain JSON values. Values that are null are left out: kfp takes none."""
     return {
@@ -76,6 +83,7 @@ def arguments_of(
         "revision": revision,
         "md5": md5,
         "store": store,
+        "promote_to": promote_to,
     }
 
 

@@ -188,6 +188,16 @@ def test_the_commands_submit_schedule_and_tell(kfp, tmp_path, monkeypatch):
     assert "FAILED" in told.stdout
 
 
+def test_a_model_is_proposed_where_submit_or_schedule_names_an_environment(kfp, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    where = ("--host", kfp.url, "--repo", "https://git.test/r", "--compiled", GOLDEN, "--promote-to", "production")
+    assert invoke("pipeline", "submit", *where, "--revision", "abc", "--md5", MD5).exit_code == 0
+    assert invoke("pipeline", "schedule", *where).exit_code == 0
+    (run,), (schedule,) = kfp.runs.values(), kfp.recurring.values()
+    for made in (run, schedule):
+        assert made["runtime_config"]["parameters"]["promote_to"] == "production"
+
+
 def test_the_mlflow_run_of_a_pipeline_that_was_not_taken_ends(kfp, tmp_path, monkeypatch):
     store = connect(f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.setattr(tracking, "connect", lambda uri: store)
