@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from fraudline import __version__
-from fraudline.core.errors import FraudlineError, StateError
+from fraudline.core.errors import FraudlineError, StateError, UsageError
 
 _COMMANDS = {
     "alerts": ("fraudline.cli.alerts", "group", "send alerts on: webhook, e-mail, Alertmanager, topic"),
@@ -140,10 +140,13 @@ def main() -> None:
         what = f"{error.filename}: " if error.filename is not None else ""
         action = "Name a file or folder that is there and that you may use, on a disk with free space."
         code = _said(StateError(f"{what}{error.strerror or error}.", action))
-    except Exception:
-        if not interrupted.is_set():
+    except Exception as error:
+        if interrupted.is_set():
+            code = 130
+        elif isinstance(error, ModuleNotFoundError) and not (error.name or "fraudline").startswith("fraudline"):
+            code = _said(_extra_missing(str(error.name)))
+        else:
             raise
-        code = 130
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -152,6 +155,13 @@ def _said(error: FraudlineError) -> int:
     if error.action:
         click.echo(f"  -> {error.action}", err=True)
     return error.exit_code
+
+
+def _extra_missing(module: str) -> UsageError:
+    return UsageError(
+        f"This command needs {module.partition('.')[0]}, which is not installed here.",
+        "Install the extra that has it (train, pipeline, …: pyproject.toml), or use the image fraudline/pipeline.",
+    )
 
 
 def _terminated(*_: object) -> None:

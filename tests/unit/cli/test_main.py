@@ -58,6 +58,14 @@ def test_each_error_has_its_message_and_exit_code(monkeypatch, capsys, error, co
         assert text in said
 
 
+def test_a_package_of_an_extra_that_is_not_installed_is_named_with_what_to_do(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "kfp", None)
+    assert run(monkeypatch, "pipeline", "run") == 2
+    said = capsys.readouterr().err
+    assert "needs kfp, which is not installed" in said
+    assert "fraudline/pipeline" in said
+
+
 @pytest.mark.parametrize(("interrupted", "raised"), [(True, SystemExit), (False, SystemError)])
 def test_ctrl_c_that_a_compiled_module_swallows_ends_as_ctrl_c_does(monkeypatch, interrupted, raised):
     def swallow(**_):
