@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components.image import IMAGE
 from pipelines import rollout
 from pipelines.training import GOLDEN, MANIFEST, compile_to, manifest_to
 
@@ -180,6 +181,5 @@ def test_pages_and_curves_have_the_types_that_the_interface_renders(spec):
     } <= found
 
 
-def test_no_registry_host_is_named(spec):
-    for executor in executors(spec).values():
-        assert "." not in executor["container"]["image"].split("/")[0]
+def test_every_task_runs_in_the_one_image(spec):
+    assert {executor["container"]["image"] for executor in executors(spec).values()} == {IMAGE}
