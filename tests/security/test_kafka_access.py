@@ -14,8 +14,9 @@ from fraudline.data.generate import generate
 from fraudline.data.params import GenerateParams
 from fraudline.stream.params import StreamParams
 from fraudline.stream.produce import produce
-from fraudline.stream.tls import PASSWORD_VARIABLE, Tls
-from fraudline.stream.topics import ensure_topics
+from fraudline.stream.tls import PASSWORD_VARIABLE, RIGHTS, Tls
+from fraudline.stream.topic_reader import read_topic
+from fraudline.stream.topics import ensure_topics, retention_days
 from fraudline.stream.transport import TRANSPORTS, Connection, open_transport
 from fraudline.stream.worker import run_worker
 from tests.support.artifacts import tiny_artifact
@@ -148,6 +149,21 @@ def test_a_wrong_client_is_told_what_is_wrong_with_it(
     assert caught.value.action
     assert PASSWORD not in "".join(capfd.readouterr()) + f"{caught.value} {connection!r}"
     figure(f"{how}, {transport}: refused: {said}")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_user_without_a_right_to_a_topic_is_told_so_and_not_to_check_its_password(
+    broker: GuardedKafka, users: dict[str, Tls], tmp_path: Path, transport: str
+) -> None:
+    params = params_of(broker, tmp_path, transport, users["nobody"])
+    with pytest.raises(UnavailableError, match="may not see or make them") as caught:
+        ensure_topics(params)
+    assert caught.value.action == RIGHTS
+    ensure_topics(params.model_copy(update={"bootstrap": broker.bootstrap, "tls": Tls()}))
+    with pytest.raises(UsageError, match="or this client's user may not see it"):
+        list(read_topic(params, params.topics.decisions))
+    with pytest.raises(UsageError, match="or this client's user may not ask how long"):
+        retention_days(params, params.topics.decisions)
 
 
 def test_a_password_comes_from_the_environment_or_a_file_and_is_asked_for_by_name(

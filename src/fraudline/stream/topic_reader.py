@@ -30,7 +30,8 @@ def places_of(consumer: Any, topic: str) -> list[Any]:
     """
     partitions = consumer.partitions_for_topic(topic)
     if not partitions:
-        raise UsageError(f"There is no topic {topic}.", "Name the worker's --params, or run it with --create-topics.")
+        problem = f"There is no topic {topic}, or this client's user may not see it."  # the broker does not say which
+        raise UsageError(problem, "Name the worker's --params, run it with --create-topics, or give the right to it.")
     return [TopicPartition(topic, partition) for partition in sorted(partitions)]
 
 

@@ -8,6 +8,7 @@ from fraudline.core.clock import DAY_US
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.stream.params import StreamParams, Topics
+from fraudline.stream.tls import RIGHTS
 
 log = get_logger(__name__)
 
@@ -52,7 +53,7 @@ def retention_days(params: StreamParams, topic: str) -> float | None:
     """
     from kafka import KafkaAdminClient
     from kafka.admin import ConfigResource, ConfigResourceType
-    from kafka.errors import KafkaError, UnknownTopicOrPartitionError
+    from kafka.errors import KafkaError
 
     try:
         admin = KafkaAdminClient(bootstrap_servers=params.bootstrap.split(","), **params.tls.kafka_python())
@@ -61,10 +62,11 @@ def retention_days(params: StreamParams, topic: str) -> float | None:
             (found,) = admin.describe_configs([resource], config_filter="all").values()
         finally:
             admin.close()
-    except UnknownTopicOrPartitionError as error:
-        raise UsageError(f"There is no topic {topic}.", "Name the worker's --params.") from error
     except KafkaError as error:
         raise UnavailableError(f"The topic cannot be asked: {type(error).__name__}: {error}.", _ACTION) from error
+    if not found[topic]:  # the client leaves out the broker's reason
+        problem = f"There is no topic {topic}, or this client's user may not ask how long it is kept."
+        raise UsageError(problem, "Name the worker's --params, or give the user the right DescribeConfigs.")
     return _days({name: config["value"] for name, config in found[topic].items()})
 
 
@@ -95,7 +97,7 @@ def _wanted(params: StreamParams) -> Mapping[str, Mapping[str, str]]:
 
 def _kafka_python(params: StreamParams, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, int]:
     from kafka import KafkaAdminClient
-    from kafka.errors import KafkaError, TopicAlreadyExistsError
+    from kafka.errors import AuthorizationError, KafkaError, TopicAlreadyExistsError
 
     try:
         admin = KafkaAdminClient(bootstrap_servers=params.bootstrap.split(","), **params.tls.kafka_python())
@@ -115,12 +117,14 @@ def _kafka_python(params: StreamParams, wanted: Mapping[str, Mapping[str, str]])
             return {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics(list(wanted))}
         finally:
             admin.close()
+    except AuthorizationError as error:
+        raise _may_not(wanted) from error
     except KafkaError as error:
         raise UnavailableError(f"Topics cannot be made: {type(error).__name__}: {error}.", _ACTION) from error
 
 
 def _confluent(params: StreamParams, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, int]:
-    from confluent_kafka import KafkaException, Producer
+    from confluent_kafka import KafkaError, KafkaException, Producer
     from confluent_kafka.admin import AdminClient
 
     settings = {"bootstrap.servers": params.bootstrap, "log_level": 2, **params.tls.librdkafka()}
@@ -134,7 +138,14 @@ def _confluent(params: StreamParams, wanted: Mapping[str, Mapping[str, str]]) ->
         _create(admin, params.topics, {name: wanted[name] for name in set(wanted) - set(cluster.topics)})
         return _seen(admin, wanted)
     except KafkaException as error:
+        if error.args[0].code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
+            raise _may_not(wanted) from error
         raise UnavailableError(f"Topics cannot be made: {error.args[0]}.", _ACTION) from error
+
+
+def _may_not(wanted: Collection[str]) -> UnavailableError:
+    named = ", ".join(sorted(wanted))
+    return UnavailableError(f"Not all of {named} are there, or this client's user may not see or make them.", RIGHTS)
 
 
 def _seen(admin: Any, wanted: Collection[str]) -> dict[str, int]:
