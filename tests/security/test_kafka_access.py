@@ -44,14 +44,16 @@ def users(broker: GuardedKafka) -> dict[str, Tls]:
         "worker": broker.add_user("worker", PASSWORD),
         "worker-256": broker.add_user("worker-256", PASSWORD, "SCRAM-SHA-256"),
         "nobody": broker.add_user("nobody", PASSWORD),
+        "no-group": broker.add_user("no-group", PASSWORD),
     }
     admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
     kinds = (ResourceType.TOPIC, ResourceType.GROUP, ResourceType.TRANSACTIONAL_ID)
     admin.create_acls(
         [
             ACL(f"User:{name}", "*", ACLOperation.ALL, ACLPermissionType.ALLOW, ResourcePattern(kind, "*"))
-            for name in ("worker", "worker-256")
+            for name in ("worker", "worker-256", "no-group")
             for kind in kinds
+            if (name, kind) != ("no-group", ResourceType.GROUP)
         ]
     )
     admin.close()
@@ -149,6 +151,21 @@ def test_a_wrong_client_is_told_what_is_wrong_with_it(
     assert caught.value.action
     assert PASSWORD not in "".join(capfd.readouterr()) + f"{caught.value} {connection!r}"
     figure(f"{how}, {transport}: refused: {said}")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_worker_without_the_right_to_its_group_ends_and_says_so(
+    broker: GuardedKafka, users: dict[str, Tls], tmp_path: Path, transport: str
+) -> None:
+    params = params_of(broker, tmp_path, transport, users["no-group"], recoveries=2)
+    ensure_topics(params.model_copy(update={"bootstrap": broker.bootstrap, "tls": Tls()}))
+    stop = threading.Event()
+    timer = threading.Timer(40, stop.set)
+    timer.start()
+    with pytest.raises(UnavailableError, match="(?i)group.?authorization.?failed") as caught:
+        run_worker(params, model_dir=tiny_artifact(tmp_path / "model"), stop=stop)
+    timer.cancel()
+    assert caught.value.action == RIGHTS
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

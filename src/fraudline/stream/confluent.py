@@ -42,6 +42,7 @@ class ConfluentTransport:
         self._assigned: frozenset[int] = frozenset()
         self._membership: Any = None
         self._reader: Any = None
+        self._refused: Any = None
         self.appended_at = 0.0
         with _translated():
             self._producer = self._open_producer()
@@ -66,6 +67,9 @@ class ConfluentTransport:
                 if messages and max_records > 1:
                     messages += self._consumer.consume(max_records - 1, 0)
             records = _records(messages)
+            self._refused = None if records else _missing_right(messages) or self._refused
+            if self._refused is not None:
+                raise KafkaException(self._refused)
             if not records:
                 return []
             if before != self._epoch:
@@ -151,6 +155,7 @@ class ConfluentTransport:
 
     def _on_assigned(self, _consumer: Any, places: list[Any]) -> None:
         self._epoch += 1
+        self._refused = None
         self._assigned = frozenset(place.partition for place in places)
 
     def _on_revoked(self, _consumer: Any, _places: list[Any]) -> None:
@@ -358,6 +363,15 @@ def _records(messages: Sequence[Any]) -> list[Record]:
         messages = [message for message, error in zip(messages, errors, strict=True) if error is None]
     columns = (Message.topic, Message.partition, Message.offset, _appended_ms, Message.key, Message.value, _headers)
     return list(map(_made, zip(*(map(column, messages) for column in columns), strict=True)))
+
+
+def _missing_right(messages: Sequence[Any]) -> Any:
+    """The broker's refusal among what a group's member was given; None where there is none.
+
+    librdkafka says it once, beside the records, and asks on in silence.
+    """
+    errors = filter(None, map(Message.error, messages))
+    return next((error for error in errors if error.code() in _RIGHTS), None)
 
 
 def _appended_ms(message: Any) -> int:
