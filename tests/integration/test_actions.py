@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -12,11 +12,14 @@ import pyarrow as pa
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from kafka import KafkaAdminClient
+from kafka.admin import NewPartitions
 
 from fraudline.cli.main import cli
 from fraudline.core.clock import HOUR_US
 from fraudline.core.errors import FraudlineError, UsageError
 from fraudline.ops.local.kafka import LocalKafka
+from fraudline.stream.blocked import KafkaCardLog
 from fraudline.stream.card_topic import listed
 from fraudline.stream.messages import Decision, Transaction, encode
 from fraudline.stream.params import StreamParams
@@ -205,3 +208,17 @@ def test_a_list_with_other_partitions_than_the_transactions_is_refused(kafka: Lo
     ensure_topics(params)
     with pytest.raises(FraudlineError, match="2 partitions"):
         run_worker(params, model_dir=tiny_artifact(tmp_path / "model"))
+
+
+def test_partitions_that_the_list_lacks_are_said_while_a_worker_runs_until_the_list_has_them(
+    kafka: LocalKafka, tmp_path: Path
+) -> None:
+    params = own_params(tmp_path, kafka.bootstrap, block_hours=HOURS)
+    ensure_topics(params)
+    with closing(KafkaCardLog(params)) as cards, closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap)) as admin:
+        assert cards.ends([2], settled=True) == {2: 0}
+        admin.create_partitions({params.topics.transactions: NewPartitions(5)})
+        with pytest.raises(UsageError, match="has 3 partitions and .* has 5"):
+            cards.ends([4], settled=False)
+        admin.create_partitions({params.topics.blocked_cards: NewPartitions(5)})
+        assert cards.ends([4], settled=False) == cards.ends([4], settled=True) == {4: 0}

@@ -39,6 +39,7 @@ class CardLog(Protocol):
 
         Raises:
             UnavailableError: the broker does not answer.
+            UsageError: ``transactions`` got partitions that the topic has not.
         """
         ...
 
@@ -174,17 +175,20 @@ class KafkaCardLog:
     """
 
     def __init__(self, params: StreamParams) -> None:
-        self._topic, self._timeout_s = params.topics.blocked_cards, params.timeout_s
+        self._topic, self._transactions = params.topics.blocked_cards, params.topics.transactions
+        self._timeout_s = params.timeout_s
         with contextlib.ExitStack() as stack, translated():
             self._reader, self._newest = (self._open(params, level, stack) for level in _LEVELS)
-            count = len(places_of(self._reader, self._topic))
-            wanted = len(places_of(self._reader, params.topics.transactions))
-            if count != wanted:
-                raise UsageError(
-                    f"{self._topic} has {count} partitions and {params.topics.transactions} has {wanted}.",
-                    "Give both the same number: a card's entry must lie where its transactions do.",
-                )
+            self._check()
             self._stack = stack.pop_all()
+
+    def _check(self) -> None:
+        count, wanted = (len(places_of(self._reader, topic)) for topic in (self._topic, self._transactions))
+        if count != wanted:
+            raise UsageError(
+                f"{self._topic} has {count} partitions and {self._transactions} has {wanted}.",
+                "Give both the same number: a card's entry must lie where its transactions do.",
+            )
 
     @staticmethod
     def _open(params: StreamParams, isolation: str, stack: contextlib.ExitStack) -> Any:
@@ -194,6 +198,10 @@ class KafkaCardLog:
     def ends(self, partitions: Collection[int], *, settled: bool) -> Mapping[int, int]:
         """See the protocol."""
         with translated():
+            if not self._reader.partitions_for_topic(self._topic).issuperset(partitions):  # some were added since
+                for client in (self._reader, self._newest):
+                    client.topics()  # what it knew is out of date
+                self._check()
             places = [TopicPartition(self._topic, partition) for partition in partitions]
             found = (self._reader if settled else self._newest).end_offsets(places)
         return {place.partition: int(end) for place, end in found.items()}
