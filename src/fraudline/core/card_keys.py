@@ -33,6 +33,7 @@ _ASKED = 500
 _TABLES = """
 CREATE TABLE IF NOT EXISTS keys (tag BLOB PRIMARY KEY, pseudonym TEXT NOT NULL UNIQUE, wrapped BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS erased (tag BLOB NOT NULL, at TEXT NOT NULL, by TEXT NOT NULL, why TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS readers (log TEXT PRIMARY KEY, reader TEXT NOT NULL);
 """
 
 
@@ -161,6 +162,20 @@ class CardKeys:
         self._names.pop(card, None)
         try:
             self._db.execute("DELETE FROM keys WHERE tag = ?", (self._tag(card),))
+        except sqlite3.Error as error:
+            raise self._damaged(error) from error
+
+    def claim(self, log: str, reader: str) -> str:
+        """Who reads a log with the keys of this store: ``reader``, where nobody else was named before.
+
+        One that comes to an erasure later than another would destroy the key that the card has got since.
+
+        Raises:
+            StateError: the store cannot be written.
+        """
+        try:
+            self._db.execute("INSERT OR IGNORE INTO readers VALUES (?, ?)", (log, reader))
+            return str(self._db.execute("SELECT reader FROM readers WHERE log = ?", (log,)).fetchone()[0])
         except sqlite3.Error as error:
             raise self._damaged(error) from error
 

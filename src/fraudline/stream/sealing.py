@@ -6,7 +6,7 @@ in the order of the log, so every worker, and every state that is built again, f
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -80,10 +80,21 @@ def open_sealer(params: StreamParams) -> Sealer | None:
 
     Raises:
         StateError: the store cannot be used.
-        UsageError: there is no master key, or the library is not installed.
+        UsageError: there is no master key, the library is not installed, or the store is another group's.
     """
     keys = open_keys(params)
-    return None if keys is None else Sealer(keys)
+    if keys is None:
+        return None
+    with ExitStack() as failed:
+        failed.callback(keys.close)
+        group = keys.claim(params.topics.transactions, params.group)
+        if group != params.group:
+            raise UsageError(
+                f"The card keys in {params.card_keys} are those of the group {group}, not of {params.group}.",
+                "Give each group that reads the topic a store of its own in stream.card_keys, and erase cards in each.",
+            )
+        failed.pop_all()
+    return Sealer(keys)
 
 
 def open_keys(params: StreamParams) -> CardKeys | None:

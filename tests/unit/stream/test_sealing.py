@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from fraudline.core.card_keys import CardKeys
+from fraudline.core.errors import UsageError
 from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
 from fraudline.stream.dead_letter import dead_letter
 from fraudline.stream.messages import Decoder
+from fraudline.stream.params import StreamParams, Topics
 from fraudline.stream.partition import PartitionState
-from fraudline.stream.sealing import ERASE, Sealer, erases, erasure
+from fraudline.stream.sealing import ERASE, Sealer, erases, erasure, open_sealer
 from fraudline.stream.transport import Output, Record
 from tests.unit.stream.fakes import FakeTransport, log_of
 from tests.unit.stream.test_partition import SPEC, TRANSACTIONS
@@ -158,3 +160,20 @@ def test_a_dead_letter_is_gone_with_the_key_of_the_card_that_its_json_means(
     letter = sealed(worker, value, key)
     assert person.erase(card, by="ada", why="request")
     assert person.opened(letter.key.decode(), letter.value) is None
+
+
+def test_a_second_group_that_would_come_to_an_erasure_later_needs_keys_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "master").write_text("ab" * 32)
+    keys = {"card_keys": str(tmp_path / "keys.db"), "card_keys_master": str(tmp_path / "master")}
+    live = StreamParams(group="live", **keys)
+    shadow = live.model_copy(update={"group": "shadow", "mode": "shadow"})
+    for _ in range(2):  # each worker of the group, and each start
+        sealer = open_sealer(live)
+        assert sealer is not None
+        sealer.close()
+    with pytest.raises(UsageError, match="are those of the group live, not of shadow"):
+        open_sealer(shadow)
+    for own in ({"card_keys": str(tmp_path / "own.db")}, {"topics": Topics(transactions="another")}):
+        sealer = open_sealer(shadow.model_copy(update=own))
+        assert sealer is not None
+        sealer.close()
