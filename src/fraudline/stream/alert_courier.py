@@ -63,6 +63,7 @@ class Courier:
         self._dead_letters = dead_letters
         self._done = done
         self._metrics = metrics
+        metrics.sink(name)
         self._waiting: deque[list[Group]] = deque()
         self._changed = threading.Condition()
         self._ending = self._stopped = False

@@ -37,3 +37,9 @@ class AlertMetrics(HealthMetrics):
             "fraudline_alert_routing_refused", "1 while the routing file is wrong and an older one holds.",
             registry=registry,
         )  # fmt: skip
+
+    def sink(self, name: str) -> None:
+        """Show a sink's counters at 0: the first event given up is an increase only beside a 0 seen before."""
+        for counter in (self.sent, self.failed, self.left_out, self.dead):
+            counter.labels(name)
+        self.waiting.labels(name)

@@ -42,6 +42,7 @@ class Desk:
         self.lost_letters = 0
         self.refused: tuple[str, ...] = ()
         self._answer = answer
+        self.metrics = AlertMetrics()
         self.courier = Courier(
             "desk",
             TopicSink(kind="topic", topic="t", **{"first_wait_s": 1e-3, "most_wait_s": 2e-3, **settings}),
@@ -49,7 +50,7 @@ class Desk:
             source="/fraudline/test",
             dead_letters=self.bury,
             done=self.finished.append,
-            metrics=AlertMetrics(),
+            metrics=self.metrics,
         )
 
     def send(self, event: Mapping[str, Any], key: str) -> tuple[str, ...]:
@@ -118,6 +119,12 @@ def test_a_sink_that_breaks_as_nobody_thought_makes_a_dead_letter_and_the_next_i
     assert found.burials == 3
     assert event["type"] == "fraudline.alert.v1"
     assert found.alerts() == 1
+
+
+def test_a_sinks_counters_stand_at_nothing_before_its_first_event_or_its_first_loss_would_be_no_increase(desk) -> None:
+    registry = desk().metrics.registry
+    for name in ("dead_letters", "addresses_refused", "events_failed", "events_sent"):
+        assert registry.get_sample_value(f"fraudline_alert_{name}_total", {"sink": "desk"}) == 0
 
 
 def test_a_courier_that_is_stopped_in_its_patience_leaves_the_alert_unfinished(desk) -> None:
