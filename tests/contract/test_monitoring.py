@@ -90,21 +90,97 @@ def test_promtool_fires_each_alert_by_one_case_and_keeps_it_quiet_by_another():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def asked_of_promtool(folder, series, asked, *, rules=(), interval):
+    """What promtool says of the answers to expressions over series."""
+    inputs = [{"series": name, "values": values} for name, values in series.items()]
+    case = {"interval": interval, "input_series": inputs, "promql_expr_test": asked}
+    files = {"evaluation_interval": interval, "rule_files": list(rules), "tests": [case]}
+    (folder / "case.yaml").write_text(yaml.safe_dump(files))
+    command = [binary("promtool"), "test", "rules", folder / "case.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
 def test_a_worker_that_has_just_begun_has_no_negative_share_of_high_scores(tmp_path):
     panels = [panel for board in DASHBOARDS.values() for panel in board["panels"]]
     expr = next(p["targets"][0]["expr"] for p in panels if p["title"] == "Share of scores above 5")
-    young = [
-        {"series": 'fraudline_score_bucket{le="5.0"}', "values": "108 208 307"},
-        {"series": "fraudline_score_count", "values": "111 211 311"},
-    ]
+    young = {
+        'fraudline_score_bucket{le="5.0"}': "108 208 307",
+        "fraudline_score_count": "111 211 311",
+    }
     asked = [{"expr": expr, "eval_time": "11s", "exp_samples": [{"value": 0}]}]
-    case = {"interval": "10s", "input_series": young, "promql_expr_test": asked}
-    (tmp_path / "case.yaml").write_text(
-        yaml.safe_dump({"evaluation_interval": "10s", "rule_files": [], "tests": [case]})
-    )
-    command = [binary("promtool"), "test", "rules", tmp_path / "case.yaml"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert not asked_of_promtool(tmp_path, young, asked, interval="10s")
+
+
+DAY, NIGHT = 192, 96
+"""Samples of five minutes: 16 hours are busy, 8 are quiet."""
+LAST = 5 * 2 * (DAY + NIGHT)
+"""Minutes of two days: the end of the second night."""
+
+
+def counted(*rates):
+    """A counter in promtool's notation that grows by a rate for some samples each."""
+    found, total = [], 0
+    for rate, count in rates:
+        found.append(f"{total}+{rate}x{count - 1}")
+        total += rate * count
+    return " ".join(found)
+
+
+def newest(*, samples):
+    """Time of the newest transaction where none came since the second evening."""
+    evening = 2 * DAY + NIGHT
+    return f"0+300x{evening - 1} {300 * evening}x{samples - evening - 1}"
+
+
+HANDFUL = ((0, 84), (1, 1), (0, 11))
+SHARES = {
+    f'fraudline_field_problems_total{{job="w",field="f",problem="{problem}"}}': counted((0, 2 * DAY + NIGHT), *HANDFUL)
+    for problem in ("late", "unseen", "zero", "missing")
+}
+QUIET = {
+    "VolumeLow": {'fraudline_transactions_total{job="w"}': counted(*[(3000, DAY), (200, NIGHT)] * 2)},
+    "DataStale": {
+        'fraudline_transactions_total{job="w"}': counted(*[(300, DAY), (0, NIGHT)] * 2),
+        'fraudline_newest_event_timestamp_seconds{job="w"}': newest(samples=2 * (DAY + NIGHT)),
+        'fraudline_newest_event_timestamp_seconds{job="has read nothing yet"}': f"0x{2 * (DAY + NIGHT)}",
+    },
+    "HighScores": {
+        'fraudline_score_bucket{model="m",le="5.0"}': counted((995, 2 * DAY + NIGHT), (0, 84), (9, 1), (0, 11)),
+        'fraudline_score_count{model="m"}': counted((1000, 2 * DAY + NIGHT), (0, 84), (10, 1), (0, 11)),
+    },
+    "EventsLate|UnseenCategories|ValuesOutOfRange|FieldMissing": {
+        'fraudline_transactions_total{job="w"}': counted((1000, 2 * DAY + NIGHT), (0, 84), (10, 1), (0, 11)),
+        **SHARES,
+    },
+}
+BROKEN = {
+    "VolumeLow": {
+        'fraudline_transactions_total{job="w"}': counted(*[(3000, DAY), (200, NIGHT)] * 2, (3000, 12), (100, 24)),
+    },
+    "DataStale": {
+        'fraudline_transactions_total{job="w"}': counted(*[(300, DAY), (0, NIGHT)] * 2, (0, 36)),
+        'fraudline_newest_event_timestamp_seconds{job="w"}': newest(samples=2 * (DAY + NIGHT) + 36),
+    },
+}
+
+
+def firing(names, minutes):
+    return {"expr": f'count(ALERTS{{alertname=~"{names}",alertstate="firing"}})', "eval_time": f"{minutes}m"}
+
+
+@pytest.mark.parametrize("names", QUIET)
+def test_what_is_so_every_night_or_of_a_handful_of_transactions_alarms_nobody(tmp_path, names):
+    asked = [firing(names, LAST - before) | {"exp_samples": []} for before in (300, 120, 60, 45, 40, 35, 30, 10)]
+    rules = [str(ROOT / FOLDER / "rules.yaml")]
+    assert not asked_of_promtool(tmp_path, QUIET[names], asked, rules=rules, interval="5m")
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_feed_that_is_cut_off_by_day_alarms_though_every_night_is_as_quiet(tmp_path, name):
+    asked = [firing(name, LAST + 170) | {"exp_samples": [{"labels": "{}", "value": 1}]}]
+    rules = [str(ROOT / FOLDER / "rules.yaml")]
+    assert not asked_of_promtool(tmp_path, BROKEN[name], asked, rules=rules, interval="5m")
 
 
 @pytest.mark.parametrize("name", ["prometheus", "alertmanager"])

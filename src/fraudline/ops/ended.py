@@ -47,7 +47,7 @@ class EndedMetrics:
         self._compared = self._gauge("skew_compared_rows", "Decisions compared.")
         self._skew_features = self._gauge("skew_features", "Features that differ.")
         self._checked = self._gauge("skew_timestamp_seconds", "When skew was last looked for.")
-        self._figure = self._gauge("performance", "Precision, recall, saved money of matured labels.", "figure")
+        self._figure = self._gauge("performance", "Precision and recall of matured labels.", "figure")
         self._worse = self._gauge("performance_worse", "1 where it is worse than in evaluation, surely.", "figure")
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
