@@ -80,7 +80,7 @@ class JudgeParams(Settings):
     """Rows that the canary scores at a step, at least."""
 
     min_minutes: float = Field(default=10.0, ge=0)
-    """Minutes at a step, at least."""
+    """Minutes at a step since the canary's first row there, at least; one that is silent for longer goes no further."""
 
     failure_limit: int = Field(default=0, ge=0)
     """Failed looks that are tolerated."""
@@ -156,6 +156,7 @@ def judge(
     begin: Mapping[str, int],
     rows: int,
     minutes: float,
+    silent: float = 0.0,
     ended: int | None = None,
 ) -> dict[str, Any]:
     """The verdict after the last stratum.
@@ -167,6 +168,7 @@ def judge(
             those of the whole rollout because they mature long after the step that they are of.
         rows: that the canary scored at the present step.
         minutes: that the present step lasts.
+        silent: minutes since the canary last scored a row.
         ended: strata to look at; default: all.
 
     Returns:
@@ -190,6 +192,8 @@ def judge(
             if _run(looks) < params.consecutive_success_limit:
                 waiting.append(name)
     verdict, reason = _said(bad, waiting, rows, minutes, params)
+    if verdict == "successful" and silent > params.min_minutes + params.stratum_s / 60:
+        verdict, reason = "inconclusive", f"the canary has scored nothing for {silent:.0f} minutes."
     return {
         "verdict": verdict,
         "reason": reason,

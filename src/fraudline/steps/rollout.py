@@ -162,12 +162,15 @@ def _judged(clone: Clone, held: Standing, params: Params, sources: Sources, now:
         outcomes = read_outcomes(sources.decisions, dataset=sources.dataset, label_delay_days=params.label_delay_days)
         counts |= arms_of(outcomes, state.canary.version, state.stable.version)
     first = int(np.searchsorted(seen.ends, held.since, side="right"))
+    scored = first + np.flatnonzero(seen.rows[first:])
+    since = max(held.since, seen.starts[scored[0]]) if scored.size else held.since
     verdict = judge(
         counts,
         settings,
         begin=dict.fromkeys(seen.arms, first),
         rows=int(seen.rows[first:].sum()),
-        minutes=max(end - held.since, 0.0) / 60,
+        minutes=max(end - since, 0.0) / 60,
+        silent=(end - seen.ends[scored[-1]]) / 60 if scored.size else 0.0,
     )
     verdict |= {
         "canary": state.canary.digest,

@@ -131,6 +131,23 @@ def test_after_its_limit_an_undecided_rollout_asks_a_person(case):
     assert "waits for a person" in result["title"]
 
 
+def test_a_canary_that_answered_well_and_then_nothing_goes_no_further(case):
+    case.minutes(60)
+    assert case.judge()["verdict"] == "successful"
+    case.now += 900
+    assert case.step()["action"] == "wait"
+    assert case.judge()["reason"] == "the canary has scored nothing for 15 minutes."
+
+
+def test_a_step_begins_with_the_canarys_first_row_however_old_the_commit_is(case):
+    """A merge by fast-forward keeps the time of the commit that was proposed, days ago."""
+    case.now += 3 * 86_400
+    case.minutes(2)
+    result = case.step()
+    assert result["action"] == "wait"
+    assert round(result["verdict"]["minutes"]) == 2
+
+
 def test_with_auto_merge_the_step_lands_and_the_registrys_champion_follows_at_the_end(case, tmp_path):
     settings = RegistryParams(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", model_name="m")
     registry = Registry(settings)

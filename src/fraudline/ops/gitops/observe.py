@@ -30,11 +30,13 @@ class Observed:
     Attributes:
         arms: by check.
         rows: (T,) rows that the canary scored.
+        starts: (T,) starts of the strata, seconds since 1970.
         ends: (T,) ends of the strata, seconds since 1970.
     """
 
     arms: Mapping[str, Arms]
     rows: Counts
+    starts: np.ndarray[Any, np.dtype[np.float64]]
     ends: np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -134,8 +136,8 @@ def observe(source: Prometheus, canary: str, champion: str, begin: float, end: f
     if names:
         of, champion_of = (np.broadcast_to(side.sum(0), side.shape).copy() for side in (one, other))
         arms["reasons"] = Arms(one, of, other, champion_of)
-    ends = np.asarray(begin + step * np.arange(1, count + 1), np.float64)
-    return Observed(arms, rows[0], ends)
+    edges_s = np.asarray(begin + step * np.arange(count + 1), np.float64)
+    return Observed(arms, rows[0], edges_s[:-1], edges_s[1:])
 
 
 def _by_label(series: Sequence[tuple[dict[str, str], dict[int, float]]], label: str, count: int) -> dict[str, Counts]:
