@@ -10,6 +10,7 @@ import pytest
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.decide.outcomes import arms_of, read_outcomes
 from fraudline.monitor.canary import DEFAULT_CHECKS, JudgeParams, judge
+from fraudline.ops.gitops.observe import Prometheus, observe
 from fraudline.ops.local.scraper import LocalScraper
 from fraudline.ops.params import RegistryParams
 from fraudline.ops.registry import Registry, give_alias
@@ -182,6 +183,19 @@ def test_a_restarted_predictor_loses_no_counts(case):
     case.counters = {key: 0 for key in case.counters}
     case.minutes(60)
     assert case.judge()["verdict"] == "successful"
+
+
+def test_the_strata_of_a_long_rollout_are_those_of_the_look_before(case, monkeypatch):
+    monkeypatch.setattr("fraudline.ops.gitops.observe._POINTS", 20)
+    begin = case.now
+    case.minutes(50)
+    with LocalScraper({}, samples=case.samples) as scraper:
+        source, versions = Prometheus(scraper.url), (case.second.name[:12], case.first.name[:12])
+        earlier, later = (
+            observe(source, *versions, begin, begin + 60 * minutes, seconds=60) for minutes in (45.0, 50.0)
+        )
+    assert later.starts[: len(earlier.starts)].tolist() == earlier.starts.tolist()
+    assert later.rows.tolist() == [4 * 200] * 12
 
 
 def arms(folder, words, fraud, canary, **columns):

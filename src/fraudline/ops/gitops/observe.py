@@ -97,12 +97,15 @@ def observe(source: Prometheus, canary: str, champion: str, begin: float, end: f
         champion: of the other arm.
         begin: start of the rollout, seconds since 1970.
         end: the present.
-        seconds: length of a stratum; longer where the rollout is so long that Prometheus would refuse.
+        seconds: length of a stratum; doubled where the rollout is so long that Prometheus would refuse: from look to
+            look the strata stay the same, as evidence that may be looked at often asks.
 
     Raises:
         UnavailableError: Prometheus does not answer.
     """
-    step = max(seconds, (end - begin) / _POINTS)
+    step = seconds
+    while (end - begin) / step > _POINTS:
+        step *= 2
     count = int((end - begin) // step)
     grid = (begin, begin + count * step, step)
 
