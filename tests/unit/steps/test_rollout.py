@@ -185,6 +185,16 @@ def test_a_restarted_predictor_loses_no_counts(case):
     assert case.judge()["verdict"] == "successful"
 
 
+def test_a_restart_that_hides_rows_and_not_their_alerts_takes_no_good_canary_back(case):
+    """Between two looks a predictor restarts and scores about as many rows as before: only the alerts show it."""
+    case.minutes(60)
+    version = case.second.name[:12]
+    for name, value in (("rows_total", case.counters[version, "rows_total", ""] + 1), ("reviews_total", 9)):
+        case.samples.add(case.now + 60, f"fraudline_predictor_{name}", {"version": version, "model": "fraud"}, value)
+    case.now += 60
+    assert case.judge()["verdict"] == "successful"
+
+
 def test_the_strata_of_a_long_rollout_are_those_of_the_look_before(case, monkeypatch):
     monkeypatch.setattr("fraudline.ops.gitops.observe._POINTS", 20)
     begin = case.now

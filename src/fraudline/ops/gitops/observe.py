@@ -126,8 +126,8 @@ def observe(source: Prometheus, canary: str, champion: str, begin: float, end: f
     _, failed, champion_failed = read("failed_total", keys=[""])
     alerts = [read(f"{kind}_total", keys=[""])[1:] for kind in ("reviews", "blocks")]
     arms = {
-        "errors": Arms(failed, requests, champion_failed, champion_requests),
-        "alerts": Arms(sum(a[0] for a in alerts), rows, sum(a[1] for a in alerts), champion_rows),  # type: ignore[arg-type]
+        "errors": _within(failed, requests, champion_failed, champion_requests),
+        "alerts": _within(alerts[0][0] + alerts[1][0], rows, alerts[0][1] + alerts[1][1], champion_rows),
     }
     edges, one, other = read("score_seconds_bucket", "le")
     if edges:
@@ -155,6 +155,11 @@ def _by_label(series: Sequence[tuple[dict[str, str], dict[int, float]]], label: 
                 sums[place - 1] += round(value - last if value >= last else value)
                 last = value
     return found
+
+
+def _within(x: Counts, n: Counts, y: Counts, m: Counts) -> Arms:
+    """Arms without more events than trials, which a restart leaves where its trials, and not its events, caught up."""
+    return Arms(np.minimum(x, n), n, np.minimum(y, m), m)
 
 
 def _apart(cumulative: Counts) -> Counts:
