@@ -25,7 +25,7 @@ from fraudline.serve.guard import LIMITS, Guard, Limits, Tokens
 from fraudline.stream.endpoint import EndpointScoring
 from fraudline.stream.params import StreamParams
 from tests.support.artifacts import tiny_artifact
-from tests.support.bad_requests import V1
+from tests.support.bad_requests import V1, V2
 from tests.support.certificates import Authority
 from tests.support.figures import Figure, sized
 from tests.support.served import Served
@@ -82,6 +82,19 @@ async def test_a_body_has_limits_in_size_and_time(messages: Any, headers: dict[s
     found, body = await asked(Guard(echo, SMALL), messages, headers)
     assert found == status
     assert body == b"12345" if status == 200 else b'"field":"body"' in body
+
+
+@pytest.mark.parametrize("body", [b"[],[],[],[]", b'{"a":{},"b":1,"c":{}}', b"[[[[[[[[[["], ids=str)
+@pytest.mark.asyncio
+async def test_a_body_of_more_json_values_than_a_request_can_have_is_refused_before_it_is_parsed(body: bytes) -> None:
+    async def parsed(*_: Any) -> None:
+        pytest.fail("it was parsed")
+
+    limits = Limits(values=4)
+    found, answer = await asked(Guard(parsed, limits), [(body, False)], {"content-length": str(len(body))})
+    assert (found, b'"field":"body"' in answer) == (400, True)
+    text = b'"no values in it, [but marks]"'
+    assert (await asked(Guard(echo, limits), [(text, False)], {"content-length": str(len(text))}))[1] == text
 
 
 @pytest.mark.asyncio
@@ -302,6 +315,20 @@ def latencies(served: Served, seconds: float) -> np.ndarray:
         assert served.client.post(V1, json=body).status_code == 200
         found.append((time.perf_counter() - begun) * 1_000)
     return np.array(found)
+
+
+@pytest.mark.integration
+def test_a_body_full_of_small_values_does_not_fill_the_memory(served: Served) -> None:
+    def peak() -> int:
+        lines = Path(f"/proc/{served.predictor.child.pid}/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1_024
+
+    before = peak()
+    lists, objects = (V1, b'{"instances":[', b"[]", b"[]]}"), (V2, b'{"inputs":[', b"{}", b"{}]}")
+    for path, head, unit, tail in (lists, objects, (*objects[:3], b"")):
+        body = head + (unit + b",") * ((LIMITS.body_bytes - 100) // 3) + tail
+        assert served.client.post(path, content=body).status_code == 400
+    assert peak() - before < 200, "MiB; as objects such a body takes a gigabyte"
 
 
 @pytest.mark.integration

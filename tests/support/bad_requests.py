@@ -246,7 +246,7 @@ BAD_V1 |= {
 }
 BAD_V1 |= {
     "[-1, 3]": (lambda s: {"instances": [[-1, 3]]}, "instances[0]"),
-    "10**6 rows": (lambda s: (b'{"instances":[' + b"[0]," * (10**6 - 1) + b"[0]]}", JSON), "instances"),
+    "10**6 rows": (lambda s: (b'{"instances":[' + b"[0]," * (10**6 - 1) + b"[0]]}", JSON), "body"),
     "4097 whole rows": (lambda s: {"instances": [s.features[0].tolist()] * 4097}, "instances"),
     "lists 1000 deep": (lambda s: (b'{"instances":' + nested(1_000) + b"}", JSON), "instances[0]"),
     "lists 100000 deep": (lambda s: (b'{"instances":' + nested(100_000) + b"}", JSON), "body"),
@@ -364,7 +364,7 @@ BAD_V2 |= {
     "data three deep": (lambda s: v2(s, data=[s.features.tolist()]), "inputs.features.data[0]"),
     "data of 10**6 numbers": (
         lambda s: v2(s, shape=[10**6, s.features.shape[1]], data=[0.0] * 10**6),
-        "inputs.features",
+        "body",
     ),
     "data of a huge integer": (lambda s: v2(s, data=[10**30 * 10**30] * s.features.size), "inputs.features.data[0]"),
     "outputs is an object": (lambda s: v2(s) | {"outputs": {}}, "outputs"),

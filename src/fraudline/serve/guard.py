@@ -36,6 +36,7 @@ class Limits:
         head_bytes: of a request's line and headers, or of what follows a body in chunks; beyond what one read brings.
         head_s: seconds for a request's line and headers.
         body_s: seconds for its body, or for a message of gRPC.
+        values: of the JSON in one body: parsed they take thirty times its bytes, and nobody else is answered meanwhile.
         answer_s: seconds that an answer may wait for its reader.
         connections: open at once; uvicorn answers 503 beyond.
         calls: of gRPC at once; fewer where their messages could exceed waiting_bytes.
@@ -51,6 +52,7 @@ class Limits:
     connections: int = 4_096
     calls: int = 64
     message_bytes: int = 2 << 20
+    values: int = 1 << 20
 
 
 LIMITS = Limits()
@@ -90,7 +92,7 @@ def _hashes_of(path: Path) -> list[bytes]:
 
 
 class Guard:
-    """ASGI middleware: 401 without a token, 413, 408 and 429 to bodies too large, too slow or too many.
+    """ASGI middleware: 401 without a token, 413, 400, 408 and 429 to bodies too large, too full, too slow or too many.
 
     Args:
         app: what is guarded; it gets a body in one piece.
@@ -150,8 +152,11 @@ class Guard:
                 await self._too_large(scope, receive, send)
             elif more:
                 await _refuse(scope, receive, send, 429, "body", "too many bytes wait to be answered; try again.")
+            elif _many_values(body := b"".join(pieces), self._limits.values):
+                problem = f"more than {self._limits.values} values in JSON. Split the request."
+                await _refuse(scope, receive, send, 400, "body", problem)
             else:
-                await self._app(scope, _replayed(b"".join(pieces), receive), send)
+                await self._app(scope, _replayed(body, receive), send)
         finally:
             self._waiting -= size
 
@@ -161,6 +166,11 @@ class Guard:
 
 
 _WANTED = frozenset((b"authorization", b"content-length", b"transfer-encoding"))
+
+
+def _many_values(body: bytes, most: int) -> bool:
+    """Whether JSON of this text could hold more than ``most`` values: all but the first come after one of these."""
+    return len(body) > most and sum(map(body.count, (b",", b"[", b"{"))) > most
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

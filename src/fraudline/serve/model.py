@@ -145,6 +145,11 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         log.info("serve.loaded", model=self.name, digest=self.digest, seconds=round(time.perf_counter() - started, 3))
         return self.ready
 
+    @property
+    def fields(self) -> int:
+        """The most fields of a row: features, or a table's columns."""
+        return max(len(self._names), len(self._table.column_names) if self._table is not None else 0)
+
     def get_input_types(self) -> list[dict[str, Any]]:
         """The V2 input: raw features in the order of the spec."""
         return [{"name": INPUT, "datatype": "FP32", "shape": [-1, len(self._names)]}]

@@ -19,6 +19,9 @@ ID_FIELD = "transaction_id"
 MAX_ROWS = 4_096
 """Rows a request: one batch of the worker is at most this, and a row costs microseconds."""
 
+_SPARE = 2
+"""Times the values of the largest request: an event has attributes, an id may have commas."""
+
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 """Largest value of a feature."""
 
@@ -64,6 +67,11 @@ def parse_instances(body: object, names: Sequence[str], max_rows: int = MAX_ROWS
         rows.append(row)
         ids.append(transaction_id)
     return Batch(np.array(rows, dtype=np.float32).reshape(len(rows), len(names)), tuple(ids))
+
+
+def json_values(fields: int, rows: int = MAX_ROWS) -> int:
+    """How many values the JSON of a request may hold: rows of so many fields, and an id each."""
+    return _SPARE * rows * (fields + 2)
 
 
 def instances_schema(names: Sequence[str], max_rows: int = MAX_ROWS) -> dict[str, Any]:
@@ -206,5 +214,6 @@ def _few(body: Mapping[str, object]) -> str:
 
 
 def _shown(value: object, *, quote: bool = True) -> str:
+    value = value[: _SHOWN + 1] if isinstance(value, str) else value
     text = repr(value) if quote else str(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -38,6 +38,7 @@ from fraudline.serve.dataplane import BINARY, FixedRepository, StrictDataPlane
 from fraudline.serve.direct import DirectRoute
 from fraudline.serve.guard import LIMITS, Guard, Tokens, impatient
 from fraudline.serve.model import FraudModel
+from fraudline.serve.payload import json_values
 from fraudline.serve.rpc import grpc_servers, message_bytes
 from fraudline.serve.tracing import TracedRequests
 
@@ -133,7 +134,8 @@ class Predictor(ModelServer):  # type: ignore[misc]  # kserve has no type inform
         rest.config.host = self.host
         rest.config.http = impatient()
         rest.config.limit_concurrency = LIMITS.connections
-        kserve_app.add_middleware(Guard, tokens=self._tokens)
+        limits = replace(LIMITS, values=json_values(max(model.fields for model in models)))
+        kserve_app.add_middleware(Guard, limits=limits, tokens=self._tokens)
         rest.tracing = self.tracing
         loaded = {model.name: model.version for model in models}
         grpc_port = self.grpc_port if self.enable_grpc else None
