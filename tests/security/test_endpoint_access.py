@@ -318,6 +318,28 @@ def latencies(served: Served, seconds: float) -> np.ndarray:
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("offered", ["h2c", "websocket"])
+@pytest.mark.parametrize("pieces", [1, 7], ids=["whole", "in pieces"])
+def test_a_request_that_offers_another_protocol_is_answered_as_what_it_is(
+    served: Served, offered: str, pieces: int
+) -> None:
+    body = json.dumps({"instances": served.objects[:2]}).encode()
+    head = f"POST {V1} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {offered}\r\n"
+    sized_body = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    chunked = f"{head}Transfer-Encoding: chunked\r\n\r\n{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n"
+    last = b"GET /v2/health/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    sent, answered = sized_body + chunked + last, b""
+    with socket.create_connection(("127.0.0.1", served.predictor.http_port), timeout=20) as connection:
+        for i in range(pieces):
+            connection.sendall(sent[i * len(sent) // pieces : (i + 1) * len(sent) // pieces])
+            time.sleep(0.02)
+        while part := connection.recv(1 << 16):
+            answered += part
+    assert answered.count(b" 200 OK") == 3
+    assert answered.count(b'"score"') == 4
+
+
+@pytest.mark.integration
 def test_a_body_full_of_small_values_does_not_fill_the_memory(served: Served) -> None:
     def peak() -> int:
         lines = Path(f"/proc/{served.predictor.child.pid}/status").read_text().splitlines()

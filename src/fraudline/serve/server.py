@@ -132,7 +132,7 @@ class Predictor(ModelServer):  # type: ignore[misc]  # kserve has no type inform
         files = {"ssl_certfile": str(access.certificate), "ssl_keyfile": str(access.key)} if access.certificate else {}
         rest = _RestServer(FASTAPI_APP_IMPORT_STRING, *parts, port, grace_period=self.grace_period, **files)
         rest.config.host = self.host
-        rest.config.http = impatient()
+        rest.config.http, rest.config.ws = impatient(), "none"
         rest.config.limit_concurrency = LIMITS.connections
         limits = replace(LIMITS, values=json_values(max(model.fields for model in models)))
         kserve_app.add_middleware(Guard, limits=limits, tokens=self._tokens)
