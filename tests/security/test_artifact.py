@@ -47,7 +47,7 @@ def write_keys(folder: Path, curve: ec.EllipticCurve | None = None) -> tuple[Pat
 def tiny_with_savedmodel(folder: Path, seed: int = 0) -> Path:
     tiny_artifact(folder, seed=seed)
     (folder / "savedmodel" / "1" / "variables").mkdir(parents=True)
-    (folder / "savedmodel" / "1" / "saved_model.pb").write_bytes(b"\x08\x01" + b"graph" * 40)
+    (folder / "savedmodel" / "1" / "saved_model.pb").write_bytes(b"\x08\x01" + b"\x52\x05graph" * 40)
     (folder / "savedmodel" / "1" / "variables" / "variables.index").write_bytes(b"index" * 40)
     write_manifest(folder)
     return folder
@@ -326,15 +326,31 @@ def keras_metadata_in_savedmodel(folder: Path, canary: Path) -> None:
     (folder / "savedmodel" / "1" / "keras_metadata.pb").write_bytes(b'{"class_name": "Lambda"}' + str(canary).encode())
 
 
+def saved_model(folder: Path, graph: bytes) -> None:
+    (folder / "savedmodel" / "1").mkdir(parents=True)
+    (folder / "savedmodel" / "1" / "saved_model.pb").write_bytes(b"\x08\x01" + _field(2, _field(2, graph)))
+
+
 def python_in_savedmodel(folder: Path, canary: Path) -> None:
-    (folder / "savedmodel" / "1").mkdir(parents=True)
-    node = b"\x0a\x04evil\x12\x06PyFunc" + str(canary).encode()
-    (folder / "savedmodel" / "1" / "saved_model.pb").write_bytes(b"\x08\x01\x12" + bytes([len(node)]) + node)
+    saved_model(folder, _field(1, _field(1, b"evil") + _field(2, b"PyFunc") + _field(3, str(canary).encode())))
 
 
-def files_in_savedmodel(folder: Path, canary: Path) -> None:
+def files_in_a_function_of_a_savedmodel(folder: Path, canary: Path) -> None:
+    node = _field(1, b"evil") + _field(2, b"WriteFile") + _field(3, str(canary).encode())
+    saved_model(folder, _field(2, _field(1, _field(3, node))))
+
+
+def files_in_savedmodel_behind_a_length_of_two_bytes(folder: Path, canary: Path) -> None:
+    saved_model(folder, _field(1, _field(1, b"evil") + b"\x12\x89\x00WriteFile" + _field(3, str(canary).encode())))
+
+
+def a_reader_of_files_in_savedmodel(folder: Path, canary: Path) -> None:
+    saved_model(folder, _field(1, _field(1, b"evil") + _field(2, b"TextLineDataset") + _field(3, b"/etc/hostname")))
+
+
+def no_savedmodel(folder: Path, canary: Path) -> None:
     (folder / "savedmodel" / "1").mkdir(parents=True)
-    (folder / "savedmodel" / "1" / "saved_model.pb").write_bytes(b"\x0a\x01w\x12\x09WriteFile" + str(canary).encode())
+    (folder / "savedmodel" / "1" / "saved_model.pb").write_bytes(pickle.dumps(Touch(canary)))
 
 
 def graph(folder: Path) -> onnx.ModelProto:
@@ -370,6 +386,13 @@ def external_data_in_a_subgraph(folder: Path, canary: Path) -> None:
     branch = model.graph.node.add(op_type="If", input=["mu"], output=["evil"])
     branch.attribute.add(name="then_branch", type=onnx.AttributeProto.GRAPH).g.CopyFrom(inner)
     keep(folder, model)
+
+
+def external_data_behind_a_large_tag(folder: Path, canary: Path) -> None:
+    entry = _field(1, b"location") + _field(2, b"/etc/hostname")
+    tensor = _field(8, b"evil") + _varint((1 << 32) + (13 << 3 | 2)) + _length(entry) + entry
+    with (folder / "model.onnx").open("ab") as stream:  # Google's reader takes the tag's low 32 bits: external_data
+        stream.write(_field(7, _field(5, tensor)))
 
 
 def custom_operator(folder: Path, canary: Path) -> None:
@@ -411,11 +434,19 @@ def a_graph_nested_without_end(folder: Path, canary: Path) -> None:
 
 
 def _length(content: bytes) -> bytes:
-    size, text = len(content), b""
-    while size >= 0x80:
-        text += bytes([size & 0x7F | 0x80])
-        size >>= 7
-    return text + bytes([size])
+    return _varint(len(content))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return bytes([number << 3 | 2]) + _length(content) + content
+
+
+def _varint(value: int) -> bytes:
+    text = b""
+    while value >= 0x80:
+        text += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return text + bytes([value])
 
 
 def yaml_with_python(folder: Path, canary: Path) -> None:
@@ -442,10 +473,14 @@ HOSTILE: dict[Callable[[Path, Path], None], str] = {
     keras_lambda: "no part of a model artifact",
     keras_metadata_in_savedmodel: "no part of a model artifact",
     python_in_savedmodel: "calls PyFunc",
-    files_in_savedmodel: "calls WriteFile",
+    files_in_a_function_of_a_savedmodel: "calls WriteFile",
+    files_in_savedmodel_behind_a_length_of_two_bytes: "calls WriteFile",
+    a_reader_of_files_in_savedmodel: "calls TextLineDataset",
+    no_savedmodel: "not a SavedModel",
     external_data: "external data",
     external_data_in_an_attribute: "external data",
     external_data_in_a_subgraph: "external data",
+    external_data_behind_a_large_tag: "not an ONNX graph",
     custom_operator: "operators of 'evil.ops'",
     custom_operator_set: "operators of 'com.evil'",
     python_operator: "operators of 'com.microsoft'",

@@ -16,7 +16,7 @@ from tests.support.artifacts import tiny_artifact
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tiny_artifact(tmp_path_factory.mktemp("artifact") / "model")
     (folder / "savedmodel" / "1").mkdir(parents=True)
-    (folder / "savedmodel" / "1" / "saved_model.pb").write_bytes(b"graph")
+    (folder / "savedmodel" / "1" / "saved_model.pb").write_bytes(b"\x08\x01")
     write_manifest(folder)
     return folder
 

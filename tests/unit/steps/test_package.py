@@ -158,12 +158,12 @@ def test_savedmodel_files_of_the_first_build_stay(tmp_path):
     found = candidate(tmp_path)
     graph = found.model / "savedmodel" / "1" / "saved_model.pb"
     graph.parent.mkdir(parents=True)
-    graph.write_bytes(b"first")
+    graph.write_bytes(b"\x08\x01")
     assert write_manifest(found.model) == found.digest
     _package(found, tmp_path)
-    graph.write_bytes(b"second")
+    graph.write_bytes(b"\x08\x02")
     assert write_manifest(found.model) == found.digest
     _package(found, tmp_path)
     stored = tmp_path / "store" / found.digest
-    assert (stored / "savedmodel" / "1" / "saved_model.pb").read_bytes() == b"first"
+    assert (stored / "savedmodel" / "1" / "saved_model.pb").read_bytes() == b"\x08\x01"
     assert json.loads((stored / "manifest.json").read_text())["digest"] == found.digest
