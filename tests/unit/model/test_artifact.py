@@ -167,6 +167,7 @@ def test_a_link_inside_the_folder_is_refused_even_with_the_right_bytes(
         '{"format": 1, "digest": "", "files": {"savedmodel/x": "' + "0" * 64 + '"}, "unnamed": {}}',
         '{"format": 1, "digest": "", "files": {}, "unnamed": {"model.onnx": "' + "0" * 64 + '"}}',
         "[" * 100_000,
+        '{"format": ' + "1" * 5_000 + "}",
     ],
 )
 def test_a_malformed_manifest_is_an_artifact_error(folder: Path, manifest: str) -> None:
