@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
@@ -24,6 +25,7 @@ def configure(*, level: str = "info", as_json: bool = False) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info if as_json else structlog.processors.UnicodeDecoder(),
+            *([] if as_json else [_printable]),
             renderer,
             _without_card_numbers,
         ],
@@ -32,6 +34,14 @@ def configure(*, level: str = "info", as_json: bool = False) -> None:
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _printable(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Texts without characters that command a terminal: a client may have written them. JSON escapes them by itself."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[name] = "".join(c if c.isprintable() or c in "\t\r\n" else repr(c)[1:-1] for c in value)
+    return event
 
 
 def _without_card_numbers(_logger: Any, _method: str, line: Any) -> str:
