@@ -20,6 +20,7 @@ from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.model.baselines import baseline_scores
 from fraudline.model.evaluation import EvaluationRows, Evaluator, curves
 from fraudline.model.evaluation_report import plots, report
+from fraudline.model.kinds import UNSEEN
 from fraudline.model.policies import ChosenOn, policy_table
 from fraudline.model.scorer import Scorer
 from fraudline.model.thresholds import ThresholdParams
@@ -125,11 +126,20 @@ def _chosen_on(rows: _Rows, artifact: Artifact) -> ChosenOn:
     """What thresholds are chosen on: the validation days, with the labels of the morning after the delay."""
     validation = rows.validation
     return ChosenOn(
-        scores=_scores(artifact, validation).astype(np.float32),
+        scores=_validation_scores(artifact, validation),
         normal=validation["known_normal"].to_numpy(),
         fraud=validation["known_fraud"].to_numpy(),
         amounts=validation["amount_minor"].to_numpy(),
     )
+
+
+def _validation_scores(artifact: Artifact, validation: pa.Table) -> NDArray[np.float32]:
+    """What a policy chooses on: for a supervised model the scores that its training step chose on."""
+    if UNSEEN in artifact.content:
+        unseen: NDArray[np.float32] = artifact.table(UNSEEN)["score"].to_numpy()
+        if len(unseen) == validation.num_rows:
+            return unseen
+    return _scores(artifact, validation).astype(np.float32)
 
 
 def _suspicious_share(artifact: Artifact) -> float | None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fraudline.core.clock import DAY_US
-from fraudline.core.errors import DataError
+from fraudline.core.errors import DataError, UsageError
 from fraudline.core.files import atomic_folder, read_json, write_json, write_text
 from fraudline.core.log import get_logger
 from fraudline.data.splits import Split
@@ -24,7 +24,7 @@ from fraudline.features.table import TableSpec
 from fraudline.model import golden
 from fraudline.model.artifact import FORMAT, ModelMeta, TrainedOn, write_manifest
 from fraudline.model.card import card
-from fraudline.model.kinds import HYBRID, Fitted, TrainingRows, fit_kind
+from fraudline.model.kinds import HYBRID, UNSEEN, Fitted, TrainingRows, fit_kind, unseen_scores
 from fraudline.model.params import AUTOENCODERS
 from fraudline.model.runtime import load_tensorflow
 from fraudline.model.scorer import GraphScorer, open_graph
@@ -100,6 +100,7 @@ class _Rows:
     period_times: NDArray[np.int64]
     cards: NDArray[np.object_]
     days: NDArray[np.int64]
+    validation_learned: NDArray[np.bool_]
     contamination: dict[str, Any] | None = None
 
     @classmethod
@@ -123,6 +124,7 @@ class _Rows:
             times[training | validation],
             np.concatenate([cards[training & normal], cards[validation & normal]]),
             np.concatenate([times[training & normal], times[validation & normal]]) // DAY_US,
+            normal[validation],
         )
         log.info(
             "train.rows", train=len(rows.learned.normals), validation=len(rows.validation), **split.train.to_dict()
@@ -144,7 +146,25 @@ class _Rows:
             normals=learned.normals[found.kept[:first]],
             later_normals=learned.later_normals[found.kept[first:]],
         )
-        return replace(self, learned=kept, contamination=record)
+        still = self.validation_learned.copy()
+        still[still] = found.kept[first:]
+        return replace(self, learned=kept, validation_learned=still, contamination=record)
+
+    def unseen_scores(self, spec: FeatureSpec | TableSpec, params: Params) -> NDArray[np.float32] | None:
+        """Scores of the validation rows that thresholds are chosen on, where a model learned from their frauds.
+
+        None of an autoencoder, and where too few frauds are known to leave some out.
+        """
+        if params.train.kind in AUTOENCODERS:
+            return None
+        frauds, mine = self.learned.frauds, int(np.count_nonzero(self.validation_fraud))
+        earlier = replace(self.learned, frauds=frauds[: len(frauds) - mine])
+        learned = (self.validation_learned, self.validation_fraud)
+        try:
+            return unseen_scores(earlier, self.validation, *learned, spec, params.train, params.seed)
+        except (DataError, UsageError) as error:
+            log.warning("train.thresholds_on_rows_learned_from", reason=error.problem)
+            return None
 
 
 def _write(
@@ -154,9 +174,10 @@ def _write(
     fitted.export(folder)
     scorer = open_graph(folder, spec.names, fitted.reasons)
     scores = scorer.score(rows.validation).score
+    unseen = rows.unseen_scores(spec, params)
     thresholds = choose(
         params.threshold,
-        scores,
+        scores if unseen is None else unseen,
         known_normal=rows.validation_normal,
         known_fraud=rows.validation_fraud,
         amounts_minor=rows.validation_amounts,
@@ -164,6 +185,8 @@ def _write(
     chosen = rows.validation[golden.choose_golden(rows.validation_fraud)]
     _parquet(golden.golden_table(spec.names, chosen, scorer.score(chosen)), folder / "golden.parquet")
     _reference(folder / "reference", rows, scorer, scores)
+    if unseen is not None:
+        _parquet(pa.table({"score": unseen}), folder / UNSEEN)
     span = rows.split.train.to_dict()
     meta = ModelMeta(
         format=FORMAT,

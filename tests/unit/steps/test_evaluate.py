@@ -21,6 +21,7 @@ from fraudline.features.table import TableSpec
 from fraudline.model.artifact import load_artifact, write_manifest
 from fraudline.model.evaluation_params import BootstrapParams, EvaluateParams
 from fraudline.model.metrics import average_precision
+from fraudline.model.params import ForestParams, TrainParams
 from fraudline.model.scorer import Scorer
 from fraudline.ops.gate import GateParams
 from fraudline.ops.params import RegistryParams
@@ -28,6 +29,7 @@ from fraudline.steps.evaluate import evaluate
 from fraudline.steps.featurize import featurize
 from fraudline.steps.gate import gate
 from fraudline.steps.params import Params
+from fraudline.steps.train import train
 from tests.support.artifacts import tiny_artifact
 from tests.support.datasets import small_dataset, small_tables
 
@@ -361,3 +363,16 @@ def test_every_threshold_policy_is_replayed_on_the_test_with_the_rate_that_it_ga
         assert entry["test"]["review"] == pytest.approx(np.mean(test >= review), abs=1e-6)
         assert entry["validation"]["review"] == pytest.approx(np.mean(validation >= review), abs=1e-6)
     assert "Threshold policies" in (tmp_path / "evaluation" / "index.html").read_text()
+
+
+def test_policies_of_a_supervised_model_are_chosen_on_what_its_trees_had_not_seen(tmp_path):
+    features, dataset, model = (tmp_path / name for name in ("features", "dataset", "model"))
+    features_folder(features)
+    dataset.mkdir()
+    (dataset / "fetch.json").write_text('{"md5": "abc"}')
+    chosen = params(train=TrainParams(kind="xgboost", forest=ForestParams(trees=20)))
+    train(features=features, dataset=dataset, model=model, params=chosen)
+    evaluate(features=features, dataset=dataset, model=model, evaluation=tmp_path / "evaluation", params=chosen)
+    document = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
+    (used,) = (entry for entry in document["policies"] if entry["used"])
+    assert used["review"] == load_artifact(model).thresholds.review

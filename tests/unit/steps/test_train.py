@@ -34,13 +34,13 @@ PARAMS = Params.model_validate(
 )
 
 
-def features_table() -> pa.Table:
+def features_table(far_out: float = 5) -> pa.Table:
     spec, rng = load_spec(), np.random.default_rng(0)
     n = DAYS * PER_DAY
     times = [FIRST + timedelta(days=i // PER_DAY, seconds=500 * (i % PER_DAY)) for i in range(n)]
     frauds = np.arange(n) % PER_DAY < FRAUDS_PER_DAY
     matrix = rng.lognormal(1, 0.5, (n, len(spec.names))).astype(np.float32)
-    matrix[frauds] *= 5
+    matrix[frauds] *= far_out
     delay = np.where(np.arange(n) % 2, 2, 20)  # half of the frauds are reported too late for anyone
     moment = pa.timestamp("us", tz="UTC")
     labels = [t + timedelta(days=int(d)) if f else None for t, d, f in zip(times, delay, frauds, strict=True)]
@@ -193,3 +193,23 @@ def test_a_supervised_challenger_becomes_an_artifact_of_the_same_contract(traine
     np.testing.assert_allclose(scores.score, golden.score, rtol=1e-5)
     np.testing.assert_allclose(scores.contributions.sum(axis=1), scores.score, atol=2e-5)
     assert result["rows"] == (DAYS - 6 - 2) * PER_DAY, "all matured days; a fraud not yet reported counts as normal"
+
+
+def test_a_supervised_model_alerts_as_often_as_asked_on_days_it_has_not_seen(trained: Trained, tmp_path: Path) -> None:
+    """Nothing tells these frauds from normals, so trees can only learn by heart which rows of the past they were."""
+    table = features_table(far_out=1)
+    (tmp_path / "features").mkdir()
+    pq.write_table(table, tmp_path / "features" / "features.parquet")
+    changes = {
+        "train": {"kind": "xgboost", "forest": {"trees": 200, "depth": 6, "learning_rate": 0.3}},
+        "threshold": {"review_rate": 0.01, "block_rate": 0.002},
+    }
+    params = Params.model_validate({**PARAMS.model_dump(), **changes})
+    train(features=tmp_path / "features", dataset=trained.dataset, model=tmp_path / "model", params=params)
+    artifact = load_artifact(tmp_path / "model")
+
+    later = table.slice((DAYS - 6) * PER_DAY)
+    matrix = np.column_stack([later[name].to_numpy() for name in artifact.spec.names])
+    review = np.float32(artifact.thresholds.review)
+    assert 0.003 < np.mean(Scorer(artifact).score(matrix).score >= review) < 0.03, "1 % was asked for"
+    assert np.mean(artifact.table("reference/unseen.parquet")["score"].to_numpy() >= review) == 0.01
