@@ -154,11 +154,15 @@ def _cell(text: str | None) -> str:
 
 
 def features() -> str:
-    """The feature table of the packaged specification."""
+    """The feature table of the packaged specification, and what a reader needs to compute a feature anew."""
     from fraudline.features.spec import load_spec
 
     spec = load_spec()
     rows = [f"| `{f.name}` | {_cell(f.meaning)} | {f.unit} | {f.window} | {f.tail} |" for f in spec.features]
+    pairs = [
+        f"| {joint.name} | `{joint.features[0]}` | `{joint.features[1]}` ({joint.tails[1]}) | {joint.above:g} |"
+        for joint in spec.joints
+    ]
     return "\n".join(
         [
             NOTE,
@@ -168,7 +172,37 @@ def features() -> str:
             "|---|---|---|---|---|",
             *rows,
             "",
+            "## Windows of a card\n",
+            f"A window is a ring of tiles that begin at multiples of their width since 1970-01-01 UTC: {_tiles()}.",
+            "It holds the tile of the card's latest transaction and those before it, so it reaches back its length or",
+            "up to one tile less. Merchant features count whole days and periods, and end where a table begins.\n",
+            "## Pairs\n",
+            "The rarity of two values at once counts where the first is above the limit; large values are suspicious,",
+            "small ones where it says lower.\n",
+            "| pair | first | second | limit |",
+            "|---|---|---|---|",
+            *pairs,
+            "",
+            "## Cleaning\n",
+            *(f"- {name}: {_cell(rule)}" for name, rule in spec.cleaning.items()),
+            "",
+            "## What stands for what is missing\n",
+            *(f"- {name}: {_cell(rule)}" for name, rule in spec.imputation.items()),
+            "",
+            "The numbers in the formulas, each with its meaning: `parameters` in `src/fraudline/features/spec.yaml`.",
+            "",
         ]
+    )
+
+
+def _tiles() -> str:
+    from fraudline.features.state import TILE_COUNT, TILE_US
+
+    minutes = [width // 60_000_000 for width in TILE_US]
+    widths = [f"{m} minutes" if m < 60 else f"{m // 60} h" if m < 2880 else f"{m // 1440} days" for m in minutes]
+    return ", ".join(
+        f"{count} of {width} for {window}"
+        for window, count, width in zip(("1 h", "1 d", "7 d", "30 d"), TILE_COUNT, widths, strict=True)
     )
 
 
