@@ -27,6 +27,9 @@ from fraudline.steps.params import Params
 
 log = get_logger(__name__)
 
+_NO_BUDGET = ("quantile", "cost")
+"""Policies whose thresholds are not those that an alert budget asks for."""
+
 
 def compare_thresholds(
     *,
@@ -95,7 +98,7 @@ def adjust_thresholds(
         ``changed``, ``written``, the thresholds before and after, the bounds, and what decided for each threshold.
 
     Raises:
-        UsageError: dynamic thresholds are off, or a budget is not what the model's policy keeps.
+        UsageError: dynamic thresholds are off, or the model's policy keeps no alert budget.
         StateError: the thresholds file was changed by hand, or is of another model.
     """
     if not params.threshold.dynamic.enabled and not dry_run:
@@ -103,6 +106,12 @@ def adjust_thresholds(
             "Dynamic thresholds are off.", "Set threshold.dynamic.enabled in params.yaml, or look with --dry-run."
         )
     artifact = load_artifact(model)
+    policy = artifact.thresholds.policy.get("name")
+    if policy in _NO_BUDGET:
+        raise UsageError(
+            f"The model's thresholds follow the policy {policy}; an adjustment would move them to an alert budget.",
+            "Set them by hand (fraudline threshold set), or train with the policy alert_budget.",
+        )
     scores = _newest(decisions, params, artifact)
     with nullcontext() if dry_run else locked(thresholds):
         trail = _trail(thresholds, artifact, by)

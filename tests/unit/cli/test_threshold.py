@@ -15,10 +15,11 @@ from click.testing import CliRunner
 
 from fraudline.cli.main import cli
 from fraudline.core.errors import StateError, UsageError
+from fraudline.core.files import read_json, write_json
 from fraudline.data.store import read_labels, read_transactions, write_dataset
 from fraudline.decide.decisions import read_decisions
 from fraudline.decide.threshold_log import ThresholdLog
-from fraudline.model.artifact import load_artifact
+from fraudline.model.artifact import load_artifact, write_manifest
 from fraudline.steps.params import Params
 from fraudline.steps.threshold import adjust_thresholds, set_thresholds
 from fraudline.stream.params import StreamParams
@@ -103,6 +104,18 @@ def test_an_adjustment_is_off_until_it_is_switched_on(tmp_path, traffic):
     with pytest.raises(UsageError, match="are off"):
         invoke(*given, "--params", params)
     assert json.loads(invoke(*given, "--params", params, "--dry-run", "--json").stdout)["changed"]
+    assert not trail.exists()
+
+
+@pytest.mark.parametrize("policy", ["quantile", "cost"])
+def test_an_adjustment_does_not_move_thresholds_that_keep_no_budget(tmp_path, traffic, policy):
+    model, trail = tiny_artifact(tmp_path / "model"), tmp_path / "t.jsonl"
+    content = read_json(model / "model.json")
+    write_json(model / "model.json", {**content, "thresholds": {**content["thresholds"], "policy": {"name": policy}}})
+    write_manifest(model)
+    with pytest.raises(UsageError, match=f"the policy {policy}"):
+        invoke("threshold", "adjust", "--decisions", traffic[1], "--model", model, "--thresholds", trail,
+               "--by", "ada", "--params", dynamic(tmp_path))  # fmt: skip
     assert not trail.exists()
 
 
