@@ -183,6 +183,17 @@ def test_a_feed_that_is_cut_off_by_day_alarms_though_every_night_is_as_quiet(tmp
     assert not asked_of_promtool(tmp_path, BROKEN[name], asked, rules=rules, interval="5m")
 
 
+def test_a_feed_that_has_been_cut_off_for_two_days_is_not_taken_for_what_is_usual(tmp_path):
+    week, gone = 7 * (DAY + NIGHT), 2 * (DAY + NIGHT)
+    series = {
+        'fraudline_transactions_total{job="w"}': counted((300, week), (0, gone)),
+        'fraudline_newest_event_timestamp_seconds{job="w"}': f"0+300x{week - 1} {300 * week}x{gone - 1}",
+    }
+    asked = [firing("DataStale", 5 * (week + gone) - 10) | {"exp_samples": [{"labels": "{}", "value": 1}]}]
+    rules = [str(ROOT / FOLDER / "rules.yaml")]
+    assert not asked_of_promtool(tmp_path, series, asked, rules=rules, interval="5m")
+
+
 @pytest.mark.parametrize("name", ["prometheus", "alertmanager"])
 def test_the_profile_full_of_compose_mounts_what_is_here(name):
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
