@@ -225,4 +225,5 @@ class _Screen(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        self._stream.flush()
+        if not self._stream.closed:  # the interpreter flushes once more when it frees this, after the file's end
+            self._stream.flush()

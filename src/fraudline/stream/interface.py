@@ -4,6 +4,7 @@ schemas()["decision"]        # JSON Schema, draft 2020-12
 asyncapi(StreamParams())     # the document of docs/reference/asyncapi.yaml
 """
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {
 _READ = {"transactions": "The worker reads it.", "labels": "`fraudline data collect` and `labels` read it."}
 _WRITERS = {"alertDeadLetters": "The alert router writes it.", "cardActions": "`fraudline cards` writes it."}
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_REFERENCE = "#/components/schemas/{name}"
 _HEADERS = {
     "reason": "what is wrong with the record",
     "topic": "where it came from",
@@ -44,12 +46,24 @@ def schemas() -> dict[str, dict[str, Any]]:
     Unknown fields are allowed: fields are only ever added. ``currency`` is narrower than any schema says: the worker
     takes those that the feature specification has a rate for.
     """
-    return {name: {"$schema": _DIALECT, **msgspec.json.schema(kind)} for name, kind in MESSAGES.items()}
+    return {name: {"$schema": _DIALECT, **_unindented(msgspec.json.schema(kind))} for name, kind in MESSAGES.items()}
+
+
+def _unindented(part: Any) -> Any:
+    """A part of a document whose descriptions, which are docstrings, do not keep the indentation of their source."""
+    if isinstance(part, list):
+        return [_unindented(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    return {
+        name: inspect.cleandoc(each) if name == "description" and isinstance(each, str) else _unindented(each)
+        for name, each in part.items()
+    }
 
 
 def asyncapi(params: StreamParams) -> dict[str, Any]:
     """The topics, their messages and what the worker does with them, as AsyncAPI 3."""
-    components = msgspec.json.schema_components(MESSAGES.values(), ref_template="#/components/schemas/{name}")[1]
+    components = _unindented(msgspec.json.schema_components(MESSAGES.values(), ref_template=_REFERENCE)[1])
     topics = params.topics
     addresses = {
         "transactions": (topics.transactions, "transaction", "What is to be decided, keyed by card."),
