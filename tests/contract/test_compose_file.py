@@ -69,6 +69,15 @@ def test_our_containers_have_a_read_only_root_and_no_capability():
         assert service["cap_drop"] == ["ALL"]
 
 
+def test_the_driver_of_the_tracking_servers_database_is_in_the_image():
+    from sqlalchemy import make_url
+
+    command = services()["mlflow"]["command"]
+    address = command[command.index("--backend-store-uri") + 1].replace("${POSTGRES_PASSWORD:-mlflow-local}", "secret")
+    driver = make_url(address).get_driver_name()  # of an address without one: what SQLAlchemy takes by default
+    assert f"\n{driver}-binary==" in (ROOT / "requirements" / "cloud.lock").read_text()
+
+
 def test_the_worker_is_healthy_when_it_can_decide_and_metrics_are_where_they_are_asked_for():
     params = Params.load(ROOT / "docker" / "compose" / "params.yaml")
     assert services()["worker"]["environment"]["HEALTH_URL"].endswith(f":{params.stream.metrics_port}/readyz")
