@@ -107,7 +107,7 @@ def run_local(
     Raises:
         UnavailableError: no container engine answers.
         FraudlineError: a step failed: the step's own error, with its exit code.
-        UsageError: there is no such file, or ``root`` holds something else than an earlier run.
+        UsageError: there is no such file, it takes other arguments, or ``root`` holds more than an earlier run.
         StateError: another run is at work in ``root``.
     """
     from kfp import components, local
@@ -118,6 +118,9 @@ def run_local(
         pipeline = components.load_component_from_file(str(compiled))
     except (ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         raise UsageError(f"{compiled} is no compiled pipeline.", "Compile it: python -m pipelines.training") from error
+    unknown = ", ".join(sorted(set(arguments) - set(pipeline.component_spec.inputs or ())))
+    if unknown:
+        raise UsageError(f"The pipeline in {compiled} takes no {unknown}.", "Name the pipeline that does.")
     root = root.absolute()
     error_file = root / _ERROR
     with _begun(root) as stream, _environment(ERROR_FILE, str(error_file)):

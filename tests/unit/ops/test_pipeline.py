@@ -132,6 +132,12 @@ def test_a_missing_file_says_how_to_compile_it(tmp_path):
         run_local(tmp_path / "none.yaml", {}, tmp_path / "run")
 
 
+def test_a_pipeline_of_other_arguments_is_refused_before_anything_runs(compiled, tmp_path):
+    with pytest.raises(UsageError, match="takes no data_dvc, repo"):
+        run_local(compiled, {"params": {"value": 1}, "repo": ".", "data_dvc": "data.dvc"}, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_containers_without_an_engine_say_so(compiled, tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     with pytest.raises(UnavailableError, match="No container engine"):
