@@ -5,12 +5,15 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console
 
 from fraudline.cli.options import json_option, load_params, params_option
+
+if TYPE_CHECKING:
+    from fraudline.steps.params import Params
 
 compiled_option = click.option(
     "--compiled", type=click.Path(path_type=Path), default=Path("pipelines/training.yaml"), show_default=True,
@@ -132,7 +135,7 @@ def submit_command(
     from fraudline.steps.fetch import parse_dvc_file, read_dvc_file
 
     data_md5 = md5 or parse_dvc_file(read_dvc_file(Path(data_dvc)), data_dvc).md5
-    params = load_params(params_file)
+    params = _for_pods(load_params(params_file), promote_to)
     registry = params.registry
     server = PipelineServer(host, token=token, namespace=namespace)
     with ExitStack() as undo:
@@ -188,7 +191,7 @@ def schedule_command(
     from fraudline.ops.pipeline import arguments_of
     from fraudline.ops.pipeline_server import PipelineServer
 
-    params = load_params(params_file)
+    params = _for_pods(load_params(params_file), promote_to)
     if train_days is not None:
         params = params.model_copy(update={"split": params.split.model_copy(update={"train_days": train_days})})
     arguments = arguments_of(
@@ -197,6 +200,12 @@ def schedule_command(
     server = PipelineServer(host, token=token, namespace=namespace)
     made = server.schedule(compiled, arguments, experiment=experiment, name=name, cron=cron)
     click.echo(json.dumps(asdict(made)) if as_json else made.url)
+
+
+def _for_pods(params: "Params", promote_to: str) -> "Params":
+    from fraudline.steps.promote import with_address
+
+    return with_address(params, Path()) if promote_to else params
 
 
 @group.command("status")

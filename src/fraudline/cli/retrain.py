@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,21 +188,25 @@ def _on_a_server(
     from fraudline.ops.pipeline_server import PipelineServer
     from fraudline.ops.reproduce import ServerTrainer
     from fraudline.steps.fetch import parse_dvc_file, read_dvc_file
+    from fraudline.steps.promote import with_address
 
     if not place.repo:
         raise UsageError(
             "The cluster needs to know where the data's .dvc file is.", "Give --remote or --data-repo GIT_ADDRESS."
         )
-    make = partial(
-        arguments_of,
-        place.params,
-        data_dvc=data_dvc.as_posix(),
-        repo=place.repo,
-        revision=place.revision,
-        md5=parse_dvc_file(read_dvc_file(place.folder / data_dvc), str(data_dvc)).md5,
-        store=store,
-        promote_to=to,
-    )
+    md5 = parse_dvc_file(read_dvc_file(place.folder / data_dvc), str(data_dvc)).md5
+
+    def make() -> dict[str, Any]:
+        return arguments_of(
+            with_address(place.params, place.folder),
+            data_dvc=data_dvc.as_posix(),
+            repo=place.repo,
+            revision=place.revision,
+            md5=md5,
+            store=store,
+            promote_to=to,
+        )
+
     return ServerTrainer(PipelineServer(host, token=token, namespace=namespace), place.folder / compiled, make)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from fraudline.core.errors import PromotionRefused, UsageError
+from fraudline.core.errors import PromotionRefused, UsageError, without_passwords
 from fraudline.core.files import local_path
 from fraudline.core.log import get_logger
 from fraudline.model.artifact import load_artifact
@@ -21,6 +21,22 @@ from fraudline.ops.registry import CHALLENGER, CHAMPION, Registry
 from fraudline.steps.params import Params
 
 log = get_logger(__name__)
+
+
+def with_address(params: Params, repo: Path) -> Params:
+    """The parameters for a place without a repository, as a pod is: the forge's remote by its address.
+
+    Args:
+        params: ``rollout.forge.remote`` may be a name.
+        repo: a repository that knows it.
+
+    Raises:
+        UsageError: it does not, and it is no address.
+    """
+    rules = params.rollout
+    address = without_passwords(address_of(rules.forge.remote, repo))
+    forge = rules.forge.model_copy(update={"remote": address})
+    return params.model_copy(update={"rollout": rules.model_copy(update={"forge": forge})})
 
 
 def promote(

@@ -103,6 +103,7 @@ def test_an_alert_starts_the_pipeline_of_the_branch_main_on_its_data(cluster, ma
     assert (given["repo"], given["revision"], given["md5"]) == (str(main.remote), revision, f"{'b' * 32}.dir")
     assert (given["data_dvc"], given["promote_to"]) == ("data.dvc", "production")
     assert given["params"]["renew"]["schedule_days"] == 0
+    assert given["params"]["rollout"]["forge"]["remote"] == str(main.remote)  # a pod knows no name of it
 
 
 def test_the_same_cause_is_one_run_asked_again_killed_before_it_was_noted_or_with_its_journal_lost(cluster):

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from fraudline.cli.main import cli
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.ops import tracking
+from fraudline.ops.gitops.repository import git
 from fraudline.ops.mlflow_client import connect
 from fraudline.ops.pipeline import arguments_of
 from fraudline.ops.pipeline_server import WEEKLY, PipelineServer
@@ -190,12 +191,18 @@ def test_the_commands_submit_schedule_and_tell(kfp, tmp_path, monkeypatch):
 
 def test_a_model_is_proposed_where_submit_or_schedule_names_an_environment(kfp, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    git(tmp_path, "init", "-q")
     where = ("--host", kfp.url, "--repo", "https://git.test/r", "--compiled", GOLDEN, "--promote-to", "production")
+    with pytest.raises(UsageError, match="no Git remote named origin"):
+        raise invoke("pipeline", "submit", *where, "--revision", "abc", "--md5", MD5).exception
+    git(tmp_path, "remote", "add", "origin", "https://ada:s3cret@git.test/fraud.git")
     assert invoke("pipeline", "submit", *where, "--revision", "abc", "--md5", MD5).exit_code == 0
     assert invoke("pipeline", "schedule", *where).exit_code == 0
     (run,), (schedule,) = kfp.runs.values(), kfp.recurring.values()
     for made in (run, schedule):
-        assert made["runtime_config"]["parameters"]["promote_to"] == "production"
+        given = made["runtime_config"]["parameters"]
+        assert given["promote_to"] == "production"
+        assert given["params"]["rollout"]["forge"]["remote"] == "https://git.test/fraud.git"  # what a pod can reach
 
 
 def test_the_mlflow_run_of_a_pipeline_that_was_not_taken_ends(kfp, tmp_path, monkeypatch):
