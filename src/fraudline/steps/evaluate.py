@@ -20,10 +20,10 @@ from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.model.baselines import baseline_scores
 from fraudline.model.evaluation import EvaluationRows, Evaluator, curves
 from fraudline.model.evaluation_report import plots, report
-from fraudline.model.kinds import UNSEEN
 from fraudline.model.policies import ChosenOn, policy_table
 from fraudline.model.scorer import Scorer
 from fraudline.model.thresholds import ThresholdParams
+from fraudline.model.unseen import UNSEEN
 from fraudline.monitor.poisoning import SHARE
 from fraudline.ops.tracking import step_run
 from fraudline.steps.featurize import features_by

@@ -24,12 +24,13 @@ from fraudline.features.table import TableSpec
 from fraudline.model import golden
 from fraudline.model.artifact import FORMAT, ModelMeta, TrainedOn, write_manifest
 from fraudline.model.card import card
-from fraudline.model.kinds import HYBRID, UNSEEN, Fitted, TrainingRows, fit_kind, unseen_scores
+from fraudline.model.kinds import HYBRID, Fitted, TrainingRows, fit_kind
 from fraudline.model.params import AUTOENCODERS
 from fraudline.model.runtime import load_tensorflow
 from fraudline.model.scorer import GraphScorer, open_graph
 from fraudline.model.thresholds import Thresholds, choose
 from fraudline.model.trimming import suspicious
+from fraudline.model.unseen import UNSEEN, unseen_scores
 from fraudline.monitor.poisoning import SHARE, contamination
 from fraudline.monitor.reference import day_reference, feature_reference, row_reference, score_reference
 from fraudline.ops.tracking import DATA_TAG, DIGEST_TAG, StepRun, step_run
