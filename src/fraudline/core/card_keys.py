@@ -91,6 +91,10 @@ class CardKeys:
             self._names |= self._look_up(sorted(missing))
         return {card: self._names[card] for card in wanted}
 
+    def closed_name(self, card: str) -> CardName:
+        """A name of the card whose key nobody keeps."""
+        return self._named(card, os.urandom(_KEY_BYTES))
+
     def look_anew(self) -> None:
         """Take no name from memory that was looked up before now: another process may have destroyed its key."""
         self._names = {}

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fraudline.core.card_keys import CardName
 from fraudline.core.clock import now_us
 from fraudline.decide.policy import ALLOW, BLOCK, DECISIONS, REVIEW
 from fraudline.model.artifact import Artifact
@@ -156,22 +157,23 @@ class Judge:
         alerts: list[tuple[int, Alert]] = []
         onward = trace.onward(records) if trace is not None else Onward.nothing(len(records))
         settled = Settled([])
+        bad = dead_letters(self._topics.dead_letters, parts, self._sealer)  # keys of erased cards go before names come
+        names = self._sealer.names(transactions, _before_erasure(parts)) if self._sealer is not None else None
         if records:
             features = np.concatenate([part.features for part in parts])
             scored = self._score(features, transactions)
             passed = self._passed(transactions, scored)
             settled = self._settling.settle(records, transactions, features, _reviewed(scored, passed))
-            said, alerts = self._decide(records, transactions, features, scored, passed, settled, onward.ids)
+            said, alerts = self._decide(records, transactions, features, scored, passed, settled, names, onward.ids)
             scored = replace(scored, decision=settled.decision)
         keys = [transaction.card_id.encode() for transaction in transactions]
-        if self._sealer is not None:
-            keys = [name.pseudonym.encode() for name in self._sealer.names(transactions)]
+        if names is not None:
+            keys = [name.pseudonym.encode() for name in names]
         outputs = list(map(_output, zip(repeat(self._topics.decisions), keys, said, onward.decisions, strict=False)))
         outputs += [
             Output(self._topics.alerts, alert.card_id.encode(), encode(alert), onward.headers[row])
             for row, alert in alerts
         ]
-        bad = dead_letters(self._topics.dead_letters, parts, self._sealer)
         outputs += bad
         outputs += settled.outputs
         appended_ms = np.fromiter((record.timestamp_ms for record in records), np.int64, len(records))
@@ -186,6 +188,7 @@ class Judge:
         scored: Scored,
         passed: frozenset[int],
         settled: Settled,
+        names: Sequence[CardName] | None,
         trace_ids: Sequence[str],
     ) -> tuple[list[bytes], list[tuple[int, Alert]]]:
         """The decisions as bytes, and the alerts among them with their rows."""
@@ -201,7 +204,6 @@ class Judge:
             rule_version=self._settling.version,
             mode=self._settling.mode,
         )
-        names = self._sealer.names(transactions) if self._sealer is not None else None
         by: tuple[str, str, str] | None = None
         none: list[ReasonMessage] = []
         said: list[bytes] = []
@@ -272,6 +274,14 @@ def dead_letters(topic: str, parts: Sequence[Advanced], sealer: Sealer | None) -
         letters = [sealer.sealed(letter) for letter in letters]
         sealer.erase(card for part in parts for card in part.erased)
     return letters
+
+
+def _before_erasure(parts: Sequence[Advanced]) -> frozenset[int]:
+    """Rows of the batch that lie before the erasure of their card."""
+    if not any(part.erased for part in parts):
+        return frozenset()
+    rows = (each for part in parts for each in zip(part.records, part.transactions, repeat(part.erased)))
+    return frozenset(i for i, (record, each, erased) in enumerate(rows) if record.offset < erased.get(each.card_id, -1))
 
 
 def _alert_of(decision: Decision, transaction: Transaction) -> Alert:

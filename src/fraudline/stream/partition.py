@@ -4,8 +4,8 @@ It is restored from a checkpoint, replayed silently, and advanced in offset orde
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import compress, groupby
 from operator import attrgetter
 from threading import Thread
@@ -46,7 +46,7 @@ class Advanced:
         features: (n, d) float32, one row a transaction.
         bad: records that hold none, each with the reason.
         duplicates: records that hold a transaction seen before: no decision, no change of state.
-        erased: cards that a record erased.
+        erased: cards that a record erased, each with the offset of the last that did.
         moments: when decoding began, when features were begun, and when they were there (``time.monotonic``).
     """
 
@@ -56,7 +56,7 @@ class Advanced:
     bad: list[tuple[Record, str]]
     duplicates: int = 0
     moments: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    erased: tuple[str, ...] = ()
+    erased: Mapping[str, int] = field(default_factory=dict)
 
 
 class PartitionState:
@@ -158,7 +158,7 @@ class PartitionState:
     def _by_turns(self, records: Sequence[Record]) -> Advanced:
         """Records that erase cards, and those between them, in their order."""
         parts: list[Advanced] = []
-        erased: list[str] = []
+        erased: dict[str, int] = {}
         engine = self._begun_with(
             () if self._begun else self._decoder.decode_all([r.value for r in records if not erases(r)])[0]
         )
@@ -171,7 +171,7 @@ class PartitionState:
             engine.forget(cards)
             self.next_offset, self._last, self._last_value = run[-1].offset + 1, (run[-1].offset, ""), None
             log.info("state.cards_erased", partition=self.partition, offset=run[0].offset, cards=len(cards))
-            erased += cards
+            erased |= dict(zip(cards, (record.offset for record in run), strict=True))
         if not self._begun:
             self._erased += erased
         nothing = np.empty((0, len(engine.spec.names)), np.float32)
@@ -182,7 +182,7 @@ class PartitionState:
             [each for part in parts for each in part.bad],
             sum(part.duplicates for part in parts),
             parts[0].moments if parts else (0.0, 0.0, 0.0),
-            tuple(erased),
+            erased,
         )
 
     def _begun_with(self, transactions: Sequence[Transaction]) -> FeatureEngine:

@@ -5,7 +5,7 @@ in the order of the log, so every worker, and every state that is built again, f
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -38,14 +38,23 @@ class Sealer:
     def __init__(self, keys: CardKeys) -> None:
         self.keys = keys
 
-    def names(self, transactions: Sequence[Transaction]) -> list[CardName]:
+    def names(self, transactions: Sequence[Transaction], closed: Collection[int] = ()) -> list[CardName]:
         """What stands for the card of each transaction.
+
+        Args:
+            transactions: of a batch.
+            closed: indices of those that lie before the erasure of their card: the card that comes again is another.
 
         Raises:
             StateError: the store of keys cannot be used.
         """
-        found = self.keys.names(transaction.card_id for transaction in transactions)
-        return [found[transaction.card_id] for transaction in transactions]
+        cards = [transaction.card_id for transaction in transactions]
+        if not closed:
+            found = self.keys.names(cards)
+            return [found[card] for card in cards]
+        found = self.keys.names(card for row, card in enumerate(cards) if row not in closed)
+        gone = {card: self.keys.closed_name(card) for card in {cards[row] for row in closed}}
+        return [(gone if row in closed else found)[card] for row, card in enumerate(cards)]
 
     def sealed(self, letter: Output) -> Output:
         """A dead letter whose key, value and headers only the key of its card opens."""

@@ -107,9 +107,24 @@ def test_where_cards_have_keys_decisions_name_no_card_and_alerts_do(artifact: Ar
 def test_the_key_of_a_card_that_a_batch_erases_is_gone_after_it(artifact: Artifact, keys: CardKeys) -> None:
     keys.names(["c-1", "c-2"])
     judge = Judge(artifact, InProcessScoring(artifact), StreamParams(), "p1", sealer=Sealer(keys))
-    judge.judge([Advanced([], [], FEATURES[:0], [], erased=("c-1",))])
+    judge.judge([Advanced([], [], FEATURES[:0], [], erased={"c-1": 7})])
     assert keys.known("c-1") == ""
     assert keys.known("c-2")
+
+
+def test_a_card_that_comes_again_in_the_batch_that_erases_it_has_a_key_and_what_came_before_has_none(
+    artifact: Artifact, keys: CardKeys
+) -> None:
+    card, half = TRANSACTIONS[0].card_id, len(TRANSACTIONS) // 2
+    old = keys.names([card])[card].pseudonym
+    judge = Judge(artifact, InProcessScoring(artifact), StreamParams(), "p1", sealer=Sealer(keys))
+    judged = judge.judge([Advanced(log_of(TRANSACTIONS), TRANSACTIONS, FEATURES, [], erased={card: half})])
+    rows = [n for n, each in enumerate(TRANSACTIONS) if each.card_id == card and n != half]
+    said = [judged.decisions[n] for n in rows]
+    opened = [keys.opened(each.card_id, each.card_sealed) for each in said]
+    assert opened == [None if n < half else card.encode() for n in rows]
+    assert {None, card.encode()} == set(opened)
+    assert len({each.card_id for each in said} | {old}) == 3  # before it, after it, and before the batch
 
 
 @pytest.mark.parametrize("listed", [False, True], ids=["free", "listed"])
