@@ -18,7 +18,7 @@ from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.settings import Settings
 
 PASSWORD_VARIABLE = "FRAUDLINE_KAFKA_PASSWORD"  # noqa: S105 - its name, not its value
-RIGHTS = "Give this client's user the right (an ACL), as manifests/components/kafka/users.yaml does."
+RIGHTS = "Give this client's user the right (an ACL): docs/how-to/secure.md says which each command needs."
 LOGIN = "Check stream.tls: username, password file and mechanism."
 _PROBE_S = 3.0
 
