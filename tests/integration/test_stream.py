@@ -26,6 +26,7 @@ from fraudline.ops.local.kafka import LocalKafka
 from fraudline.ops.local.mock import MockKafka
 from fraudline.ops.local.process import ChildProcess, free_port
 from fraudline.stream.batch import BatchReport
+from fraudline.stream.dead_letter_topic import read_letters, replay_letters
 from fraudline.stream.messages import Alert, Decision
 from fraudline.stream.params import StreamParams
 from fraudline.stream.produce import produce
@@ -123,6 +124,27 @@ def test_good_and_bad_records_come_out_as_the_batch_says(
     latencies = np.array([seconds for report in reports for seconds in report.latencies_s])
     assert len(latencies) == ROWS
     assert (latencies >= 0).all()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_record_with_neither_key_nor_value_is_a_dead_letter_that_can_be_sent_again(
+    kafka: LocalKafka, tmp_path: Path, model: Path, transport: str
+) -> None:
+    """Java and librdkafka send such a record; kafka-python, which the worker writes with, refuses to."""
+    params = own_params(tmp_path, kafka.bootstrap, transport=transport)
+    ensure_topics(params)
+    sender = pytest.importorskip("confluent_kafka").Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 2})
+    sender.produce(params.topics.transactions)
+    sender.flush()
+    run_until(params, model, 1)
+    assert [(letter.key, letter.value) for letter in read_letters(params)] == [(None, b"")]
+
+    old = {"reason": b"value: nothing", "topic": params.topics.transactions, "partition": b"0", "offset": b"0"}
+    sender.produce(params.topics.dead_letters, headers=list(old.items()))  # as a worker on librdkafka wrote it
+    sender.flush()
+    assert replay_letters(params).sent == 2
+    run_until(params, model, 2)
+    assert len(read_all(params.bootstrap, params.topics.dead_letters)) == 4
 
 
 def test_a_worker_process_stops_on_sigterm_and_its_successor_goes_on(

@@ -6,7 +6,8 @@
 A dead letter is the record's own key, value and headers behind four headers of the worker: ``reason``, ``topic``,
 ``partition`` and ``offset``, the place it came from. Its bytes are the record's but for the digits of card numbers:
 they are masked (:mod:`fraudline.core.masking`), never come back, and a header ``masked`` says so. A value larger than
-``MOST_BYTES`` is cut, and a header ``cut`` gives its whole size; the record itself is still where the headers say.
+``MOST_BYTES`` is cut, and a header ``cut`` gives its whole size; the record itself is still where the headers say. A
+record with neither key nor value has an empty value here.
 """
 
 from dataclasses import dataclass, replace
@@ -60,7 +61,12 @@ def dead_letter(topic: str, record: Record, reason: str) -> Output:
         ("offset", str(record.offset).encode()),
     )
     line = ((_LINE, b""),) if headers and headers[0][0] in (*_MARKS, _LINE) else ()
-    return Output(topic, key, value, (*own, *marks, *line, *headers))
+    return _sendable(Output(topic, key, value, (*own, *marks, *line, *headers)))
+
+
+def _sendable(output: Output) -> Output:
+    """The record, with an empty value where it has neither key nor value: kafka-python refuses to send such a one."""
+    return output._replace(value=b"") if output.key is None and output.value is None else output
 
 
 def _without_card_numbers(value: bytes | None, key: bytes | None, headers: Headers) -> tuple[_Bytes, _Bytes, Headers]:
@@ -181,4 +187,4 @@ class DeadLetter:
             action = f"Read the whole record from {self.topic} {self.source_partition}:{self.source_offset}."
             raise MessageError(problem, action)
         headers = tuple(header for header in self.headers if header[0] != REPLAYED)
-        return Output(self.topic, self.key, self.value, (*headers, (REPLAYED, self.place.encode())))
+        return _sendable(Output(self.topic, self.key, self.value, (*headers, (REPLAYED, self.place.encode()))))
