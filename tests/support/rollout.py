@@ -21,6 +21,7 @@ class Case:
         self.samples = Samples()
         self.rng = np.random.default_rng(5)
         self.counters = {}
+        self.labels = {}
         self.now = float(git(forge.remote, "log", "-1", "--format=%ct", "main"))  # when the canary was merged
 
     def minutes(self, count, *, errors=0.0, alerts=0.02, slow=1.0, constant=False, blocks=0.0):
@@ -46,7 +47,7 @@ class Case:
             key = (version, name, label)
             self.counters[key] = self.counters.get(key, 0) + value
             kind = "le" if name.endswith("bucket") else "band"
-            labels = {"version": version, "model": "fraud"} | ({kind: label} if label else {})
+            labels = {"version": version, "model": "fraud", **self.labels} | ({kind: label} if label else {})
             self.samples.add(self.now, f"fraudline_predictor_{name}", labels, self.counters[key])
 
     def call(self, function, scraper, **more):

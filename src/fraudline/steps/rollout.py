@@ -156,6 +156,7 @@ def _judged(clone: Clone, held: Standing, params: Params, sources: Sources, now:
         began,
         end,
         seconds=settings.stratum_s,
+        series=held.environment.series,
     )
     counts = dict(seen.arms)
     if sources.decisions is not None:

@@ -195,6 +195,23 @@ def test_a_restart_that_hides_rows_and_not_their_alerts_takes_no_good_canary_bac
     assert case.judge()["verdict"] == "successful"
 
 
+def test_an_environment_that_shares_its_prometheus_with_another_is_judged_by_its_own_series(case):
+    """In staging the champion alerts on everything: beside that a good canary alerts on too few."""
+    rules = case.forge.params.rollout
+    mine = {"production": rules.environments["production"].model_copy(update={"series": 'namespace="fraud"'})}
+    params = case.forge.params.model_copy(update={"rollout": rules.model_copy(update={"environments": mine})})
+    case.labels = {"namespace": "fraud"}
+    staged = 0
+    for _ in range(60):
+        case.minutes(1)
+        staged += 1_000
+        for name in ("rows_total", "reviews_total", "score_seconds_count"):
+            labels = {"version": case.first.name[:12], "model": "fraud", "namespace": "staging"}
+            case.samples.add(case.now, f"fraudline_predictor_{name}", labels, staged)
+    assert case.judge()["verdict"] == "failed"
+    assert case.judge(params=params)["verdict"] == "successful"
+
+
 def test_the_strata_of_a_long_rollout_are_those_of_the_look_before(case, monkeypatch):
     monkeypatch.setattr("fraudline.ops.gitops.observe._POINTS", 20)
     begin = case.now

@@ -88,7 +88,9 @@ class Prometheus:
             raise UnavailableError(f"What answers at {self._url} is no Prometheus.", action) from error
 
 
-def observe(source: Prometheus, canary: str, champion: str, begin: float, end: float, *, seconds: float) -> Observed:
+def observe(
+    source: Prometheus, canary: str, champion: str, begin: float, end: float, *, seconds: float, series: str = ""
+) -> Observed:
     """Count events and trials of both arms.
 
     Args:
@@ -99,6 +101,7 @@ def observe(source: Prometheus, canary: str, champion: str, begin: float, end: f
         end: the present.
         seconds: length of a stratum; doubled where the rollout is so long that Prometheus would refuse: from look to
             look the strata stay the same, as evidence that may be looked at often asks.
+        series: further label matchers, in PromQL.
 
     Raises:
         UnavailableError: Prometheus does not answer.
@@ -108,10 +111,11 @@ def observe(source: Prometheus, canary: str, champion: str, begin: float, end: f
         step *= 2
     count = int((end - begin) // step)
     grid = (begin, begin + count * step, step)
+    more = f", {series}" if series else ""
 
     def read(name: str, label: str = "", keys: Sequence[str] = ()) -> tuple[list[str], Counts, Counts]:
         found = [
-            _by_label(source.series(f'{_PREFIX}{name}{{version="{version}"}}', *grid), label, count)
+            _by_label(source.series(f'{_PREFIX}{name}{{version="{version}"{more}}}', *grid), label, count)
             for version in (canary, champion)
         ]
         names = list(keys) or sorted(set(found[0]) | set(found[1]), key=_bucket)

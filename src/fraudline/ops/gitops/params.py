@@ -23,6 +23,9 @@ class Environment(Settings):
     service: str = "kserve/inferenceservice.yaml"
     """The InferenceService that ``rollout.yaml`` patches."""
 
+    series: str = ""
+    """Labels of its predictors' series, where Prometheus has other environments', too: ``namespace="fraud"``."""
+
 
 class ForgeParams(Settings):
     """Where pull requests are opened."""
