@@ -260,7 +260,10 @@ STREAM = (
             "The job that runs `fraudline step profiles --topics`: `kubectl -n fraudline get cronjob,job`; its log.",
             "`newest` of its result: from when its last table holds.",
         ),
-        act=("Run it once by hand: `kubectl -n fraudline create job --from=cronjob/fraudline-profiles profiles-now`.",),
+        act=(
+            "Run it once by hand: "
+            "`kubectl -n fraudline create job --from=cronjob/fraudline-profiles profiles-$(date +%s)`.",
+        ),
         fires={
             "fraudline_newest_event_timestamp_seconds{job}": "50000+60x60",
             "fraudline_merchant_tables_timestamp_seconds{job}": "1x60",
