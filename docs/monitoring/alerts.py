@@ -42,10 +42,14 @@ def _more_than(problems: str) -> str:
     )
 
 
+_MISSING = 'fraudline:field_problem_share:rate30m{problem="missing"}'
+_MISSING_BEFORE = _MISSING.replace("30m", "1d")
 _NEWEST = (
     "kafka-console-consumer.sh --bootstrap-server BROKER --topic transactions --timeout-ms 60000 --max-messages 1000"
 )
 """Kafka's own: the next thousand transactions, a JSON object a line. Decisions hold none of their fields."""
+_SAID = f"{_NEWEST} | jq -rR 'fromjson? | "
+"""What jq says of each; it reads on behind what is no JSON."""
 _COUNTED = "| sort | uniq -c | sort -rn"
 _REASONS = (
     "kafka-console-consumer.sh --bootstrap-server BROKER --topic alerts --timeout-ms 600000 --max-messages 100"
@@ -367,8 +371,7 @@ DATA = (
         summary="a fifth of yesterday's transactions come, or fewer",
         means="A feed is cut off, wholly or in part: more came at this time a week ago.",
         look=(
-            f"Which channel or country is missing: `{_NEWEST} | jq -r '[.channel, .country] | join(\" \")' "
-            f"{_COUNTED}`.",
+            f'Which channel or country is missing: `{_SAID}[.channel, .country] | join(" ")\' {_COUNTED}`.',
             "The producers.",
         ),
         act=("Bring the feed back; what it kept is decided when it comes, in order of its offsets.",),
@@ -391,15 +394,16 @@ DATA = (
     ),
     Alert(
         name="FieldMissing",
-        expr='fraudline:field_problem_share:rate30m{problem="missing"} > 0.05 + 2 *'
-        ' fraudline:field_problem_share:rate1d{problem="missing"}' + _more_than('="missing"'),
+        expr=f"({_MISSING} > 0.05 + 2 * {_MISSING_BEFORE} or {_MISSING} > 0.5 + 0.5 * {_MISSING_BEFORE})"
+        + _more_than('="missing"'),
         hold="10m",
         severity="ticket",
         role="data",
         summary="{{ $labels.field }} is missing in {{ $value | humanizePercentage }} of transactions",
-        means="A feed leaves out a field. Features fall back to neutral values, and frauds that it shows are missed.",
+        means="A feed leaves out a field: far more often than usual, or in half of the transactions that had it. "
+        "Features fall back to neutral values, and frauds that it shows are missed.",
         look=(
-            f"Where it is missing: `{_NEWEST} | jq -r 'select(.FIELD == null) | [.channel, .country] | join(\" \")' "
+            f'Where it is missing: `{_SAID}select(.FIELD == null) | [.channel, .country] | join(" ")\' '
             f"{_COUNTED}` (a position is `latitude`).",
             f"`{_DRIFT}`: which features it changed.",
         ),
@@ -416,9 +420,7 @@ DATA = (
         role="data",
         summary="{{ $labels.field }} is {{ $labels.problem }} in {{ $value | humanizePercentage }} of transactions",
         means="Amounts are in another unit, or empty.",
-        look=(
-            f"Currency and minor units: `{_NEWEST} | jq -r 'select(.amount_minor == 0 or .amount_minor > 5000000)'`.",
-        ),
+        look=(f"Currency and minor units: `{_SAID}select(.amount_minor == 0 or .amount_minor > 5000000)'`.",),
         act=("Correct the feed; scores of these transactions are wrong.",),
         fires=_problem("amount_minor", "out_of_range", 1, 100),
         quiet=_problem("amount_minor", "out_of_range", 1, 5),
@@ -431,7 +433,7 @@ DATA = (
         role="data",
         summary="{{ $value | humanizePercentage }} of transactions are of a category never seen before",
         means="Codes are assigned anew, or a new acquirer came: rarity of a category means nothing there.",
-        look=(f"The new codes: `{_NEWEST} | jq -r .category {_COUNTED}`.",),
+        look=(f"The new codes: `{_SAID}.category' {_COUNTED}`.",),
         act=("Map them in the feed, or train again when they stay.",),
         fires=_problem("category", "unseen", 0, 30),
         quiet=_problem("category", "unseen", 0, 1),

@@ -162,6 +162,12 @@ BROKEN = {
         'fraudline_transactions_total{job="w"}': counted(*[(300, DAY), (0, NIGHT)] * 2, (0, 36)),
         'fraudline_newest_event_timestamp_seconds{job="w"}': newest(samples=2 * (DAY + NIGHT) + 36),
     },
+    "FieldMissing": {  # a device, which three of four transactions have none of: payments in a shop
+        'fraudline_transactions_total{job="w"}': counted((1000, 2 * (DAY + NIGHT) + 36)),
+        'fraudline_field_problems_total{job="w",field="device_id",problem="missing"}': counted(
+            (720, 2 * (DAY + NIGHT)), (1000, 36)
+        ),
+    },
 }
 
 
@@ -177,7 +183,7 @@ def test_what_is_so_every_night_or_of_a_handful_of_transactions_alarms_nobody(tm
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_feed_that_is_cut_off_by_day_alarms_though_every_night_is_as_quiet(tmp_path, name):
+def test_a_feed_that_breaks_by_day_alarms_though_much_is_quiet_or_missing_every_day(tmp_path, name):
     asked = [firing(name, LAST + 170) | {"exp_samples": [{"labels": "{}", "value": 1}]}]
     rules = [str(ROOT / FOLDER / "rules.yaml")]
     assert not asked_of_promtool(tmp_path, BROKEN[name], asked, rules=rules, interval="5m")
