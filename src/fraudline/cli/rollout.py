@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fraudline.cli.options import INCONCLUSIVE, json_option
+from fraudline.cli.options import INCONCLUSIVE, json_option, metrics_options, publish
 from fraudline.cli.promote import key_option, params_at, remote_options, to_option, told
 from fraudline.core.clock import now
 
@@ -47,6 +47,7 @@ def group() -> None:
 @decisions_option
 @data_option
 @remote_options
+@metrics_options
 @json_option
 def judge_command(
     to: str,
@@ -57,6 +58,8 @@ def judge_command(
     remote: str,
     repo: Path,
     params_file: Path,
+    textfiles: Path | None,
+    pushgateway: str,
     as_json: bool,
 ) -> None:
     r"""Say whether the canary is as good as the champion: successful, failed, or too early to say.
@@ -76,6 +79,7 @@ def judge_command(
         now=now(),
         token=token,
     )
+    _publish(to, verdict, textfiles, pushgateway)
     if as_json:
         click.echo(json.dumps(verdict, sort_keys=True))
     else:
@@ -91,6 +95,7 @@ def judge_command(
 @click.option("--dry-run", is_flag=True, help="Say what would be proposed; push nothing.")
 @key_option
 @remote_options
+@metrics_options
 @json_option
 def step_command(
     to: str,
@@ -103,6 +108,8 @@ def step_command(
     remote: str,
     repo: Path,
     params_file: Path,
+    textfiles: Path | None,
+    pushgateway: str,
     as_json: bool,
 ) -> None:
     r"""Judge, and propose what follows: the next share of the traffic, the end of the rollout, or its revert.
@@ -127,6 +134,7 @@ def step_command(
         token=token,
         dry_run=dry_run,
     )
+    _publish(to, result.get("verdict"), textfiles, pushgateway)
     if as_json:
         click.echo(json.dumps(result, sort_keys=True))
     elif result["action"] in ("propose", "merged"):
@@ -168,6 +176,10 @@ def demo_command(model: Path | None) -> None:
             screen.print(f"  {line}")
     took = (now() - begun).total_seconds()
     screen.print(f"\n[bold green]done[/] in {took:.0f} s: git -C build/demo-rollout/remote.git log --first-parent main")
+
+
+def _publish(to: str, verdict: dict[str, Any] | None, textfiles: Path | None, pushgateway: str) -> None:
+    publish(f"rollout_{to}", lambda told: told.rollout(to, verdict), textfiles=textfiles, pushgateway=pushgateway)
 
 
 def _show(verdict: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Metrics of what ends before Prometheus could scrape it: pipeline steps, drift, skew.
+"""Metrics of what ends before Prometheus could scrape it: pipeline steps, drift, skew, the judge of a rollout.
 
     metrics = EndedMetrics()
     metrics.step("train", usage, price=0.02, currency="EUR")
@@ -24,6 +24,7 @@ from fraudline.ops.cost import Usage
 
 _TIMEOUT_S = 10.0
 VERDICTS = ("stable", "drift", "inconclusive")
+ROLLOUT_VERDICTS = ("successful", "failed", "inconclusive")
 
 
 class EndedMetrics:
@@ -49,6 +50,11 @@ class EndedMetrics:
         self._checked = self._gauge("skew_timestamp_seconds", "When skew was last looked for.")
         self._figure = self._gauge("performance", "Precision and recall of matured labels.", "figure")
         self._worse = self._gauge("performance_worse", "1 where it is worse than in evaluation, surely.", "figure")
+        where = "environment"
+        self._percent = self._gauge("rollout_percent", "The canary's share of the traffic; 0 without one.", where)
+        self._judged = self._gauge("rollout_verdict", "1 for the verdict of the last look.", where, "verdict")
+        self._overdue = self._gauge("rollout_overdue", "1 while a rollout waits for a person.", where)
+        self._looked = self._gauge("rollout_timestamp_seconds", "When a rollout was last looked at.", where)
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         return Gauge(f"fraudline_{name}", meaning, labels, registry=self.registry)
@@ -88,6 +94,15 @@ class EndedMetrics:
         self._say(self._compared).set(document["rows"])
         self._say(self._skew_features).set(len(document["features"]))
         self._say(self._checked).set(now().timestamp())
+
+    def rollout(self, environment: str, verdict: Mapping[str, Any] | None) -> None:
+        """One look at a rollout; None where there is none."""
+        said = verdict or {"verdict": "", "percent": 0, "overdue": False}
+        self._say(self._percent).labels(environment).set(said["percent"])
+        for word in ROLLOUT_VERDICTS:
+            self._say(self._judged).labels(environment, word).set(word == said["verdict"])
+        self._say(self._overdue).labels(environment).set(said["overdue"])
+        self._say(self._looked).labels(environment).set(now().timestamp())
 
     def publish(self, job: str, *, textfiles: Path | None = None, pushgateway: str = "") -> None:
         """Write ``fraudline_<job>.prom`` into a folder, push to a gateway (``host:port``), or both.

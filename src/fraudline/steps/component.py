@@ -202,6 +202,10 @@ def rollout(params: Params, environment: Mapping[str, str], *, to: str, promethe
     said = [f"# {result['action']}", ""]
     said += [f"**{verdict['verdict']}**: {verdict['reason']}", "", *verdict_table(verdict)] if verdict else []
     write_text(Path(page), "\n".join(said) + "\n")
+    if environment.get(PUSHGATEWAY):
+        metrics = EndedMetrics()
+        metrics.rollout(to, verdict)
+        metrics.publish(f"rollout_{to}", pushgateway=environment[PUSHGATEWAY])
     action: str = result["action"]
     return action
 

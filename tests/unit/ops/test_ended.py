@@ -43,6 +43,18 @@ def test_a_figure_of_performance_that_is_zero_is_said_and_one_without_a_value_is
     ]
 
 
+def test_a_look_at_a_rollout_says_share_and_verdict_and_one_without_a_canary_that_there_is_none(tmp_path):
+    for verdict in ({"verdict": "inconclusive", "percent": 25, "overdue": True}, None):
+        metrics = EndedMetrics()
+        metrics.rollout("production", verdict)
+        metrics.publish("rollout_production", textfiles=tmp_path)
+        text = (tmp_path / "fraudline_rollout_production.prom").read_text()
+        assert f'fraudline_rollout_percent{{environment="production"}} {25.0 if verdict else 0.0}' in text
+        assert f'fraudline_rollout_overdue{{environment="production"}} {1.0 if verdict else 0.0}' in text
+        said = f'fraudline_rollout_verdict{{environment="production",verdict="inconclusive"}} {1.0 if verdict else 0.0}'
+        assert said in text
+
+
 def test_a_gateway_gets_the_same_under_the_jobs_name():
     seen = {}
 
