@@ -35,7 +35,8 @@ def verify_command(base: str, head: str, models: Path | None, fetch: str, repo: 
     r"""Check a proposed change of what is served, from its evidence.
 
     The artifact is digested anew; the signatures are checked with the target branch's key; the change must be one that
-    the target branch's rules allow, and nothing else: exit code 4 otherwise. A change of nothing that is served passes.
+    the target branch's rules allow, and nothing else: exit code 4 otherwise. What changes neither rollout.yaml nor
+    evidence.json of an environment passes, also another patch of the service: let code owners guard those.
 
     \b
     Try:
@@ -48,7 +49,9 @@ def verify_command(base: str, head: str, models: Path | None, fetch: str, repo: 
     if as_json:
         click.echo(json.dumps([{"kind": result.kind, "said": result.said} for result in results]))
         return
-    said = [result.said for result in results] or ["nothing that is served is changed"]
+    said = [result.said for result in results] or [
+        "no rollout.yaml or evidence.json is changed: this looks at nothing else"
+    ]
     for line in said:
         Console(highlight=False).print(f"[bold green]verified[/]  {line}", soft_wrap=True)
 

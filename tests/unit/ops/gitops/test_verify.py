@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from fraudline.cli.main import cli
 from fraudline.core.errors import PromotionRefused, UnavailableError, UsageError
 from fraudline.ops.gitops.evidence import Signed
 from fraudline.ops.gitops.forge import PlainGit
@@ -392,3 +394,13 @@ def test_a_verdict_of_an_earlier_rollout_of_the_same_models_is_of_no_use(rolling
     rolling.edit(EVIDENCE, record(lambda v: v["canary"].update(steps=old)))
     with pytest.raises(PromotionRefused, match="not about the step from 10 % to 25 %"):
         rolling.verify()
+
+
+def test_what_touches_no_rollout_passes_and_the_command_says_that_it_looked_at_nothing_else(case):
+    git(case.forge.work, "checkout", "-q", "-B", "proposal", "origin/main")
+    case.edit("manifests/overlays/standard/kustomization.yaml", lambda _: "patches: [{path: another-model.yaml}]\n")
+    done = CliRunner().invoke(cli, ["promotion", "verify", "--repo", str(case.forge.work), "--head", "proposal"])
+    assert (done.exit_code, done.output) == (
+        0,
+        "verified  no rollout.yaml or evidence.json is changed: this looks at nothing else\n",
+    )
