@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,9 @@ folder = click.Path(path_type=Path, file_okay=False)
 @click.command()
 @click.option("--if-needed", is_flag=True, help="Let the triggers and limits of the section renew decide.")
 @click.option("--why", default="", help="Train whatever the triggers say; the reason stands in the journal.")
-@click.option("--history", is_flag=True, help="Print the journal and do nothing.")
+@click.option(
+    "--history", is_flag=True, help="Print the journal, looks that waited for one reason in a line, and do nothing."
+)
 @click.option("--journal", type=folder, default=Path("renewal"), show_default=True,
               help="Folder of the journal: the memory of what was decided, begun and proposed.")  # fmt: skip
 @click.option("--drift", type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -216,6 +219,12 @@ def _say(result: Mapping[str, Any]) -> None:
     Console(stderr=True, highlight=False).print(f"[bold]{shown}[/]  {result['reason']}", soft_wrap=True)
 
 
+def _said(numbered: tuple[int, Mapping[str, Any]]) -> Any:
+    """The same for looks that waited for the same reason; every other line of the journal stands for itself."""
+    number, line = numbered
+    return line["reason"] if line.get("decision") == "wait" else number
+
+
 def _history(journal: Path, as_json: bool) -> None:
     from fraudline.steps.retrain import JOURNAL, read_journal
 
@@ -224,8 +233,11 @@ def _history(journal: Path, as_json: bool) -> None:
         click.echo(json.dumps(lines, sort_keys=True))
         return
     table = Table("at", "run", "what", "why", box=None, pad_edge=False)
-    for line in lines:
+    for _, same in groupby(enumerate(lines), key=_said):
+        line, *again = [each for _, each in same]
         what = line.get("state", line.get("decision", ""))
+        if again:
+            what = f"{what}, {len(again) + 1:,} times up to {again[-1]['at']}"
         table.add_row(line["at"], line.get("run", ""), what, line.get("reason") or line.get("problem") or
                       line.get("url") or line.get("branch") or line.get("digest", "")[:12])  # fmt: skip
     Console(highlight=False).print(table)

@@ -40,6 +40,18 @@ def test_without_a_sign_it_waits_says_so_and_the_journal_shows_it(here):
     assert "nothing asks for it" in run(retrain, "--history").output
 
 
+def test_looks_that_waited_for_the_same_reason_are_one_line_of_the_history(here):
+    waits = [{"at": f"2026-01-01T{hour:02}:00:00+00:00", "decision": "wait", "reason": "nothing"} for hour in range(9)]
+    begun = {"at": "2026-01-01T09:00:00+00:00", "run": "r1", "state": "begun", "reason": "drift"}
+    lines = [*waits, begun, begun | {"run": "r2"}, waits[0]]
+    write_text(here / "renewal" / JOURNAL, "".join(json.dumps(line) + "\n" for line in lines))
+    shown = " ".join(run(retrain, "--history").output.split())
+    assert shown.count("nothing") == 2
+    assert "9 times up to" in shown
+    assert shown.count("drift") == 2
+    assert json.loads(run(retrain, "--history", "--json").stdout) == lines
+
+
 def test_either_the_triggers_decide_or_a_person(here):
     for arguments in ((), ("--if-needed", "--why", "I want it")):
         with pytest.raises(UsageError, match="triggers decide"):
