@@ -203,6 +203,16 @@ def mounted(folder: Path, authority: Authority, name: str) -> int:
     return serial_of(ssl.PEM_cert_to_DER_cert((folder / "tls.crt").read_text()))
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01"], ids=["nothing", "half a record"])
+def test_a_client_that_does_not_end_its_handshake_is_cut(secure: tuple[Path, int, int, Path], begun: bytes) -> None:
+    connections = [socket.create_connection(("127.0.0.1", port), timeout=LIMITS.head_s + 5) for port in secure[1:3]]
+    for connection in connections:
+        with connection:
+            connection.sendall(begun)
+            assert connection.recv(1) == b""
+
+
 def serial_of(certificate: bytes) -> int:
     return x509.load_der_x509_certificate(certificate).serial_number
 

@@ -36,7 +36,7 @@ class Limits:
         body_bytes: of one request; MAX_ROWS rows of named features in JSON fit several times.
         waiting_bytes: of all bodies that are not yet answered.
         head_bytes: of a request's line and headers, or of what follows a body in chunks; beyond what one read brings.
-        head_s: seconds for a request's line and headers.
+        head_s: seconds for a request's line and headers, and before it for the handshake of TLS and of gRPC.
         body_s: seconds for its body, or for a message of gRPC.
         values: of the JSON in one body: parsed they take thirty times its bytes, and nobody else is answered meanwhile.
         answer_s: seconds that an answer may wait for its reader.

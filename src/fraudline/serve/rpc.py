@@ -72,6 +72,7 @@ def grpc_servers(
     options = [(f"grpc.max_{way}_message_length", limits.message_bytes) for way in ("send", "receive")]
     # without the probe a stream that nobody reads holds 64 KiB; with it the window grows to megabytes
     options += [("grpc.so_reuseport", 1), ("grpc.max_concurrent_streams", limits.calls), ("grpc.http2.bdp_probe", 0)]
+    options += [("grpc.server_handshake_timeout_ms", int(limits.head_s * 1_000))]
     servers = [grpc.aio.server(options=options) for _ in range(SERVERS)]
     for server in servers:
         server.add_generic_rpc_handlers((service,))
