@@ -80,13 +80,13 @@ def test_a_second_collecting_reads_what_is_new_and_finds_what_reading_everything
     decide(params, 0, 10, blocked={"t0-5", "t1-6"})
     label(params, "t1-1")
     first, counts = collected(params, Window(FIRST + 8, FIRST), None, tmp_path / "first")
-    assert counts == {"new": 8 * A_DAY - 2, "unknown": 2, "gone": 0, "relabelled": 0}
+    assert counts == {"new": 8 * A_DAY - 2, "unknown": 2, "gone": 0, "left_out": 0, "relabelled": 0}
     assert first.read[0] == 10 * A_DAY
 
     decide(params, 10, 12)
     label(params, "t0-5", "t9-1", "t4-4")
     second, counts = collected(params, Window(FIRST + 11, FIRST), tmp_path / "first", tmp_path / "second")
-    assert counts == {"new": 3 * A_DAY + 1, "unknown": 1, "gone": 0, "relabelled": 1}
+    assert counts == {"new": 3 * A_DAY + 1, "unknown": 1, "gone": 0, "left_out": 0, "relabelled": 1}
     assert second.read[0] == 4 * A_DAY, "days 8 and 9, which had not matured, and what came after"
     assert 3 * A_DAY + 2 <= second.read[1] < 4 * A_DAY, "those of three days, what was left out, and what lies between"
 

@@ -228,3 +228,7 @@ def test_a_poisoned_batch_is_stopped_before_training_and_its_cards_and_days_are_
     with clock_at(later), pytest.raises(GateFailed, match=r"poisoned.*cards .*c9990\d.*days 2026-03-0"):
         collect(params=params, repo=decided.work, now=later)
     assert decided.branches() == before
+    without = params.renew.model_copy(update={"leave_out": tuple(f"c9990{number}" for number in range(6))})
+    with clock_at(later):
+        done = collect(params=params.model_copy(update={"renew": without}), repo=decided.work, now=later)
+    assert (done["action"], done["left_out"]) == ("proposed", 360)

@@ -36,6 +36,8 @@ class RenewParams(Settings):
         debounce_hours: hours after a run began in which no other begins.
         budget: runs in seven days at most.
         poison_max: share of a day's rows that may look like unreported frauds and be of a few cards, in a new batch.
+        leave_out: cards whose transactions are not collected, as the poisoning gate named them: to be kept here while
+            their days are in the window, because what comes back later is of days that are not screened again.
     """
 
     schedule_days: int = Field(default=7, ge=0)
@@ -48,6 +50,7 @@ class RenewParams(Settings):
     debounce_hours: float = Field(default=24.0, ge=0)
     budget: int = Field(default=2, ge=1)
     poison_max: float = Field(default=0.02, gt=0, le=1)
+    leave_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,9 @@ _BLOCKED = DECISIONS[BLOCK]
 _TAIL = 300
 
 
-def joined(stream: Stream, before: Path | None, window: Window) -> tuple[pa.Table, pa.Table, dict[str, int]]:
+def joined(
+    stream: Stream, before: Path | None, window: Window, leave_out: Set[str] = frozenset()
+) -> tuple[pa.Table, pa.Table, dict[str, int]]:
     """The next version of the data set.
 
     A blocked transaction that nobody looked at is left out: it never gets a chargeback, so without a label it would
@@ -53,21 +55,25 @@ def joined(stream: Stream, before: Path | None, window: Window) -> tuple[pa.Tabl
         stream: what the topics hold.
         before: the present version; None for none.
         window: days to keep.
+        leave_out: cards of which nothing is added.
 
     Returns:
         Transactions, labels, and counts: ``new``, ``unknown`` (blocked, without a label), ``gone`` (no longer in the
-        topic), ``relabelled`` (rows that were there and whose label came, changed or went).
+        topic), ``left_out`` (of the cards to leave out), ``relabelled`` (rows that were there and whose label came,
+        changed or went).
     """
     old = read_transactions(before) if before is not None else TRANSACTIONS.empty_table()
     old_labels = read_labels(before) if before is not None else None
     known = set(old["transaction_id"].to_pylist())
-    rows, unknown, gone = [], 0, 0
+    rows, unknown, gone, left_out = [], 0, 0, 0
     for name, each in sorted(stream.decided.items()):
         transaction = stream.transactions.get((each.partition, each.offset))
         if name in known:
             continue
         if transaction is None:
             gone += 1
+        elif transaction.card_id in leave_out:
+            left_out += 1
         elif each.decision == _BLOCKED and name not in stream.labels:
             unknown += 1
         else:
@@ -83,7 +89,8 @@ def joined(stream: Stream, before: Path | None, window: Window) -> tuple[pa.Tabl
     if old_labels is not None:
         was, now = (_by_id(table, known & set(ids.to_pylist())) for table in (old_labels, labels))
         relabelled = sum(was.get(name) != now.get(name) for name in was.keys() | now.keys())
-    return transactions, labels, {"new": len(rows), "unknown": unknown, "gone": gone, "relabelled": relabelled}
+    counts = {"new": len(rows), "unknown": unknown, "gone": gone, "left_out": left_out, "relabelled": relabelled}
+    return transactions, labels, counts
 
 
 def _by_id(labels: pa.Table, names: Set[str]) -> dict[str, dict[str, Any]]:
@@ -97,8 +104,8 @@ def collect(
     """Collect matured days, and propose them as the data set's next version.
 
     Args:
-        params: ``stream``, ``renew.window_weeks`` and ``poison_max``, ``validation``, ``label_delay_days``, and
-            ``rollout.forge``, which names the remote.
+        params: ``stream``, ``renew.window_weeks``, ``poison_max`` and ``leave_out``, ``validation``,
+            ``label_delay_days``, and ``rollout.forge``, which names the remote.
         repo: a repository that knows the remote; its files are not touched.
         now: the present.
         data_dvc: the data set's ``.dvc`` file in the repository.
@@ -128,7 +135,7 @@ def collect(
             before = folder
         stream = read_stream(params, window, now, remembered(before))
         last = days(before)[-1] if before is not None else date.min
-        transactions, labels, counts = joined(stream, before, window)
+        transactions, labels, counts = joined(stream, before, window, frozenset(params.renew.leave_out))
         if not counts["new"] and not counts["relabelled"]:
             return {"action": "none", "branch": "", "url": "", "pushed": False, **counts}
         if not transactions.num_rows:
@@ -170,7 +177,8 @@ def _proposed(
         [
             f"Days {first} to {last}, {summary['transactions']:,} transactions, {summary['frauds']:,} known frauds.",
             f"New {counts['new']:,}; blocked without a label and left out {counts['unknown']:,}; "
-            f"no longer in the topic {counts['gone']:,}; labels that changed {counts['relabelled']:,}.",
+            f"no longer in the topic {counts['gone']:,}; of cards in renew.leave_out {counts['left_out']:,}; "
+            f"labels that changed {counts['relabelled']:,}.",
             f"md5 {tracked.md5}. Validated and screened against poisoning.",
         ]
     )

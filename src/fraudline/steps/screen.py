@@ -88,7 +88,7 @@ def screened(
         raise GateFailed(
             f"The batch looks poisoned: on its worst day {share:.2%} of the rows look like frauds without a label and "
             f"are of a few cards. {named(record)}.",
-            "Look at these cards; leave the days out, or wait for their labels.",
+            "Look at these cards. Wait for their labels, or name them in renew.leave_out and collect without them.",
         )
     return {"share": share, "suspicious": suspicious, "record": record}
 

@@ -105,7 +105,7 @@ def test_a_decided_transaction_comes_as_it_was_sent_with_the_label_that_holds():
     assert (found["amount_minor"], found["country"], found["latitude"]) == (777, "FR", 1.5)
     assert found["event_time"].timestamp() * 1e6 == row.event_time
     assert labels["transaction_id"].to_pylist() == ["t1"]
-    assert counts == {"new": 1, "unknown": 0, "gone": 0, "relabelled": 0}
+    assert counts == {"new": 1, "unknown": 0, "gone": 0, "left_out": 0, "relabelled": 0}
 
 
 def test_what_was_blocked_and_never_looked_at_is_left_out_and_not_called_normal():
@@ -113,6 +113,14 @@ def test_what_was_blocked_and_never_looked_at_is_left_out_and_not_called_normal(
     transactions, _, counts = joined(stream(rows, [fraud("b2", yes=False)]), None, WINDOW)
     assert sorted(transactions["transaction_id"].to_pylist()) == ["a", "b2"]
     assert counts["unknown"] == 1
+
+
+def test_nothing_of_a_card_that_the_poisoning_gate_named_is_added_while_it_is_to_be_left_out():
+    rows = [(sent("p1", 10, card_id="evil"), "allow"), (sent("a", 10), "allow")]
+    transactions, _, counts = joined(stream(rows), None, WINDOW, frozenset({"evil"}))
+    assert transactions["transaction_id"].to_pylist() == ["a"]
+    assert (counts["new"], counts["left_out"]) == (1, 1)
+    assert joined(stream(rows), None, WINDOW)[2]["new"] == 2
 
 
 def test_a_late_reversal_takes_a_label_of_the_present_version_back(before):
