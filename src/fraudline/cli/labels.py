@@ -79,12 +79,12 @@ def performance_command(
     from fraudline.steps.matured import Window, decided_in_file, decided_on_topic, matured
     from fraudline.stream.labels import newest, read_label_file, read_label_topic
 
-    params = load_params(params_file).with_bootstrap(bootstrap)
+    params, at = load_params(params_file).with_bootstrap(bootstrap), now_us()
     found: Iterable[Label] = read_label_file(labels_file) if labels_file else read_label_topic(params.stream)
     document = matured(
         decisions=decided_in_file(decisions) if decisions else decided_on_topic(params),
-        labels=newest(found),
-        window=Window.before(now_us(), params.label_delay_days, days),
+        labels=newest(found, before_us=at),
+        window=Window.before(at, params.label_delay_days, days),
         params=params,
         model_version=model_version,
     )

@@ -150,6 +150,7 @@ def test_performance_of_a_file_of_decisions_and_a_file_of_labels(here):
     ]  # fmt: skip
     write_text(here / "d.jsonl", "\n".join(map(json.dumps, rows)))
     found = [Label(f"t{i}", True, "chargeback", 1, at + 3 * DAY) for i in range(10, 30)]
+    found += [Label(f"t{i}", True, "chargeback", 1, now_us() + DAY) for i in range(30, 40)]  # of a clock that is ahead
     (here / "l.jsonl").write_bytes(b"\n".join(map(encode, found)))
     done = run(labels, "performance", "--decisions", "d.jsonl", "--labels", "l.jsonl", "--json")
     figures = json.loads(done.stdout.splitlines()[-1])["figures"]
