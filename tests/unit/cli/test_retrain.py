@@ -63,6 +63,16 @@ def test_a_cluster_needs_the_address_of_the_data(here):
         run(retrain, "--if-needed", "--host", "http://127.0.0.1:1", "--data-repo", "")
 
 
+def test_a_pipeline_started_from_a_working_tree_knows_where_its_proposal_goes(here):
+    git(here, "init", "-q")
+    git(here, "remote", "add", "origin", "https://git.test/fraud.git")
+    write_text(here / "pipelines" / "training.yaml", GOLDEN.read_text())
+    with KfpServer() as kfp:
+        run(retrain, "--why", "new categories", "--host", kfp.url, "--data-repo", "https://git.test/data.git", "--json")
+        (made,) = kfp.runs.values()
+    assert made["runtime_config"]["parameters"]["params"]["rollout"]["forge"]["remote"] == "https://git.test/fraud.git"
+
+
 class Alerts(JsonServer):
     """A Prometheus in which these alerts fire."""
 
@@ -115,7 +125,6 @@ def test_an_alert_starts_the_pipeline_of_the_branch_main_on_its_data(cluster, ma
     assert (given["repo"], given["revision"], given["md5"]) == (str(main.remote), revision, f"{'b' * 32}.dir")
     assert (given["data_dvc"], given["promote_to"]) == ("data.dvc", "production")
     assert given["params"]["renew"]["schedule_days"] == 0
-    assert given["params"]["rollout"]["forge"]["remote"] == str(main.remote)  # a pod knows no name of it
 
 
 def test_the_same_cause_is_one_run_asked_again_killed_before_it_was_noted_or_with_its_journal_lost(cluster):
