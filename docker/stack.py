@@ -134,7 +134,10 @@ def _answers(client: httpx.Client, path: str) -> bool:
 
 
 def _applied() -> str:
-    dump: dict[str, Any] = httpx.get(f"{ADMIN}/config_dump?resource=dynamic_route_configs").json()
+    try:
+        dump: dict[str, Any] = httpx.get(f"{ADMIN}/config_dump?resource=dynamic_route_configs").json()
+    except httpx.TransportError:
+        return ""
     return str(dump["configs"][0].get("version_info", "")) if dump.get("configs") else ""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fraudline.core.errors import UnavailableError, UsageError
+from fraudline.ops.local.process import free_port
 from fraudline.ops.local.weights import UPSTREAM_HEADER, read_weights, write_weights
 from tests.support.loopback import LoopbackServer
 
@@ -75,6 +76,14 @@ def test_a_predictor_that_answers_errors_fails(smoke):
 def test_a_split_that_the_weights_do_not_explain_fails(smoke):
     with pytest.raises(UnavailableError, match="champion answered 100 of 200 requests, but its weight is 90%"):
         smoke(Envoy(canary_every=2))
+
+
+def test_weights_without_an_envoy_say_so(load, monkeypatch):
+    stack = load("FRAUDLINE_STACK=stack", f"FRAUDLINE_ENVOY_ADMIN_PORT={free_port()}")
+    monkeypatch.setattr(stack, "APPLIED_S", 0.0)
+    options = stack._parser().parse_args(["weights", "champion=75", "canary=25"])
+    with pytest.raises(UnavailableError, match="Envoy did not take the new weights"):
+        stack.weights(options)
 
 
 def test_the_environment_goes_before_the_env_file(load, monkeypatch):
