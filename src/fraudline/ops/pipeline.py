@@ -151,7 +151,8 @@ def _docker(containers: Containers, error_file: Path) -> Any:
     finally:
         if engine is not None:
             engine.close()
-    mounts = [docker.types.Mount(str(path), str(path), type="bind") for path in map(Path.absolute, containers.folders)]
+    folders = dict.fromkeys(str(path.absolute()) for path in (*containers.folders, error_file.parent))
+    mounts = [docker.types.Mount(path, path, type="bind") for path in folders]
     return local.DockerRunner(
         entrypoint=[],  # the compiled command is the whole command, as in a pod
         user=containers.user,

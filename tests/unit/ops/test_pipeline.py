@@ -1,11 +1,13 @@
 """Local runs: arguments, errors and progress, with a small pipeline instead of the real steps."""
 
+from unittest.mock import Mock
+
 import pytest
 from kfp import compiler, dsl
 
 from fraudline.core.errors import FraudlineError, GateFailed, StateError, UnavailableError, UsageError
 from fraudline.ops.params import RegistryParams
-from fraudline.ops.pipeline import Containers, arguments_of, run_local
+from fraudline.ops.pipeline import Containers, _docker, arguments_of, run_local
 
 
 @dsl.component(base_image="python", install_kfp_package=False)
@@ -142,6 +144,13 @@ def test_containers_without_an_engine_say_so(compiled, tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     with pytest.raises(UnavailableError, match="No container engine"):
         run_local(compiled, {"params": {"value": 1}}, tmp_path / "run", containers=Containers((tmp_path,)))
+
+
+def test_a_step_in_a_container_can_leave_its_error_wherever_the_run_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("docker.from_env", Mock())
+    runner = _docker(Containers((tmp_path / "repository",)), tmp_path / "elsewhere" / "error.json")
+    seen = {mount["Target"] for mount in runner.container_run_args["mounts"]}
+    assert seen == {str(tmp_path / "repository"), str(tmp_path / "elsewhere")}
 
 
 @pytest.mark.parametrize("text", ["[1, 2", "just words", "a: 1"])
