@@ -35,6 +35,7 @@ def test_a_card_number_keeps_its_last_four_digits_only(frame: str) -> None:
         "1735689600000",
         '{"event_time": 1735689600000008, "amount_minor": 4111}',
         "550e8400-e29b-41d4-a716-446655440000",
+        "/runs/fraudline-training-2026-11-27-18-30-22-930384/validate",
         "0.4111111111111111",
         "52.41111111111111111e-3",
         "a" * 20 + "4111111111111111" + "b" * 28,
