@@ -20,6 +20,7 @@ from fraudline.core.errors import StateError, UsageError
 from fraudline.core.files import write_json, write_text
 from fraudline.core.log import get_logger
 from fraudline.features.spec import FeatureSpec
+from fraudline.features.table import TableSpec
 from fraudline.model.search import OBJECTIVE, SearchSpace, nested
 from fraudline.ops.tracking import StepRun, child_run, step_run
 from fraudline.steps.params import Params
@@ -90,7 +91,7 @@ def tune(
     """
     optuna = _optuna()
     _check(space, params)
-    spec = params.features.resolve()
+    spec = params.features.resolve_model()
     rows = TuneRows.read(features, spec, params)
     with _study(optuna, out, study, params.seed) as search:
         _same(search, {"data": rows.digest, "space": space.version, "rungs": list(rungs)}, study)
@@ -141,7 +142,7 @@ def _trial(
     trial: "Trial",
     point: dict[str, Any],
     rows: TuneRows,
-    spec: FeatureSpec,
+    spec: FeatureSpec | TableSpec,
     params: Params,
     rungs: tuple[float, ...],
     run: StepRun,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fraudline.features.spec import FeatureSpec
+from fraudline.features.table import TableSpec
 from fraudline.model import metrics
 from fraudline.model.kinds import HYBRID, fit_kind
 from fraudline.model.params import AUTOENCODERS
@@ -36,7 +37,7 @@ class Measured:
         }
 
 
-def measure(rows: TuneRows, spec: FeatureSpec, params: Params, share: float = 1.0) -> Measured:
+def measure(rows: TuneRows, spec: FeatureSpec | TableSpec, params: Params, share: float = 1.0) -> Measured:
     """Train on a share of the rows and judge on the later validation days.
 
     Args:
@@ -74,7 +75,7 @@ def measure_point(*, features: Path, params: Params, point: dict[str, Any]) -> d
         DataError: there are no features, or no fraud to judge by.
     """
     chosen = at_point(params, point)
-    spec = chosen.features.resolve()
+    spec = chosen.features.resolve_model()
     return measure(TuneRows.read(features, spec, chosen), spec, chosen).figures()
 
 

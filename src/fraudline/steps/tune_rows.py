@@ -14,6 +14,7 @@ from fraudline.core.clock import DAY_US
 from fraudline.core.digest import sha256_bytes
 from fraudline.core.errors import DataError
 from fraudline.features.spec import FeatureSpec
+from fraudline.features.table import TableSpec
 from fraudline.model.kinds import TrainingRows
 from fraudline.steps.labelled import LabelledRows, matrix_of
 from fraudline.steps.params import Params
@@ -37,7 +38,7 @@ class TuneRows:
     digest: str
 
     @classmethod
-    def read(cls, features: Path, spec: FeatureSpec, params: Params) -> "TuneRows":
+    def read(cls, features: Path, spec: FeatureSpec | TableSpec, params: Params) -> "TuneRows":
         """Cut the features by time.
 
         Raises:
@@ -65,7 +66,7 @@ class TuneRows:
         )
 
 
-def _digest(matrix: NDArray[np.float32], times: NDArray[np.int64], spec: FeatureSpec) -> str:
+def _digest(matrix: NDArray[np.float32], times: NDArray[np.int64], spec: FeatureSpec | TableSpec) -> str:
     sums = matrix.sum(axis=0, dtype=np.float64).tobytes()
     return sha256_bytes(b"|".join([spec.version.encode(), str(len(times)).encode(), times[[0, -1]].tobytes(), sums]))[
         :12

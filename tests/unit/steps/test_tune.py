@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from fraudline.cli.main import cli
 from fraudline.core.clock import DAY_US
 from fraudline.core.errors import DataError, StateError, UsageError
+from fraudline.features.matrix import import_matrix
 from fraudline.model.search import SearchSpace
 from fraudline.ops.mlflow_client import connect
 from fraudline.ops.params import RegistryParams
@@ -208,6 +209,20 @@ def test_one_point_is_measured_by_a_real_training_and_printed_for_a_collector(fe
     assert 0.2 < float(value) <= 1.0  # by chance 0.03
     with pytest.raises(UsageError, match="layers"):
         CliRunner().invoke(cli, [*given, "--set", "train.layers=3"], catch_exceptions=False)
+
+
+def test_a_model_of_a_table_is_searched_like_one_of_cards(tmp_path: Path, judge: list[tuple[float, float]]) -> None:
+    rng = np.random.default_rng(1)
+    table = pa.table({"speed": rng.normal(size=900), "torque": rng.normal(size=900), "failure": rng.random(900) < 0.1})
+    pq.write_table(table.set_column(2, "failure", table["failure"].cast(pa.string())), tmp_path / "machines.parquet")
+    (tmp_path / "machines.yaml").write_text(
+        "{kind: table, name: machines, columns: {speed: {}, torque: {}}, label: {column: failure, normal: 'false'}}"
+    )
+    made = tmp_path / "machines"
+    import_matrix(tmp_path / "machines.parquet", made, spec=tmp_path / "machines.yaml")
+    params = Params.load(made / "params.yaml").model_copy(update={"registry": RegistryParams(tracking_uri="")})
+    found = tune(features=made / "features", out=tmp_path / "out", params=params, space=SPACE, trials=2)
+    assert found["trials"] == 2
 
 
 def test_the_command_prints_the_fragment_and_writes_it(
