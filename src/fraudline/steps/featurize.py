@@ -83,6 +83,8 @@ def features_table(
 ) -> pa.Table:
     """Keys, features and labels side by side, rows as in ``transactions``.
 
+    ``amount_minor`` is in the base currency, so that money can be summed over rows.
+
     Args:
         transactions: ``n`` rows of ``schema.TRANSACTIONS``.
         matrix: ``(n, d)`` float32, columns in the order of ``spec.names``.
@@ -91,8 +93,17 @@ def features_table(
     """
     place = pc.index_in(transactions["transaction_id"], labels["transaction_id"].combine_chunks())
     arrays: dict[str, Any] = {name: transactions[name] for name in _KEYS}
+    arrays["amount_minor"] = _in_base_currency(transactions, spec)
     arrays |= {name: pa.array(matrix[:, k]) for k, name in enumerate(spec.names)}
     arrays["is_fraud"] = pc.fill_null(labels["is_fraud"].take(place), False)
     arrays["label_time"] = labels["label_time"].take(place)
     arrays["fraud_kind"] = labels["fraud_kind"].take(place)
     return pa.table(arrays, metadata={RULES: spec.rules})
+
+
+def _in_base_currency(transactions: pa.Table, spec: FeatureSpec) -> pa.Array:
+    """Amounts in minor units of the base currency, (n,) int64; those in it stay as they are."""
+    found = transactions["currency"].combine_chunks().dictionary_encode()
+    base = spec.currencies[spec.base_currency].factor
+    rates = np.array([spec.currencies[code].factor / base for code in found.dictionary.to_pylist()])
+    return pa.array(np.rint(transactions["amount_minor"].to_numpy() * rates[found.indices.to_numpy()]), pa.int64())

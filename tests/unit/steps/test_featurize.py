@@ -13,7 +13,7 @@ from fraudline.features.spec import load_spec
 from fraudline.steps.featurize import featurize
 from fraudline.steps.params import Params
 from fraudline.steps.profiles import profiles as profiles_step
-from tests.support.transactions import DAY, START, labels_of, random_table
+from tests.support.transactions import DAY, START, labels_of, random_table, table_of, transaction
 
 SPEC = load_spec()
 
@@ -58,3 +58,16 @@ def test_running_again_gives_the_same_bytes_and_profiles_alone_the_same_version(
     assert sha256_file(tmp_path / "f" / "features.parquet") == before
     alone = profiles_step(dataset=data, profiles=tmp_path / "q", params=Params())
     assert alone["profile_version"] == first["profile_version"]
+
+
+def test_amounts_of_other_currencies_are_money_of_the_base_currency_where_they_are_summed(tmp_path):
+    """A thousand yen are some six euros, and not ten, to what counts the money that a model saves."""
+    given = [("EUR", 1234, 1234), ("JPY", 1000, 620), ("KWD", 1000, 300), ("USD", 1000, 920)]
+    rows = [
+        transaction(k * 60, transaction_id=f"t{k}", amount_minor=amount, currency=currency)
+        for k, (currency, amount, _) in enumerate(given)
+    ]
+    write_dataset(tmp_path / "data", table_of(rows), labels_of([]), {"name": "test"})
+    featurize(dataset=tmp_path / "data", features=tmp_path / "f", profiles=tmp_path / "p", params=Params())
+    table = pq.read_table(tmp_path / "f" / "features.parquet")
+    assert table["amount_minor"].to_pylist() == [euros for _, _, euros in given]
