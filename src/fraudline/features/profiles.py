@@ -12,7 +12,7 @@ specification's default.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,6 +36,8 @@ from fraudline.features.spec import FeatureSpec, Parameters
 
 __all__ = ["POPULATION", "VALUES", "ProfileTable", "build_profiles", "published_version", "write_profiles"]
 
+_TOGETHER = 32
+"""Tables whose merchants are looked through at once."""
 _ONCE_A_DAY = 24
 """What a publication of format 1 has, which does not say."""
 
@@ -73,9 +75,14 @@ class ProfileTable:
         Raises:
             SchemaError: a table has other columns than a profile.
         """
-        starts = sorted(tables)
-        columns = [_checked(tables[start], start)["merchant_id"] for start in starts]
-        texts = pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string()).unique()
+        return cls._of(sorted(tables), lambda start, names: _checked(tables[start], start).select(names), spec, version)
+
+    @classmethod
+    def _of(
+        cls, starts: Sequence[int], read: Callable[[int, list[str]], pa.Table], spec: FeatureSpec, version: str
+    ) -> "ProfileTable":
+        """From what ``read`` gives of a table's columns; twice of each, so that only one need be there at a time."""
+        texts = _distinct(read(start, ["merchant_id"])["merchant_id"] for start in starts)
         hashes = hash64(texts.to_pylist())
         by_hash = np.argsort(hashes)
         texts = texts.take(pa.array(by_hash))
@@ -84,10 +91,11 @@ class ProfileTable:
         values = np.zeros((len(starts) + 1, len(texts) + 1, len(VALUES)), np.float32)
         values[0] = _unknown(population[0])
         for k, start in enumerate(starts, start=1):
-            population[k] = json.loads(tables[start].schema.metadata[KEY])
+            table = read(start, SCHEMA.names)
+            population[k] = json.loads(table.schema.metadata[KEY])
             values[k] = _unknown(population[k])
-            rows = pc.index_in(tables[start]["merchant_id"], texts).to_numpy()
-            values[k, rows] = np.column_stack([tables[start][name].to_numpy() for name in VALUES])
+            rows = pc.index_in(table["merchant_id"], texts).to_numpy()
+            values[k, rows] = np.column_stack([table[name].to_numpy() for name in VALUES])
         return cls(version, np.array(starts, np.int64), hashes[by_hash], values.reshape(-1, len(VALUES)), population)
 
     @classmethod
@@ -111,8 +119,8 @@ class ProfileTable:
             starts = sorted(names)
             if since is not None:
                 starts = starts[max(sum(start <= since for start in starts) - 1, 0) :]
-            tables = {start: _table(filesystem, root, f"{names[start]}.parquet", index["files"]) for start in starts}
-        return cls.of(tables, spec, index["version"])
+            files = {start: _file(filesystem, root, f"{names[start]}.parquet", index["files"]) for start in starts}
+            return cls._of(starts, lambda start, columns: _table(files[start], start, columns), spec, index["version"])
 
     def rows(
         self, event_time: NDArray[np.int64], merchant_code: NDArray[np.int32], merchant_hash: NDArray[np.uint64]
@@ -200,12 +208,29 @@ def _bytes(filesystem: Any, path: str) -> bytes:
     return content
 
 
-def _table(filesystem: Any, root: str, file: str, files: Mapping[str, str]) -> pa.Table:
-    """One table, parsed after its digest is verified."""
+def _file(filesystem: Any, root: str, file: str, files: Mapping[str, str]) -> bytes:
+    """The content of one table, its digest verified."""
     content = _bytes(filesystem, f"{root}/{file}")
     if sha256_bytes(content) != files[file]:
         raise ValueError(f"{file} is not the file that profiles.json describes")
-    return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+    return content
+
+
+def _table(content: bytes, start: int, columns: list[str]) -> pa.Table:
+    """Some columns of one table."""
+    file = pq.ParquetFile(pa.BufferReader(content))
+    _checked(file.schema_arrow.empty_table(), start)
+    return file.read(columns, use_threads=False)
+
+
+def _distinct(columns: Iterable[pa.ChunkedArray]) -> pa.Array:
+    """The distinct texts of all columns, in the order in which they come; a few columns are there at a time."""
+    known, waiting = pa.array([], pa.string()), list[pa.Array]()
+    for number, column in enumerate(columns, start=1):
+        waiting += column.chunks
+        if number % _TOGETHER == 0:
+            known, waiting = pa.chunked_array([known, *waiting]).unique(), []
+    return pa.chunked_array([known, *waiting]).unique()
 
 
 def _checked(table: pa.Table, start: int) -> pa.Table:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import weakref
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from fraudline.core.errors import DataError, SchemaError
 from fraudline.core.files import read_json, write_json
+from fraudline.features import profiles as module
 from fraudline.features.columns import columns_from_table, hash64
 from fraudline.features.profiles import VALUES, ProfileTable, build_profiles, write_profiles
 from fraudline.features.spec import FeatureSpec, load_spec
@@ -295,6 +297,24 @@ def test_profiles_load_from_a_uri_and_from_a_day_on(tmp_path):
     assert len(recent.starts) == len(whole.starts) - 19
     assert np.array_equal(ProfileTable.load(folder, DAILY, since=day(20.5)).starts, recent.starts)
     assert lookup(recent, "m1", 33)[0] == lookup(whole, "m1", 33)[0]
+
+
+def test_tables_are_read_one_after_the_other_and_not_held_beside_what_they_fill(tmp_path, monkeypatch):
+    """A worker takes newer tables while it works: all of them at once are three times what they fill."""
+    tables = build([at(n + 0.5, transaction_id=f"t{n}", merchant_id=f"m{n}") for n in range(40)])
+    write_profiles(tmp_path / "p", tables, spec=DAILY, label_delay_days=7)
+    given_out, most, read = [], [], module._table
+
+    def watched(*given):
+        table = read(*given)
+        given_out.append(weakref.ref(table))
+        most.append(sum(one() is not None for one in given_out))
+        return table
+
+    monkeypatch.setattr(module, "_table", watched)
+    loaded = ProfileTable.load(tmp_path / "p", DAILY)
+    assert np.array_equal(loaded.values, ProfileTable.of(tables, DAILY, "x").values)
+    assert max(most) <= 2
 
 
 def test_a_missing_folder_and_a_file_that_is_no_profile_are_told(tmp_path):
