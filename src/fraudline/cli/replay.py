@@ -105,6 +105,7 @@ def command(
 
 def _print(document: dict[str, Any]) -> None:
     from fraudline.cli.threshold import comparison
+    from fraudline.data.money import money
 
     console = Console(highlight=False)
     console.print(comparison(document))
@@ -117,7 +118,7 @@ def _print(document: dict[str, Any]) -> None:
         then = ", ".join(version or "none" for version in profiles["then"])
         console.print(f"[yellow]merchant tables differ: then {then}, now {profiles['now'] or 'none'} (--profiles)[/]")
     for row in document["examples"][:_EXAMPLES]:
-        amount = f"{row['amount_minor'] / 100:,.2f} {row['currency']}"
+        amount = money(row["amount_minor"], row["currency"])
         console.print(
             f"  {row['transaction_id']:20} {row['before_decision']} -> {row['decision']}  {amount:>16}  {row['label']}",
             markup=False,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from fraudline.data.money import money
 from fraudline.decide.compare_page import compared
 from fraudline.model.page import page, sheet
 
@@ -42,5 +43,5 @@ def _example(row: Mapping[str, Any]) -> str:
         f"<tr><td>{escape(row['transaction_id'])}</td>"
         f"<td>{escape(row['before_decision'])} {row['before_score']:.2f}</td>"
         f"<td>{escape(row['decision'])} {row['score']:.2f}</td>"
-        f"<td>{row['amount_minor'] / 100:,.2f} {escape(row['currency'])}</td><td>{escape(row['label'])}</td></tr>"
+        f"<td>{escape(money(row['amount_minor'], row['currency']))}</td><td>{escape(row['label'])}</td></tr>"
     )

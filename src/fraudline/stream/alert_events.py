@@ -12,8 +12,8 @@ import msgspec
 from fraudline.core.clock import from_us
 from fraudline.core.tracing import HEADER
 from fraudline.core.words import counted
+from fraudline.data.money import money
 from fraudline.decide.routing import Group
-from fraudline.features.spec import load_spec
 from fraudline.stream.messages import Alert
 
 ALERT_TYPE = "fraudline.alert.v1"
@@ -78,7 +78,7 @@ def _summary(group: Group) -> str:
     because = f": {reasons}" if reasons else ""
     shadow = " (shadow: nothing was done)" if worst.mode == "shadow" else ""
     if group.count == 1:
-        at = f"{_amount(worst)} at {worst.merchant_id}"
+        at = f"{money(worst.amount_minor, worst.currency)} at {worst.merchant_id}"
         said = f"{worst.decision}{shadow}, score {worst.score:.3g} against {worst.threshold:.3g}, {at}"
         return f"{said}{because}"
     decisions = ", ".join(f"{number:,} {decision}" for decision, number in sorted(group.decisions.items()))
@@ -87,9 +87,3 @@ def _summary(group: Group) -> str:
     cards = counted(len(group.cards), "cards")
     said = f"{group.count:,} alerts{shadow} within {seconds:,.0f} s ({where}): {decisions}, {cards}"
     return f"{said}. The worst scores {worst.score:.3g}{because}"
-
-
-def _amount(alert: Alert) -> str:
-    currency = load_spec().currencies.get(alert.currency)
-    digits = currency.exponent if currency is not None else 2
-    return f"{alert.amount_minor / 10**digits:,.{digits}f} {alert.currency}"
