@@ -1,6 +1,7 @@
 """Blocked cards and rules on a real broker: what a decision does to a card, and what people do to the list."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -20,8 +21,8 @@ from fraudline.core.clock import HOUR_US
 from fraudline.core.errors import FraudlineError, UsageError
 from fraudline.ops.local.kafka import LocalKafka
 from fraudline.stream.blocked import KafkaCardLog
-from fraudline.stream.card_topic import listed
-from fraudline.stream.messages import Decision, Transaction, encode
+from fraudline.stream.card_topic import actions, listed
+from fraudline.stream.messages import BlockedCard, Decision, Transaction, encode
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topics import ensure_topics
 from fraudline.stream.transport import Output
@@ -155,6 +156,30 @@ def test_what_people_block_is_blocked_until_they_unblock_it_and_the_trail_says_w
     again = invoke(params, tmp_path, "unblock", "c-1", "--why", "twice")
     assert isinstance(again.exception, UsageError)
     assert "not on the list" in again.exception.problem
+
+
+def test_no_block_is_written_that_nothing_can_be_blocked_by_or_whose_end_no_calendar_has(
+    kafka: LocalKafka, tmp_path: Path
+) -> None:
+    params = own_params(tmp_path, kafka.bootstrap, block_hours=HOURS)
+    ensure_topics(params)
+    why = ["--by", "ada", "--why", "stolen"]
+    for given, said in (
+        (["c-1", "--hours", "1e8"], "beyond the year 9999"),
+        ([""], "1 to 128 characters"),
+        (["x" * 129], "1 to 128 characters"),
+        (["4111111111111111"], r"\*1111 is a card number"),
+    ):
+        refused = invoke(params, tmp_path, "block", *given, *why).exception
+        assert isinstance(refused, UsageError), given
+        assert re.search(said, refused.problem), refused
+    assert (listed(params), actions(params)) == ([], [])
+
+    send(params, [Output(params.topics.blocked_cards, b"c-1", encode(BlockedCard("c-1", 2**62, 1, "old", "for ever")))])
+    with working(params, tiny_artifact(tmp_path / "model", review=0.9, block=0.95)):
+        sent(params, bought(1, "c-1"))
+        assert [d.decision for d in decided(params, 1)] == ["block"]
+    assert "9999-12-31" in invoke(params, tmp_path, "list").stdout
 
 
 RULES = """

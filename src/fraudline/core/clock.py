@@ -43,9 +43,14 @@ def to_us(moment: datetime) -> int:
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 
+_FIRST_US = to_us(datetime.min.replace(tzinfo=UTC))
+LAST_US = to_us(datetime.max.replace(tzinfo=UTC))
+"""The last moment of the year 9999."""
+
+
 def from_us(microseconds: int) -> datetime:
-    """The aware UTC datetime of microseconds since the epoch."""
-    return EPOCH + timedelta(microseconds=microseconds)
+    """The aware UTC datetime of microseconds since the epoch; of a moment beyond the calendar, the calendar's end."""
+    return EPOCH + timedelta(microseconds=min(max(microseconds, _FIRST_US), LAST_US))
 
 
 def day_us(day: date) -> int:

@@ -16,10 +16,11 @@ from uuid import uuid4
 import msgspec
 
 from fraudline.core.card_keys import CardKeys
-from fraudline.core.clock import now_us
+from fraudline.core.clock import LAST_US, now_us
 from fraudline.core.errors import SchemaError, UsageError
+from fraudline.core.masking import is_card_number, mask_text
 from fraudline.stream.blocked import entry_of
-from fraudline.stream.messages import UNREADABLE, BlockedCard, CardAction, encode
+from fraudline.stream.messages import MOST_CHARACTERS, UNREADABLE, BlockedCard, CardAction, encode
 from fraudline.stream.params import StreamParams
 from fraudline.stream.sealing import check_reason, keys_at_hand
 from fraudline.stream.topic_reader import read_topic, wait_readable
@@ -38,12 +39,17 @@ def block_cards(params: StreamParams, cards: Sequence[str], until: int, *, by: s
 
     Raises:
         StateError: the store of keys cannot be used.
-        UsageError: nobody or no reason is given, the reason names a card that has a key, or ``until`` is past.
+        UsageError: nobody or no reason is given, the reason names a card that has a key, ``until`` is past or beyond
+            the year 9999, or what is given is no card that a transaction can have.
         UnavailableError: the broker does not answer.
     """
     at = now_us()
     if until <= at:
         raise UsageError("The block would be over already.", "Give a time that is to come.")
+    if until > LAST_US:
+        raise UsageError("The block would last beyond the year 9999.", "Give an earlier time.")
+    for card in cards:
+        _check_card(card, tokens_only=params.tokens_only)
     entries = [BlockedCard(card_id=card, until=until, blocked_at=at, by=by, why=why) for card in cards]
     trail = [CardAction("block", card, at, by, why, until) for card in cards]
     _write(params, [(entry.card_id, encode(entry)) for entry in entries], trail)
@@ -102,6 +108,15 @@ def actions(params: StreamParams) -> list[CardAction]:
                     f"{place} is no line of the trail: {error}.", "Find out who writes to this topic."
                 ) from error
     return sorted(found, key=lambda action: action.at)
+
+
+def _check_card(card: str, *, tokens_only: bool) -> None:
+    """Refuse what no transaction has as its card: its block would do nothing, and look as if it did."""
+    if not 0 < len(card) <= MOST_CHARACTERS:
+        problem = f"A card has 1 to {MOST_CHARACTERS} characters, this one {len(card)}."
+        raise UsageError(problem, "Give it as transactions have it.")
+    if tokens_only and is_card_number(card):
+        raise UsageError(f"{mask_text(card)} is a card number.", "Give the token that transactions have in its place.")
 
 
 def _sealed(trail: Sequence[CardAction], keys: CardKeys | None) -> list[CardAction]:

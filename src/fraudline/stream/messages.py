@@ -28,7 +28,10 @@ AMOUNT_MAX_MINOR = 1_000_000_000_000
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What a decoder raises of bytes that are no message: of another shape, no UTF-8 in a text, nested without end."""
 
-Identifier = Annotated[str, Meta(min_length=1, max_length=128)]
+MOST_CHARACTERS = 128
+"""Of an identifier."""
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=MOST_CHARACTERS)]
 _NOT_A_NUMBER = re.compile(rb'"(\w{1,64})"\s*:\s*([+-]?(?:nan|inf(?:inity)?))', re.IGNORECASE)
 _AT = re.compile(r"^(?P<what>.*?) - at `\$\.?(?P<field>[^`]*)`$", re.DOTALL)
 _CARD, _CURRENCY, _COUNTRY = attrgetter("card_id"), attrgetter("currency"), attrgetter("country")
