@@ -24,7 +24,7 @@ from fraudline.stream.alert_router import run_router
 from fraudline.stream.interface import asyncapi
 from fraudline.stream.messages import Alert, ReasonMessage, encode
 from fraudline.stream.params import StreamParams
-from fraudline.stream.topics import ensure_topics
+from fraudline.stream.topics import alert_topics, ensure_topics
 from fraudline.stream.transport import Output
 from tests.support.broker import own_params, read_all
 from tests.support.certificates import Authority
@@ -58,7 +58,7 @@ def alerts(count: int, **changes: Any) -> list[Alert]:
 def params(kafka: LocalKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StreamParams:
     monkeypatch.setenv("HOOK_SECRET", SECRET)
     params = own_params(tmp_path, kafka.bootstrap)
-    ensure_topics(params, {params.topics.alerts: {}, params.topics.alert_dead_letters: {}})
+    ensure_topics(params, alert_topics(params))
     return params
 
 
@@ -411,3 +411,17 @@ def test_the_command_line_checks_a_routing_file_and_tries_its_sinks(params: Stre
     wrong = CliRunner().invoke(cli, ["alerts", "check", str(file)])
     assert isinstance(wrong.exception, UsageError)
     assert "pigeon" in wrong.exception.problem
+
+
+def test_a_whole_storm_of_long_ids_that_no_sink_takes_is_kept_as_one_dead_letter(
+    params: StreamParams, tmp_path: Path
+) -> None:
+    with hook() as kept:
+        kept.answers = [400]
+        file = written(tmp_path, {"soc": webhook(kept)}, {"name": "storm", "sinks": ["soc"], "quiet_s": 2})
+        with routing(params, file):
+            storm = [msgspec.structs.replace(each, transaction_id=f"{each.offset:0128}") for each in alerts(10_000)]
+            sent(params, storm)
+            wait_for(lambda: committed(params), "all committed", timeout=40)
+    (letter,) = read_all(params.bootstrap, params.topics.alert_dead_letters)
+    assert len(json.loads(letter.value)["data"]["transaction_ids"]) == 10_000

@@ -49,13 +49,13 @@ def run(file: Path, create_topics: bool, host: str, port: int, bootstrap: str | 
     file holds within a second, without a restart; a file that is wrong is refused and the one in use goes on.
     """
     from fraudline.stream.alert_router import run_router
-    from fraudline.stream.topics import ensure_topics
+    from fraudline.stream.topics import alert_topics, ensure_topics
     from fraudline.stream.worker import stop_on_signals
 
     params = stream_params(params_file, bootstrap)
     stop = stop_on_signals()
     if create_topics:
-        ensure_topics(params, {params.topics.alerts: {}, params.topics.alert_dead_letters: {}})
+        ensure_topics(params, alert_topics(params))
     run_router(params, file, stop=stop, host=host, port=port)
 
 

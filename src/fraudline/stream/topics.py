@@ -95,6 +95,11 @@ def _wanted(params: StreamParams) -> Mapping[str, Mapping[str, str]]:
     }
 
 
+def alert_topics(params: StreamParams) -> Mapping[str, Mapping[str, str]]:
+    """The alert router's: an event names up to 10,000 transactions, and a dead letter holds it whole."""
+    return {params.topics.alerts: {}, params.topics.alert_dead_letters: {"max.message.bytes": str(_DEAD_LETTER_BYTES)}}
+
+
 def _kafka_python(params: StreamParams, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, int]:
     from kafka import KafkaAdminClient
     from kafka.errors import AuthorizationError, KafkaError, TopicAlreadyExistsError
