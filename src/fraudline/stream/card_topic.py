@@ -23,7 +23,7 @@ from fraudline.stream.blocked import entry_of
 from fraudline.stream.messages import MOST_CHARACTERS, UNREADABLE, BlockedCard, CardAction, encode
 from fraudline.stream.params import StreamParams
 from fraudline.stream.sealing import check_reason, keys_at_hand
-from fraudline.stream.topic_reader import read_topic, wait_readable
+from fraudline.stream.topic_reader import open_consumer, places_of, read_topic, wait_readable
 from fraudline.stream.topic_writer import open_producer
 
 
@@ -40,7 +40,7 @@ def block_cards(params: StreamParams, cards: Sequence[str], until: int, *, by: s
     Raises:
         StateError: the store of keys cannot be used.
         UsageError: nobody or no reason is given, the reason names a card that has a key, ``until`` is past or beyond
-            the year 9999, or what is given is no card that a transaction can have.
+            the year 9999, what is given is no card that a transaction can have, or there is no such topic.
         UnavailableError: the broker does not answer.
     """
     at = now_us()
@@ -139,6 +139,9 @@ def _write(params: StreamParams, changes: Sequence[tuple[str, bytes | None]], tr
     if not all(action.by.strip() and action.why.strip() for action in trail):
         raise UsageError("A change of the list needs a name and a reason.", "Give --by and --why.")
     topics = params.topics
+    with open_consumer(params) as consumer:  # a broker may make a topic that is written to, and not as it must be
+        for topic in (topics.blocked_cards, topics.card_actions):
+            places_of(consumer, topic)
     with keys_at_hand(params) as keys:
         trail = _sealed(trail, keys)
     with open_producer(params, f"{params.group}.cards.{uuid4().hex[:12]}") as producer:
