@@ -534,7 +534,7 @@ MODEL = (
     ),
     Alert(
         name="DriftNeverMeasured",
-        expr="absent_over_time(fraudline_drift_timestamp_seconds[1d])"
+        expr="absent_over_time(fraudline_drift_timestamp_seconds[2d])"
         " and on () sum(fraudline_decisions_total offset 1d) > 0",
         hold="0m",
         severity="ticket",
@@ -544,9 +544,10 @@ MODEL = (
         "because Drift, Skew and PerformanceWorse can never fire.",
         look=(
             "Whether `pipelines/monitoring.yaml` runs once a day, or cron.",
+            "Whether its window is too small: exit code 9, `fraudline_drift_rows` below `monitor.min_rows`.",
             "Where it leaves its metrics: `FRAUDLINE_PUSHGATEWAY` or `FRAUDLINE_TEXTFILES`.",
         ),
-        act=(f"Set one of both, and run it by hand: `{_DRIFT}`.",),
+        act=(f"Set one of both, and run it by hand: `{_DRIFT}`.", "A small window: more `--days`."),
         fires={"fraudline_decisions_total{job}": f"0+10x{DAY}"},
         quiet={
             "fraudline_decisions_total{job}": f"0+10x{DAY}",

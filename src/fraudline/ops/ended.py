@@ -80,9 +80,10 @@ class EndedMetrics:
             self._say(self._psi).labels(figure["name"]).set(figure["psi"])
         for verdict in VERDICTS:
             self._say(self._verdict).labels(verdict).set(verdict == document["verdict"])
-        self._say(self._drifted).set(sum(figure["drifted"] for figure in document["figures"]))
         self._say(self._window).set(document["window"]["rows"])
-        self._say(self._measured).set(now().timestamp())
+        if document["verdict"] != "inconclusive":  # too few rows: nothing was measured
+            self._say(self._drifted).set(sum(figure["drifted"] for figure in document["figures"]))
+            self._say(self._measured).set(now().timestamp())
         for name, figure in (document.get("performance") or {}).get("figures", {}).items():
             if figure["value"] is not None:
                 self._say(self._figure).labels(name).set(figure["value"])

@@ -43,6 +43,17 @@ def test_a_figure_of_performance_that_is_zero_is_said_and_one_without_a_value_is
     ]
 
 
+def test_a_window_that_is_too_small_is_no_measurement_without_drift(tmp_path):
+    metrics = EndedMetrics()
+    metrics.drift({"verdict": "inconclusive", "window": {"rows": 50}, "figures": []})
+    metrics.publish("drift", textfiles=tmp_path)
+    text = (tmp_path / "fraudline_drift.prom").read_text()
+    assert "fraudline_drift_rows 50.0" in text
+    assert 'fraudline_drift_verdict{verdict="inconclusive"} 1.0' in text
+    assert "fraudline_drift_figures" not in text
+    assert "fraudline_drift_timestamp_seconds" not in text
+
+
 def test_a_look_at_a_rollout_says_share_and_verdict_and_one_without_a_canary_that_there_is_none(tmp_path):
     for verdict in ({"verdict": "inconclusive", "percent": 25, "overdue": True}, None):
         metrics = EndedMetrics()
