@@ -46,7 +46,8 @@ def drift(
         model: the artifact.
         report: folder to write: ``drift.json`` and ``index.html``.
         params: ``monitor``, and ``stream`` to read the topic.
-        days: the newest days of the file to take; 0 for all.
+        days: the newest days to take, counted from the newest on which, with those after it, there are
+            ``monitor.min_rows``; 0 for all.
         labels: the data set with the decisions' transactions and the labels that arrived, for precision and recall.
         evaluation: ``metrics.json`` of step evaluate, to compare them with.
 
@@ -67,7 +68,7 @@ def drift(
     found = _pieces(decisions, artifact, params)
     window, drawn, scored = _counted(found, artifact, params)
     if days:
-        window = window.only(window.days > window.days[-1] - days)
+        window = window.only(window.days > _newest(window, params.monitor.min_rows) - days)
     reference = _reference(artifact, scored=scored)
     comparison = reference.compare(window, params.monitor)
     document = _document(comparison, window, artifact, params)
@@ -136,6 +137,12 @@ def _counted(found: Iterable[Piece], artifact: Artifact, params: Params) -> tupl
         drawn.add(Sample(piece.times_us, piece.features))
         piece = next(feed, None)
     return count.done(), drawn, scored
+
+
+def _newest(window: Histograms, least: int) -> int:
+    """The newest day to count back from: no day that has just begun, nor one of a clock that runs ahead."""
+    enough = np.cumsum(window.rows.sum(axis=1)[::-1]) >= least
+    return int(window.days[::-1][np.argmax(enough)])
 
 
 def _together(document: dict[str, Any], artifact: Artifact, reference: Reference, few: Sample, params: Params) -> None:

@@ -62,6 +62,17 @@ def test_drift_ends_with_10_after_the_report_is_written(model, tmp_path):
     assert not re.search(r'(src|href)="|url\(|<script|@import', page), "the page asks for something outside"
 
 
+def test_the_newest_day_is_none_that_has_just_begun_nor_that_of_a_clock_that_runs_ahead(model, tmp_path):
+    when, features = traffic(3, first=LATER, seed=1)
+    begun = 2 * 1_200 + 10  # rows of two whole days, and ten of the third
+    when, features = when[:begun].copy(), features[:begun]
+    when[0] += 70 * 365 * DAY_US
+    pq.write_table(decisions(model, when, features), tmp_path / "window.parquet")
+    result = run(tmp_path / "window.parquet", "--days", "1", "--model", model, "--report", tmp_path / "r", "--json")
+    said = json.loads(result.stdout)
+    assert (said["verdict"], said["rows"]) == ("stable", 1_200 + 10 + 1)
+
+
 def test_json_lines_as_the_topic_holds_them_and_columns_say_the_same(model, tmp_path):
     path = window(model, tmp_path, times=3)
     table = pq.read_table(path)

@@ -77,6 +77,16 @@ def test_a_feed_that_leaves_a_field_out_is_drift_and_the_share_is_told(bins, ref
     assert result.drifted[0].missing == pytest.approx(0.25)
 
 
+def test_a_clock_that_runs_years_ahead_makes_no_difference_less_sure(bins, reference):
+    times, features = traffic(7, first=LATER, seed=4)
+    features[:, AMOUNT] *= 1.6
+    before = reference.compare(counted(bins, times, features), PARAMS)
+    times[-1] += 70 * 365 * DAY_US
+    after = reference.compare(counted(bins, times, features), PARAMS)
+    deviations = [{each.name: each.ratio_p_value for each in result.figures} for result in (before, after)]
+    assert deviations[1] == pytest.approx(deviations[0], rel=0.2)
+
+
 def test_a_sure_but_small_difference_is_not_drift(bins, reference):
     times, features = traffic(1, first=LATER, seed=6, a_day=20_000)
     features[:, AMOUNT] *= 1.05
