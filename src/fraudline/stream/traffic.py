@@ -64,7 +64,8 @@ class Traffic:
         if not transactions:
             return
         amounts, times = list(map(_amount, transactions)), list(map(_time, transactions))
-        late = now_us() - LATE_US
+        present = now_us()
+        late = present - LATE_US
         found = {
             ("country", "missing"): list(map(_country, transactions)).count(None),
             ("position", "missing"): list(map(_latitude, transactions)).count(None),
@@ -79,7 +80,7 @@ class Traffic:
         for pair, count in found.items():
             if count:
                 self._problems[pair].inc(count)
-        self._newest_us = max(self._newest_us, *times)
+        self._newest_us = max(self._newest_us, min(max(times), present))  # a clock that runs ahead is not believed
         self._newest.set(self._newest_us / 1e6)
 
     def _unseen(self, categories: Sequence[int]) -> int:

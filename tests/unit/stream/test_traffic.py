@@ -72,3 +72,12 @@ def test_the_newest_transaction_is_kept_whatever_comes_after() -> None:
     counted.traffic.add([like(event_time=NOW_US - LATE_US)])
     newest = counted.registry.get_sample_value("fraudline_newest_event_timestamp_seconds")
     assert newest == NOW_US / 1e6
+
+
+def test_a_clock_that_runs_ahead_does_not_make_the_newest_transaction_one_of_the_future() -> None:
+    counted = Counted.new()
+    before = time.time()
+    counted.traffic.add([like(event_time=NOW_US + 70 * 365 * 86_400_000_000), like()])
+    newest = counted.registry.get_sample_value("fraudline_newest_event_timestamp_seconds")
+    assert newest is not None
+    assert before - 1 <= newest <= time.time(), "DataStale would never fire again"
