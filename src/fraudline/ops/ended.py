@@ -40,7 +40,7 @@ class EndedMetrics:
         self._cost = self._gauge("step_cost", "What it cost, in the currency of params.yaml.", "step", "currency")
         self._ended = self._gauge("step_timestamp_seconds", "When a step last ended well.", "step")
         self._psi = self._gauge("drift_psi", "Population stability index of a feature or of the score.", "figure")
-        self._drifted = self._gauge("drift_figures", "Features, and the score, that drifted.")
+        self._drifted = self._gauge("drift_figures", "Features that drifted, the score, and several together.")
         self._verdict = self._gauge("drift_verdict", "1 for the verdict of the last window.", "verdict")
         self._window = self._gauge("drift_rows", "Transactions of the last window.")
         self._measured = self._gauge("drift_timestamp_seconds", "When drift was last measured.")
@@ -82,7 +82,8 @@ class EndedMetrics:
             self._say(self._verdict).labels(verdict).set(verdict == document["verdict"])
         self._say(self._window).set(document["window"]["rows"])
         if document["verdict"] != "inconclusive":  # too few rows: nothing was measured
-            self._say(self._drifted).set(sum(figure["drifted"] for figure in document["figures"]))
+            together = bool(document.get("classifier", {}).get("drifted"))
+            self._say(self._drifted).set(sum(figure["drifted"] for figure in document["figures"]) + together)
             self._say(self._measured).set(now().timestamp())
         for name, figure in (document.get("performance") or {}).get("figures", {}).items():
             if figure["value"] is not None:

@@ -54,6 +54,13 @@ def test_a_window_that_is_too_small_is_no_measurement_without_drift(tmp_path):
     assert "fraudline_drift_timestamp_seconds" not in text
 
 
+def test_drift_of_several_features_together_is_one_that_the_alert_counts():
+    metrics = EndedMetrics()
+    figures = [{"name": "amount", "psi": 0.01, "drifted": False}]
+    metrics.drift({**DRIFT, "figures": figures, "classifier": {"drifted": True, "auc": 0.99}})
+    assert metrics.registry.get_sample_value("fraudline_drift_figures") == 1
+
+
 def test_a_look_at_a_rollout_says_share_and_verdict_and_one_without_a_canary_that_there_is_none(tmp_path):
     for verdict in ({"verdict": "inconclusive", "percent": 25, "overdue": True}, None):
         metrics = EndedMetrics()
