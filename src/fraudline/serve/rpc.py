@@ -84,7 +84,9 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no type
 
     UNAUTHENTICATED to a call without one of the tokens, INVALID_ARGUMENT to a message that is broken or wrong (gRPC by
     itself says INTERNAL, as if the server were to blame), CANCELLED when a message is not whole in time, and
-    RESOURCE_EXHAUSTED when more calls than ``limits.calls`` are open. Health is no such call, and is always answered.
+    RESOURCE_EXHAUSTED when more calls than ``limits.calls`` are open: that is the one that has waited longest for its
+    message, so that whoever opens calls and sends nothing keeps nobody out. Health is no such call, and is always
+    answered.
 
     Args:
         dataplane: as of :func:`grpc_servers`.
@@ -107,6 +109,7 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no type
         self._limits = limits
         self._calls = min(limits.calls, max(1, limits.waiting_bytes // limits.message_bytes))
         self._open = 0
+        self._waiting: dict[asyncio.Timeout, None] = {}  # calls whose message has not come, oldest first
         self._traced = TracedCalls(tracing) if tracing is not None else None
         kserves = _methods(_Servicer(dataplane, repository))
         self._handles = {name: self._handle(_of_kserve(handler)) for name, handler in kserves.items()}
@@ -145,7 +148,7 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no type
             self._open += 1
             try:
                 if self._open > self._calls:
-                    raise _FullError("too many calls at once.")
+                    self._make_room()
                 return await answer(await self._message(context), context)
             except Exception as error:
                 status = _status(error)
@@ -155,12 +158,25 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no type
 
         return handle
 
+    def _make_room(self) -> None:
+        if not self._waiting:
+            raise _FullError("too many calls at once.")
+        oldest = next(iter(self._waiting))
+        del self._waiting[oldest]
+        oldest.reschedule(0)
+
     async def _message(self, context: Any) -> bytes:
+        patience = asyncio.timeout(self._limits.body_s)
         try:
-            async with asyncio.timeout(self._limits.body_s):
+            async with patience:
+                self._waiting[patience] = None
                 message = await context.read()
         except TimeoutError:
+            if patience not in self._waiting:
+                raise _FullError("too many calls at once.") from None
             raise _LateError("request: the message was not whole in time.") from None
+        finally:
+            self._waiting.pop(patience, None)
         if message is grpc.aio.EOF:
             raise InvalidInput("request: there is no message.")
         return bytes(message)

@@ -15,6 +15,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from fraudline.serve.errors import RequestError
 from fraudline.serve.guard import Limits, Tokens
 from fraudline.serve.rpc import grpc_servers, message_bytes
+from tests.support.until import until
 
 METHOD = "/inference.GRPCInferenceService/{}"
 TOKEN = "0123456789abcdef"  # noqa: S105  # of this test alone
@@ -100,6 +101,25 @@ def test_a_call_is_answered_and_a_coroutine_of_kserve_beside_it() -> None:
         assert pb.ModelInferResponse.FromString(infer(channel, "a").result()).id == "a"
         live = channel.unary_unary(METHOD.format("ServerLive"))(b"", timeout=20)
         assert pb.ServerLiveResponse.FromString(live).live
+
+
+def test_calls_that_send_nothing_keep_nobody_out() -> None:
+    silent = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        silent.wait(20)
+        yield from ()
+
+    with serving(Model(), limits=Limits(calls=3)) as channel, ExitStack() as stack:
+        stack.callback(silent.set)
+        held = [channel.stream_unary(METHOD.format("ModelInfer")).future(nothing(), timeout=20) for _ in range(3)]
+        address, own = channel._channel.target().decode(), [("grpc.use_local_subchannel_pool", 1)]
+        with grpc.insecure_channel(address, own) as other:
+            until(lambda: infer(other, "a").result() and any(call.done() for call in held))
+            assert all(infer(other, "a").result() for _ in range(5))
+        gone = [call for call in held if call.done()]
+        assert {refusal(call)[0] for call in gone} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert len(gone) < len(held), "one place was asked for"
 
 
 def test_a_wrong_request_is_told_why_and_a_mistake_of_ours_tells_nothing() -> None:
