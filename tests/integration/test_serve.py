@@ -210,6 +210,7 @@ class TestWrongInput:
             ("GET", "/v2/models/other", 404),
             ("GET", "/v2/models/other/ready", 404),
             ("GET", "/nothing", 404),
+            ("GET", "/v1/models/", 404),
             ("GET", V2, 405),
             ("POST", "/v1/models/fraud:explain", 404),
             ("POST", "/v2/models/fraud/versions/7/infer", 404),

@@ -34,7 +34,7 @@ from fraudline.core.settings import Settings
 from fraudline.features.spec import FeatureSpec
 from fraudline.features.table import TableSpec
 from fraudline.model import signature
-from fraudline.model.contents import check_content, check_name, check_schema
+from fraudline.model.contents import check_content, check_name, check_schema, check_size
 from fraudline.model.signature import ANYBODY, BESIDE, Trust
 from fraudline.model.thresholds import Thresholds
 
@@ -122,6 +122,7 @@ class Artifact:
         try:
             file = pq.ParquetFile(io.BytesIO(self.content[name]))
             check_schema(file.schema_arrow, name)
+            check_size(file.metadata, name)
             return file.read()
         except (pa.ArrowException, OSError) as error:
             raise ArtifactError(f"{name} of the artifact {self.version} is not parquet: {error}.", _REBUILD) from error

@@ -25,6 +25,8 @@ _OUTSIDE = re.compile(
 """TensorFlow's operators that run Python or touch files or the net, but those by which it keeps its variables."""
 
 _EXTENSION = b"ARROW:extension:name"
+_MOST_VALUES = 1 << 26
+"""Of one table: 256 MB of 32-bit numbers."""
 _DEPTH = 64
 _TAG_BITS = 32
 """Of a larger tag readers differ in what they take: Google's drops the rest, and would find another field than this."""
@@ -67,6 +69,21 @@ def check_schema(schema: Any, name: str) -> None:
         text = str(field.type)
         if _EXTENSION in (field.metadata or {}) or text.startswith(("extension", "binary", "large_binary")):
             raise ArtifactError(f"{name}: the column {field.name!r:.60} holds objects ({text:.60}).", _ACTION)
+
+
+def check_size(metadata: Any, name: str) -> None:
+    """Refuse a parquet file that would fill the memory: a column of one value takes no room in it, whatever its rows.
+
+    Args:
+        metadata: a ``pyarrow.parquet.FileMetaData``.
+        name: the file, for the error.
+
+    Raises:
+        ArtifactError: it has more than ``_MOST_VALUES``.
+    """
+    rows = sum(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
+    if rows * metadata.num_columns > _MOST_VALUES:
+        raise ArtifactError(f"{name} has {rows:,} rows of {metadata.num_columns} columns.", _ACTION)
 
 
 def check_onnx(content: bytes) -> None:

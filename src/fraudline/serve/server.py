@@ -136,6 +136,7 @@ class Predictor(ModelServer):  # type: ignore[misc]  # kserve has no type inform
         rest.config.limit_concurrency = LIMITS.connections
         limits = replace(LIMITS, values=json_values(max(model.fields for model in models)))
         kserve_app.add_middleware(Guard, limits=limits, tokens=self._tokens)
+        kserve_app.router.redirect_slashes = False  # to an address made of the client's own header Host
         rest.tracing = self.tracing
         loaded = {model.name: model.version for model in models}
         grpc_port = self.grpc_port if self.enable_grpc else None
