@@ -475,7 +475,8 @@ MODEL = (
     Alert(
         name="AlertRateHigh",
         expr="fraudline:alert_share:rate30m > 3 * fraudline:alert_share:rate1d"
-        " and sum by (model) (increase(fraudline_decisions_total[30m])) > 1000",
+        " and sum by (model) (increase(fraudline_decisions_total[30m])) > 1000"
+        " and sum by (model) (increase(fraudline_decisions_total[1d] offset 1h)) > 10000",
         hold="10m",
         severity="page",
         role="fraud",
