@@ -1,5 +1,6 @@
 """The forges' files: a real linter reads GitHub's, and every shell text of both is shell."""
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import yaml
 
 from tests.cluster.binaries import need_go, program
+from tests.support.gitops import git
 from tests.support.kustomize import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -35,3 +37,35 @@ def test_gitlabs_scripts_are_shell(job: str) -> None:
     assert steps["image"]
     for line in [*steps["script"], *steps.get("after_script", [])]:
         subprocess.run(["bash", "-n"], input=line, text=True, check=True)
+
+
+def test_gitlab_shows_what_the_cluster_would_get_of_the_proposal_alone(tmp_path: Path) -> None:
+    need_go()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "kubectl").symlink_to(program("kubectl"))
+    remote, clone = tmp_path / "remote.git", tmp_path / "clone"
+    overlay = clone / "manifests" / "overlays" / "standard"
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", str(remote))
+    git(tmp_path, "clone", "-q", str(remote), str(clone))
+    overlay.mkdir(parents=True)
+    (overlay / "kustomization.yaml").write_text("resources: [map.yaml]\n")
+    found = []
+    for share in ("10", "25"):
+        text = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: split}}\ndata: {{canary: '{share}'}}\n"
+        (overlay / "map.yaml").write_text(text)
+        git(clone, "add", ".")
+        git(clone, "commit", "-q", "-m", share)
+        if share == "10":
+            git(clone, "push", "-q", "origin", "HEAD:main")
+        environment = {
+            "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+            "BASE": "origin/main",
+            "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
+            "CI_COMMIT_SHA": git(clone, "rev-parse", "HEAD"),
+        }
+        script = "set -eo pipefail\n" + "\n".join(GITLAB["rendered"]["script"])
+        subprocess.run(["bash", "-c", script], env=environment, cwd=clone, check=True)
+        lines = (clone / "rendered.diff").read_text().splitlines()
+        found.append([line for line in lines if line[1:].startswith("  canary")])
+        (clone / "rendered.diff").unlink()
+    assert found == [[], ['-  canary: "10"', '+  canary: "25"']]
