@@ -309,7 +309,7 @@ class Year:
         write_json(place / "dataset" / "fetch.json", {"md5": sha256_bytes(f"{until}".encode())[:32]})
         params = self.params
         if self._careless:
-            policy = params.threshold.model_copy(update={"review_rate": 0.08, "block_rate": 0.02})
+            policy = params.threshold.model_copy(update={"review_rate": 0.16, "block_rate": 0.04})
             params = params.model_copy(update={"threshold": policy})
         train(features=place / "features", dataset=place / "dataset", model=place / "model", params=params)
         given = {"model": place / "model", "evaluation": place / "evaluation"}
