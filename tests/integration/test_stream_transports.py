@@ -358,6 +358,15 @@ def test_a_fenced_worker_without_work_notices_it(params: StreamParams, join: OPE
             old.poll(10, 0.2)
 
 
+def test_a_topic_that_is_not_there_is_named(params: StreamParams) -> None:
+    topics = params.topics
+    for read, written in (("not-there", ()), (topics.transactions, (topics.decisions, "not-there"))):
+        asked = Connection(params.bootstrap, read, params.group, "w", timeout_s=4.0, outputs=written)
+        with pytest.raises(UnavailableError, match="There is no topic not-there") as caught:
+            open_transport(params.transport, asked)
+        assert "--create-topics" in caught.value.action
+
+
 @pytest.mark.parametrize("name", TRANSPORTS)
 def test_a_broker_that_is_not_there_is_unavailable(name: str) -> None:
     # in a process of its own: kafka-python forgets the sockets of refused connections

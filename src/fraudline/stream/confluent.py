@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient
 
 from fraudline.core.errors import UnavailableError
-from fraudline.stream.tls import LOGIN, RIGHTS, Tls
+from fraudline.stream.tls import LOGIN, RIGHTS, TOPICS, Tls
 from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record, with_values
 
 _TIMEOUT_S = 30.0
@@ -229,8 +229,12 @@ class ConfluentTransport:
                 if reason.code() == KafkaError._AUTHENTICATION:  # noqa: SLF001 - librdkafka's own code
                     raise KafkaException(reason) from None
             raise
-        for topic in self._connection.outputs:
-            producer.list_topics(topic, self._connection.timeout_s)
+        for topic in (self._topic, *self._connection.outputs):
+            error = producer.list_topics(topic, self._connection.timeout_s).topics[topic].error
+            if error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise UnavailableError(f"There is no topic {topic}.", TOPICS)
+            if error is not None and error.code() in _RIGHTS:
+                raise KafkaException(error)
         return producer
 
     def _open_consumer(self) -> Any:

@@ -20,7 +20,7 @@ from fraudline.core.errors import UnavailableError
 from fraudline.core.log import get_logger
 from fraudline.stream.kafka_group import Rebalances, is_silent, keep_joining, refuse_the_fenced, subscribe
 from fraudline.stream.partitioning import partitions_of
-from fraudline.stream.tls import LOGIN, RIGHTS, Tls
+from fraudline.stream.tls import LOGIN, RIGHTS, TOPICS, Tls
 from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record, with_values
 
 log = get_logger(__name__)
@@ -255,8 +255,8 @@ class KafkaPythonTransport:
         with contextlib.ExitStack() as failed:
             failed.callback(_abandon, producer)
             producer.init_transactions()
-            for topic in self._connection.outputs:
-                producer.partitions_for(topic)
+            for topic in (self._topic, *self._connection.outputs):
+                _know(producer, topic)
             failed.pop_all()
         return producer
 
@@ -340,6 +340,18 @@ class KafkaPythonSender:
             self.flush()
         finally:
             self._producer.close(timeout=1)
+
+
+def _know(producer: Any, topic: str) -> None:
+    """Learn a topic's partitions now.
+
+    Raises:
+        UnavailableError: the broker, which has answered before, does not know the topic.
+    """
+    try:
+        producer.partitions_for(topic)
+    except KafkaTimeoutError as error:
+        raise UnavailableError(f"There is no topic {topic}.", TOPICS) from error
 
 
 def _abandon(producer: Any) -> None:

@@ -20,6 +20,7 @@ from fraudline.core.settings import Settings
 PASSWORD_VARIABLE = "FRAUDLINE_KAFKA_PASSWORD"  # noqa: S105 - its name, not its value
 RIGHTS = "Give this client's user the right (an ACL): docs/how-to/secure.md says which each command needs."
 LOGIN = "Check stream.tls: username, password file and mechanism."
+TOPICS = "Name it in stream.topics, or run once with --create-topics."
 _PROBE_S = 3.0
 
 
@@ -112,7 +113,7 @@ class Tls(Settings):
         try:
             yield
         except UnavailableError as error:
-            if error.action in (RIGHTS, LOGIN):
+            if error.action in (RIGHTS, LOGIN, TOPICS):
                 raise  # the broker has said it itself
             found = self._problem(bootstrap.split(",", maxsplit=1)[0])
             if found is None:
