@@ -147,7 +147,7 @@ def test_a_courier_that_is_no_longer_wanted_sends_what_it_has(desk) -> None:
 
 
 def test_an_alert_that_no_event_can_be_made_of_is_a_dead_letter_and_the_next_is_sent(desk) -> None:
-    found, odd = desk(), msgspec.structs.replace(ALERT, decided_at=10**18, transaction_id="odd")
+    found, odd = desk(), msgspec.structs.replace(ALERT, decided_at="noon", transaction_id="odd")
     broken = Group("r", {}, 0.0, 0.0, odd, odd)
     broken.add(odd, (0, 0), 0.0)
     found.courier.give(broken)
