@@ -19,8 +19,11 @@ class Authority:
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fraudline-tests")])
-        limits = x509.BasicConstraints(ca=True, path_length=None)
-        builder = _builder(self._name, self._name, self._key.public_key()).add_extension(limits, critical=True)
+        public = self._key.public_key()
+        builder = _builder(self._name, self._name, public)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        builder = builder.add_extension(_signs_certificates(), critical=True)
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         self.certificate = builder.sign(self._key, hashes.SHA256())
 
     @property
@@ -42,7 +45,8 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = _builder(subject, self._name, key.public_key())
-        for extension in extensions:
+        by = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())  # Python 3.13 asks for it
+        for extension in (by, *extensions):
             builder = builder.add_extension(extension, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
         paths = stem.with_suffix(".crt"), stem.with_suffix(".key")
@@ -61,6 +65,13 @@ def write_signing_key(path: Path) -> Path:
     form = serialization.PrivateFormat.TraditionalOpenSSL
     path.write_bytes(pem_of(ec.generate_private_key(ec.SECP256R1()), form))
     return path
+
+
+def _signs_certificates() -> x509.KeyUsage:
+    no = dict.fromkeys(
+        ("key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only"), False
+    )
+    return x509.KeyUsage(digital_signature=False, content_commitment=False, key_cert_sign=True, crl_sign=True, **no)
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
