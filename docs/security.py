@@ -18,6 +18,7 @@ TITLES = {
     "test_endpoint_access": "Who may ask, and how slowly",
     "test_artifact": "Artifacts",
     "test_kafka_access": "Kafka: TLS, passwords, rules",
+    "test_kafka_commands": "Kafka: the rights of each command",
     "test_card_numbers": "Card numbers",
     "test_at_rest": "At rest",
     "test_parsers": "Parsers",
