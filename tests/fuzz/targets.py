@@ -17,7 +17,7 @@ from fraudline.core.sealing import KeysOfFile, unsealed
 from fraudline.data.importers.table import Mapping
 from fraudline.features.spec import load_spec
 from fraudline.model.artifact import MANIFEST, load_artifact
-from fraudline.model.contents import check_onnx
+from fraudline.model.contents import check_onnx, check_saved_model
 from fraudline.model.signature import Trust, check
 from fraudline.serve.dataplane import StrictDataPlane, decode_json, parse_binary_request
 from fraudline.serve.payload import parse_instances
@@ -50,6 +50,8 @@ _decoder = Decoder(_SPEC.currencies)
 _EVENT = {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": dict.fromkeys(_NAMES, 1.0)}
 _TENSOR = {"name": "features", "shape": [1], "datatype": "FP32", "parameters": {"binary_data_size": 4}}
 _V2 = json.dumps({"inputs": [_TENSOR]}).encode()
+_SAVED_MODEL = b"\x08\x01\x12\x0f\x12\x0d\x0a\x0b\x0a\x01x\x12\x06MatMul"
+"""One graph with one operation."""
 _MAPPING = """\
 name: bank
 columns:
@@ -184,6 +186,7 @@ TARGETS: dict[str, Target] = {
     "artifact manifest": Target(_manifest, ArtifactError, lambda: [_read(MANIFEST)]),
     "artifact model.json": Target(_meta, ArtifactError, lambda: [_read("model.json")]),
     "artifact ONNX": Target(check_onnx, ArtifactError, lambda: [_read("model.onnx")]),
+    "artifact SavedModel": Target(check_saved_model, ArtifactError, lambda: [_SAVED_MODEL]),
     "artifact signature": Target(
         _signature, ArtifactError, lambda: [b'{"dsseEnvelope": {"payload": "", "signatures": []}}']
     ),
