@@ -106,8 +106,8 @@ class Reference:
         self.judged = ~_follows_the_calendar(days)
         left_out = [self._divergence(day, self._total - day) for day in days.counts]
         self.calibration = Calibration.of(np.array([divergence for divergence, _, _ in left_out])[:, self.judged])
-        rows = days.rows.sum(axis=1)[:, None]
-        observed, expected = (np.array([each[place] for each in left_out]) * rows for place in (1, 2))
+        rows = days.rows.sum(axis=1, dtype=np.float64)[:, None]
+        observed, expected = (np.array([each[place] for each in left_out], np.float64) * rows for place in (1, 2))
         sizes = [place.stop - place.start for place in days.bins.places]
         self.rare = RareValues(observed, expected, np.repeat(self.judged, sizes), self._cap)
 
