@@ -128,10 +128,6 @@ def publish(job: str, say: "Callable[[EndedMetrics], object]", *, textfiles: Pat
     Raises:
         UnavailableError: the Pushgateway does not answer.
     """
-    if textfiles is None and not pushgateway:
-        return
-    from fraudline.ops.ended import EndedMetrics
+    from fraudline.ops import ended
 
-    metrics = EndedMetrics()
-    say(metrics)
-    metrics.publish(job, textfiles=textfiles, pushgateway=pushgateway)
+    ended.publish(job, say, textfiles=textfiles, pushgateway=pushgateway)

@@ -9,7 +9,7 @@ what it said the last time.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -121,3 +121,18 @@ class EndedMetrics:
             except (OSError, HTTPException, ValueError) as error:  # the last two: it is no address
                 problem = f"The Pushgateway at {pushgateway} does not answer: {error}."
                 raise UnavailableError(problem, "Check the address; the report is written.") from error
+
+
+def publish(
+    job: str, say: Callable[[EndedMetrics], object], *, textfiles: Path | None = None, pushgateway: str = ""
+) -> None:
+    """Publish what ``say`` says, where somebody asked for it.
+
+    Raises:
+        UnavailableError: the Pushgateway does not answer.
+    """
+    if textfiles is None and not pushgateway:
+        return
+    metrics = EndedMetrics()
+    say(metrics)
+    metrics.publish(job, textfiles=textfiles, pushgateway=pushgateway)

@@ -16,7 +16,7 @@ from fraudline.core.clock import now
 from fraudline.core.errors import FraudlineError
 from fraudline.core.files import local_path, read_json, write_json, write_text
 from fraudline.ops import cost as costs
-from fraudline.ops.ended import EndedMetrics
+from fraudline.ops import ended as metrics
 from fraudline.ops.pipeline import ERROR_FILE
 from fraudline.ops.tracking import end_run, step_run
 from fraudline.steps.params import Params
@@ -76,14 +76,10 @@ def running(
             write_json(Path(environment[ERROR_FILE]), record)
         sys.exit(error.exit_code)
     log.info("step.done", step=step)
-    gateway = environment.get(PUSHGATEWAY, "")
-    if gateway:
-        metrics = EndedMetrics()
-        metrics.step(step, meter.usage)
-        try:
-            metrics.publish(step, pushgateway=gateway)
-        except FraudlineError as error:  # a step that did its work does not fail for a figure
-            log.warning("step.not_published", step=step, problem=error.problem)
+    try:
+        metrics.publish(step, lambda told: told.step(step, meter.usage), pushgateway=environment.get(PUSHGATEWAY, ""))
+    except FraudlineError as error:  # a step that did its work does not fail for a figure
+        log.warning("step.not_published", step=step, problem=error.problem)
 
 
 @contextmanager
@@ -104,11 +100,11 @@ def publish(step: str, document: Path, environment: Mapping[str, str]) -> None:
     Raises:
         UnavailableError: it does not answer.
     """
-    gateway = environment.get(PUSHGATEWAY, "")
-    if gateway:
-        metrics = EndedMetrics()
-        {"drift": metrics.drift, "skew": metrics.skew}[step](read_json(document))
-        metrics.publish(f"{step}_report", pushgateway=gateway)
+
+    def say(told: metrics.EndedMetrics) -> None:
+        {"drift": told.drift, "skew": told.skew}[step](read_json(document))
+
+    metrics.publish(f"{step}_report", say, pushgateway=environment.get(PUSHGATEWAY, ""))
 
 
 def spent(meter: costs.Meter, params: Params) -> dict[str, float]:
@@ -202,10 +198,8 @@ def rollout(params: Params, environment: Mapping[str, str], *, to: str, promethe
     said = [f"# {result['action']}", ""]
     said += [f"**{verdict['verdict']}**: {verdict['reason']}", "", *verdict_table(verdict)] if verdict else []
     write_text(Path(page), "\n".join(said) + "\n")
-    if environment.get(PUSHGATEWAY):
-        metrics = EndedMetrics()
-        metrics.rollout(to, verdict)
-        metrics.publish(f"rollout_{to}", pushgateway=environment[PUSHGATEWAY])
+    gateway = environment.get(PUSHGATEWAY, "")
+    metrics.publish(f"rollout_{to}", lambda told: told.rollout(to, verdict), pushgateway=gateway)
     action: str = result["action"]
     return action
 
