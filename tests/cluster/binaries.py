@@ -25,10 +25,11 @@ _BUILD_S = 1500
 
 
 class Program(NamedTuple):
-    """A main package: the folder of the module that pins it, and its import path."""
+    """A main package: the folder of the module that pins it, its import path, and build tags if it has any."""
 
     module: str
     package: str
+    tags: str = ""
 
 
 PROGRAMS = {
@@ -37,6 +38,7 @@ PROGRAMS = {
     "kubectl": Program("apiserver", "k8s.io/kubernetes/cmd/kubectl"),
     "kserve": Program("kserve", "github.com/kserve/kserve/cmd/manager"),
     "actionlint": Program("actionlint", "github.com/rhysd/actionlint/cmd/actionlint"),
+    "gitea": Program("gitea", "code.gitea.io/gitea", "sqlite,sqlite_unlock_notify"),
 }
 
 
@@ -64,8 +66,9 @@ def program(name: str) -> Path:
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with atomic_folder(folder) as made:
-            module, package = PROGRAMS[name]
-            go("build", "-trimpath", "-p", "2", "-ldflags=-s -w", "-o", str(made / name), package, cwd=HERE / module)
+            module, package, tags = PROGRAMS[name]
+            flags = ("-trimpath", "-p", "2", "-ldflags=-s -w", *(["-tags", tags] if tags else []))
+            go("build", *flags, "-o", str(made / name), package, cwd=HERE / module)
     return folder / name
 
 
@@ -101,8 +104,8 @@ def go(*arguments: str, cwd: Path) -> str:
 
 @cache
 def _folder(name: str) -> Path:
-    module = HERE / PROGRAMS[name].module
-    pinned = b"".join((module / file).read_bytes() for file in ("go.mod", "go.sum"))
+    module, tags = HERE / PROGRAMS[name].module, PROGRAMS[name].tags
+    pinned = b"".join((module / file).read_bytes() for file in ("go.mod", "go.sum")) + tags.encode()
     return CACHE.resolve() / "cluster" / f"{name}-{hashlib.sha256(pinned).hexdigest()[:16]}"
 
 

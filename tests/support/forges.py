@@ -71,7 +71,8 @@ class GitHubServer(ForgeServer):
             pull |= {"state": "closed", "merged_at": "2026-01-05T06:00:00Z", "sha": body["sha"]}
             return 200, {"merged": True}
         if (method, path) == ("GET", f"{repo}/issues"):
-            return 200, self.issues
+            size, page = int(query["per_page"]), int(query["page"])
+            return 200, self.issues[::-1][(page - 1) * size : page * size]
         if (method, path) == ("POST", f"{repo}/issues"):
             self.issues.append({**body, "html_url": f"{self.url}/{self.project}/issues/{len(self.issues) + 1}"})
             return 201, self.issues[-1]

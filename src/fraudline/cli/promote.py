@@ -66,7 +66,7 @@ def command(
       fraudline promotion keygen                       once: commit the public key
       fraudline promote --to production --key ~/.fraudline/promotion.key --dry-run     the change, unpushed
       fraudline promote --to production --key ~/.fraudline/promotion.key
-      FRAUDLINE_FORGE_TOKEN=... fraudline promote      on GitHub or GitLab (rollout.forge in params.yaml)
+      FRAUDLINE_FORGE_TOKEN=... fraudline promote      on a forge (rollout.forge in params.yaml)
 
     Nothing is served before the pull request is merged. Run twice, or killed anywhere, it makes one pull request.
     """

@@ -25,7 +25,8 @@ from fraudline.model.golden import read_golden
 from fraudline.model.thresholds import Thresholds
 from fraudline.ops import gate as rules
 from fraudline.ops import store as stores
-from fraudline.ops.gitops.forge import PlainGit, PullRequest
+from fraudline.ops.gitops.forge import PlainGit
+from fraudline.ops.gitops.forge_api import PullRequest
 from fraudline.ops.gitops.proposal import standing
 from fraudline.ops.gitops.repository import Clone, git
 from fraudline.ops.gitops.signing import make_keys

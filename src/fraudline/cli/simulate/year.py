@@ -26,7 +26,8 @@ from fraudline.features.spec import FeatureSpec
 from fraudline.model.artifact import load_artifact
 from fraudline.model.scorer import Scorer
 from fraudline.monitor.renewal import Signs
-from fraudline.ops.gitops.forge import PlainGit, PullRequest
+from fraudline.ops.gitops.forge import PlainGit
+from fraudline.ops.gitops.forge_api import PullRequest
 from fraudline.ops.gitops.proposal import standing
 from fraudline.ops.gitops.repository import Clone, git
 from fraudline.ops.gitops.verify import verify

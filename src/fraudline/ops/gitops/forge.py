@@ -1,22 +1,23 @@
-"""Where a branch becomes a pull request: a plain Git remote, GitHub or GitLab.
+"""Where a branch becomes a pull request: a plain Git remote, GitHub, GitLab, or Gitea and Forgejo.
 
     forge = open_forge(params.rollout.forge, token, clone)
     forge.ensure("promote/production/0f3c", "title", "text")      # twice gives the same pull request
 
-GitHub's REST API of 2022-11-28, GitLab's v4. Asking first and creating then leaves a gap when two do it at once; both
-forges refuse the second pull request of a branch, and the first one's is then found.
+GitHub's REST API of 2022-11-28, GitLab's v4, Gitea's v1. Asking first and creating then leaves a gap when two do it at
+once; each forge refuses the second pull request of a branch, and the first one's is then found.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Protocol
 from urllib.parse import quote
 
-import msgspec
 from msgspec import Struct
 
 from fraudline.core.clock import now
-from fraudline.core.errors import UnavailableError, UsageError
+from fraudline.core.errors import UsageError
 from fraudline.core.log import get_logger
+from fraudline.ops.gitops.forge_api import EXISTS, NOT_YET, Api, PullRequest, State, found
 from fraudline.ops.gitops.params import ForgeParams
 from fraudline.ops.gitops.repository import Clone
 
@@ -25,25 +26,12 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-Shape = TypeVar("Shape")
-
 PUBLIC = {"github": "https://api.github.com", "gitlab": "https://gitlab.com/api/v4"}
-_TIMEOUT_S = 30.0
-_EXISTS = (409, 422)
-_NOT_YET = (405, 406, 409, 422)
-"""Answers to a merge that checks or reviews still hold back."""
 
-State = Literal["planned", "open", "merged", "closed"]
-
-
-@dataclass(frozen=True, slots=True)
-class PullRequest:
-    """A request to merge a branch. ``url`` and ``number`` are empty on a plain remote."""
-
-    branch: str
-    state: State = "open"
-    url: str = ""
-    number: int = 0
+_UNKNOWN = 404
+_KNOWN_S = 10.0
+_LOOK_S = 0.2
+"""Seconds that a pushed branch is waited for at most, and between two looks."""
 
 
 class Forge(Protocol):
@@ -102,7 +90,7 @@ class PlainGit:
 
 
 class _Pull(Struct):
-    """What is read of GitHub's pull request."""
+    """What is read of a pull request of GitHub or Gitea."""
 
     html_url: str
     number: int
@@ -111,7 +99,7 @@ class _Pull(Struct):
 
 
 class _Issue(Struct):
-    """What is read of GitHub's issue."""
+    """What is read of an issue of GitHub or Gitea."""
 
     html_url: str
     title: str
@@ -132,60 +120,15 @@ class _GitLabIssue(Struct):
     title: str
 
 
-class _Api:
-    """A forge's API: JSON in, JSON out, errors of ours."""
-
-    def __init__(self, base: str, headers: dict[str, str]) -> None:
-        import httpx
-
-        self._base = base
-        self._client = httpx.Client(base_url=base, headers=headers, timeout=_TIMEOUT_S)
-
-    def call(self, method: str, path: str, *, accept: tuple[int, ...] = (), **arguments: Any) -> "httpx.Response":
-        """Call it; a status among ``accept`` is the caller's matter.
-
-        Raises:
-            UnavailableError: it does not answer or refuses.
-        """
-        import httpx
-
-        try:
-            answer = self._client.request(method, path, **arguments)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise UnavailableError(
-                f"{self._base} does not answer: {error}.", "Try again: nothing is done twice."
-            ) from error
-        if answer.is_success or answer.status_code in accept:
-            if answer.content and "json" not in answer.headers.get("content-type", ""):
-                raise UnavailableError(f"{self._base} is no API: it answers a page.", "Correct rollout.forge.api.")
-            return answer
-        action = "Try again: nothing is done twice."
-        if answer.status_code in (401, 403, 404):
-            action = (
-                "Give a token that may open pull requests (FRAUDLINE_FORGE_TOKEN), and check rollout.forge.project."
-            )
-        raise UnavailableError(f"{method} {path} answers {answer.status_code}: {answer.text[:200]}.", action)
-
-    def read(self, answer: "httpx.Response", shape: type[Shape]) -> Shape:
-        """What an answer says.
-
-        Raises:
-            UnavailableError: it is JSON of another shape.
-        """
-        try:
-            return msgspec.json.decode(answer.content, type=shape)
-        except msgspec.MsgspecError as error:
-            said = str(error)
-            problem = f"{answer.request.method} {answer.request.url} answers what is no answer of this API: {said}."
-            raise UnavailableError(problem, "Correct rollout.forge.api and rollout.forge.kind.") from error
-
-
 class GitHub:
     """Pull requests of a repository on GitHub."""
 
+    _page_size = "per_page"
+    _headers: ClassVar[dict[str, str]] = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+
     def __init__(self, settings: ForgeParams, token: str, base: str) -> None:
-        headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
-        self._api = _Api(settings.api or PUBLIC["github"], headers | {"Authorization": f"Bearer {token}"})
+        address = settings.api or PUBLIC[settings.kind]
+        self._api = Api(address, {"Authorization": f"Bearer {token}", **self._headers})
         self._repo = f"/repos/{settings.project}"
         self._owner = settings.project.split("/")[0]
         self._base = base
@@ -194,40 +137,71 @@ class GitHub:
         """See :class:`Forge`."""
         if (known := self._find(branch)) is not None:
             return known
-        content = {"title": title, "head": branch, "base": self._base, "body": body}
-        answer = self._api.call("POST", f"{self._repo}/pulls", json=content, accept=_EXISTS)
+        answer = self._open({"title": title, "head": branch, "base": self._base, "body": body})
         if answer.is_success:
             made = self._api.read(answer, _Pull)
             return PullRequest(branch, "open", made.html_url, made.number)
-        return _found(self._find(branch), answer)
+        return found(self._find(branch), answer)
 
     def merge(self, request: PullRequest, revision: str) -> bool:
         """See :class:`Forge`."""
         content = {"sha": revision, "merge_method": "merge"}
         path = f"{self._repo}/pulls/{request.number}/merge"
-        return self._api.call("PUT", path, json=content, accept=_NOT_YET).is_success
+        return self._api.call("PUT", path, json=content, accept=NOT_YET).is_success
 
     def ask(self, title: str, body: str) -> str:
         """See :class:`Forge`."""
-        path, query = f"{self._repo}/issues", {"state": "open", "per_page": 100}
-        for known in self._api.read(self._api.call("GET", path, params=query), list[_Issue]):
+        path = f"{self._repo}/issues"
+        for known in self._api.pages(path, {"state": "open"}, list[_Issue], size=self._page_size):
             if known.title == title:
                 return known.html_url
         return self._api.read(self._api.call("POST", path, json={"title": title, "body": body}), _Issue).html_url
 
+    def _open(self, content: dict[str, str]) -> "httpx.Response":
+        return self._api.call("POST", f"{self._repo}/pulls", json=content, accept=EXISTS)
+
     def _find(self, branch: str) -> PullRequest | None:
         query = {"state": "all", "head": f"{self._owner}:{branch}", "base": self._base}
         for known in self._api.read(self._api.call("GET", f"{self._repo}/pulls", params=query), list[_Pull]):
-            state: State = "merged" if known.merged_at else "open" if known.state == "open" else "closed"
-            return PullRequest(branch, state, known.html_url, known.number)
+            return _standing(branch, known)
         return None
+
+
+class Gitea(GitHub):
+    """Pull requests of a repository on Gitea or Forgejo, whose API follows GitHub's but for these.
+
+    A pushed branch is known to the API a moment after the push has ended: it is waited for.
+    """
+
+    _page_size = "limit"
+    _headers: ClassVar[dict[str, str]] = {}
+
+    def merge(self, request: PullRequest, revision: str) -> bool:
+        """See :class:`Forge`."""
+        content = {"Do": "merge", "head_commit_id": revision}
+        path = f"{self._repo}/pulls/{request.number}/merge"
+        return self._api.call("POST", path, json=content, accept=NOT_YET).is_success
+
+    def _open(self, content: dict[str, str]) -> "httpx.Response":
+        until = time.monotonic() + _KNOWN_S
+        while time.monotonic() < until:
+            answer = self._api.call("POST", f"{self._repo}/pulls", json=content, accept=(404, *EXISTS))
+            if answer.status_code != _UNKNOWN:
+                return answer
+            time.sleep(_LOOK_S)
+        return super()._open(content)
+
+    def _find(self, branch: str) -> PullRequest | None:
+        path = f"{self._repo}/pulls/{quote(self._base, safe='')}/{quote(branch)}"
+        answer = self._api.call("GET", path, accept=(404,))
+        return _standing(branch, self._api.read(answer, _Pull)) if answer.is_success else None
 
 
 class GitLab:
     """Merge requests of a project on GitLab."""
 
     def __init__(self, settings: ForgeParams, token: str, base: str) -> None:
-        self._api = _Api(settings.api or PUBLIC["gitlab"], {"PRIVATE-TOKEN": token})
+        self._api = Api(settings.api or PUBLIC["gitlab"], {"PRIVATE-TOKEN": token})
         self._project = f"/projects/{quote(settings.project, safe='')}"
         self._base = base
 
@@ -236,16 +210,16 @@ class GitLab:
         if (known := self._find(branch)) is not None:
             return known
         content = {"source_branch": branch, "target_branch": self._base, "title": title, "description": body}
-        answer = self._api.call("POST", f"{self._project}/merge_requests", json=content, accept=_EXISTS)
+        answer = self._api.call("POST", f"{self._project}/merge_requests", json=content, accept=EXISTS)
         if answer.is_success:
             made = self._api.read(answer, _MergeRequest)
             return PullRequest(branch, "open", made.web_url, made.iid)
-        return _found(self._find(branch), answer)
+        return found(self._find(branch), answer)
 
     def merge(self, request: PullRequest, revision: str) -> bool:
         """See :class:`Forge`."""
         path = f"{self._project}/merge_requests/{request.number}/merge"
-        return self._api.call("PUT", path, json={"sha": revision}, accept=_NOT_YET).is_success
+        return self._api.call("PUT", path, json={"sha": revision}, accept=NOT_YET).is_success
 
     def ask(self, title: str, body: str) -> str:
         """See :class:`Forge`."""
@@ -265,6 +239,9 @@ class GitLab:
         return None
 
 
+HOSTED: dict[str, Callable[[ForgeParams, str, str], Forge]] = {"github": GitHub, "gitlab": GitLab, "gitea": Gitea}
+
+
 def open_forge(settings: ForgeParams, token: str, clone: Clone) -> Forge:
     """The forge that the parameters name.
 
@@ -275,13 +252,9 @@ def open_forge(settings: ForgeParams, token: str, clone: Clone) -> Forge:
         return PlainGit(clone)
     if not token:
         raise UsageError(f"{settings.kind} needs a token.", "Set FRAUDLINE_FORGE_TOKEN.")
-    return (GitHub if settings.kind == "github" else GitLab)(settings, token, clone.branch)
+    return HOSTED[settings.kind](settings, token, clone.branch)
 
 
-def _found(known: PullRequest | None, answer: "httpx.Response") -> PullRequest:
-    if known is None:
-        raise UnavailableError(
-            f"The pull request is refused: {answer.status_code}: {answer.text[:200]}.",
-            "Check the branch and its rules.",
-        )
-    return known
+def _standing(branch: str, known: _Pull) -> PullRequest:
+    state: State = "merged" if known.merged_at else "open" if known.state == "open" else "closed"
+    return PullRequest(branch, state, known.html_url, known.number)

@@ -30,8 +30,8 @@ class Environment(Settings):
 class ForgeParams(Settings):
     """Where pull requests are opened."""
 
-    kind: Literal["git", "github", "gitlab"] = "git"
-    """``git`` is a plain remote: the branch is pushed and the text is printed."""
+    kind: Literal["git", "github", "gitlab", "gitea"] = "git"
+    """``git`` is a plain remote: the branch is pushed and the text is printed. ``gitea`` is Forgejo, too."""
 
     remote: str = "origin"
     """Name or address of the Git remote."""
@@ -40,7 +40,8 @@ class ForgeParams(Settings):
     """``owner/name`` on the forge."""
 
     api: str = ""
-    """Base address of the forge's API; empty means the public one of its kind."""
+    """Base address of the forge's API; empty means the public one of its kind. Gitea has none:
+    ``https://git.example.org/api/v1``."""
 
     auto_merge: bool = False
     """Whether a step of a rollout merges itself; a promotion never does."""
@@ -49,6 +50,8 @@ class ForgeParams(Settings):
     def _named(self) -> Self:
         if self.kind != "git" and not self.project:
             raise ValueError("project is needed to open pull requests")
+        if self.kind == "gitea" and not self.api:
+            raise ValueError("api is needed for gitea: there is no public one")
         return self
 
 

@@ -15,7 +15,8 @@ from fraudline.core.errors import PromotionRefused, UsageError
 from fraudline.core.log import get_logger
 from fraudline.ops.gitops import text as texts
 from fraudline.ops.gitops.evidence import Entry, Evidence, Signed, model_of, step_record
-from fraudline.ops.gitops.forge import Forge, PullRequest
+from fraudline.ops.gitops.forge import Forge
+from fraudline.ops.gitops.forge_api import PullRequest
 from fraudline.ops.gitops.params import Environment, RolloutParams
 from fraudline.ops.gitops.repository import Clone
 from fraudline.ops.gitops.state import EVIDENCE, ROLLOUT, Rollout, parse, render

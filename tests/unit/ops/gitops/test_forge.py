@@ -120,6 +120,20 @@ def test_a_person_is_asked_once_for_each_title(server):
     assert len(server.issues) == 2
 
 
+def test_a_question_is_found_behind_many_newer_issues():
+    with GitHubServer("bank/fraud", token=TOKEN) as server:
+        server.kind = "github"
+        forge = opened(server)
+        first = forge.ask("Rollout waits", "why")
+        server.issues += [{"title": f"another {i}", "html_url": f"{server.url}/{i}"} for i in range(100)]
+        assert forge.ask("Rollout waits", "why, again") == first
+
+
+def test_gitea_needs_an_address():
+    with pytest.raises(ValueError, match="api is needed for gitea"):
+        ForgeParams(kind="gitea", project="bank/fraud")
+
+
 class Page(JsonServer):
     """Answers every request with the same, as a login page or another service does."""
 
