@@ -13,6 +13,7 @@ from fraudline.cli.main import cli
 from fraudline.core.errors import DigestMismatch, PromotionRefused, UsageError
 from fraudline.core.files import read_json, write_json
 from fraudline.ops import store as stores
+from fraudline.ops.gitops.repository import Clone, access
 from fraudline.ops.gitops.signing import make_keys
 from fraudline.ops.params import RegistryParams
 from fraudline.ops.registry import CHAMPION, Registry, give_alias
@@ -311,15 +312,24 @@ def test_the_component_proposes_what_was_packaged_and_shows_the_text(forge, serv
     assert f"# Promote model {entry.name[:12]} to production at 10 %" in page.read_text()
 
 
-def test_a_token_reaches_git_over_http_and_no_list_of_arguments():
+def test_a_token_reaches_git_over_http_and_no_list_of_arguments(monkeypatch):
     from base64 import b64decode
 
-    from fraudline.ops.gitops.repository import access
-
+    monkeypatch.delenv("GIT_CONFIG_COUNT", raising=False)
     settings = access("https://forge.invalid/bank/fraud.git", "secret")
     assert settings["GIT_CONFIG_KEY_0"] == "http.https://forge.invalid/bank/fraud.git.extraHeader"
     assert b64decode(settings["GIT_CONFIG_VALUE_0"].split()[-1]) == b"x-access-token:secret"
     assert access("/srv/remote.git", "secret") == access("https://forge.invalid/x.git", "") == {}
+
+
+def test_a_token_leaves_the_settings_of_git_that_the_environment_hands_over(forge, monkeypatch):
+    address = "https://forge.invalid/bank/fraud.git"
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.{forge.remote}.insteadOf")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", address)
+    with Clone.of(address, "main", "secret") as clone:
+        assert clone.base == git(forge.remote, "rev-parse", "main")
+        assert clone.run("config", f"http.{address}.extraHeader").startswith("Authorization: Basic ")
 
 
 def test_where_there_is_no_repository_the_parameters_are_the_remotes(forge):

@@ -83,14 +83,19 @@ def read_at(folder: Path, revision: str, path: str) -> str:
 
 
 def access(url: str, token: str) -> dict[str, str]:
-    """Settings that let git use a token over HTTP; GitHub and GitLab take it as a password."""
+    """Settings that let git use a token over HTTP, after those that the environment has for it already.
+
+    GitHub and GitLab take it as a password.
+    """
     if not token or not url.startswith(("http://", "https://")):
         return {}
     secret = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    given = git_environment().get("GIT_CONFIG_COUNT", "")
+    number = int(given) if given.isdecimal() else 0
     return {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"http.{url}.extraHeader",
-        "GIT_CONFIG_VALUE_0": f"Authorization: Basic {secret}",
+        "GIT_CONFIG_COUNT": str(number + 1),
+        f"GIT_CONFIG_KEY_{number}": f"http.{url}.extraHeader",
+        f"GIT_CONFIG_VALUE_{number}": f"Authorization: Basic {secret}",
     }
 
 
