@@ -3,6 +3,7 @@
 Whoever verifies a pull request reads them, and the key, from the branch that it is to be merged into.
 """
 
+from pathlib import PurePosixPath
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -25,6 +26,14 @@ class Environment(Settings):
 
     series: str = ""
     """Labels of its predictors' series, where Prometheus has other environments', too: ``namespace="fraud"``."""
+
+    @field_validator("overlay", "service")
+    @classmethod
+    def _as_git_writes_it(cls, path: str) -> str:
+        parts = PurePosixPath(path)
+        if parts.is_absolute() or ".." in parts.parts or not parts.parts:
+            raise ValueError("it is a path in the repository")
+        return str(parts)
 
 
 class ForgeParams(Settings):

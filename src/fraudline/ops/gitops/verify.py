@@ -117,7 +117,7 @@ def verify(
         UsageError: rules, key or state cannot be read.
     """
     common = git(repo, "merge-base", base, head).strip()
-    files = tuple(git(repo, "diff", "--name-only", "--no-renames", common, head).split("\n")[:-1])
+    files = tuple(git(repo, "diff", "--name-only", "-z", "--no-renames", common, head).split("\0")[:-1])
     rules = rules_at(repo, base)
     results = []
     for environment in rules.environments.values():

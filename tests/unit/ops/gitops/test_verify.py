@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 from click.testing import CliRunner
+from pydantic import ValidationError
 
 from fraudline.cli.main import cli
 from fraudline.core.errors import PromotionRefused, UnavailableError, UsageError
 from fraudline.ops.gitops.evidence import Signed
 from fraudline.ops.gitops.forge import PlainGit
+from fraudline.ops.gitops.params import Environment
 from fraudline.ops.gitops.proposal import standing, step, submit
 from fraudline.ops.gitops.repository import Clone
 from fraudline.ops.gitops.signing import make_keys
@@ -114,6 +116,22 @@ def test_a_change_that_serves_nothing_new_is_nobodys_business(case):
     git(case.forge.work, "checkout", "-q", "-B", "proposal", "origin/main")
     case.edit("README.md", lambda _: "hello")
     assert case.verify() == []
+
+
+@pytest.mark.parametrize("overlay", ["manifests/overlays/köln", "./manifests/overlays/standard", "manifests//prod/"])
+def test_a_change_is_looked_at_however_its_folder_is_written(tmp_path, overlay):
+    forge = Forge(tmp_path, {"environments": {"production": {"overlay": overlay}}})
+    entry = forge.model(1)
+    branch = promote(to="production", key=forge.key, params=forge.params, repo=forge.work, artifact=entry)["branch"]
+    git(forge.work, "fetch", "-q", "origin")
+    (result,) = verify(forge.work, "origin/main", f"origin/{branch}")
+    assert result.kind == "promote"
+
+
+@pytest.mark.parametrize("overlay", ["/srv/overlays", "../overlays", ""])
+def test_a_folder_that_is_not_in_the_repository_is_refused(overlay):
+    with pytest.raises(ValidationError, match="a path in the repository"):
+        Environment(overlay=overlay)
 
 
 @pytest.mark.parametrize(
