@@ -20,7 +20,7 @@ from fraudline.model.thresholds import Thresholds
 from fraudline.ops.audit.trail import Trail
 from fraudline.ops.provenance import file_at
 from fraudline.ops.store import provenance_file
-from fraudline.steps.explain import explain_decision
+from fraudline.steps.explain import explain_decision, finder
 from fraudline.steps.params import Params
 from fraudline.stream.sealing import keys_at_hand
 from fraudline.stream.topic_reader import read_topic
@@ -136,9 +136,9 @@ def stored_artifact(version: str, store: Path) -> Artifact:
 
 
 def _in_topic(wanted: str, params: Params) -> Iterator[Traced]:
-    needle = json.dumps(wanted).encode()
+    holds = finder(wanted)
     for record in read_topic(params.stream, params.stream.topics.decisions):
-        if needle in (record.value or b"") and (decision := _mine(record.value, wanted)):
+        if holds(record.value or b"") and (decision := _mine(record.value, wanted)):
             place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
             yield Traced(decision, place | {"appended": from_us(record.timestamp_ms * 1000).isoformat()})
 
@@ -166,11 +166,11 @@ def _in_file(wanted: str, file: Path) -> Iterator[Traced]:
             if decision:
                 yield Traced(decision, {"file": str(file), "row": number})
         return
-    needle = json.dumps(wanted).encode()
+    holds = finder(wanted)
     try:
         with file.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                if needle in line and (decision := _mine(line, wanted)):
+                if holds(line) and (decision := _mine(line, wanted)):
                     yield Traced(decision, {"file": str(file), "row": number})
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}.", "Name a file of decisions.") from error

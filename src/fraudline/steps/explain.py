@@ -8,7 +8,7 @@ the score.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,11 +148,17 @@ def _in_dataset(wanted: str, dataset: Path, artifact: Artifact, profiles: Path |
     return _Found(seen[-1], features[rows], seen[:-1], _label(dataset, wanted))
 
 
+def finder(wanted: str) -> Callable[[bytes], bool]:
+    """Whether JSON may hold this text, as a look that is quicker than decoding it; writers differ beyond ASCII."""
+    plain, escaped = (json.dumps(wanted, ensure_ascii=only).encode("utf-8", "surrogatepass") for only in (False, True))
+    return lambda content: plain in content or escaped in content
+
+
 def _in_decisions(wanted: str, decisions: Path, artifact: Artifact) -> _Found:
-    needle = json.dumps(wanted)
+    holds = finder(wanted)
     try:
-        with decisions.open(encoding="utf-8") as lines:
-            rows = [row for line in lines if needle in line and isinstance(row := json.loads(line), dict)]
+        with decisions.open("rb") as lines:
+            rows = [row for line in lines if holds(line) and isinstance(row := json.loads(line), dict)]
     except (OSError, ValueError) as error:
         raise DataError(f"{decisions} cannot be read: {error}.", "Give one decision a line, as JSON.") from error
     row = next((row for row in reversed(rows) if row.get("transaction_id") == wanted), None)

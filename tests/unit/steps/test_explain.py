@@ -15,6 +15,7 @@ from fraudline.cli.main import cli
 from fraudline.core.errors import DataError, StateError, UsageError
 from fraudline.data.store import read_labels, read_transactions
 from fraudline.model.artifact import load_artifact
+from fraudline.steps.audit_story import find_decision
 from fraudline.steps.explain import explain, explain_decision
 from fraudline.steps.explain_page import explain_page, parts_of
 from fraudline.steps.params import Params
@@ -135,6 +136,20 @@ def test_a_decision_is_explained_by_the_features_recorded_on_it(place: dict[str,
     assert document["transaction"]["event_time"] == "2026-01-01T00:00:00+00:00"
     values = {entry["feature"]: entry["value"] for entry in document["features"]}
     assert [values[name] for name in load_artifact(place["model"]).spec.names] == decision(place)["features"]
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_a_decision_is_found_by_an_id_beyond_ascii_as_a_worker_or_another_writer_writes_it(
+    place: dict[str, Any], tmp_path: Path, ascii_only: bool
+) -> None:
+    spec = load_artifact(place["model"]).spec
+    features = np.zeros(len(spec.names)).tolist()
+    row = {"transaction_id": "zahlung-ü-17", "score": 0.0, "features": features, "spec_version": spec.version}
+    file = tmp_path / "decisions.jsonl"
+    file.write_text(json.dumps(row, ensure_ascii=ascii_only) + "\n", encoding="utf-8")
+    given = {"transaction_id": "zahlung-ü-17", "params": PARAMS}
+    assert explain(**given, model=place["model"], decisions=file)["transaction"]["transaction_id"] == "zahlung-ü-17"
+    assert find_decision("zahlung-ü-17", file, PARAMS).record["row"] == 1
 
 
 def test_features_of_another_specification_are_not_scored(place: dict[str, Any], tmp_path: Path) -> None:
