@@ -109,7 +109,7 @@ def _of_file(file: Path, names: Sequence[str], model_version: str, spec_version:
             piece = piece_of(table, names, str(file), model_version, spec_version)
             if len(piece):
                 yield piece
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         raise SchemaError(f"{file} cannot be read: {error}.", "Give parquet, or one JSON object a line.") from error
 
 
@@ -133,6 +133,11 @@ def _features(table: pa.Table, names: Sequence[str], source: str) -> NDArray[np.
     present = set(table.column_names)
     if "features" in present:
         lists = table["features"].combine_chunks()
+        if not isinstance(lists, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
+            raise SchemaError(
+                f"{source} has features that are {lists.type}, not lists of numbers.",
+                "Give decisions as the topic has them.",
+            )
         flat = lists.flatten().cast(pa.float32()).to_numpy(zero_copy_only=False)
         if len(flat) != len(table) * len(names):
             raise SchemaError(
