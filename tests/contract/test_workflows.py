@@ -1,0 +1,41 @@
+"""GitHub's workflows: what is checked is what it is said of."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.gitops import ROOT, git
+
+WORKFLOWS = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / ".github" / "workflows").glob("*.yml")}
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_promotion_is_checked_at_the_revision_that_the_result_is_shown_on(tmp_path: Path, gone: bool) -> None:
+    remote, work, clone = tmp_path / "remote.git", tmp_path / "work", tmp_path / "clone"
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", str(remote))
+    git(tmp_path, "clone", "-q", str(remote), str(work))
+    revisions = []
+    for text in ("main", "shown", "later"):
+        (work / "file").write_text(text)
+        git(work, "add", "-A")
+        git(work, "commit", "-q", "-m", text)
+        revisions.append(git(work, "rev-parse", "HEAD"))
+        if text == "main":
+            git(work, "push", "-q", "origin", "HEAD:main")
+        elif gone and text == "shown":
+            git(work, "reset", "-q", "--hard", revisions[0])  # and "later" takes its place
+    git(work, "push", "-q", "origin", "HEAD:refs/pull/7/head")
+    git(tmp_path, "clone", "-q", str(remote), str(clone))
+    steps = WORKFLOWS["promotion"]["jobs"]["verify"]["steps"]
+    (fetching,) = [step for step in steps if "refs/pull" in step.get("run", "")]
+    event = {"number": "7", "head.sha": revisions[1]}
+    asked = re.compile(r"\$\{\{ github\.event\.pull_request\.([\w.]+) \}\}")
+    given = {name: event[asked.fullmatch(text)[1]] for name, text in fetching["env"].items()}
+    done = subprocess.run(["bash", "-e", "-c", fetching["run"]], cwd=clone, env={**os.environ, **given}, check=False)
+    assert (done.returncode != 0) is gone
+    if not gone:
+        assert git(clone, "rev-parse", "proposal") == revisions[1]
