@@ -1,9 +1,10 @@
-"""GitHub's workflows: what is checked is what it is said of."""
+"""GitHub's workflows: what runs is pinned, what is checked is what it is said of, no right is there for nothing."""
 
 import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,6 +12,27 @@ import yaml
 from tests.support.gitops import ROOT, git
 
 WORKFLOWS = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / ".github" / "workflows").glob("*.yml")}
+STEPS = [(name, step) for name, flow in WORKFLOWS.items() for job in flow["jobs"].values() for step in job["steps"]]
+USED = [(name, step) for name, step in STEPS if "uses" in step]
+
+
+@pytest.mark.parametrize(("name", "step"), USED, ids=[f"{name}-{step['uses']:.24}" for name, step in USED])
+def test_an_action_is_named_by_its_commit_which_nobody_can_move(name: str, step: dict[str, Any]) -> None:
+    assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step["uses"])
+
+
+def test_no_checkout_leaves_the_token_where_what_is_built_can_read_it() -> None:
+    checkouts = [step for _, step in USED if step["uses"].startswith("actions/checkout@")]
+    assert len(checkouts) == len(WORKFLOWS)
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_no_job_that_runs_a_proposal_may_write() -> None:
+    for flow in WORKFLOWS.values():
+        for job in flow["jobs"].values():
+            rights = job.get("permissions", flow["permissions"])
+            builds = any("make" in step.get("run", "") or ".ci/" in step.get("run", "") for step in job["steps"])
+            assert not builds or set(rights.values()) == {"read"}
 
 
 @pytest.mark.parametrize("gone", [False, True])
