@@ -151,6 +151,21 @@ def test_every_policy_has_a_planted_fault() -> None:
     assert {policy for policy, _ in FAULTS} == set(policies.POLICIES)
 
 
+def test_every_pod_of_a_component_is_let_out_where_everything_is_denied() -> None:
+    files = MANIFESTS.glob("components/*/*.yaml")
+    documents = [document for file in files for document in yaml.safe_load_all(file.read_text()) if document]
+    label = "app.kubernetes.io/component"
+    templates = [d["spec"]["jobTemplate"]["spec"] for d in documents if d.get("kind") == "CronJob"]
+    templates += [d["spec"] for d in documents if d.get("kind") in {"Deployment", "StatefulSet"}]
+    named = {each["template"]["metadata"]["labels"][label] for each in templates}
+    policed = {
+        d["spec"]["podSelector"]["matchLabels"].get(label)
+        for d in documents
+        if d.get("kind") == "NetworkPolicy" and d["spec"].get("egress") and d["spec"]["podSelector"]
+    }
+    assert named <= policed
+
+
 @pytest.mark.parametrize("name", [name for name in OVERLAYS if name != "tensorflow-serving"])
 def test_the_worker_is_started_with_options_and_parameters_that_it_knows(name: str) -> None:
     documents = overlay(name)
