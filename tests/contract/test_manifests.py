@@ -131,6 +131,8 @@ FAULTS: list[tuple[policies.Policy, Callable[[Documents], Any]]] = [
     (policies.kept_decisions, lambda d: _decisions(d).update({"retention.ms": 30 * 86_400_000})),
     (policies.kept_decisions, lambda d: _decisions(d).update({"retention.bytes": 1})),
     (policies.kept_decisions, lambda d: _decisions(d).update({"cleanup.policy": "compact"})),
+    (policies.kept_data, lambda d: find(d, "PersistentVolumeClaim", "fraudline-models")["metadata"].pop("annotations")),
+    (policies.kept_data, lambda d: find(d, "KafkaTopic", "labels")["metadata"].pop("annotations")),
     (policies.no_secrets, lambda d: d.append({"kind": "Secret", "metadata": {"name": "token"}})),
     (policies.no_secrets, lambda d: _worker(d)["env"].append({"name": "API_TOKEN", "value": "abc"})),
     (policies.denied_by_default, lambda d: d.remove(find(d, "NetworkPolicy", "default-deny"))),

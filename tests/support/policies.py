@@ -162,6 +162,15 @@ def kept_decisions(documents: list[Document]) -> Iterator[str]:
                 yield f"{topic['metadata']['name']}: deleted by more than time"
 
 
+def kept_data(documents: list[Document]) -> Iterator[str]:
+    """What holds data outlives the line in Git that names it: Argo CD does not prune it, and says that it is there."""
+    for document in documents:
+        if document["kind"] in {"Namespace", "PersistentVolumeClaim", "KafkaTopic", "Kafka", "KafkaNodePool"}:
+            options = document["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-options", "")
+            if "Prune=false" not in options.split(","):
+                yield f"{document['kind']} {document['metadata']['name']}: its data goes with a line of Git"
+
+
 def no_secrets(documents: list[Document]) -> Iterator[str]:
     """No secret lies in Git: neither as a Secret nor as a value of the environment."""
     for secret in _kind(documents, "Secret"):
@@ -188,7 +197,7 @@ def denied_by_default(documents: list[Document]) -> Iterator[str]:
 
 POLICIES: tuple[Policy, ...] = (
     one_canary_mode, pinned_images, pinned_models, bounded, probed, restricted, restricted_kafka, without_tokens,
-    kept_decisions, no_secrets, denied_by_default,
+    kept_decisions, kept_data, no_secrets, denied_by_default,
 )  # fmt: skip
 
 
