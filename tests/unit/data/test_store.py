@@ -102,6 +102,17 @@ def test_a_table_of_wrong_types_is_refused(tmp_path: Path) -> None:
         write_dataset(tmp_path / "d", texts, labels, {})
 
 
+def test_a_file_whose_column_has_another_type_is_refused_when_it_is_read(tmp_path: Path) -> None:
+    folder = small_dataset(tmp_path)
+    path = sorted((folder / "transactions").glob("*.parquet"))[0]
+    table = pq.read_table(path, partitioning=None)
+    at = table.schema.get_field_index("amount_minor")
+    pq.write_table(table.set_column(at, "amount_minor", table["amount_minor"].cast(pa.float64())), path)
+
+    with pytest.raises(SchemaError, match="amount_minor: double"):
+        read_transactions(folder)
+
+
 def test_an_empty_set_is_refused(tmp_path: Path) -> None:
     transactions, labels = small_tables()
 

@@ -11,6 +11,7 @@ import pytest
 
 from fraudline.core.clock import DAY_US
 from fraudline.core.errors import DataError, SchemaError
+from fraudline.data.schema import times_us
 from fraudline.data.store import read_labels, read_transactions
 from fraudline.decide.decisions import NEVER_US, read_decisions
 from fraudline.decide.outcomes import Outcomes, arms_of, read_outcomes
@@ -55,6 +56,11 @@ def test_a_data_set_gives_the_labels_with_the_day_on_which_they_came(tmp_path: P
     decisions = read_decisions(scored, dataset=dataset, label_delay_days=7)
     assert decisions.fraud.sum() == pc.sum(labels["is_fraud"]).as_py()
     assert decisions.amounts.sum() == pc.sum(transactions["amount_minor"]).as_py()
+    newest = max(int(times_us(t).max()) for t in (transactions["event_time"], labels["label_time"]))
+    young = decisions.times_us >= newest - 7 * DAY_US
+    assert 0 < young.sum() < rows
+    assert (decisions.known[young] == decisions.fraud[young]).all()  # without a label it may still be a fraud
+    assert decisions.known[~young].all()
     half = int(decisions.times_us[rows // 2])
     then = decisions.as_of(half)
     in_time = labels.filter(pc.less(labels["label_time"].cast(pa.int64()), half))

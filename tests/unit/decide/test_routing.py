@@ -150,6 +150,14 @@ def test_a_rate_gives_its_burst_at_once_and_then_what_a_minute_allows() -> None:
     assert TokenBucket(None, 0.0).wait_s(0.0) == 0.0
 
 
+def test_an_hour_without_an_alert_saves_up_no_more_than_the_burst() -> None:
+    bucket, sent = TokenBucket(Rate(per_minute=60, burst=2), 0.0), 0
+    while bucket.wait_s(3_600.0) == 0:
+        bucket.take()
+        sent += 1
+    assert sent == 2
+
+
 def test_a_group_that_would_be_quiet_longer_than_it_may_last_is_refused() -> None:
     with pytest.raises(UsageError, match="longer than most_s"):
         Route.parse({"name": "r", "sinks": ["s"], "quiet_s": 90, "most_s": 60}, "alerts.yaml")

@@ -53,6 +53,13 @@ def test_a_line_that_was_removed_is_found(trail: Path) -> None:
         ThresholdLog.read(trail)
 
 
+def test_a_line_that_tells_another_story_of_what_held_before_is_found(trail: Path) -> None:
+    first, second, _ = ThresholdLog.read(trail).changes
+    ThresholdLog((first, second.model_copy(update={"before": at(4.9)}))).write(trail)
+    with pytest.raises(StateError, match="line 2"):
+        ThresholdLog.read(trail)
+
+
 def test_a_file_that_nobody_has_begun_is_no_damaged_one(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="no threshold has been changed"):
         ThresholdLog.read(tmp_path / "thresholds.jsonl")

@@ -1,6 +1,7 @@
 """An artifact is used only when every byte of it is what its digest says."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fraudline.core.errors import ArtifactError, DigestMismatch
-from fraudline.model.artifact import load_artifact, write_manifest
+from fraudline.model.artifact import MAX_FILE_BYTES, MAX_MANIFEST_BYTES, load_artifact, write_manifest
 from tests.support.artifacts import tiny_artifact
 
 
@@ -173,6 +174,16 @@ def test_a_link_inside_the_folder_is_refused_even_with_the_right_bytes(
 def test_a_malformed_manifest_is_an_artifact_error(folder: Path, manifest: str) -> None:
     (folder / "manifest.json").write_text(manifest)
     with pytest.raises(ArtifactError):
+        load_artifact(folder)
+
+
+def test_a_file_too_large_to_be_one_of_an_artifact_is_refused_before_it_is_read(folder: Path) -> None:
+    os.truncate(folder / "manifest.json", MAX_MANIFEST_BYTES + 1)
+    with pytest.raises(ArtifactError, match="manifest.json is not a regular file under"):
+        load_artifact(folder)
+    write_manifest(folder)
+    os.truncate(folder / "golden.parquet", MAX_FILE_BYTES + 1)  # sparse: it takes no room on the disk
+    with pytest.raises(ArtifactError, match="golden.parquet is not a regular file under"):
         load_artifact(folder)
 
 

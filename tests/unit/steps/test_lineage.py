@@ -150,6 +150,17 @@ def test_a_kubeflow_component_says_the_same(receiver: Receiver, prepared: Path) 
     assert receiver.events[-1]["eventType"] == "FAIL"
 
 
+@pytest.mark.parametrize(
+    ("ends", "said"), [(KeyboardInterrupt(), "ABORT"), (SystemExit(143), "ABORT"), (DataError("wrong."), "FAIL")]
+)
+def test_what_is_stopped_by_hand_is_aborted_and_not_complete(
+    receiver: Receiver, ends: BaseException, said: str
+) -> None:
+    with pytest.raises(type(ends)), Lineage(LineageParams(url=receiver.url)).run("worker"):
+        raise ends
+    assert [event["eventType"] for event in receiver.events] == ["START", said]
+
+
 def test_a_receiver_that_is_away_or_refuses_stops_nothing(receiver: Receiver) -> None:
     receiver.status = 500
     for url in (receiver.url, "http://127.0.0.1:1"):
