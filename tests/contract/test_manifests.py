@@ -10,6 +10,7 @@ import yaml
 
 from fraudline.cli.main import cli
 from fraudline.features.spec import load_spec
+from fraudline.serve.server import GRACE_SECONDS
 from fraudline.steps.params import Params
 from fraudline.stream.alert_router import Routing
 from fraudline.stream.feature_events import EVENT_TYPE
@@ -166,6 +167,20 @@ def test_every_pod_of_a_component_is_let_out_where_everything_is_denied() -> Non
         if d.get("kind") == "NetworkPolicy" and d["spec"].get("egress") and d["spec"]["podSelector"]
     }
     assert named <= policed
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_a_predictor_that_is_to_stop_still_answers_until_no_request_is_sent_to_it(name: str) -> None:
+    documents = overlay(name)
+    runtime = _service(documents)["spec"]["predictor"]["model"]["runtime"]
+    (found,) = [d for d in documents if d["kind"] == "ServingRuntime" and d["metadata"]["name"] == runtime]
+    (container,) = found["spec"]["containers"]
+    if name == "knative":  # its queue-proxy does that, and its webhook refuses a lifecycle
+        assert "lifecycle" not in container
+        return
+    seconds = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert seconds > 0
+    assert seconds + GRACE_SECONDS < found["spec"].get("terminationGracePeriodSeconds", 30)
 
 
 @pytest.mark.parametrize("name", [name for name in OVERLAYS if name != "tensorflow-serving"])
