@@ -1,4 +1,4 @@
-"""Golden rows: features with the scores that every server of the model must reproduce to 1e-5."""
+"""Golden rows: features with the scores that every server of the model must reproduce, to :data:`TOLERANCE`."""
 
 from collections.abc import Sequence
 
@@ -12,6 +12,7 @@ from fraudline.model.scorer import Scores
 GOLDEN_ROWS = 256
 FRAUD_SHARE = 0.25
 TOLERANCE = 1e-5
+"""Largest difference to a golden score, relative where the score is above 1: float32 keeps seven digits."""
 
 
 def choose_golden(frauds: NDArray[np.bool_], count: int = GOLDEN_ROWS) -> NDArray[np.int64]:
@@ -51,6 +52,17 @@ def read_golden(table: pa.Table, names: Sequence[str]) -> tuple[NDArray[np.float
 
     score = table["score"].to_numpy().astype(np.float32, copy=False)
     return matrix(""), Scores(score, matrix("contribution:"), matrix("expected:"))
+
+
+def differences(found: NDArray[np.float32], golden: NDArray[np.float32]) -> NDArray[np.float64]:
+    """How far each of k scores lies from its golden one, ``(k,)``, as :data:`TOLERANCE` counts; infinite for no number.
+
+    >>> differences(np.array([1.0, 2.5], np.float32), np.array([1.0, 2.0, 3.0], np.float32)).tolist()
+    [0.0, 0.25]
+    """
+    wanted = golden[: len(found)].astype(np.float64)
+    off = np.abs(found.astype(np.float64) - wanted) / np.maximum(1.0, np.abs(wanted))
+    return np.where(np.isfinite(off), off, np.inf)
 
 
 def _spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from fraudline.core.errors import ArtifactError
 from fraudline.core.files import atomic_folder, write_json
 from fraudline.core.log import get_logger
 from fraudline.model.artifact import Artifact, load_artifact
+from fraudline.model.golden import TOLERANCE, differences, read_golden
 from fraudline.model.runtime import load_tensorflow
 from fraudline.ops.local.predictor import LocalPredictor
 from fraudline.steps.params import Params
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     import httpx
 
 log = get_logger(__name__)
-
-TOLERANCE = 1e-5
-"""Largest difference to a golden score, relative where the score is above 1: float32 keeps seven digits."""
 
 _NAME = "fraud"
 _CHUNK = 512
@@ -78,7 +76,7 @@ def infra_validate(*, model: Path, report: Path, params: Params) -> dict[str, An
             (names the protocol, the row and both values); ``infra.json`` is written in the last case, too.
     """
     artifact = load_artifact(model)
-    golden = read_golden(artifact)
+    golden = golden_of(artifact)
     predictor = LocalPredictor(model, _NAME, label="infra-validate", expected_digest=artifact.digest)
     scores: dict[str, NDArray[np.float32]] = {}
     predictor.start()
@@ -92,7 +90,7 @@ def infra_validate(*, model: Path, report: Path, params: Params) -> dict[str, An
         contributions = served_contributions(predictor.url, golden)
     finally:
         predictor.stop()
-    differences = {protocol: difference(found, golden.scores) for protocol, found in scores.items()}
+    worst = {protocol: difference(found, golden.scores) for protocol, found in scores.items()}
     problem = next((p for p in (mismatch(name, found, golden) for name, found in scores.items()) if p), "")
     reasons = difference(contributions.ravel(), golden.contributions.ravel())
     if not problem and reasons > TOLERANCE:
@@ -101,10 +99,10 @@ def infra_validate(*, model: Path, report: Path, params: Params) -> dict[str, An
         "digest": artifact.digest,
         "rows": len(golden.scores),
         "ready_seconds": round(predictor.ready_seconds, 3),
-        "max_difference": max(differences.values()),
+        "max_difference": max(worst.values()),
     }
     with atomic_folder(report) as folder:
-        content = result | {"ok": not problem, "tolerance": TOLERANCE, "differences": differences, "problem": problem}
+        content = result | {"ok": not problem, "tolerance": TOLERANCE, "differences": worst, "problem": problem}
         content["reasons"] = {"method": artifact.meta.reasons, "difference": reasons}
         write_json(folder / "infra.json", content)
     if problem:
@@ -113,21 +111,17 @@ def infra_validate(*, model: Path, report: Path, params: Params) -> dict[str, An
     return result
 
 
-def read_golden(artifact: Artifact) -> Golden:
+def golden_of(artifact: Artifact) -> Golden:
     """The golden rows of a verified artifact.
 
     Raises:
         ArtifactError: a column is missing, or there is no row.
     """
-    table = artifact.table("golden.parquet")
     names = tuple(artifact.spec.names)
-    shares = [f"contribution:{name}" for name in names]
-    missing = [name for name in (*names, "score", *shares) if name not in table.column_names]
-    if missing or not table.num_rows:
-        raise ArtifactError(f"golden.parquet lacks {', '.join(missing[:5]) or 'rows'}.", "Run the train step again.")
-    features = np.column_stack([table[name].to_numpy() for name in names]).astype(np.float32)
-    contributions = np.column_stack([table[name].to_numpy() for name in shares]).astype(np.float32)
-    return Golden(names, features, table["score"].to_numpy().astype(np.float32), contributions)
+    features, scores = read_golden(artifact.table("golden.parquet"), names)
+    if not len(features):
+        raise ArtifactError("golden.parquet lacks rows.", "Run the train step again.")
+    return Golden(names, features, scores.score, scores.contributions)
 
 
 def served_scores(url: str, golden: Golden) -> dict[str, NDArray[np.float32]]:
@@ -190,29 +184,19 @@ def savedmodel_scores(folder: Path, golden: Golden) -> NDArray[np.float32]:
 
 
 def difference(found: NDArray[np.float32], golden: NDArray[np.float32]) -> float:
-    """Largest difference, relative where a golden score is above 1; infinite when a value is not finite.
-
-    >>> difference(np.array([1.0, 2.2], np.float32), np.array([1.0, 2.0, 3.0], np.float32)) > 0.09
-    True
-    """
-    return float(_differences(found, golden).max())
+    """The largest of :func:`~fraudline.model.golden.differences`."""
+    return float(differences(found, golden).max())
 
 
 def mismatch(protocol: str, found: NDArray[np.float32], golden: Golden) -> str:
     """What to say of the worst row beyond the tolerance; empty when there is none."""
-    off = _differences(found, golden.scores)
+    off = differences(found, golden.scores)
     row = int(off.argmax())
     if off[row] <= TOLERANCE:
         return ""
     return (
         f"{protocol}: row {row} has the score {float(found[row])!r}, golden.parquet says {float(golden.scores[row])!r}."
     )
-
-
-def _differences(found: NDArray[np.float32], golden: NDArray[np.float32]) -> NDArray[np.float64]:
-    wanted = golden[: len(found)].astype(np.float64)
-    off = np.abs(found.astype(np.float64) - wanted) / np.maximum(1.0, np.abs(wanted))
-    return np.where(np.isfinite(off), off, np.inf)
 
 
 def _ask_v1(client: "httpx.Client", golden: Golden) -> list[float]:

@@ -11,14 +11,12 @@ one in use goes on; it is looked at again later, because a pointer may arrive be
 
 from pathlib import Path
 
-import numpy as np
-
 from fraudline.core.errors import ArtifactError, FraudlineError, UsageError
 from fraudline.core.files import local_path
 from fraudline.core.log import get_logger
 from fraudline.core.settings import Settings
 from fraudline.model.artifact import Artifact, load_artifact
-from fraudline.model.golden import TOLERANCE, read_golden
+from fraudline.model.golden import TOLERANCE, differences, read_golden
 from fraudline.model.scorer import Scorer
 from fraudline.model.signature import ANYBODY, Trust
 from fraudline.stream.watch import Watch
@@ -67,9 +65,8 @@ def proven(artifact: Artifact) -> Scorer:
     """
     scorer = Scorer(artifact)
     features, wanted = read_golden(artifact.table("golden.parquet"), artifact.spec.names)
-    found = scorer.score(features)
-    if not np.allclose(found.score, wanted.score, rtol=0, atol=TOLERANCE):
-        worst = float(np.abs(found.score - wanted.score).max())
+    worst = differences(scorer.score(features).score, wanted.score).max(initial=0.0)
+    if worst > TOLERANCE:
         problem = f"The artifact {artifact.version} misses its golden scores by {worst:g}."
         raise ArtifactError(problem, "Package the model again.")
     return scorer

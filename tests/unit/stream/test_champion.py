@@ -1,15 +1,18 @@
 import shutil
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from fraudline.core.errors import ArtifactError, DigestMismatch, UsageError
 from fraudline.features.spec import load_spec
 from fraudline.model.artifact import load_artifact, write_manifest
-from fraudline.stream.champion import ChampionWatch, first_champion
-from tests.support.artifacts import tiny_artifact
+from fraudline.stream.champion import ChampionWatch, first_champion, proven
+from tests.support.artifacts import tiny_artifact, tree_artifact
 from tests.support.until import until
 
 
@@ -69,6 +72,18 @@ def test_a_champion_that_misses_its_golden_scores_is_refused(tmp_path: Path, old
         point(tmp_path, new)
         assert "golden scores" in str(until(lambda: watch.problem))
         assert watch.take() is None
+
+
+def test_a_champion_is_held_to_its_golden_scores_as_closely_as_the_pipeline_held_it(tmp_path: Path) -> None:
+    model = tree_artifact(tmp_path / "model")
+    golden = pq.read_table(model / "golden.parquet")
+    scores = golden["score"].to_numpy()
+    for off, refused in ((8e-6, False), (2e-5, True)):  # seven digits of a float32, and a little more than that
+        table = golden.set_column(golden.column_names.index("score"), "score", pa.array(scores * np.float32(1 + off)))
+        pq.write_table(table, model / "golden.parquet")
+        write_manifest(model)
+        with pytest.raises(ArtifactError, match="golden scores") if refused else nullcontext():
+            proven(load_artifact(model))
 
 
 def test_a_champion_of_another_feature_spec_is_refused_while_the_worker_runs(tmp_path: Path, old: Path) -> None:
