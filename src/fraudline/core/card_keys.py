@@ -120,8 +120,7 @@ class CardKeys:
         key = self._key_of(pseudonym)
         if key is None:
             return None
-        content = base64.b64decode(sealed) if isinstance(sealed, str) else sealed
-        return self._decrypted(self._aead(key), content, pseudonym.encode())
+        return self._decrypted(self._aead(key), sealed, pseudonym.encode())
 
     def known(self, card: str) -> str:
         """The pseudonym of a card; empty where it has no key.
@@ -196,8 +195,8 @@ class CardKeys:
                 self._db.execute("BEGIN IMMEDIATE")
                 rows = [(tag, _pseudonym(key), self._wrapped(tag, key)) for tag, key in new.items()]
                 self._db.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?, ?)", rows)
-                self._db.execute("COMMIT")
                 keys |= self._stored(dict.fromkeys(new, ""))  # another worker may have been quicker
+                self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._damaged(error) from error
         return {card: self._named(card, keys[tag]) for tag, card in tags.items()}
@@ -232,10 +231,11 @@ class CardKeys:
     def _unwrapped(self, tag: bytes, wrapped: bytes) -> bytes:
         return self._decrypted(self._wrap, wrapped, tag)
 
-    def _decrypted(self, cipher: Any, content: bytes, bound_to: bytes) -> bytes:
+    def _decrypted(self, cipher: Any, sealed: bytes | str, bound_to: bytes) -> bytes:
         from cryptography.exceptions import InvalidTag
 
         try:
+            content = base64.b64decode(sealed, validate=True) if isinstance(sealed, str) else sealed
             return bytes(cipher.decrypt(content[:_NONCE_BYTES], content[_NONCE_BYTES:], bound_to))
         except (InvalidTag, ValueError) as error:
             raise StateError(

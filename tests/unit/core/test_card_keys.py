@@ -3,6 +3,7 @@
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,6 +81,41 @@ def test_another_master_key_a_changed_content_and_a_wrong_file_are_refused(tmp_p
     (tmp_path / "no.db").write_text("no store" * 100)
     with pytest.raises(StateError, match="cannot be used"):
         CardKeys(tmp_path / "no.db", master)
+
+
+@pytest.mark.parametrize("sealed", ["%%%", "a", "ü", ""])
+def test_what_is_no_base64_was_changed(tmp_path: Path, master: Path, sealed: str) -> None:
+    with closing(CardKeys(tmp_path / "keys.db", master)) as keys:
+        name = keys.names(["c1"])["c1"]
+        with pytest.raises(StateError, match="was changed"):
+            keys.opened(name.pseudonym, sealed)
+
+
+def test_a_card_that_is_erased_while_it_gets_its_key_has_a_name_whose_key_is_gone(
+    tmp_path: Path, master: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        closing(CardKeys(tmp_path / "keys.db", master)) as worker,
+        closing(CardKeys(tmp_path / "keys.db", master)) as person,
+    ):
+
+        class Watched:
+            """The worker's database; as soon as a key is committed, somebody erases the card."""
+
+            def __init__(self) -> None:
+                self._db = worker._db
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._db, name)
+
+            def execute(self, query: str, *given: Any) -> Any:
+                done = self._db.execute(query, *given)
+                if query == "COMMIT":
+                    person.erase("c1", by="ada", why="asked")
+                return done
+
+        monkeypatch.setattr(worker, "_db", Watched())
+        assert worker.opened(*worker.names(["c1"])["c1"]) is None
 
 
 def test_without_the_library_the_extra_is_named(tmp_path: Path, master: Path, monkeypatch: pytest.MonkeyPatch) -> None:
