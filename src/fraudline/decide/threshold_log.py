@@ -141,7 +141,7 @@ class ThresholdLog:
                 f"{path} is not there: no threshold has been changed, the model's own hold.",
                 "Begin it: `fraudline threshold set` or `adjust`.",
             ) from error
-        except (OSError, ValueError, UsageError) as error:
+        except (OSError, ValueError, RecursionError, UsageError) as error:
             raise StateError(
                 f"{path} is no thresholds file: {error}", "Take it from a backup, or begin anew."
             ) from error

@@ -47,6 +47,6 @@ class FeatureParams(Settings):
 def _is_table(path: Path) -> bool:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read: {error}.", "Name a specification in features.spec.") from error
     return isinstance(values, dict) and values.get("kind") == "table"

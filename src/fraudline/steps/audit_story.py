@@ -195,7 +195,7 @@ def _rows_with(path: Path, wanted: str) -> Iterator[tuple[int, dict[str, Any]]]:
 def _mine(value: bytes | None, wanted: str) -> dict[str, Any] | None:
     try:
         decision = json.loads(value or b"")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     mine = isinstance(decision, dict) and decision.get("transaction_id") == wanted
     return decision if mine else None

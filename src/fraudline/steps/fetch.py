@@ -117,7 +117,7 @@ def parse_dvc_file(text: str, name: str) -> Tracked:
         (out,) = content["outs"]
         base = Path(content.get("wdir", "."))
         tracked = Tracked(str(out["md5"]), int(out.get("nfiles", 0)), (base / str(out["path"])).as_posix())
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UsageError(f"{name} is not a .dvc file with one output.", "Make it with: dvc add data") from error
     if not tracked.md5.endswith(".dir"):
         raise UsageError(f"{name} tracks a single file.", "Track the data set's folder: dvc add data")

@@ -123,8 +123,8 @@ def params_in(clone: Clone) -> Params:
     """
     try:
         values = yaml.safe_load(clone.read(PARAMETERS)) or {}
-    except yaml.YAMLError as error:
-        raise UsageError(f"{PARAMETERS} of {clone.branch} is not YAML: {error}.", "Correct it there.") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UsageError(f"{PARAMETERS} of {clone.branch} cannot be read: {error}.", "Correct it there.") from error
     params = Params.parse(values, f"{PARAMETERS} of {clone.branch}")
     forge = params.rollout.forge.model_copy(update={"remote": clone.url})
     return params.model_copy(update={"rollout": params.rollout.model_copy(update={"forge": forge})})

@@ -70,7 +70,9 @@ def test_thresholds_of_another_model_are_refused(trail: Path) -> None:
         ThresholdLog.read(trail, "cd" * 32)
 
 
-@pytest.mark.parametrize("content", ["", "{}\n", "not json\n", json.dumps({"sequence": 0}) + "\n"])
+@pytest.mark.parametrize(
+    "content", ["", "{}\n", "not json\n", pytest.param("[" * 100_000, id="deep"), json.dumps({"sequence": 0}) + "\n"]
+)
 def test_what_is_no_trail_is_refused_with_an_action(tmp_path: Path, content: str) -> None:
     path = tmp_path / "thresholds.jsonl"
     path.write_text(content)

@@ -88,9 +88,11 @@ def test_a_thousand_random_changes_are_all_found(trail: Trail, tmp_path: Path) -
 def test_a_folder_without_a_chain_is_no_trail_and_a_broken_chain_cannot_be_gone_on_with(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has no chain"):
         verify(tmp_path)
-    (tmp_path / CHAIN).write_text("{}\n")
-    with pytest.raises(StateError, match="is no chain"):
-        Trail.open(tmp_path)
+    for text in ("{}", "[" * 100_000):
+        (tmp_path / CHAIN).write_text(text + "\n")
+        with pytest.raises(StateError, match="is no chain"):
+            Trail.open(tmp_path)
+        assert "cannot be read" in verify(tmp_path).findings[0].problem
 
 
 Where = tuple[str, int]

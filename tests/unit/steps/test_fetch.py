@@ -91,7 +91,10 @@ def test_the_expected_md5_passes_with_and_without_its_suffix(data_dvc: Path, tmp
         assert fetch(data_dvc=data_dvc, dataset=tmp_path / "d", params=Params(), md5=given)["md5"] == md5
 
 
-@pytest.mark.parametrize("text", ["", "outs: []", "outs: [{path: x}]", "[1", "outs: [{md5: abc, path: x}]"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "outs: []", "outs: [{path: x}]", "[1", pytest.param("[" * 100_000, id="deep"), "outs: [{md5: abc, path: x}]"],
+)
 def test_what_is_no_dvc_file_of_a_folder_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="data.dvc"):
         parse_dvc_file(text, "data.dvc")

@@ -99,7 +99,7 @@ def _seals(path: Path, findings: list[Finding]) -> list[Seal]:
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             seal = Seal.parse(json.loads(line), CHAIN)
-        except (ValueError, UsageError) as error:
+        except (ValueError, RecursionError, UsageError) as error:
             findings.append(Finding(CHAIN, number, f"the line cannot be read: {error}"))
             continue
         if seal.line().encode() != line or seal.computed() != seal.seal:

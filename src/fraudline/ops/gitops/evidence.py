@@ -82,7 +82,7 @@ class Evidence:
             if values["format"] != FORMAT:
                 raise ValueError(f"format {values['format']!r}")
             return cls(*(_entry(values[role]) for role in ("stable", "canary")))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise PromotionRefused(f"evidence.json cannot be read: {error!r}.", "Restore the file.") from error
 
     def render(self) -> str:

@@ -80,7 +80,7 @@ def parse(text: str) -> Rollout:
             if type(percent) is not int or not 0 < percent < 100:
                 raise ValueError(f"trafficPercent is {percent!r}")
             rollout = replace(rollout, canary=_model(entry["predictor"]), percent=percent)
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise UsageError(
             f"{ROLLOUT} cannot be read: {error}.", f"Restore it: git checkout the target branch's {ROLLOUT}."
         ) from error

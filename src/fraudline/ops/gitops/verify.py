@@ -176,10 +176,10 @@ def rules_at(repo: Path, revision: str) -> RolloutParams:
         UsageError: it cannot be read.
     """
     try:
-        values = yaml.safe_load(read_at(repo, revision, PARAMETERS)) or {}
-    except yaml.YAMLError as error:
-        raise UsageError(f"{PARAMETERS} is not YAML: {error}.", "Correct it on the target branch.") from error
-    return RolloutParams.parse(values.get("rollout") or {}, f"{PARAMETERS} of the target branch")
+        section = (yaml.safe_load(read_at(repo, revision, PARAMETERS)) or {}).get("rollout") or {}
+    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
+        raise UsageError(f"{PARAMETERS} cannot be read: {error}.", "Correct it on the target branch.") from error
+    return RolloutParams.parse(section, f"{PARAMETERS} of the target branch")
 
 
 def _check(change: Change, source: Source) -> Verified:

@@ -13,14 +13,15 @@ from pydantic import ValidationError
 
 from fraudline.cli.main import cli
 from fraudline.core.errors import PromotionRefused, UnavailableError, UsageError
-from fraudline.ops.gitops.evidence import Signed
+from fraudline.ops.gitops.evidence import Evidence, Signed
 from fraudline.ops.gitops.forge import PlainGit
 from fraudline.ops.gitops.params import Environment
 from fraudline.ops.gitops.proposal import standing, step, submit
 from fraudline.ops.gitops.repository import Clone
 from fraudline.ops.gitops.signing import make_keys
-from fraudline.ops.gitops.verify import verify
-from fraudline.steps.promote import apply_served, promote
+from fraudline.ops.gitops.state import parse
+from fraudline.ops.gitops.verify import rules_at, verify
+from fraudline.steps.promote import apply_served, promote, remote_params
 from tests.support.gitops import EVIDENCE, ROLLOUT, Forge, git
 
 GOOD = {"verdict": "successful", "reason": "all is well.", "rows": 900, "minutes": 12, "checks": [], "at": ""}
@@ -126,6 +127,25 @@ def test_a_change_is_looked_at_however_its_folder_is_written(tmp_path, overlay):
     git(forge.work, "fetch", "-q", "origin")
     (result,) = verify(forge.work, "origin/main", f"origin/{branch}")
     assert result.kind == "promote"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, "- a\n- list\n", "rollout: 2026-02-30\n", "rollout: [1\n"],
+    ids=["deep", "list", "date", "cut"],
+)
+def test_a_file_that_is_no_such_file_is_named_and_no_traceback(tmp_path, text):
+    forge = Forge(tmp_path)
+    (forge.work / "params.yaml").write_text(text)
+    forge.land("broken")
+    with pytest.raises(UsageError, match=r"params\.yaml"):
+        rules_at(forge.work, "main")
+    with pytest.raises(UsageError, match=r"params\.yaml"):
+        remote_params(str(forge.remote))
+    with pytest.raises(UsageError, match=r"rollout\.yaml"):
+        parse(text)
+    with pytest.raises(PromotionRefused, match=r"evidence\.json"):
+        Evidence.parse(text)
 
 
 @pytest.mark.parametrize("overlay", ["/srv/overlays", "../overlays", ""])
