@@ -216,6 +216,11 @@ CRITICAL: dict[str, tuple[Change, str]] = {
     "a null in is_fraud": (setting("is_fraud", None, 1, "labels"), "is_fraud is never null"),
     "a third of all rows fraud": (everything_is_fraud, "fraud_rate is between"),
     "a wrong count in dataset.json": (wrong_count, "dataset.json counts the transactions right"),
+    "no count in dataset.json": (
+        lambda folder: meta(folder, transactions=None),
+        "dataset.json counts the transactions right",
+    ),
+    "a count in words": (lambda folder: meta(folder, frauds="many"), "dataset.json counts the frauds right"),
     "no dataset.json": (no_meta, "every file is readable"),
 }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fraudline.cli.dlq import stream_params
-from fraudline.cli.options import bootstrap_option, by_option, json_option, params_option
+from fraudline.cli.options import FiniteRange, bootstrap_option, by_option, json_option, params_option
 from fraudline.core.clock import HOUR_US, from_us, now_us, to_us
 from fraudline.core.words import counted
 
@@ -39,7 +39,7 @@ def group() -> None:
 @group.command()
 @cards_argument
 @click.option(
-    "--hours", type=click.FloatRange(0, min_open=True), help="Duration in hours; default: stream.block_hours or 24."
+    "--hours", type=FiniteRange(0, 87_600, min_open=True), help="Duration in hours; default: stream.block_hours or 24."
 )
 @click.option(
     "--until", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]), help="Until then, UTC."

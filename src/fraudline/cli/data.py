@@ -8,7 +8,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from fraudline.cli.options import bootstrap_option, json_option, load_params, params_option
+from fraudline.cli.options import FiniteRange, bootstrap_option, json_option, load_params, params_option
 from fraudline.core.errors import UsageError
 
 
@@ -128,7 +128,8 @@ def import_group() -> None:
 @import_group.command("handbook")
 @source_argument
 @folder_option
-@click.option("--label-delay-days", type=float, default=7.0, show_default=True, help="Days until a fraud is known.")
+@click.option("--label-delay-days", type=FiniteRange(0, 3_650), default=7.0, show_default=True,
+              help="Days until a fraud is known.")  # fmt: skip
 @json_option
 def handbook_command(source: Path, folder: Path, label_delay_days: float, as_json: bool) -> None:
     """The Fraud Detection Handbook's columns (CSV or parquet), or their compact form."""
@@ -169,7 +170,7 @@ def table_command(source: Path, folder: Path, mapping: Path, as_json: bool) -> N
               help="YAML: kind, tail and encoding of each column, and the label.")  # fmt: skip
 @click.option("--test", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Rows of the test period; without it a share of the rows, --test-share, is used.")  # fmt: skip
-@click.option("--test-share", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.3, show_default=True,
+@click.option("--test-share", type=FiniteRange(0, 1, min_open=True, max_open=True), default=0.3, show_default=True,
               help="Share of the rows, drawn at random, that is the test period.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Order in which rows get days.")
 @json_option

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,17 @@ params_option = click.option(
     show_default=True,
     help="Parameters of all steps; a missing default file means built-in defaults.",
 )
+
+
+class FiniteRange(click.FloatRange):
+    """A number within a range; click's own takes NaN, which lies above and below nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number; a usage error when it is none."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return number
 
 
 def _user() -> str:

@@ -50,7 +50,7 @@ def read_content(folder: Path) -> Content:
     try:
         meta = read_json(folder / "dataset.json")
         differences["dataset.json"] = "" if isinstance(meta, dict) else "is no object"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         differences["dataset.json"] = f"cannot be read: {error}"
     return Content(transactions, labels, meta, differences)
 
@@ -170,8 +170,8 @@ def _figures(content: Content, previous: Content | None) -> dict[str, Any]:
     online = pc.equal(table["channel"], "ecommerce")
     devices = table["device_id"].filter(online)
     figures: dict[str, Any] = {
-        "transactions_counted": table.num_rows - int(content.meta.get("transactions", -1)),
-        "frauds_counted": _frauds(content.labels) - int(content.meta.get("frauds", -1)),
+        "transactions_counted": table.num_rows - _counted(content, "transactions"),
+        "frauds_counted": _frauds(content.labels) - _counted(content, "frauds"),
         "fraud_rate": _frauds(content.labels) / table.num_rows,
         "share_without_device": devices.null_count / max(len(devices), 1),
         "share_of_zero_amounts": pc.sum(pc.equal(table["amount_minor"], 0)).as_py() / table.num_rows
@@ -181,6 +181,12 @@ def _figures(content: Content, previous: Content | None) -> dict[str, Any]:
     if previous is not None and previous.transactions.num_rows:
         figures |= _changes(content, previous)
     return figures
+
+
+def _counted(content: Content, name: str) -> int:
+    """What dataset.json says of how many there are; -1 when it says nothing, or no number."""
+    count = content.meta.get(name)
+    return count if type(count) is int else -1
 
 
 def _changes(content: Content, previous: Content) -> dict[str, float]:

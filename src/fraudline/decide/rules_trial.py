@@ -142,6 +142,15 @@ def _columns(
         return table[name] if name in table.column_names else joined(name)
 
     def found(name: str) -> Any:
+        try:
+            return values_of(name)
+        except pa.ArrowException as error:
+            raise SchemaError(
+                f"{file} has other values in {name}, or in features, than a rule can compare: {error}.",
+                "Give decisions as the topic has them.",
+            ) from error
+
+    def values_of(name: str) -> Any:
         if name == "score":
             return pa.array(past.score.astype(np.float64))
         if name == "amount":

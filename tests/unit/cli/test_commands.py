@@ -186,3 +186,13 @@ def test_rules_test_names_the_topic_whose_decisions_are_wrong(monkeypatch, tmp_p
         monkeypatch.setattr(topic_reader, "read_topic", lambda *_, records=records: records)
         error = pytest.raises(DataError, invoke, *asked).value
         assert error.problem.startswith(("Topic decisions has no row", "Topic decisions cannot be read"))
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1"])
+@pytest.mark.parametrize(
+    "command", ["data import handbook README.md --label-delay-days", "cards block c-1 --why lost --hours"]
+)
+def test_a_number_that_is_none_or_lies_outside_its_range_is_a_usage_error(command, value):
+    result = invoke(*command.split(), value)
+    assert result.exit_code == 2
+    assert "Invalid value for" in result.stderr

@@ -107,7 +107,7 @@ def test_a_wrong_file_is_refused_with_the_rule_and_the_place(file: Path, old: st
     assert problem in caught.value.problem
 
 
-def decisions(folder: Path, **lacking: object) -> Path:
+def decisions(folder: Path, instead: dict[str, object] | None = None, **lacking: object) -> Path:
     def row(number: int, decision: str, *, fraud: bool | None, **changes: object) -> dict[str, object]:
         shared = {"transaction_id": f"t-{number}", "event_time": number, "card_id": "c", "amount_minor": 5_000}
         shared |= {"currency": "EUR", "merchant_id": "m-9", "country": "DE", "score": 1.0, "is_fraud": fraud}
@@ -128,7 +128,7 @@ def decisions(folder: Path, **lacking: object) -> Path:
         row(4, "block", fraud=True),
         row(5, "block", fraud=False, model_decision="allow"),
     ]
-    rows = [{name: value for name, value in each.items() if name not in lacking} for each in rows]
+    rows = [{name: value for name, value in each.items() if name not in lacking} | (instead or {}) for each in rows]
     path = folder / "decisions.jsonl"
     path.write_bytes(b"\n".join(map(msgspec.json.encode, rows)))
     return path
@@ -151,6 +151,12 @@ def test_a_trial_counts_what_would_change_and_what_it_is_worth(file: Path) -> No
 def test_a_trial_on_decisions_without_a_field_says_which_is_missing(file: Path) -> None:
     with pytest.raises(SchemaError, match="no column country"):
         try_rules(RuleSet.load(file, SPEC), decisions(file.parent, country=None), SPEC, CostParams())
+
+
+@pytest.mark.parametrize("instead", [{"features": {"a": 1.0}}, {"features": "x"}, {"card_count_1h": "many"}], ids=str)
+def test_a_trial_on_decisions_with_values_of_another_kind_says_where(file: Path, instead: dict[str, object]) -> None:
+    with pytest.raises(SchemaError, match=r"other values in card_count_1h, or in features"):
+        try_rules(RuleSet.load(file, SPEC), decisions(file.parent, instead), SPEC, CostParams())
 
 
 def test_the_command_line_checks_lists_and_tries(file: Path) -> None:
