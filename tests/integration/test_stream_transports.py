@@ -10,17 +10,19 @@ from pathlib import Path
 
 import confluent_kafka
 import pytest
+from kafka import KafkaProducer
 from kafka.errors import KafkaTimeoutError
 
 from fraudline.core.errors import UnavailableError
 from fraudline.ops.local.kafka import LocalKafka
-from fraudline.stream import kafka_python
+from fraudline.stream import kafka_batches, kafka_python
 from fraudline.stream.dead_letter import dead_letter
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partitioning import partition_of
 from fraudline.stream.topics import ensure_topics
 from fraudline.stream.transport import (
     TRANSPORTS,
+    UNREADABLE_HEADERS,
     Connection,
     FencedError,
     Output,
@@ -30,6 +32,7 @@ from fraudline.stream.transport import (
     open_transport,
 )
 from tests.support.broker import own_params, read_all
+from tests.support.records import RawName
 
 pytestmark = pytest.mark.integration
 
@@ -166,6 +169,50 @@ def test_a_header_without_a_value_has_an_empty_one(params: StreamParams, join: O
     (record,) = take(join(), 1)
     assert record.headers == (("json_types", b""), ("trace", b"1"))
     assert dead_letter(params.topics.dead_letters, record, "no JSON").headers[-2:] == record.headers
+
+
+def test_a_record_with_a_header_whose_name_is_no_utf_8_comes_without_its_headers_and_stops_no_other(
+    params: StreamParams, join: OPEN
+) -> None:
+    kept = [("h", b"x")]
+    with closing(KafkaProducer(bootstrap_servers=params.bootstrap, metrics_enabled=False)) as producer:
+        for number in range(300):
+            broken = [(RawName(b"ger\xe4t"), b"1"), *kept] if number % 7 == 3 else kept
+            producer.send(params.topics.transactions, b"%d" % number, b"card-%d" % number, broken)
+    found = {int(record.value): (record.key, record.headers) for record in take(join(), 300, most=64)}
+    assert found == {
+        number: (b"card-%d" % number, UNREADABLE_HEADERS if number % 7 == 3 else tuple(kept)) for number in range(300)
+    }
+
+
+@pytest.mark.parametrize("codec", ["gzip", "lz4", "snappy", "zstd"])
+def test_a_batch_is_read_however_its_producer_compressed_it(params: StreamParams, join: OPEN, codec: str) -> None:
+    settings = {"bootstrap.servers": params.bootstrap, "compression.type": codec, "linger.ms": 50}
+    producer = confluent_kafka.Producer(settings)
+    for number in range(300):
+        producer.produce(params.topics.transactions, b"%d" % number, b"card-%d" % (number % 20))
+    assert producer.flush(10) == 0
+    transport = join()
+    records = take(transport, 300)
+    assert sorted(int(record.value) for record in records) == list(range(300))
+    assert [len(piece) for piece in transport.read(0, 0, 3)] == [3]
+
+
+@only_kafka_python
+def test_records_that_were_not_read_are_asked_for_again(
+    params: StreamParams, join: OPEN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(params, 20)
+    transport = join()
+    with monkeypatch.context() as broken:
+        broken.setattr(kafka_batches._Batch, "_read_msg", lambda _: int("no number"))
+        deadline = time.monotonic() + 30
+        for _ in range(2):
+            with pytest.raises(UnavailableError, match="invalid record"):  # noqa: PT012 - joins first
+                while time.monotonic() < deadline:
+                    transport.poll(10, 0.2)
+            transport.recover()
+    assert len(take(transport, 20)) == 20
 
 
 def test_a_card_goes_where_the_other_client_sends_it(params: StreamParams, join: OPEN) -> None:

@@ -30,7 +30,7 @@ from fraudline.stream.alert_courier import Courier
 from fraudline.stream.alert_metrics import AlertMetrics
 from fraudline.stream.alert_senders import open_sink
 from fraudline.stream.alert_sinks import Sink, SinkSettings
-from fraudline.stream.kafka_group import Rebalances, keep_joining, subscribe
+from fraudline.stream.kafka_group import Rebalances, keep_joining, let_go, subscribe
 from fraudline.stream.kafka_python import KafkaPythonSender, translated
 from fraudline.stream.messages import UNREADABLE, Alert
 from fraudline.stream.params import StreamParams
@@ -174,7 +174,7 @@ class AlertRouter:
         if tick:
             self._ticked = now
             self._reload()
-        with translated():
+        with translated(), let_go(self._consumer):
             keep_joining(self._consumer)
             # a join that is cut short leaves a member behind, which the group waits for until its session ends
             timeout_ms = _POLL_MS if self._consumer.assignment() else _JOIN_MS

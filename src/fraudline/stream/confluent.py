@@ -12,7 +12,15 @@ from confluent_kafka.admin import AdminClient
 
 from fraudline.core.errors import UnavailableError
 from fraudline.stream.tls import LOGIN, RIGHTS, TOPICS, Tls
-from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record, with_values
+from fraudline.stream.transport import (
+    READ_ROWS,
+    UNREADABLE_HEADERS,
+    Connection,
+    FencedError,
+    Output,
+    Record,
+    with_values,
+)
 
 _TIMEOUT_S = 30.0
 _SEEK_TRIES = 50
@@ -365,8 +373,8 @@ def _records(messages: Sequence[Any]) -> list[Record]:
             if error.code() in _FATAL or error.fatal():
                 raise KafkaException(error)
         messages = [message for message, error in zip(messages, errors, strict=True) if error is None]
-    columns = (Message.topic, Message.partition, Message.offset, _appended_ms, Message.key, Message.value, _headers)
-    return list(map(_made, zip(*(map(column, messages) for column in columns), strict=True)))
+    columns = (Message.topic, Message.partition, Message.offset, _appended_ms, Message.key, Message.value)
+    return list(map(_made, zip(*(map(column, messages) for column in columns), _headers(messages), strict=True)))
 
 
 def _missing_right(messages: Sequence[Any]) -> Any:
@@ -382,8 +390,23 @@ def _appended_ms(message: Any) -> int:
     return int(message.timestamp()[1])
 
 
-def _headers(message: Any) -> tuple[tuple[str, bytes], ...]:
-    return with_values(message.headers() or ())
+def _headers(messages: Sequence[Any]) -> list[tuple[tuple[str, bytes], ...]]:
+    """The headers of each message.
+
+    Where the name of one is no UTF-8, the client gives a list with holes and leaves an error behind. Only a caller
+    written in C, as ``map`` is, looks for it; the list must not be asked for again, or a hole ends the process.
+    """
+    found: list[tuple[tuple[str, bytes], ...]] = []
+    given = map(Message.headers, messages)
+    while True:
+        try:
+            found.extend(with_values(headers or ()) for headers in given)
+        except SystemError as error:
+            if not isinstance(error.__cause__, UnicodeDecodeError):
+                raise
+            found.append(UNREADABLE_HEADERS)
+        else:
+            return found
 
 
 @contextlib.contextmanager

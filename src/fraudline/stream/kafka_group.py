@@ -1,6 +1,7 @@
 """A member of a consumer group on kafka-python 3: what the client forgets, says to nobody, or must be asked for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kafka import TopicPartition
@@ -57,6 +58,21 @@ def keep_joining(consumer: Any) -> None:
     coordinator = consumer._coordinator  # noqa: SLF001 - nothing public says it
     if coordinator.rejoining:
         coordinator.request_rejoin()
+
+
+@contextmanager
+def let_go(consumer: Any) -> Iterator[None]:
+    """Poll within it: records that cannot be read are asked for again.
+
+    The client keeps what it failed to read, and would look for the next record there, forever.
+    """
+    try:
+        yield
+    except Exception:
+        unread = consumer._fetcher._next_partition_records  # noqa: SLF001 - nothing public says it
+        if unread is not None:
+            unread.drain()
+        raise
 
 
 def is_silent(consumer: Any) -> bool:

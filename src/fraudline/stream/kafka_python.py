@@ -18,12 +18,14 @@ from kafka.structs import OffsetAndMetadata
 
 from fraudline.core.errors import UnavailableError
 from fraudline.core.log import get_logger
-from fraudline.stream.kafka_group import Rebalances, is_silent, keep_joining, refuse_the_fenced, subscribe
+from fraudline.stream.kafka_batches import read_them_all
+from fraudline.stream.kafka_group import Rebalances, is_silent, keep_joining, let_go, refuse_the_fenced, subscribe
 from fraudline.stream.partitioning import partitions_of
 from fraudline.stream.tls import LOGIN, RIGHTS, TOPICS, Tls
 from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record, with_values
 
 log = get_logger(__name__)
+read_them_all()
 
 _BATCH_BYTES = 256 << 10
 MAX_REQUEST_BYTES = 16 << 20
@@ -93,11 +95,14 @@ class KafkaPythonTransport:
         batch was worked on, and what came meanwhile would wait for another batch.
         """
         begun = time.monotonic()
-        fetched: dict[Any, list[Any]] = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
-        room = max_records - sum(map(len, fetched.values()))
-        if fetched and room and time.monotonic() - begun < _AT_ONCE_S:
-            for place, records in self._consumer.poll(timeout_ms=_SINCE_MS, max_records=room).items():
-                fetched[place] = fetched.get(place, []) + records
+        with let_go(self._consumer):
+            fetched: dict[Any, list[Any]] = self._consumer.poll(
+                timeout_ms=int(timeout_s * 1000), max_records=max_records
+            )
+            room = max_records - sum(map(len, fetched.values()))
+            if fetched and room and time.monotonic() - begun < _AT_ONCE_S:
+                for place, records in self._consumer.poll(timeout_ms=_SINCE_MS, max_records=room).items():
+                    fetched[place] = fetched.get(place, []) + records
         return fetched
 
     def _find_coordinator(self) -> None:

@@ -49,6 +49,10 @@ class Output(NamedTuple):
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
+UNREADABLE_HEADERS = (("unreadable-headers", b""),)
+"""What a record has for its headers where the name of one is no UTF-8: no client gives any of them."""
+
+
 def with_values(headers: Iterable[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:
     """A record's headers as a client gives them; one without a value, which Kafka allows, has an empty one."""
     return tuple([(name, value or b"") for name, value in headers])
