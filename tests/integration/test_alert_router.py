@@ -295,6 +295,15 @@ def test_records_that_are_no_alerts_stop_none_that_comes_after_them(params: Stre
             assert counted(metrics, "fraudline_alerts_unreadable_total") == len(foreign)
 
 
+def test_a_router_whose_topic_is_not_there_says_which(params: StreamParams, tmp_path: Path) -> None:
+    file = written(tmp_path, {"cases": {"kind": "topic", "topic": "cases"}}, {"name": "all", "sinks": ["cases"]})
+    for field in ("alerts", "alert_dead_letters"):
+        topics = params.topics.model_copy(update={field: "not-there"})
+        with pytest.raises(UnavailableError, match="There is no topic not-there") as caught:
+            run_router(params.model_copy(update={"topics": topics}), file, stop=threading.Event())
+        assert "--create-topics" in caught.value.action
+
+
 def test_the_trace_of_an_alert_goes_on_to_whoever_takes_it(params: StreamParams, tmp_path: Path) -> None:
     recorded, unrecorded = (f"00-{n:032x}-{n:016x}-{n % 2:02x}" for n in (1, 2))
     routed = f"routed-{params.group}"

@@ -19,6 +19,7 @@ from fraudline.stream import kafka_batches, kafka_python
 from fraudline.stream.dead_letter import dead_letter
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partitioning import partition_of
+from fraudline.stream.produce import produce
 from fraudline.stream.topics import ensure_topics
 from fraudline.stream.transport import (
     TRANSPORTS,
@@ -32,6 +33,7 @@ from fraudline.stream.transport import (
     open_transport,
 )
 from tests.support.broker import own_params, read_all
+from tests.support.datasets import small_tables
 from tests.support.records import RawName
 
 pytestmark = pytest.mark.integration
@@ -412,6 +414,13 @@ def test_a_topic_that_is_not_there_is_named(params: StreamParams) -> None:
         with pytest.raises(UnavailableError, match="There is no topic not-there") as caught:
             open_transport(params.transport, asked)
         assert "--create-topics" in caught.value.action
+
+
+def test_a_producer_to_a_topic_that_is_not_there_says_so_as_a_worker_does(params: StreamParams) -> None:
+    table = small_tables()[0].slice(0, 10)
+    with pytest.raises(UnavailableError, match="There is no topic not-there") as caught:
+        produce([table], bootstrap=params.bootstrap, topic="not-there", transport=params.transport, timeout_s=4.0)
+    assert "--create-topics" in caught.value.action
 
 
 @pytest.mark.parametrize("name", TRANSPORTS)

@@ -69,6 +69,7 @@ def command(
             topic=params.stream.topics.transactions,
             transport=transport or params.stream.transport,
             tls=params.stream.tls,
+            timeout_s=params.stream.timeout_s,
             tracing=spans,
             rate=rate,
             limit=limit,

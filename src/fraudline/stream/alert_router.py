@@ -35,7 +35,7 @@ from fraudline.stream.kafka_python import KafkaPythonSender, translated
 from fraudline.stream.messages import UNREADABLE, Alert
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import client_settings
-from fraudline.stream.transport import Output
+from fraudline.stream.transport import Output, missing_topic
 
 log = get_logger(__name__)
 
@@ -90,7 +90,7 @@ def run_router(
 
     Raises:
         UsageError: the routing file is wrong at the start, or the port is taken.
-        UnavailableError: the broker does not answer at the start.
+        UnavailableError: the broker does not answer at the start, or a topic is not there.
     """
     metrics = metrics or AlertMetrics()
     metrics.serve(host, port)
@@ -162,6 +162,13 @@ class AlertRouter:
                 **client_settings(params),
             )
             subscribe(self._consumer, params.topics.alerts, self._listener)
+            self._check_topics()
+
+    def _check_topics(self) -> None:
+        for topic in (self._params.topics.alerts, self._params.topics.alert_dead_letters):
+            if not self._consumer.partitions_for_topic(topic):
+                self.close()
+                raise missing_topic(topic)
 
     def step(self) -> None:
         """Read, sort, hand on, and commit what is done.

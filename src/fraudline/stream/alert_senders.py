@@ -227,7 +227,8 @@ class _Topic:
 
     def send(self, event: Mapping[str, Any], key: str) -> tuple[str, ...]:
         if self._sender is None:
-            self._sender = KafkaPythonSender(self._params.bootstrap, self._params.tls)
+            params = self._params
+            self._sender = KafkaPythonSender(params.bootstrap, params.tls, [self._topic], params.timeout_s)
         named = {"content-type": CONTENT_TYPE, "idempotency-key": key, **trace_headers(event)}
         headers = tuple((name, text.encode()) for name, text in named.items())
         try:

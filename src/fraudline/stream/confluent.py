@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient
 
 from fraudline.core.errors import UnavailableError
-from fraudline.stream.tls import LOGIN, RIGHTS, TOPICS, Tls
+from fraudline.stream.tls import LOGIN, RIGHTS, Tls
 from fraudline.stream.transport import (
     READ_ROWS,
     UNREADABLE_HEADERS,
@@ -19,6 +19,7 @@ from fraudline.stream.transport import (
     FencedError,
     Output,
     Record,
+    missing_topic,
     with_values,
 )
 
@@ -238,11 +239,7 @@ class ConfluentTransport:
                     raise KafkaException(reason) from None
             raise
         for topic in (self._topic, *self._connection.outputs):
-            error = producer.list_topics(topic, self._connection.timeout_s).topics[topic].error
-            if error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise UnavailableError(f"There is no topic {topic}.", TOPICS)
-            if error is not None and error.code() in _RIGHTS:
-                raise KafkaException(error)
+            _know(producer, topic, self._connection.timeout_s)
         return producer
 
     def _open_consumer(self) -> Any:
@@ -288,7 +285,7 @@ class ConfluentTransport:
 class ConfluentSender:
     """See :class:`fraudline.stream.transport.Sender`."""
 
-    def __init__(self, bootstrap: str, tls: Tls) -> None:
+    def __init__(self, bootstrap: str, tls: Tls, topics: Sequence[str] = (), timeout_s: float = 60.0) -> None:
         with _translated():
             self._producer = Producer(
                 {
@@ -302,6 +299,8 @@ class ConfluentSender:
                     **tls.librdkafka(),
                 }
             )
+            for topic in topics:
+                _know(self._producer, topic, timeout_s)
         self._failures: list[Any] = []
 
     def send(self, output: Output) -> None:
@@ -326,6 +325,19 @@ class ConfluentSender:
     def _delivered(self, error: Any, _message: Any) -> None:
         if error is not None:
             self._failures.append(error)
+
+
+def _know(producer: Any, topic: str, timeout_s: float) -> None:
+    """Ask for a topic.
+
+    Raises:
+        UnavailableError: the broker does not know it.
+    """
+    error = producer.list_topics(topic, timeout_s).topics[topic].error
+    if error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        raise missing_topic(topic)
+    if error is not None and error.code() in _RIGHTS:
+        raise KafkaException(error)
 
 
 def _produce(producer: Any, outputs: Iterable[Output]) -> None:

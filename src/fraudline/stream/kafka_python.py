@@ -21,8 +21,8 @@ from fraudline.core.log import get_logger
 from fraudline.stream.kafka_batches import read_them_all
 from fraudline.stream.kafka_group import Rebalances, is_silent, keep_joining, let_go, refuse_the_fenced, subscribe
 from fraudline.stream.partitioning import partitions_of
-from fraudline.stream.tls import LOGIN, RIGHTS, TOPICS, Tls
-from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record, with_values
+from fraudline.stream.tls import LOGIN, RIGHTS, Tls
+from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record, missing_topic, with_values
 
 log = get_logger(__name__)
 read_them_all()
@@ -314,16 +314,21 @@ class KafkaPythonTransport:
 class KafkaPythonSender:
     """See :class:`fraudline.stream.transport.Sender`."""
 
-    def __init__(self, bootstrap: str, tls: Tls) -> None:
-        with translated():
+    def __init__(self, bootstrap: str, tls: Tls, topics: Sequence[str] = (), timeout_s: float = 60.0) -> None:
+        with translated(), contextlib.ExitStack() as failed:
             self._producer = KafkaProducer(
                 bootstrap_servers=bootstrap.split(","),
                 batch_size=_BATCH_BYTES,
                 max_request_size=MAX_REQUEST_BYTES,
                 linger_ms=2,
+                max_block_ms=int(timeout_s * 1000),
                 metrics_enabled=False,
                 **tls.kafka_python(),
             )
+            failed.callback(_abandon, self._producer)
+            for topic in topics:
+                _know(self._producer, topic)
+            failed.pop_all()
         self._failures: list[BaseException] = []
 
     def send(self, output: Output) -> None:
@@ -356,7 +361,7 @@ def _know(producer: Any, topic: str) -> None:
     try:
         producer.partitions_for(topic)
     except KafkaTimeoutError as error:
-        raise UnavailableError(f"There is no topic {topic}.", TOPICS) from error
+        raise missing_topic(topic) from error
 
 
 def _abandon(producer: Any) -> None:

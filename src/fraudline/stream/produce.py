@@ -51,6 +51,7 @@ def produce(
     topic: str = "transactions",
     transport: str = "kafka-python",
     tls: Tls = PLAIN,
+    timeout_s: float = 60.0,
     tracing: Tracing | None = None,
     rate: float = 0.0,
     limit: int | None = None,
@@ -65,6 +66,7 @@ def produce(
         topic: where to.
         transport: ``kafka-python`` or ``confluent``.
         tls: certificates, where the brokers ask for them.
+        timeout_s: how long to wait for an answer of the broker.
         tracing: begins the trace of a share of the transactions.
         rate: transactions a second; 0 for as fast as it goes.
         limit: transactions at most.
@@ -72,13 +74,13 @@ def produce(
         on_progress: called with the number sent so far, about fifty times a second.
 
     Raises:
-        UnavailableError: the broker does not take them.
+        UnavailableError: the broker does not take them, or there is no such topic.
     """
     stop = stop or threading.Event()
     messages = islice((message for table in tables for message in messages_of(table)), limit)
     begun = time.monotonic()
     sent = 0
-    with closing(open_sender(transport, bootstrap, tls)) as sender:
+    with closing(open_sender(transport, bootstrap, tls, topics=[topic], timeout_s=timeout_s)) as sender:
         while not stop.is_set():
             due = _ROWS if rate <= 0 else max(0, int((time.monotonic() - begun) * rate) - sent)
             part = list(islice(messages, due)) if due else []

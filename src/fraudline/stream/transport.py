@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from fraudline.core.errors import UnavailableError, UsageError
-from fraudline.stream.tls import PLAIN, Tls
+from fraudline.stream.tls import PLAIN, TOPICS, Tls
 
 TRANSPORTS = ("kafka-python", "confluent")
 READ_ROWS = 2_000
@@ -208,22 +208,36 @@ def open_transport(name: str, connection: Connection) -> Transport:
         return ConfluentTransport(connection)
 
 
-def open_sender(name: str, bootstrap: str, tls: Tls = PLAIN) -> Sender:
+def open_sender(
+    name: str, bootstrap: str, tls: Tls = PLAIN, *, topics: Sequence[str] = (), timeout_s: float = 60.0
+) -> Sender:
     """A producer without transactions.
+
+    Args:
+        name: ``kafka-python`` or ``confluent``.
+        bootstrap: ``host:port`` pairs, comma-separated.
+        tls: certificates, where the brokers ask for them.
+        topics: that must be there.
+        timeout_s: how long to wait for an answer of the broker.
 
     Raises:
         UsageError: there is no such transport, or its client is not installed.
-        UnavailableError: the broker does not answer.
+        UnavailableError: the broker does not answer, or does not know a topic.
     """
     _check(name)
     with tls.explained(bootstrap):
         if name == "kafka-python":
             from fraudline.stream.kafka_python import KafkaPythonSender
 
-            return KafkaPythonSender(bootstrap, tls)
+            return KafkaPythonSender(bootstrap, tls, topics, timeout_s)
         from fraudline.stream.confluent import ConfluentSender
 
-        return ConfluentSender(bootstrap, tls)
+        return ConfluentSender(bootstrap, tls, topics, timeout_s)
+
+
+def missing_topic(topic: str) -> UnavailableError:
+    """What the broker, which has answered, does not know."""
+    return UnavailableError(f"There is no topic {topic}.", TOPICS)
 
 
 def _check(name: str) -> None:

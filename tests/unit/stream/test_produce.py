@@ -30,7 +30,7 @@ class FakeSender:
 @pytest.fixture
 def sender(monkeypatch: pytest.MonkeyPatch) -> FakeSender:
     fake = FakeSender()
-    monkeypatch.setattr(module, "open_sender", lambda *_: fake)
+    monkeypatch.setattr(module, "open_sender", lambda *_, **__: fake)
     return fake
 
 
