@@ -6,6 +6,7 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+import confluent_kafka
 import msgspec
 import pytest
 import yaml
@@ -15,10 +16,11 @@ from fraudline.cli.main import cli
 from fraudline.core.errors import UsageError
 from fraudline.features.spec import FeatureSpec, load_spec
 from fraudline.ops.local.kafka import LocalKafka
+from fraudline.stream.dead_letter_topic import read_letters
 from fraudline.stream.messages import encode
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topics import ensure_topics
-from fraudline.stream.transport import Output, open_sender
+from fraudline.stream.transport import TRANSPORTS, Output, open_sender
 from fraudline.stream.worker import run_worker
 from tests.support.artifacts import tiny_artifact
 from tests.support.broker import own_params, read_all
@@ -42,6 +44,31 @@ def params(kafka: LocalKafka, tmp_path: Path) -> StreamParams:
             sender.send(Output(topics.transactions, b"card-%d" % number, value, (("trace", b"%d" % number),)))
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"stream": params.model_dump(mode="json")}))
     return params
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_record_whose_letter_is_larger_than_its_topic_takes_stops_no_other(
+    kafka: LocalKafka, tmp_path: Path, transport: str
+) -> None:
+    """A few compressed kilobytes are enough: the limit of a topic is that of what it stores."""
+    params = own_params(tmp_path, kafka.bootstrap, transport=transport, partitions=1, recoveries=1)
+    ensure_topics(params)
+    producer = confluent_kafka.Producer(
+        {
+            "bootstrap.servers": kafka.bootstrap,
+            "compression.type": "gzip",
+            "message.max.bytes": 16 << 20,
+            "log_level": 2,
+        }
+    )
+    second = msgspec.structs.replace(GOOD, transaction_id="t-1")
+    for value in (encode(GOOD), b"{" + b"y" * (6 << 20), encode(second)):
+        producer.produce(params.topics.transactions, value, b"card")
+        assert producer.flush(10) == 0
+    work(params, tmp_path, 3)
+    (letter,) = read_letters(params)
+    assert (letter.source_offset, letter.cut_from) == (1, (6 << 20) + 1)
+    assert len(read_all(kafka.bootstrap, params.topics.decisions)) == 2
 
 
 def work(params: StreamParams, folder: Path, records: int, model: Path | None = None) -> None:

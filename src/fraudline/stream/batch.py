@@ -19,7 +19,7 @@ from fraudline.model.scorer import Scorer
 from fraudline.model.wording import Wording
 from fraudline.monitor.money import second_arm
 from fraudline.monitor.selection import SAMPLE, drawn
-from fraudline.stream.dead_letter import dead_letter
+from fraudline.stream.dead_letter import MOST_BYTES, dead_letter
 from fraudline.stream.messages import Alert, Decision, DecisionWriter, ReasonMessage, Transaction, Verdict, encode
 from fraudline.stream.numbers import rows_as_json
 from fraudline.stream.params import StreamParams
@@ -109,6 +109,9 @@ class Judge:
         profile_version: of the merchant tables in use; stamped on decisions.
         settling: rules and the list of blocked cards; by default neither.
         sealer: keeps cards out of decisions and dead letters.
+
+    Attributes:
+        letter_bytes: size of the records that dead letters keep whole.
     """
 
     def __init__(
@@ -131,6 +134,7 @@ class Judge:
         self._sealer = sealer
         self._sample = params.review_sample
         self._share = params.thresholds_b_share if params.thresholds_b else 0.0
+        self.letter_bytes = MOST_BYTES
 
     def use(self, scorer: Scorer) -> None:
         """Decide with another model of the same feature specification from the next batch on."""
@@ -157,7 +161,8 @@ class Judge:
         alerts: list[tuple[int, Alert]] = []
         onward = trace.onward(records) if trace is not None else Onward.nothing(len(records))
         settled = Settled([])
-        bad = dead_letters(self._topics.dead_letters, parts, self._sealer)  # keys of erased cards go before names come
+        # keys of erased cards go before names come
+        bad = dead_letters(self._topics.dead_letters, parts, self._sealer, self.letter_bytes)
         names = self._sealer.names(transactions, _before_erasure(parts)) if self._sealer is not None else None
         if records:
             features = np.concatenate([part.features for part in parts])
@@ -267,9 +272,9 @@ def _reviewed(scored: Scored, rows: frozenset[int]) -> Scored:
     return replace(scored, decision=[REVIEWED if i in rows else each for i, each in enumerate(scored.decision)])
 
 
-def dead_letters(topic: str, parts: Sequence[Advanced], sealer: Sealer | None) -> list[Output]:
+def dead_letters(topic: str, parts: Sequence[Advanced], sealer: Sealer | None, most: int = MOST_BYTES) -> list[Output]:
     """The dead letters of a batch, sealed where cards have keys; keys of cards that it erased are gone after it."""
-    letters = [dead_letter(topic, record, reason) for part in parts for record, reason in part.bad]
+    letters = [dead_letter(topic, record, reason, most) for part in parts for record, reason in part.bad]
     if sealer is not None:
         letters = [sealer.sealed(letter) for letter in letters]
         sealer.erase(card for part in parts for card in part.erased)

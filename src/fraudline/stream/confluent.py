@@ -19,6 +19,7 @@ from fraudline.stream.transport import (
     FencedError,
     Output,
     Record,
+    TooLargeError,
     missing_topic,
     with_values,
 )
@@ -36,6 +37,7 @@ _RIGHTS = (
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
 )
+_TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
 _QUIET = {"log_level": 2}
 _PARTITIONER = {"partitioner": "murmur2_random"}
 """Java's and kafka-python's partitioner; librdkafka's own default would send a card elsewhere."""
@@ -431,6 +433,8 @@ def _translated() -> Iterator[None]:
         # how librdkafka tells a consumer of it: a fatal error, whose reason only its text says
         if code == KafkaError.FENCED_INSTANCE_ID or (code == KafkaError._FATAL and "consumer fenced" in reason.str()):  # noqa: SLF001
             raise FencedError from error
+        if code in _TOO_LARGE:
+            raise TooLargeError from error
         if code == KafkaError._AUTHENTICATION:  # noqa: SLF001 - librdkafka's own code
             raise UnavailableError("Kafka refused the user or its password.", LOGIN) from error
         action = RIGHTS if code in _RIGHTS else _ACTION

@@ -5,9 +5,9 @@
 
 A dead letter is the record's own key, value and headers behind four headers of the worker: ``reason``, ``topic``,
 ``partition`` and ``offset``, the place it came from. Its bytes are the record's but for the digits of card numbers:
-they are masked (:mod:`fraudline.core.masking`), never come back, and a header ``masked`` says so. A value larger than
-``MOST_BYTES`` is cut, and a header ``cut`` gives its whole size; the record itself is still where the headers say. A
-record with neither key nor value has an empty value here.
+they are masked (:mod:`fraudline.core.masking`), never come back, and a header ``masked`` says so. A record larger than
+``MOST_BYTES`` is cut, and a header ``cut`` gives the whole size of its value; the record itself is still where the
+headers say. A record with neither key nor value has an empty value here.
 """
 
 from dataclasses import dataclass, replace
@@ -21,9 +21,15 @@ from fraudline.core.masking import mask_bytes, mask_text
 from fraudline.stream.transport import Output, Record
 
 MOST_BYTES = 15 << 20
-"""Largest value kept whole: what the worker's producer takes (16 MiB a request), less headers."""
+"""Largest record kept whole: what the worker's producer takes (16 MiB a request), less headers."""
+
+SMALL_BYTES = 512 << 10
+"""The same where the topic took no larger one: what any takes whose limit is at least about Kafka's default."""
 
 _CUT_BYTES = 1 << 20
+_KEY_BYTES = 1 << 10
+_HEADERS_BYTES = 64 << 10
+_MOST_REASON = 500
 Headers = tuple[tuple[str, bytes], ...]
 _OWN = ("reason", "topic", "partition", "offset")
 _CUT = "cut"
@@ -44,24 +50,40 @@ REPLAYED = "replayed"
 """Header of a record that was sent again: the dead letter's ``partition:offset``."""
 
 
-def dead_letter(topic: str, record: Record, reason: str) -> Output:
-    """The record as it came, card numbers masked, with the reason and the place it came from in its headers."""
+def dead_letter(topic: str, record: Record, reason: str, most: int = MOST_BYTES) -> Output:
+    """The record as it came, card numbers masked, with the reason and the place it came from in its headers.
+
+    Args:
+        topic: of dead letters.
+        record: that holds no transaction.
+        reason: what is wrong with it; a long one is cut, because it quotes the record.
+        most: bytes of a record that is kept whole; of a larger one its beginning is.
+    """
     came = (record.value, record.key, record.headers)
     marks: Headers = ()
-    if record.value is not None and len(record.value) > MOST_BYTES:
-        came = (record.value[:_CUT_BYTES], *came[1:])
-        marks = ((_CUT, str(len(record.value)).encode()),)
+    if _size(record.headers) + len(record.key or b"") + len(record.value or b"") > most:
+        came = _beginning(record, min(_CUT_BYTES, most // 2))
+        marks = ((_CUT, str(len(record.value or b"")).encode()),)
     value, key, headers = _without_card_numbers(*came)
     if (value, key, headers) != came:
         marks = ((_MASKED, b"card numbers"), *marks)
     own = (
-        ("reason", mask_text(reason).encode(errors="replace")),
+        ("reason", mask_text(reason)[:_MOST_REASON].encode(errors="replace")),
         ("topic", record.topic.encode()),
         ("partition", str(record.partition).encode()),
         ("offset", str(record.offset).encode()),
     )
     line = ((_LINE, b""),) if headers and headers[0][0] in (*_MARKS, _LINE) else ()
     return _sendable(Output(topic, key, value, (*own, *marks, *line, *headers)))
+
+
+def _size(headers: Headers) -> int:
+    return sum(len(name) + len(content) for name, content in headers)
+
+
+def _beginning(record: Record, most: int) -> tuple[_Bytes, _Bytes, Headers]:
+    value, key = record.value and record.value[:most], record.key and record.key[:_KEY_BYTES]
+    return value, key, record.headers if _size(record.headers) <= _HEADERS_BYTES else ()
 
 
 def _sendable(output: Output) -> Output:

@@ -14,7 +14,7 @@ import numpy as np
 from fraudline.model.artifact import Artifact
 from fraudline.model.scorer import Scorer
 from fraudline.stream.batch import Judged, dead_letters
-from fraudline.stream.dead_letter import Headers
+from fraudline.stream.dead_letter import MOST_BYTES, Headers
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import Advanced
 from fraudline.stream.sealing import Sealer
@@ -35,12 +35,16 @@ class FeatureWriter:
         artifact: gives the feature specification.
         params: topics and the group, which the events name as their source.
         sealer: keeps cards out of dead letters.
+
+    Attributes:
+        letter_bytes: size of the records that dead letters keep whole.
     """
 
     def __init__(self, artifact: Artifact, params: StreamParams, sealer: Sealer | None = None) -> None:
         self._sealer = sealer
         self._names = artifact.spec.names
         self._topics = params.topics
+        self.letter_bytes = MOST_BYTES
         self._shared = (
             ("ce_specversion", b"1.0"),
             ("ce_type", EVENT_TYPE.encode()),
@@ -70,5 +74,5 @@ class FeatureWriter:
                 outputs.append(
                     Output(self._topics.features, transaction.card_id.encode(), msgspec.json.encode(data), headers)
                 )
-        bad = dead_letters(self._topics.dead_letters, parts, self._sealer)
+        bad = dead_letters(self._topics.dead_letters, parts, self._sealer, self.letter_bytes)
         return Judged(outputs + bad, (0, 0, len(bad)), None, np.empty(0, np.int64))

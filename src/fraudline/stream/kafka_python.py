@@ -12,6 +12,8 @@ from kafka.errors import (
     FencedInstanceIdError,
     KafkaError,
     KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
     SaslAuthenticationFailedError,
 )
 from kafka.structs import OffsetAndMetadata
@@ -22,7 +24,16 @@ from fraudline.stream.kafka_batches import read_them_all
 from fraudline.stream.kafka_group import Rebalances, is_silent, keep_joining, let_go, refuse_the_fenced, subscribe
 from fraudline.stream.partitioning import partitions_of
 from fraudline.stream.tls import LOGIN, RIGHTS, Tls
-from fraudline.stream.transport import READ_ROWS, Connection, FencedError, Output, Record, missing_topic, with_values
+from fraudline.stream.transport import (
+    READ_ROWS,
+    Connection,
+    FencedError,
+    Output,
+    Record,
+    TooLargeError,
+    missing_topic,
+    with_values,
+)
 
 log = get_logger(__name__)
 read_them_all()
@@ -383,12 +394,15 @@ def translated() -> Iterator[None]:
 
     Raises:
         FencedError: another client runs under the same id.
+        TooLargeError: a record is too large.
         UnavailableError: the broker does not answer, or refuses the call.
     """
     try:
         yield
     except FencedInstanceIdError as error:
         raise FencedError from error
+    except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+        raise TooLargeError from error
     except AuthorizationError as error:
         raise UnavailableError(f"Kafka refused: {type(error).__name__}: {error}.", RIGHTS) from error
     except SaslAuthenticationFailedError as error:

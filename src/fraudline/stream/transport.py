@@ -28,6 +28,14 @@ class FencedError(UnavailableError):
         super().__init__("Another worker runs under this worker's id.", "Give each worker its own worker_id.")
 
 
+class TooLargeError(UnavailableError):
+    """A record is larger than its topic, or the client, takes: of what a worker writes, only dead letters can be."""
+
+    def __init__(self) -> None:
+        problem = "Kafka refused a record that is larger than its topic takes."
+        super().__init__(problem, "Raise max.message.bytes of the topics that the worker writes.")
+
+
 class Record(NamedTuple):
     """A record as it lies in the log: bytes, nothing parsed. ``timestamp_ms``: when it was appended or made."""
 
@@ -129,6 +137,7 @@ class Transport(Protocol):
         """Append ``outputs`` and commit ``offsets`` (partition to next offset) in one transaction.
 
         Raises:
+            TooLargeError: as below, because of a record's size.
             UnavailableError: the outcome is unknown or the transaction was aborted: call :meth:`recover`.
             FencedError: another worker took this identity.
         """

@@ -28,6 +28,7 @@ from fraudline.stream import assembly
 from fraudline.stream.batch import BatchReport, Judge
 from fraudline.stream.blocked import BlockedCards, KafkaCardLog
 from fraudline.stream.champion import ChampionWatch
+from fraudline.stream.dead_letter import SMALL_BYTES
 from fraudline.stream.dedupe import SeenIds
 from fraudline.stream.endpoint import HeldError
 from fraudline.stream.feature_events import FeatureWriter
@@ -41,7 +42,7 @@ from fraudline.stream.scoring import open_scoring
 from fraudline.stream.sealing import Sealer, open_sealer
 from fraudline.stream.settling import Settling
 from fraudline.stream.trace import BatchTrace
-from fraudline.stream.transport import FencedError, Record, Transport, open_transport
+from fraudline.stream.transport import FencedError, Record, TooLargeError, Transport, open_transport
 
 log = get_logger(__name__)
 
@@ -312,6 +313,9 @@ class Worker:
 
     def _recover(self, error: FraudlineError, stop: threading.Event) -> None:
         """Go back to the committed offsets; states that ran ahead are built again when their records come."""
+        if isinstance(error, TooLargeError):
+            self._judge.letter_bytes = SMALL_BYTES  # a letter has more than its record, and compressed ones grow
+            log.warning("dead_letters.cut", kept_whole=SMALL_BYTES, problem=error.problem)
         while True:
             self._failures += not isinstance(error, HeldError)
             self._metrics.readiness.waits("broker", error.problem)

@@ -5,7 +5,7 @@ import pytest
 
 from fraudline.core.card_keys import CardKeys
 from fraudline.core.errors import MessageError
-from fraudline.stream.dead_letter import MOST_BYTES, REPLAYED, DeadLetter, dead_letter
+from fraudline.stream.dead_letter import MOST_BYTES, REPLAYED, SMALL_BYTES, DeadLetter, dead_letter
 from fraudline.stream.sealing import Sealer
 from fraudline.stream.transport import Output, Record
 
@@ -41,6 +41,21 @@ def test_a_value_larger_than_the_producer_takes_is_cut_and_not_sent_again() -> N
     assert letter.headers == SOURCE.headers
     with pytest.raises(MessageError, match="only the beginning"):
         letter.replayed()
+
+
+@pytest.mark.parametrize("part", ["value", "key", "headers"])
+def test_of_a_record_larger_than_the_topic_takes_the_beginning_is_kept_whatever_is_large(part: str) -> None:
+    large = (("h", b"x" * (1 << 20)),) if part == "headers" else b"x" * (1 << 20)
+    output = dead_letter("transactions.dlq", SOURCE._replace(**{part: large}), "bad", SMALL_BYTES)
+    assert len(output.value) + len(output.key) + sum(len(content) for _, content in output.headers) <= SMALL_BYTES
+    letter = DeadLetter.parse(landed(output))
+    assert letter.cut_from == (1 << 20 if part == "value" else len(SOURCE.value))
+    assert (letter.topic, letter.source_partition, letter.source_offset) == SOURCE[:3]
+
+
+def test_a_reason_that_quotes_a_long_value_is_cut() -> None:
+    output = dead_letter("transactions.dlq", SOURCE, "channel: invalid enum value '" + "x" * 600_000)
+    assert len(output.headers[0][1]) == 500
 
 
 @pytest.mark.parametrize("name", ["cut", "masked", "sealed", "sealed-headers", "record-headers"])
