@@ -12,7 +12,7 @@ import pytest
 from fraudline.core.errors import UnavailableError
 from fraudline.ops.local.process import free_port
 from fraudline.stream.alert_senders import open_sink
-from fraudline.stream.alert_sinks import EmailSink, RefusedError, WebhookSink
+from fraudline.stream.alert_sinks import EmailSink, PartlyTakenError, RefusedError, WebhookSink, send_once
 from fraudline.stream.params import StreamParams
 from tests.support.certificates import Authority
 from tests.support.receivers import hook, mail_server
@@ -82,6 +82,27 @@ def test_an_address_that_is_refused_is_named_and_keeps_the_mail_from_no_other(
     assert refused == ("nobody@example.com: 550 5.1.1 No such user",)
     received.clear()
     assert message["Message-ID"] == "<each.1@fraudline>"
+
+
+def test_an_address_that_is_refused_for_now_is_tried_again_and_the_others_do_not_get_it_twice(
+    mail: tuple[dict[str, Any], list[Any]],
+) -> None:
+    settings, received = mail
+    to = ["desk@example.com", "busy@example.com", "later@example.com", "nobody@example.com"]
+    sink = open_sink(EmailSink(**{**settings, "to": to}), StreamParams())
+    for now in ("busy@example.com, later@example.com", "later@example.com", "later@example.com"):
+        with pytest.raises(PartlyTakenError, match=f"does not take it for {now} yet") as caught:
+            sink.send(EVENT, "each:1")
+    assert [message["X-Reached"] for message in received] == ["desk@example.com", "busy@example.com"]
+    assert caught.value.refused == (
+        "nobody@example.com: 550 5.1.1 No such user", "later@example.com: 450 4.2.0 Try again later"
+    )  # fmt: skip
+    assert send_once(sink, EVENT, "each:1") == caught.value.refused
+    received.clear()
+    with pytest.raises(PartlyTakenError):  # another event goes to all again
+        sink.send(EVENT, "each:2")
+    assert [message["X-Reached"] for message in received] == ["desk@example.com, busy@example.com"]
+    received.clear()
 
 
 @pytest.mark.parametrize(

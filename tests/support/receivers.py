@@ -74,12 +74,13 @@ def signed(headers: dict[str, str], body: bytes, secret: bytes) -> bool:
 def mail_server(certificate: Path, key: Path, user: str, password: str) -> Iterator[tuple[int, list[EmailMessage]]]:
     """A mail server that wants STARTTLS and a login: its port, and what it was sent.
 
-    It knows no address of ``nobody``, and takes no mail for ``later`` yet.
+    It knows no address of ``nobody``, takes no mail for ``later`` yet, and for ``busy`` from the second time on.
     """
     from aiosmtpd.controller import Controller
     from aiosmtpd.smtp import AuthResult, LoginPassword
 
     received: list[EmailMessage] = []
+    asked: set[str] = set()
     port = free_port()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
@@ -91,6 +92,9 @@ def mail_server(certificate: Path, key: Path, user: str, password: str) -> Itera
             refused = {"nobody": "550 5.1.1 No such user", "later": "450 4.2.0 Try again later"}
             if (answer := refused.get(address.partition("@")[0])) is not None:
                 return answer
+            if address.startswith("busy") and address not in asked:
+                asked.add(address)
+                return "451 4.7.1 Greylisted"
             envelope.rcpt_tos.append(address)
             return "250 OK"
 
@@ -98,6 +102,7 @@ def mail_server(certificate: Path, key: Path, user: str, password: str) -> Itera
             if not session.authenticated:
                 return "530 5.7.0 Authentication required"
             received.append(message_from_bytes(envelope.content, policy=policy.default))
+            received[-1]["X-Reached"] = ", ".join(envelope.rcpt_tos)
             return "250 OK"
 
     def check(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:

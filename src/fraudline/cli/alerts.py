@@ -103,6 +103,7 @@ def test(file: Path, sinks: tuple[str, ...], bootstrap: str | None, params_file:
     from fraudline.stream.alert_events import event_of
     from fraudline.stream.alert_router import Routing
     from fraudline.stream.alert_senders import open_sink
+    from fraudline.stream.alert_sinks import send_once
 
     params, routing = stream_params(params_file, bootstrap), Routing.load(file)
     unknown = sorted(set(sinks) - set(routing.sinks))
@@ -113,7 +114,7 @@ def test(file: Path, sinks: tuple[str, ...], bootstrap: str | None, params_file:
     for name in sinks or tuple(routing.sinks):
         sink = open_sink(routing.sinks[name], params)
         try:
-            refused = sink.send(event_of(made_up, f"/fraudline/{params.group}"), f"test:{made_up.id}")
+            refused = send_once(sink, event_of(made_up, f"/fraudline/{params.group}"), f"test:{made_up.id}")
             outcome[name] = f"sent, but not to {'; '.join(refused)}" if refused else "sent"
         except FraudlineError as error:
             outcome[name] = error.problem

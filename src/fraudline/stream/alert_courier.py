@@ -20,7 +20,7 @@ from fraudline.core.log import get_logger
 from fraudline.decide.routing import Group, TokenBucket
 from fraudline.stream.alert_events import event_of, trace_headers
 from fraudline.stream.alert_metrics import AlertMetrics
-from fraudline.stream.alert_sinks import Sink, SinkSettings
+from fraudline.stream.alert_sinks import Sink, SinkSettings, send_once
 from fraudline.stream.breaker import backoff_s
 
 log = get_logger(__name__)
@@ -137,7 +137,8 @@ class Courier:
             if attempt and not self._pause(attempt):
                 return
             try:
-                refused = self._sink.send(event, key)
+                last = attempt + 1 == self.settings.attempts
+                refused = send_once(self._sink, event, key) if last else self._sink.send(event, key)
             except UnavailableError as failure:
                 error, final = failure, False
             except FraudlineError as failure:

@@ -22,7 +22,7 @@ from fraudline.core.log import get_logger
 from fraudline.decide.routing import TokenBucket
 from fraudline.stream.alert_router import Routing
 from fraudline.stream.alert_senders import open_sink
-from fraudline.stream.alert_sinks import RefusedError, Sink
+from fraudline.stream.alert_sinks import RefusedError, Sink, send_once
 from fraudline.stream.dead_letter import REPLAYED
 from fraudline.stream.dead_letter_topic import Replayed
 from fraudline.stream.params import StreamParams
@@ -209,7 +209,7 @@ class _Sinks:
         time.sleep(bucket.wait_s(time.monotonic()))
         bucket.take()
         try:
-            refused = sink.send(letter.event, letter.idempotency_key)
+            refused = send_once(sink, letter.event, letter.idempotency_key)
         except (KeyError, TypeError, AttributeError) as error:
             problem = f"Letter {letter.place} holds no event that the sink {letter.sink} can send: {error!r}."
             raise RefusedError(problem, "See `fraudline alerts dead-letters show`.") from error

@@ -31,6 +31,7 @@ from fraudline.stream.alert_sinks import (
     AlertmanagerSink,
     EmailSink,
     HttpSink,
+    PartlyTakenError,
     RefusedError,
     Sink,
     SinkSettings,
@@ -42,6 +43,7 @@ from fraudline.stream.params import StreamParams
 from fraudline.stream.transport import Output
 
 _AGAIN = (408, 425, 429)
+_NOT_ASKED = (421, b"the server hung up")
 _SHOWN_BYTES = 200
 _SUBJECT = 150
 _STANDARD_SECRET = "whsec_"  # noqa: S105 - the prefix by which Standard Webhooks know a key
@@ -164,22 +166,45 @@ class _Alertmanager:
 class _Email:
     def __init__(self, settings: EmailSink) -> None:
         self._settings = settings
+        self._left: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+        """Of the newest event that some have: who may take it later, and what those said who never will."""
 
     def send(self, event: Mapping[str, Any], key: str) -> tuple[str, ...]:
+        to, gone = self._left.get(key, (self._settings.to, ()))
+        try:
+            answers = self._delivered(self._message(event, key), to)
+        except smtplib.SMTPRecipientsRefused as error:
+            if key not in self._left:
+                codes = {code for code, _ in error.recipients.values()}
+                raise self._failed(f"refuses every address: {sorted(codes)}", min(codes)) from error
+            answers = {address: error.recipients.get(address, _NOT_ASKED) for address in to}
+        except FraudlineError as error:
+            if key not in self._left:
+                raise
+            raise PartlyTakenError(error.problem, (*gone, *(f"{each}: {error.problem}" for each in to))) from error
+        said = {address: f"{address}: {code} {_text(text)}" for address, (code, text) in answers.items()}
+        later = tuple(address for address, (code, _) in answers.items() if code < 500)
+        gone += tuple(said[address] for address in answers if address not in later)
+        self._left = {key: (later, gone)} if later else {}
+        if later:
+            problem = f"{self._settings.host}:{self._settings.port} does not take it for {', '.join(later)} yet."
+            raise PartlyTakenError(problem, (*gone, *(said[address] for address in later)))
+        return gone
+
+    def _delivered(self, message: EmailMessage, to: tuple[str, ...]) -> Mapping[str, tuple[int, bytes]]:
+        """Send it; the answers to those who are refused while others have it."""
         settings = self._settings
         try:
             with self._connect() as server:
                 if settings.user and settings.password is not None:
                     server.login(settings.user, settings.password.read())
-                refused = server.send_message(self._message(event, key))
-        except smtplib.SMTPRecipientsRefused as error:
-            codes = {code for code, _ in error.recipients.values()}
-            raise self._failed(f"refuses every address: {sorted(codes)}", min(codes)) from error
+                return server.send_message(message, to_addrs=to)
+        except smtplib.SMTPRecipientsRefused:
+            raise
         except smtplib.SMTPResponseException as error:
             raise self._failed(f"answers {error.smtp_code} {_text(error.smtp_error)}", error.smtp_code) from error
         except (OSError, smtplib.SMTPException) as error:
             raise self._failed(f"does not answer: {error}", 0) from error
-        return tuple(f"{address}: {code} {_text(said)}" for address, (code, said) in refused.items())
 
     def _failed(self, what: str, code: int) -> FraudlineError:
         problem = f"{self._settings.host}:{self._settings.port} {what}."

@@ -1,6 +1,7 @@
 """Where alerts are sent, as a routing file says it; what sends them is in :mod:`fraudline.stream.alert_senders`.
 
-A refusal is final and a failure worth another try: :class:`RefusedError` and ``UnavailableError``. Passwords and keys
+A refusal is final and a failure worth another try: :class:`RefusedError` and ``UnavailableError``, of which
+:class:`PartlyTakenError` is one where some have the event already. Passwords and keys
 are read from a file or the environment each time they are needed: a changed one is taken without a restart.
 """
 
@@ -19,6 +20,18 @@ from fraudline.decide.routing import Rate
 
 class RefusedError(FraudlineError):
     """The receiver will never take this event."""
+
+
+class PartlyTakenError(UnavailableError):
+    """Some have the event; another try under the same key reaches only those who may take it later.
+
+    Attributes:
+        refused: who has it not, each with the answer.
+    """
+
+    def __init__(self, problem: str, refused: tuple[str, ...]) -> None:
+        super().__init__(problem)
+        self.refused = refused
 
 
 class Secret(Settings):
@@ -163,9 +176,10 @@ class Sink(Protocol):
             key: the same for a repetition of the same event: the receiver may drop it.
 
         Returns:
-            who was refused while others have it, each with the answer: to send it again would reach those others.
+            who was refused for good while others have it, each with the answer.
 
         Raises:
+            PartlyTakenError: some may take it later, others have it.
             RefusedError: it will never be taken.
             UnavailableError: it may be taken later.
         """
@@ -174,3 +188,16 @@ class Sink(Protocol):
     def close(self) -> None:
         """Let go of connections."""
         ...
+
+
+def send_once(sink: Sink, event: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """The only try, or the last one: who may take the event later counts as refused.
+
+    Raises:
+        RefusedError: nobody will ever take it.
+        UnavailableError: nobody has it.
+    """
+    try:
+        return sink.send(event, key)
+    except PartlyTakenError as error:
+        return error.refused

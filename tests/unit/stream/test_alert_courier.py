@@ -12,7 +12,7 @@ from fraudline.core.errors import UnavailableError
 from fraudline.decide.routing import Group, Rate
 from fraudline.stream.alert_courier import MOST_WAITING, Courier
 from fraudline.stream.alert_metrics import AlertMetrics
-from fraudline.stream.alert_sinks import TopicSink
+from fraudline.stream.alert_sinks import PartlyTakenError, TopicSink
 from fraudline.stream.messages import Alert
 from tests.support.workers import wait_for
 
@@ -164,6 +164,21 @@ def test_one_try_that_failed_is_counted_once(desk) -> None:
     wait_for(lambda: found.finished, "finished", timeout=10, interval=0.01)
     counted = found.courier._metrics.registry.get_sample_value
     assert counted("fraudline_alert_events_failed_total", {"sink": "desk"}) == 1
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_who_refuses_an_event_for_now_is_tried_again_and_named_after_the_last_try(desk, taken: bool) -> None:
+    refused = ("busy@example.com: 450 Try again later",)
+    found = desk(lambda tries: None if taken and tries == 3 else PartlyTakenError("not yet", refused), attempts=3)
+    with capture_logs() as said:
+        found.courier.give(group(1))
+        wait_for(lambda: found.finished, "finished", timeout=10, interval=0.01)
+    counted = found.metrics.registry.get_sample_value
+    assert (found.tries, found.letters) == (3, [])
+    assert counted("fraudline_alert_events_sent_total", {"sink": "desk"}) == 1
+    assert counted("fraudline_alert_addresses_refused_total", {"sink": "desk"}) == 1 - taken
+    named = [entry["addresses"] for entry in said if entry["event"] == "alerts.addresses_refused"]
+    assert named == [] if taken else [refused]
 
 
 def test_addresses_that_a_sink_refused_are_counted_and_named_and_nobody_gets_the_event_twice(desk) -> None:
