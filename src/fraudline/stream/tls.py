@@ -20,6 +20,7 @@ from fraudline.core.settings import Settings
 PASSWORD_VARIABLE = "FRAUDLINE_KAFKA_PASSWORD"  # noqa: S105 - its name, not its value
 RIGHTS = "Give this client's user the right (an ACL): docs/how-to/secure.md says which each command needs."
 LOGIN = "Check stream.tls: username, password file and mechanism."
+LOGIN_OR_BROKER = f"{LOGIN} Where they are right, look at the broker: it may be slow, starting, or no Kafka."
 TOPICS = "Name it in stream.topics, or run once with --create-topics."
 _PROBE_S = 3.0
 
@@ -152,9 +153,9 @@ class Tls(Settings):
                 )
         except (OSError, ValueError) as error:
             return f"no connection: {error}.", "Check the broker's address, and the files of stream.tls."
-        if self.username:  # kafka-python tries again and again, and never says so
-            problem = f"TLS works, the login does not: it refused the user or its password, or has no {self.mechanism}."
-            return problem, LOGIN
+        if self.username:  # kafka-python tries again and again, and never says what was answered, if anything was
+            refused = f"refused the user or its password, or has no {self.mechanism}"
+            return f"TLS works; after it the broker {refused}, or it did not answer in time.", LOGIN_OR_BROKER
         return None
 
 

@@ -1,0 +1,38 @@
+"""What a failed first connection is put down to."""
+
+import socket
+import ssl
+import threading
+from pathlib import Path
+
+import pytest
+
+from fraudline.core.errors import UnavailableError
+from fraudline.stream.tls import Tls
+from tests.support.certificates import Authority
+
+
+def test_a_server_that_says_nothing_after_tls_is_not_put_down_to_the_password_alone(tmp_path: Path) -> None:
+    authority = Authority()
+    certificate, key = authority.write_server(tmp_path)
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    (tmp_path / "password").write_text("right")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    tls = Tls(ca=str(tmp_path / "ca.pem"), username="worker", password_file=str(tmp_path / "password"))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def silent() -> None:
+            with context.wrap_socket(listening.accept()[0], server_side=True) as secure:
+                secure.recv(1)
+
+        thread = threading.Thread(target=silent, daemon=True)
+        thread.start()
+        with (
+            pytest.raises(UnavailableError, match=r"refused the user or its password.*or it did not answer") as caught,
+            tls.explained(f"127.0.0.1:{listening.getsockname()[1]}"),
+        ):
+            raise UnavailableError("The broker did not answer in time.", "Look.")
+        thread.join(10)
+    assert "password file" in caught.value.action
+    assert "look at the broker" in caught.value.action
