@@ -118,6 +118,15 @@ INCONCLUSIVE = 9
 """Exit code: too early to say."""
 
 
+def _address(_context: click.Context, _option: click.Parameter, pushgateway: str) -> str:
+    """A typing mistake is said before the work, not after it."""
+    if pushgateway:
+        from fraudline.ops import ended
+
+        ended.check(pushgateway)
+    return pushgateway
+
+
 def metrics_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where a command that ends leaves its metrics."""
     textfiles = click.option(
@@ -129,17 +138,14 @@ def metrics_options(command: Callable[..., Any]) -> Callable[..., Any]:
         envvar="FRAUDLINE_PUSHGATEWAY",
         show_envvar=True,
         default="",
+        callback=_address,
         help="host:port of a Pushgateway for metrics.",
     )
     return textfiles(gateway(command))
 
 
 def publish(job: str, say: "Callable[[EndedMetrics], object]", *, textfiles: Path | None, pushgateway: str) -> None:
-    """Publish what ``say`` says, where somebody asked for it.
-
-    Raises:
-        UnavailableError: the Pushgateway does not answer.
-    """
+    """Publish what ``say`` says, where somebody asked for it; where that fails, say so and go on."""
     from fraudline.ops import ended
 
     ended.publish(job, say, textfiles=textfiles, pushgateway=pushgateway)

@@ -5,7 +5,8 @@
     metrics.publish("train", textfiles=Path("/var/lib/node_exporter"), pushgateway="")
 
 They go to a folder that node_exporter's textfile collector reads, or to a Pushgateway, or to both. Each job replaces
-what it said the last time.
+what it said the last time. Work that is done does not fail for its figures: :func:`publish` warns, and where nothing
+comes for long the alert on old figures fires. What is no address is refused before the work begins, by :func:`check`.
 """
 
 import re
@@ -13,14 +14,18 @@ from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest, push_to_gateway
 
 from fraudline.core.clock import now
-from fraudline.core.errors import UnavailableError
+from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.files import write_text
+from fraudline.core.log import get_logger
 from fraudline.ops.cost import Usage
+
+log = get_logger(__name__)
 
 _TIMEOUT_S = 10.0
 VERDICTS = ("stable", "drift", "inconclusive")
@@ -126,13 +131,31 @@ class EndedMetrics:
 def publish(
     job: str, say: Callable[[EndedMetrics], object], *, textfiles: Path | None = None, pushgateway: str = ""
 ) -> None:
-    """Publish what ``say`` says, where somebody asked for it.
-
-    Raises:
-        UnavailableError: the Pushgateway does not answer.
-    """
+    """Publish what ``say`` says, where somebody asked for it; where that fails, say so and go on."""
     if textfiles is None and not pushgateway:
         return
     metrics = EndedMetrics()
     say(metrics)
-    metrics.publish(job, textfiles=textfiles, pushgateway=pushgateway)
+    try:
+        metrics.publish(job, textfiles=textfiles, pushgateway=pushgateway)
+    except UnavailableError as error:
+        log.warning("metrics.not_published", job=job, problem=error.problem)
+    except OSError as error:
+        log.warning("metrics.not_published", job=job, problem=f"{textfiles} cannot be written: {error.strerror}.")
+
+
+def check(pushgateway: str) -> None:
+    """Refuse what is no address of a Pushgateway; empty for none.
+
+    Raises:
+        UsageError: it is not ``host:port`` or a URL.
+    """
+    if not pushgateway:
+        return
+    try:
+        parts = urlsplit(pushgateway if "://" in pushgateway else f"//{pushgateway}")
+        good = bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", pushgateway)
+    except ValueError:  # its port is no number
+        good = False
+    if not good:
+        raise UsageError(f"{pushgateway} is no address of a Pushgateway.", "Give host:port.")

@@ -67,6 +67,7 @@ def running(
     log = logs.get_logger(__name__)
     log.info("step.start", step=step)
     try:
+        metrics.check(environment.get(PUSHGATEWAY, ""))
         with _lineage(step, environment, arguments), costs.Meter() as meter:
             yield meter
     except FraudlineError as error:
@@ -76,10 +77,7 @@ def running(
             write_json(Path(environment[ERROR_FILE]), record)
         sys.exit(error.exit_code)
     log.info("step.done", step=step)
-    try:
-        metrics.publish(step, lambda told: told.step(step, meter.usage), pushgateway=environment.get(PUSHGATEWAY, ""))
-    except FraudlineError as error:  # a step that did its work does not fail for a figure
-        log.warning("step.not_published", step=step, problem=error.problem)
+    metrics.publish(step, lambda told: told.step(step, meter.usage), pushgateway=environment.get(PUSHGATEWAY, ""))
 
 
 @contextmanager
@@ -95,11 +93,7 @@ def _lineage(step: str, environment: Mapping[str, str], arguments: Mapping[str, 
 
 
 def publish(step: str, document: Path, environment: Mapping[str, str]) -> None:
-    """Push the metrics of ``drift.json`` or ``skew.json`` where ``FRAUDLINE_PUSHGATEWAY`` names a gateway.
-
-    Raises:
-        UnavailableError: it does not answer.
-    """
+    """Push the metrics of ``drift.json`` or ``skew.json`` where ``FRAUDLINE_PUSHGATEWAY`` names a gateway."""
 
     def say(told: metrics.EndedMetrics) -> None:
         {"drift": told.drift, "skew": told.skew}[step](read_json(document))

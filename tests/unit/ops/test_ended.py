@@ -4,10 +4,11 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from structlog.testing import capture_logs
 
-from fraudline.core.errors import UnavailableError
+from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.ops.cost import Usage
-from fraudline.ops.ended import EndedMetrics
+from fraudline.ops.ended import EndedMetrics, check, publish
 from fraudline.ops.local.process import free_port
 
 DRIFT = {
@@ -98,6 +99,38 @@ def test_a_gateway_that_is_away_is_named():
     port = free_port()
     with pytest.raises(UnavailableError, match=str(port)):
         EndedMetrics().publish("drift", pushgateway=f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("where", ["a gateway", "a folder"])
+def test_work_that_is_done_does_not_fail_for_its_figures(tmp_path, where):
+    (tmp_path / "file").write_text("")
+    away = {
+        "a gateway": {"pushgateway": f"127.0.0.1:{free_port()}"},
+        "a folder": {"textfiles": tmp_path / "file" / "metrics"},
+    }[where]
+    with capture_logs() as said:
+        publish("drift", lambda told: told.drift(DRIFT), **away)
+    (line,) = said
+    assert (line["event"], line["log_level"], line["job"]) == ("metrics.not_published", "warning", "drift")
+    assert str(next(iter(away.values()))) in line["problem"]
+
+
+def test_a_mistake_of_ours_in_figures_is_no_gateway_that_is_away(tmp_path):
+    with pytest.raises(KeyError):
+        publish("drift", lambda told: told.drift({}), textfiles=tmp_path)
+
+
+@pytest.mark.parametrize("address", ["foo bar:9091", "127.0.0.1:port", ":9091", "http://:9091", "gateway:0"])
+def test_what_is_no_address_of_a_gateway_is_refused_before_the_work(address):
+    with pytest.raises(UsageError, match="is no address of a Pushgateway"):
+        check(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["", "gateway:9091", "10.0.0.1:9091", "[::1]:9091", "https://gateway/path", "gateway"]
+)
+def test_addresses_that_there_are_are_taken(address):
+    check(address)
 
 
 @pytest.mark.parametrize("address", ["foo bar:9091", "127.0.0.1:port"])

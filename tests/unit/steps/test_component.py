@@ -7,6 +7,7 @@ import structlog
 
 from fraudline.core.errors import GateFailed, UsageError
 from fraudline.core.files import read_json, write_json, write_text
+from fraudline.ops.local.process import free_port
 from fraudline.steps import component
 from fraudline.steps.params import Params
 
@@ -85,6 +86,23 @@ def test_a_step_that_ends_well_ends_nothing_else():
     with component.running("train", {}):
         done = True
     assert done
+
+
+def test_a_proposal_that_is_made_is_no_failure_where_the_pushgateway_is_away(tmp_path, monkeypatch):
+    verdict = {"verdict": "successful", "reason": "as good", "percent": 25, "overdue": False, "checks": []}
+    monkeypatch.setattr("fraudline.steps.rollout.step_rollout", lambda **_: {"action": "propose", "verdict": verdict})
+    monkeypatch.setattr("fraudline.ops.gitops.text.verdict_table", lambda _: [])
+    environment = {"FRAUDLINE_PUSHGATEWAY": f"127.0.0.1:{free_port()}"}
+    page = str(tmp_path / "page.md")
+    with component.running("rollout", environment):
+        done = component.rollout(Params(), environment, to="production", prometheus="", key="", page=page)
+    assert done == "propose"
+
+
+def test_a_pushgateway_that_is_no_address_ends_a_step_before_its_work():
+    with pytest.raises(SystemExit) as caught, component.running("train", {"FRAUDLINE_PUSHGATEWAY": "foo bar:9091"}):
+        pytest.fail("it worked")
+    assert caught.value.code == 2
 
 
 @pytest.mark.parametrize(("state", "level"), [("SUCCEEDED", "info"), ("FAILED", "error")])
