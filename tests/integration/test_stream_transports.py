@@ -10,10 +10,10 @@ from pathlib import Path
 
 import confluent_kafka
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaTimeoutError
 
-from fraudline.core.errors import UnavailableError
+from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.ops.local.kafka import LocalKafka
 from fraudline.stream import kafka_batches, kafka_python
 from fraudline.stream.dead_letter import dead_letter
@@ -35,6 +35,7 @@ from fraudline.stream.transport import (
 from tests.support.broker import own_params, read_all
 from tests.support.datasets import small_tables
 from tests.support.records import RawName
+from tests.support.until import until
 
 pytestmark = pytest.mark.integration
 
@@ -215,6 +216,24 @@ def test_records_that_were_not_read_are_asked_for_again(
                     transport.poll(10, 0.2)
             transport.recover()
     assert len(take(transport, 20)) == 20
+
+
+def test_a_topic_that_is_made_anew_under_a_worker_is_read_whole_or_refused(params: StreamParams, join: OPEN) -> None:
+    send(params, 100)
+    transport = join()
+    transport.transact([], offsets_after(take(transport, 100)))
+    assert transport.partitions() == 2
+    with closing(KafkaAdminClient(bootstrap_servers=params.bootstrap)) as admin:
+        admin.delete_topics([params.topics.transactions])
+        until(lambda: params.topics.transactions not in admin.list_topics(), "deleted")
+    ensure_topics(params)
+    send(params, 300)
+    if params.transport == "confluent":
+        assert sorted(int(record.value) for record in take(transport, 300)) == list(range(300))
+        return
+    transport._consumer.topics()  # type: ignore[attr-defined]  # what the client hears of itself within a minute
+    with pytest.raises(UsageError, match="made anew under this worker"):
+        transport.poll(10, 1.0)
 
 
 def test_a_card_goes_where_the_other_client_sends_it(params: StreamParams, join: OPEN) -> None:

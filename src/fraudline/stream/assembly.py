@@ -46,6 +46,19 @@ def open_champions(params: StreamParams, artifact: Artifact, stack: ExitStack) -
     return stack.enter_context(closing(ChampionWatch(Path(params.champion), artifact, trust=params.trust)))
 
 
+def check_partitions(params: StreamParams, found: int) -> None:
+    """Refuse a history that is divided otherwise than the topic: cards would begin without their past.
+
+    Raises:
+        UsageError: the topic has another number of partitions than the settings say.
+    """
+    if found != params.topics.partitions:
+        raise UsageError(
+            f"{params.topics.transactions} has {found} partitions, the settings say {params.topics.partitions}.",
+            "Set stream.topics.partitions to what the topic has.",
+        )
+
+
 def warm(artifact: Artifact, profiles: ProfileTable | None) -> None:
     """Compile the kernels before the first record waits for them."""
     FeatureEngine(artifact.card_spec, profiles).advance(columns_from_messages([]))

@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 from fraudline.core.errors import UnavailableError
 from fraudline.stream.tls import LOGIN, RIGHTS, Tls
 from fraudline.stream.transport import (
+    NEWS_MS,
     READ_ROWS,
     UNREADABLE_HEADERS,
     Connection,
@@ -67,6 +68,12 @@ class ConfluentTransport:
     def assignment(self) -> frozenset[int]:
         """See the protocol."""
         return self._assigned
+
+    def partitions(self) -> int:
+        """See the protocol."""
+        with _translated():
+            topics = self._producer.list_topics(self._topic, self._connection.timeout_s).topics
+        return len(topics[self._topic].partitions)
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """See the protocol. ``consume`` waits for a full batch, so only the first record is waited for."""
@@ -253,6 +260,7 @@ class ConfluentTransport:
                 "group.instance.id": self._connection.worker_id,
                 "session.timeout.ms": int(self._connection.session_timeout_s * 1000),
                 "heartbeat.interval.ms": int(self._connection.session_timeout_s * 1000 / 5),
+                "topic.metadata.refresh.interval.ms": NEWS_MS,
             }
         )
         consumer.subscribe(

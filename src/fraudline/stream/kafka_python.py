@@ -18,13 +18,14 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata
 
-from fraudline.core.errors import UnavailableError
+from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.stream.kafka_batches import read_them_all
 from fraudline.stream.kafka_group import Rebalances, is_silent, keep_joining, let_go, refuse_the_fenced, subscribe
 from fraudline.stream.partitioning import partitions_of
 from fraudline.stream.tls import LOGIN, RIGHTS, Tls
 from fraudline.stream.transport import (
+    NEWS_MS,
     READ_ROWS,
     Connection,
     FencedError,
@@ -59,6 +60,7 @@ class KafkaPythonTransport:
         self._membership: Any = None
         self._reader: Any = None
         self._lost_since: float | None = None
+        self._log: Any = None
         self.appended_at = 0.0
         with translated(), contextlib.ExitStack() as failed:
             self._producer = self._open_producer()
@@ -75,6 +77,11 @@ class KafkaPythonTransport:
         """See the protocol."""
         return frozenset(partition.partition for partition in self._consumer.assignment())
 
+    def partitions(self) -> int:
+        """See the protocol."""
+        with translated():
+            return len(self._consumer.partitions_for_topic(self._topic))
+
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """See the protocol.
 
@@ -83,6 +90,7 @@ class KafkaPythonTransport:
         """
         with translated():
             keep_joining(self._consumer)
+            self._refuse_another_log()
             if is_silent(self._consumer):
                 refuse_the_fenced(self._consumer)
             before = self._consumer.group_metadata(), self._listener.count
@@ -115,6 +123,16 @@ class KafkaPythonTransport:
                 for place, records in self._consumer.poll(timeout_ms=_SINCE_MS, max_records=room).items():
                     fetched[place] = fetched.get(place, []) + records
         return fetched
+
+    def _refuse_another_log(self) -> None:
+        """The client fetches by the topic's name, and goes on at its old place in another topic of that name."""
+        found = self._consumer._cluster.topic_id(self._topic)  # noqa: SLF001 - nothing public says it
+        self._log = self._log or found
+        if found not in (None, self._log):
+            raise UsageError(
+                f"The topic {self._topic} was deleted and made anew under this worker; it may have skipped records.",
+                "Start it again; a new stream.group has every record of the new topic decided.",
+            )
 
     def _find_coordinator(self) -> None:
         """Open the consumer anew when it has not known its group's coordinator for ``timeout_s``.
@@ -283,6 +301,7 @@ class KafkaPythonTransport:
             group_instance_id=self._connection.worker_id,
             session_timeout_ms=int(self._connection.session_timeout_s * 1000),
             heartbeat_interval_ms=int(self._connection.session_timeout_s * 1000 / 5),
+            metadata_max_age_ms=NEWS_MS,
             **self._reading(),
         )
         with contextlib.ExitStack() as failed:

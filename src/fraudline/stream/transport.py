@@ -15,6 +15,9 @@ from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.stream.tls import PLAIN, TOPICS, Tls
 
 TRANSPORTS = ("kafka-python", "confluent")
+NEWS_MS = 60_000
+"""How often a client asks for partitions that were added; by itself it does so every five minutes."""
+
 READ_ROWS = 2_000
 """Records a piece of a silent replay."""
 
@@ -113,12 +116,21 @@ class Transport(Protocol):
         """The partitions this member owns now."""
         ...
 
+    def partitions(self) -> int:
+        """How many partitions the topic has, as far as the client knows.
+
+        Raises:
+            UnavailableError: the broker does not answer.
+        """
+        ...
+
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """Up to ``max_records`` records, in offset order within each partition; empty after ``timeout_s``.
 
         Raises:
             UnavailableError: the broker does not answer.
             FencedError: another worker took this identity.
+            UsageError: the topic was deleted and made anew, and the client cannot tell its offsets from the old ones.
         """
         ...
 

@@ -92,6 +92,7 @@ def run_worker(
         ArtifactError: the artifact is not what it says.
         FencedError: another worker runs under the same ``worker_id``.
         UnavailableError: broker or endpoint stayed away through ``params.recoveries`` attempts.
+        UsageError: the topic was made anew, or has another number of partitions than the history was divided by.
     """
     stop = stop or threading.Event()
     artifact = assembly.open_artifact(params, model_dir, expected_digest)
@@ -126,6 +127,8 @@ def run_worker(
                 *(kafka_topic(params.bootstrap, topic) for topic in assembly.connection(params).outputs)
             )
         with closing(open_transport(params.transport, assembly.connection(params))) as transport:
+            if history_dir is not None:
+                assembly.check_partitions(params, transport.partitions())
             worker = Worker(
                 params=params,
                 artifact=artifact,
@@ -179,6 +182,7 @@ class Worker:
         names = tuple(artifact.spec.names)
         self._amount = names.index("amount") if "amount" in names else None
         self._epoch = -1
+        self._partitions = 0
         self._failures = 0
         self._saved = self._ticked = self._followed = time.monotonic()
 
@@ -235,6 +239,7 @@ class Worker:
         if self._transport.epoch != self._epoch:
             self._epoch = self._transport.epoch
             self._aligned.clear()
+            self._note_partitions()
             if self._sealer is not None:
                 self._sealer.rebalanced()
         if not records:
@@ -255,7 +260,7 @@ class Worker:
         advanced, parts = [], _by_partition(records)
         for partition, part in parts:
             state = self._state(partition)
-            if partition not in self._aligned:
+            if partition not in self._aligned or part[0].offset < state.next_offset:  # the log was made anew
                 state.align(part[0].offset)
                 if self._cards is not None:
                     self._cards.align(partition)
@@ -283,6 +288,14 @@ class Worker:
             self._metrics.amounts(judged.scored.decision, amounts)
         self._count(report)
         return report
+
+    def _note_partitions(self) -> None:
+        """Say that partitions were added: nothing is lost, but most cards now lie where they are new."""
+        count = self._transport.partitions()
+        if 0 < self._partitions < count:
+            action = "A new topic and group keep the cards' past: docs/how-to/stream.md."
+            log.error("worker.partitions_added", before=self._partitions, now=count, action=action)
+        self._partitions = count
 
     def _follow(self) -> None:
         """Take note once a second of the cards that others put on the list or took off."""

@@ -48,6 +48,9 @@ class FakeTransport:
     def assignment(self) -> frozenset[int]:
         return frozenset(self.logs)
 
+    def partitions(self) -> int:
+        return len(self.logs)
+
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         found: list[Record] = []
         for partition, log in self.logs.items():

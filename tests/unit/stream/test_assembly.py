@@ -5,8 +5,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from fraudline.core.errors import UsageError
+from fraudline.stream.assembly import check_partitions
 from fraudline.stream.dedupe import SeenIds, hash_ids
+from fraudline.stream.params import StreamParams, Topics
 from tests.support.artifacts import tiny_artifact
 
 _SCRIPT = """
@@ -32,3 +36,11 @@ def test_the_ids_of_a_checkpoint_are_restored_without_compiling_anything(tmp_pat
     command = [sys.executable, "-c", _SCRIPT, str(model), str(tmp_path / "seen")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.split() == ["2", "1", "1"]
+
+
+@pytest.mark.parametrize("found", [3, 5])
+def test_a_history_that_is_divided_otherwise_than_the_topic_is_refused(found: int) -> None:
+    params = StreamParams(topics=Topics(partitions=4))
+    check_partitions(params, 4)
+    with pytest.raises(UsageError, match=f"has {found} partitions, the settings say 4"):
+        check_partitions(params, found)

@@ -6,6 +6,7 @@ from unittest import mock
 import msgspec
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from fraudline.core.errors import UnavailableError
 from fraudline.features.engine import FeatureEngine
@@ -119,6 +120,40 @@ def test_each_transaction_gets_one_decision_with_the_batch_features(artifact: Ar
     first = decisions[0]
     assert (first.model_version, first.threshold_version) == (artifact.version, artifact.thresholds.version)
     assert (first.profile_version, first.spec_version, first.partition, first.offset) == ("p1", SPEC.version, 0, 0)
+
+
+def test_a_log_that_begins_anew_under_a_worker_is_decided_as_after_a_restart(artifact: Artifact) -> None:
+    transport = FakeTransport({0: log_of(TRANSACTIONS[:30])})
+    worker, _ = made(artifact, transport)
+    stop, batches = threading.Event(), []
+
+    def anew(report: BatchReport) -> None:
+        batches.append(report)
+        if len(batches) == 1:
+            transport.logs, transport._positions = {0: log_of(TRANSACTIONS)}, {0: 0}
+        elif sum(each.records for each in batches) >= 90:
+            stop.set()
+
+    worker.run(stop, anew)
+    assert features_of(decisions_of(transport)[30:]).tobytes() == ORACLE.tobytes()
+
+
+def test_partitions_that_were_added_are_said(artifact: Artifact) -> None:
+    transport = FakeTransport({0: log_of(TRANSACTIONS[:30])})
+    worker, _ = made(artifact, transport)
+    stop = threading.Event()
+
+    def grown(_: BatchReport) -> None:
+        if len(transport.logs) == 2:
+            stop.set()
+            return
+        transport.logs[1] = log_of(TRANSACTIONS[30:], 1)
+        transport.recover()
+
+    with capture_logs() as said:
+        worker.run(stop, grown)
+    (line,) = [line for line in said if line["event"] == "worker.partitions_added"]
+    assert (line["before"], line["now"], line["log_level"]) == (1, 2, "error")
 
 
 def test_a_card_that_was_erased_while_another_worker_had_its_partition_has_no_decision_under_its_old_name(
