@@ -101,7 +101,8 @@ def test(
 
     if topic == (decisions is not None):
         raise UsageError("There are no decisions to try the rules on, or two kinds.", "Give a file or --topic.")
-    spec, params = _spec(model), load_params(params_file)
+    params = load_params(params_file)
+    spec = params.features.rates() if model is None else _spec(model)
     rules = RuleSet.load(file, spec)
     with tempfile.TemporaryDirectory() as scratch, Console(stderr=True).status("trying the rules"):
         stream = stream_params(params_file, bootstrap)
@@ -138,14 +139,16 @@ def _topic(params: "StreamParams", file: Path) -> Path:
 
 
 def _show(document: dict[str, Any]) -> None:
-    console = Console(highlight=False)
+    from fraudline.data.money import money
+
+    console, currency = Console(highlight=False), document["currency"]
     changes = Table("was", "would be", "transactions", "amount", "known frauds", "of known", title="what would change")
     for change in document["changes"]:
-        changes.add_row(change["from"], change["to"], *_cells(change))
+        changes.add_row(change["from"], change["to"], *_cells(change, currency))
     console.print(changes)
     rules = Table("rule", "verdict", "matched", "amount", "known frauds", "of known", "changes", title="by rule")
     for rule in document["rules"]:
-        rules.add_row(rule["id"], rule["verdict"], *_cells(rule), f"{rule['changed']['count']:,}")
+        rules.add_row(rule["id"], rule["verdict"], *_cells(rule, currency), f"{rule['changed']['count']:,}")
     console.print(rules)
     before, after = document["before"], document["after"]
     console.print(
@@ -153,17 +156,19 @@ def _show(document: dict[str, Any]) -> None:
         f"{counted(document['frauds'], 'frauds')}"
     )
     if document["known"]:
-        saved = (after["money_saved"] - before["money_saved"]) / 100
+        saved = money(after["money_saved"] - before["money_saved"], currency, signed=True)
         console.print(
             f"recall {before['recall']:.1%} -> {after['recall']:.1%}, precision {before['precision']:.1%} -> "
-            f"{after['precision']:.1%}, money saved {saved:+,.2f}"
+            f"{after['precision']:.1%}, money saved {saved}"
         )
 
 
-def _cells(sums: dict[str, int]) -> tuple[str, str, str, str]:
+def _cells(sums: dict[str, int], currency: str) -> tuple[str, str, str, str]:
+    from fraudline.data.money import money
+
     return (
         f"{sums['count']:,}",
-        f"{sums['amount_minor'] / 100:,.2f}",
-        f"{sums['frauds']:,} ({sums['fraud_amount_minor'] / 100:,.2f})",
+        money(sums["amount_minor"], currency),
+        f"{sums['frauds']:,} ({money(sums['fraud_amount_minor'], currency)})",
         f"{sums['known']:,}",
     )

@@ -211,7 +211,7 @@ def comparison(document: Mapping[str, Any]) -> Table:
     """Both sides of a comparison beside each other, with the interval of the difference."""
     from fraudline.decide.compare_page import TITLES, shown
 
-    names, gaps = document["names"], document["difference"]
+    names, gaps, currency = document["names"], document["difference"], document["currency"]
     confidence = document["bootstrap"]["confidence"]
     title = (
         f"{counted(document['rows'], 'decisions')} on {counted(document['days'], 'days')}, "
@@ -223,9 +223,9 @@ def comparison(document: Mapping[str, Any]) -> Table:
     if "thresholds" in document["a"]:
         table.add_row("review from", *(f"{document[side]['thresholds']['review']:.4g}" for side in ("a", "b")), "", "")
     for name, words in TITLES.items():
-        low, high = (shown(name, end, signed=True) for end in gaps[name]["interval"])
-        sides = [shown(name, document[side][name]) for side in ("a", "b")]
-        table.add_row(words, *sides, shown(name, gaps[name]["value"], signed=True), f"{low} to {high}")
+        low, high = (shown(name, end, currency, signed=True) for end in gaps[name]["interval"])
+        sides = [shown(name, document[side][name], currency) for side in ("a", "b")]
+        table.add_row(words, *sides, shown(name, gaps[name]["value"], currency, signed=True), f"{low} to {high}")
     return table
 
 
@@ -246,15 +246,18 @@ def ab_command(a: str, b: str, decisions: Path, dataset: Path, params_file: Path
     \b
     Exit codes: 0 one is worth more · 9 too early to say
     """
+    from fraudline.data.money import money
     from fraudline.steps.threshold_ab import threshold_ab
 
     result = threshold_ab(decisions=decisions, dataset=dataset, a=a, b=b, params=load_params(params_file))
     if as_json:
         click.echo(json.dumps(result, sort_keys=True))
     else:
-        low, high = (f"{end / 100:+.2f}" for end in result["interval"])
+        worth, low, high = (
+            money(each, result["currency"], signed=True) for each in (result["money_a_unit"], *result["interval"])
+        )
         Console(highlight=False).print(
-            f"B less A: {result['money_a_unit'] / 100:+.2f} a card and week ({low} to {high}), "
+            f"B less A: {worth} a card and week ({low} to {high}), "
             f"{result['units']:,} of them in {counted(result['weeks'], 'weeks')}: {result['say']}"
         )
     if not result["stop"]:

@@ -1,9 +1,29 @@
-"""Amounts as people write them."""
+"""Amounts as people read and write them: the one place that knows how many decimals a currency has (ISO 4217)."""
 
-from fraudline.data.importers.currencies import decimals_of
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+_LISTED = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+"""Of list one, active codes; every other currency has two."""
+_OTHERS = {code: digits for digits, codes in _LISTED.items() for code in codes.split()}
 
 
-def money(amount_minor: int, currency: str) -> str:
+def decimals_of(currencies: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Decimal digits (n,) int64 of each currency's amounts.
+
+    >>> decimals_of(["EUR", "JPY", "KWD"]).tolist()
+    [2, 0, 3]
+    """
+    return np.array([_digits(code) for code in currencies], np.int64)
+
+
+def money(amount_minor: float, currency: str, *, signed: bool = False) -> str:
     """An amount in its currency's own unit.
 
     >>> money(123_456, "EUR"), money(1_000, "JPY"), money(1_500, "KWD")
@@ -11,7 +31,34 @@ def money(amount_minor: int, currency: str) -> str:
 
     Args:
         amount_minor: in minor units.
-        currency: ISO 4217 code.
+        currency: ISO 4217 code; empty where there is none, as in a table of another domain.
+        signed: with a sign also where it is positive.
     """
-    digits = int(decimals_of([currency])[0])
-    return f"{amount_minor / 10**digits:,.{digits}f} {currency}"
+    return said(in_units(amount_minor, currency), currency, signed=signed)
+
+
+def said(amount: float, currency: str, *, signed: bool = False) -> str:
+    """An amount that is in its currency's own unit already.
+
+    >>> said(1234.5, "EUR"), said(1234.5, "JPY")
+    ('1,234.50 EUR', '1,234 JPY')
+    """
+    return f"{amount:{'+' if signed else ''},.{_digits(currency)}f} {currency}".rstrip()
+
+
+def rounded(amount_minor: float, currency: str, *, signed: bool = False) -> str:
+    """A sum in whole units of its currency.
+
+    >>> rounded(4_127_181.6, "EUR"), rounded(-4_127_181.6, "JPY", signed=True)
+    ('41,272 EUR', '-4,127,182 JPY')
+    """
+    return f"{in_units(amount_minor, currency):{'+' if signed else ''},.0f} {currency}".rstrip()
+
+
+def in_units(amount_minor: float, currency: str) -> float:
+    """Minor units as a number of the currency's own unit."""
+    return float(amount_minor / 10 ** _digits(currency))
+
+
+def _digits(currency: str) -> int:
+    return _OTHERS.get(currency, 2)

@@ -5,6 +5,7 @@ from html import escape
 from typing import Any
 
 from fraudline.core.words import counted
+from fraudline.data import money
 from fraudline.model.evaluation_charts import Line, line_chart
 from fraudline.model.page import figure, page, percent, sheet, tile_row
 
@@ -57,13 +58,13 @@ def compared(document: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def shown(name: str, value: float | None, *, signed: bool = False) -> str:
-    """A figure in the unit that people read it in."""
+def shown(name: str, value: float | None, currency: str, *, signed: bool = False) -> str:
+    """A figure in the unit that people read it in; money is in minor units of a currency."""
     if value is None:
         return "–"
     sign = "+" if signed else ""
     if name in _MONEY:
-        return f"{value / 100:{sign},.0f}"
+        return money.rounded(value, currency, signed=signed)
     return f"{value:{sign}.3f}" if name in _SHARES else f"{value:{sign},.0f}"
 
 
@@ -79,30 +80,28 @@ def _lead(document: Mapping[str, Any]) -> str:
 
 
 def _tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    gap, names = document["difference"], document["names"]
+    names, currency = document["names"], document["currency"]
     tiles = []
     for name in ("money_saved", "alerts", "recall", "precision"):
-        entry = gap[name]
-        low, high = (shown(name, end, signed=True) for end in entry["interval"])
-        tiles.append(
-            (shown(name, entry["value"], signed=True), f"{TITLES[name]}: {names['b']} more", f"{low} to {high}")
-        )
+        entry = document["difference"][name]
+        gap, low, high = (shown(name, each, currency, signed=True) for each in (entry["value"], *entry["interval"]))
+        tiles.append((gap, f"{TITLES[name]}: {names['b']} more", f"{low} to {high}"))
     return tiles
 
 
 def _table(document: Mapping[str, Any]) -> str:
-    names, a, b = document["names"], document["a"], document["b"]
+    names, a, b, currency = (document[part] for part in ("names", "a", "b", "currency"))
     reviews = [f"{side['thresholds']['review']:.4g}" if "thresholds" in side else "–" for side in (a, b)]
     cells = "".join(f"<td>{each}</td>" for each in reviews)
     rows = [f"<tr><td>review from</td>{cells}<td></td><td></td></tr>"] if set(reviews) != {"–"} else []
     for name, title in TITLES.items():
         entry = document["difference"][name]
-        low, high = (shown(name, end, signed=True) for end in entry["interval"])
-        sides = "".join(f"<td>{shown(name, side[name])}</td>" for side in (a, b))
+        gap, low, high = (shown(name, each, currency, signed=True) for each in (entry["value"], *entry["interval"]))
+        sides = "".join(f"<td>{escape(shown(name, side[name], currency))}</td>" for side in (a, b))
         better = "–" if entry["b_better"] is None else percent(entry["b_better"], 0)
         rows.append(
             f"<tr{' class=main' if name == 'money_saved' else ''}><td>{title}</td>{sides}"
-            f"<td>{shown(name, entry['value'], signed=True)}<small>{low} to {high}</small></td><td>{better}</td></tr>"
+            f"<td>{escape(gap)}<small>{escape(low)} to {escape(high)}</small></td><td>{better}</td></tr>"
         )
     return sheet(["", names["a"], names["b"], "difference", f"resamples for {names['b']}"], rows)
 
@@ -110,7 +109,7 @@ def _table(document: Mapping[str, Any]) -> str:
 def _changed(document: Mapping[str, Any]) -> str:
     rows = [
         f"<tr><td>only {escape(document['names'][side])}</td><td>{part['alerts']:,}</td><td>{part['frauds']:,}</td>"
-        f"<td>{part['fraud_amount'] / 100:,.0f}</td><td>{part['unknown']:,}</td></tr>"
+        f"<td>{escape(money.rounded(part['fraud_amount'], document['currency']))}</td><td>{part['unknown']:,}</td></tr>"
         for side, part in (("a", document["changed"]["only_a"]), ("b", document["changed"]["only_b"]))
     ]
     return sheet(["", "alerts", "frauds among them", "their amount", "label unknown"], rows)
@@ -120,13 +119,13 @@ def _money(document: Mapping[str, Any]) -> str:
     x = document["curve"]["threshold"]
     if len(x) < 2 or x[0] == x[-1]:
         return "<p>No label is known.</p>"
-    y = [value / 100 for value in document["curve"]["money_saved"]]
+    y = [money.in_units(value, document["currency"]) for value in document["curve"]["money_saved"]]
     low, high = min(*y, 0.0), max(*y, 1.0)
     marks = [(document[side]["thresholds"]["review"], document["names"][side], colour) for side, colour in _SIDES]
     return line_chart(
         [Line("saved, net", x, y, "c3")],
         x_label="review threshold",
-        y_label="saved, net",
+        y_label=f"saved, net, {document['currency']}",
         legend="",
         x_range=(x[0], x[-1]),
         y_range=(low, high * 1.08),
@@ -151,10 +150,11 @@ def _daily(document: Mapping[str, Any]) -> str:
 
 def _notes(document: Mapping[str, Any]) -> str:
     bootstrap, cost = document["bootstrap"], document["cost"]
+    review = escape(money.money(cost["review_cost_minor"], document["currency"]))
     return (
         f'<p class="soft"><br>Intervals are the central {percent(bootstrap["confidence"], 0)} of '
-        f"{bootstrap['resamples']} resamples, drawn by {bootstrap['unit']}, the same for both sides. Money, in the "
-        f"base currency: an alert costs {cost['review_cost_minor'] / 100:.2f}, a caught fraud saves "
+        f"{bootstrap['resamples']} resamples, drawn by {bootstrap['unit']}, the same for both sides. An "
+        f"alert costs {review}, a caught fraud saves "
         f"{percent(cost['recovered_share'], 0)} of its amount. A higher recall is not worth its "
         "price where the interval of the money holds 0.</p>"
     )

@@ -25,7 +25,7 @@ from fraudline.data.importers.source import column, read_source
 from fraudline.data.schema import times_us
 from fraudline.data.store import read_labels, read_transactions
 from fraudline.decide.policy import BLOCK, DECISIONS
-from fraudline.features.spec import load_spec
+from fraudline.features.spec import FeatureSpec, load_spec
 
 _LINES = {".jsonl", ".json", ".ndjson"}
 NEVER_US = int(np.iinfo(np.int64).max)
@@ -77,7 +77,9 @@ class Decisions:
         return self.times_us // DAY_US
 
 
-def read_decisions(file: Path, *, dataset: Path | None = None, label_delay_days: int = 7) -> Decisions:
+def read_decisions(
+    file: Path, *, dataset: Path | None = None, label_delay_days: int = 7, spec: FeatureSpec | None = None
+) -> Decisions:
     """Read scored transactions.
 
     Args:
@@ -86,6 +88,7 @@ def read_decisions(file: Path, *, dataset: Path | None = None, label_delay_days:
         label_delay_days: a transaction of the data set without a label is a known normal once it is this much older
             than the newest label or transaction. Of a blocked one that the data set lacks nothing is known
             (``data collect`` leaves it out); its card and time are the file's.
+        spec: gives the base currency and the rates; the packaged specification when not given.
 
     Raises:
         SchemaError: a column or value is wrong, or a transaction that was not blocked is not in the data set.
@@ -95,8 +98,9 @@ def read_decisions(file: Path, *, dataset: Path | None = None, label_delay_days:
     if not table.num_rows:
         raise DataError(f"{file} has no row.", "Give a file with scored transactions.")
     score = reading.decimals(column(file, table, "score")).astype(np.float32)
+    spec = spec or load_spec()
     if dataset is not None:
-        table = _joined(file, table, dataset, label_delay_days)
+        table = _joined(file, table, dataset, label_delay_days, spec)
     n, present = table.num_rows, set(table.column_names)
     times = _times(file, table) if "event_time" in present else np.zeros(n, np.int64)
     fraud, known_us = np.zeros(n, bool), np.full(n, NEVER_US)
@@ -106,7 +110,7 @@ def read_decisions(file: Path, *, dataset: Path | None = None, label_delay_days:
         score=score,
         cards=_codes(file, table) if "card_id" in present else np.arange(n),
         times_us=times,
-        amounts=_amounts(file, table) if "amount_minor" in present else np.zeros(n, np.int64),
+        amounts=_amounts(file, table, spec) if "amount_minor" in present else np.zeros(n, np.int64),
         fraud=fraud,
         known_us=known_us,
         rows=np.arange(n),
@@ -130,7 +134,7 @@ def read_columns(file: Path) -> pa.Table:
         raise SchemaError(f"{file} cannot be read: {error}.", "Give one JSON object a line.") from error
 
 
-def _joined(file: Path, table: pa.Table, dataset: Path, delay_days: int) -> pa.Table:
+def _joined(file: Path, table: pa.Table, dataset: Path, delay_days: int, spec: FeatureSpec) -> pa.Table:
     """The file's rows with the data set's columns and what its labels say by now."""
     ids = column(file, table, "transaction_id").values.combine_chunks()
     known = read_transactions(dataset)
@@ -144,7 +148,7 @@ def _joined(file: Path, table: pa.Table, dataset: Path, delay_days: int) -> pa.T
         )
     rows = known.select(_JOINED).take(at)
     if absent.any():
-        rows = _completed(file, table, rows)
+        rows = _completed(file, table, rows, spec.base_currency)
     labels = read_labels(dataset)
     frauds = labels.filter(labels["is_fraud"])
     fraud = pc.is_in(ids, value_set=frauds["transaction_id"].combine_chunks()).to_numpy(zero_copy_only=False)
@@ -180,10 +184,10 @@ def shares(file: Path, table: pa.Table) -> NDArray[np.float64]:
     return found
 
 
-def _completed(file: Path, table: pa.Table, rows: pa.Table) -> pa.Table:
+def _completed(file: Path, table: pa.Table, rows: pa.Table, currency: str) -> pa.Table:
     """Rows of a data set with the file's card and time for what the data set lacks; no amount is known of it."""
     times = pa.array(_times(file, table)).cast(rows["event_time"].type)
-    own = (column(file, table, "card_id").values.cast(pa.string()), times, 0, load_spec().base_currency)
+    own = (column(file, table, "card_id").values.cast(pa.string()), times, 0, currency)
     return pa.table({name: pc.coalesce(rows[name], values) for name, values in zip(_JOINED, own, strict=True)})
 
 
@@ -207,12 +211,11 @@ def _labels(file: Path, table: pa.Table, times: NDArray[np.int64]) -> tuple[NDAr
     return pc.fill_null(values, False).to_numpy().astype(bool), np.where(known, since, NEVER_US)
 
 
-def _amounts(file: Path, table: pa.Table) -> NDArray[np.int64]:
+def _amounts(file: Path, table: pa.Table, spec: FeatureSpec) -> NDArray[np.int64]:
     """Minor units of the base currency."""
     amounts = reading.whole_numbers(column(file, table, "amount_minor"))
     if "currency" not in table.column_names:
         return amounts
-    spec = load_spec()
     base = spec.currencies[spec.base_currency].factor
     codes = reading.strings(column(file, table, "currency")).dictionary_encode()
     names = codes.dictionary.to_pylist()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fraudline.data.importers.source import column
 from fraudline.decide.decisions import read_columns, read_decisions, shares
 from fraudline.decide.policy import ALLOW, BLOCK, DECISIONS
+from fraudline.features.spec import FeatureSpec
 from fraudline.monitor.canary import Arms
 from fraudline.monitor.selection import place
 
@@ -41,7 +42,9 @@ class Outcomes:
     days: NDArray[np.int64]
 
 
-def read_outcomes(file: Path, *, dataset: Path | None, label_delay_days: int) -> Outcomes:
+def read_outcomes(
+    file: Path, *, dataset: Path | None, label_delay_days: int, spec: FeatureSpec | None = None
+) -> Outcomes:
     """Read decisions and keep those whose label is known by now.
 
     Args:
@@ -50,6 +53,7 @@ def read_outcomes(file: Path, *, dataset: Path | None, label_delay_days: int) ->
             ``sampled``.
         dataset: data set with the labels; None where the file has them.
         label_delay_days: age from which a transaction without a label is a known normal.
+        spec: knows the currencies; the packaged specification when not given.
 
     Raises:
         SchemaError: a column or value is wrong.
@@ -58,7 +62,7 @@ def read_outcomes(file: Path, *, dataset: Path | None, label_delay_days: int) ->
     table = read_columns(file)
     versions = np.array(column(file, table, "model_version").values.to_pylist(), str)
     words = np.array(column(file, table, "decision").values.to_pylist(), str)
-    found = read_decisions(file, dataset=dataset, label_delay_days=label_delay_days)
+    found = read_decisions(file, dataset=dataset, label_delay_days=label_delay_days, spec=spec)
     blocked, sampled = words == DECISIONS[BLOCK], shares(file, table)
     kept = ~blocked
     if sampled.any():

@@ -47,14 +47,15 @@ def try_rules(
         label_delay_days: age from which a transaction without a label is a known normal.
 
     Returns:
-        ``rows``, ``known`` and ``frauds``; ``before`` and ``after`` (decisions counted, figures on the known rows),
-        ``changes`` by decision before and after, and ``rules`` (what each matched, and what changed because of it).
+        ``currency`` of the amounts, ``rows``, ``known`` and ``frauds``; ``before`` and ``after`` (decisions counted,
+        figures on the known rows), ``changes`` by decision before and after, and ``rules`` (what each matched, and what
+        changed because of it).
 
     Raises:
         SchemaError: a field that a rule asks for is nowhere.
         DataError: there is no row.
     """
-    past = read_decisions(file, dataset=dataset, label_delay_days=label_delay_days)
+    past = read_decisions(file, dataset=dataset, label_delay_days=label_delay_days, spec=spec)
     table = read_columns(file).take(pa.array(past.rows))
     matched = rules.match(_columns(file, table, past, spec, dataset), len(past))
     before = np.array(column(file, table, "decision").values.to_pylist(), object)
@@ -66,6 +67,7 @@ def try_rules(
     changed = before != after
     return {
         "rule_version": rules.version,
+        "currency": spec.base_currency,
         "rows": len(past),
         "known": int(past.known.sum()),
         "frauds": int((past.fraud & past.known).sum()),

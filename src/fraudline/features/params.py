@@ -43,6 +43,15 @@ class FeatureParams(Settings):
         spec = TableSpec.load(Path(self.spec))
         return spec.without(self.without) if self.without else spec
 
+    def rates(self) -> FeatureSpec:
+        """The specification whose base currency and rates amounts are summed by: for a table the packaged one.
+
+        Raises:
+            UsageError: the file or a name in ``without`` is unknown.
+        """
+        spec = self.resolve_model()
+        return spec if isinstance(spec, FeatureSpec) else load_spec()
+
 
 def _is_table(path: Path) -> bool:
     try:

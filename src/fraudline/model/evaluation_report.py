@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from fraudline.data import money
 from fraudline.model.evaluation_charts import Line, histogram, interval_chart, line_chart
 from fraudline.model.page import STYLE, figure, page, percent, sheet, tile_row
 
@@ -164,7 +165,7 @@ def _confusion(document: Mapping[str, Any]) -> str:
 
 
 def _thresholds(document: Mapping[str, Any]) -> str:
-    rows = []
+    currency, rows = document["currency"], []
     for row in document["thresholds"]:
         share = row["money_saved_share"]  # null where no amount is at stake, as in a table of another domain
         saved = "–" if share is None else percent(share, 1)
@@ -172,9 +173,9 @@ def _thresholds(document: Mapping[str, Any]) -> str:
         rows.append(
             f"<tr{mark}><td>{escape(row['name'])}</td><td>{row['threshold']:.4g}</td><td>{row['alerts_a_day']:,.1f}</td>"
             f"<td>{row['precision']:.3f}</td><td>{row['recall']:.3f}</td><td>{row['f1']:.3f}</td>"
-            f"<td>{row['money_saved'] / 100:,.0f}</td><td>{saved}</td></tr>"
+            f"<td>{escape(money.rounded(row['money_saved'], currency))}</td><td>{saved}</td></tr>"
         )
-    titles = ["", "score", "alerts a day", "precision", "recall", "F1", "saved, net (base currency)", "of fraud losses"]
+    titles = ["", "score", "alerts a day", "precision", "recall", "F1", "saved, net", "of fraud losses"]
     return sheet(titles, rows)
 
 
@@ -207,11 +208,12 @@ def _policies(document: Mapping[str, Any]) -> list[str]:
 
 def _notes(document: Mapping[str, Any]) -> str:
     bootstrap, cost = document["bootstrap"], document["cost"]
+    review = escape(money.money(cost["review_cost_minor"], document["currency"]))
     return (
         f'<p class="soft"><br>Intervals are the central {percent(bootstrap["confidence"], 0)} of '
         f"{bootstrap['resamples']} resamples, drawn by {bootstrap['unit']}; all models are measured on the same "
-        f"resamples. Money, in the base currency: an alert costs {cost['review_cost_minor'] / 100:.2f}, a caught fraud "
-        f"saves {percent(cost['recovered_share'], 0)} of its amount. A kind's figures are its frauds against all "
+        f"resamples. An alert costs {review}, a caught fraud saves "
+        f"{percent(cost['recovered_share'], 0)} of its amount. A kind's figures are its frauds against all "
         f"normals. Card precision is the compromised share of the {_k(document)} highest-scored cards of a day; cards "
         "found are removed from later days (Le Borgne et al., Reproducible Machine Learning for Credit Card Fraud "
         "Detection).</p>"

@@ -14,6 +14,7 @@ from functools import lru_cache
 from math import exp
 from typing import Protocol
 
+from fraudline.data import money
 from fraudline.features.spec import FeatureSpec, load_spec
 from fraudline.features.table import TableSpec
 from fraudline.model.phrases import FLAGS, PHRASES, SIGNED
@@ -147,7 +148,7 @@ def formatter(unit: str, currency: str) -> Formatter:
     '3.2 %'
     """
     fixed: dict[str, Formatter] = {
-        "base currency": lambda value: f"{value:,.2f} {currency}",
+        "base currency": lambda value: money.said(value, currency),
         "ratio": lambda value: f"{value:,.0f} times" if abs(value) >= 10 else f"{value:.2g} times",
         "standard deviations": lambda value: f"{value:.1f}",
         "kilometres": lambda value: f"{value:,.0f} km" if abs(value) >= 10 else f"{value:.1f} km",

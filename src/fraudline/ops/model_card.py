@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fraudline.data.money import rounded
 from fraudline.model.card import counted
 
 HEADLINES = (
@@ -17,7 +18,8 @@ HEADLINES = (
     ("precision", "precision at the threshold"),
 )
 _KIND_FIGURES = ("frauds", "ap", "roc_auc", "recall")
-_UNITS = {"money_saved": ", minor units of the base currency"}
+_MONEY = frozenset({"money_saved"})
+"""Figures in minor units of the base currency."""
 _SKIPPED = frozenset({"rows", "frauds", "cards", "days"})
 
 _STYLE = """
@@ -133,13 +135,23 @@ def _figures(metrics: Mapping[str, Any]) -> str:
         f"{_number(metrics[name])} {name}" for name in ("rows", "frauds", "cards", "days") if name in metrics
     )
     rows = [
-        (f"<code>{_text(name)}</code>{_UNITS.get(name, '')}", _number(value), _interval(metrics, name))
+        (f"<code>{_text(name)}</code>", *_shown(metrics, name, value))
         for name, value in metrics.items()
         if _is_number(value) and name not in _SKIPPED
     ]
     return f"<p>{facts}. Brackets are bootstrap intervals.</p>" + _table(
         ("figure", "value", "interval"), rows, numeric={1}
     )
+
+
+def _shown(metrics: Mapping[str, Any], name: str, value: float) -> tuple[str, str]:
+    """A figure and its interval."""
+    if name not in _MONEY:
+        return _number(value), _interval(metrics, name)
+    currency = str(metrics.get("currency", ""))
+    ends = (metrics.get("intervals") or {}).get(name) or [None]
+    interval = "" if None in ends else f"[{', '.join(rounded(end, currency) for end in ends)}]"
+    return _text(rounded(value, currency)), _text(interval)
 
 
 def _kinds(metrics: Mapping[str, Any]) -> str:

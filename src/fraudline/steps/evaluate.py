@@ -79,6 +79,7 @@ def evaluate(
     document["policies"] = policy_table(_policy(artifact), _chosen_on(rows, artifact), evaluator, scores)
     document["model"] = {"digest": artifact.digest, "version": artifact.version}
     document["period"] = rows.split.test.to_dict()
+    document["currency"] = artifact.spec.base_currency
     document[SHARE] = _suspicious_share(artifact)
     if reigning is not None:
         document.setdefault("champion", {"comparable": False, "reason": obstacle})["digest"] = reigning.digest

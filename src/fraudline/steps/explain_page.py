@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from fraudline.data.money import money
 from fraudline.model.page import figure, page, percent, sheet, tile_row
 from fraudline.model.waterfall import waterfall
 
@@ -56,7 +57,7 @@ def parts_of(document: Mapping[str, Any]) -> list[tuple[str, float]]:
 def _lead(document: Mapping[str, Any]) -> str:
     fields = {key: value for key, value in document["transaction"].items() if key != "transaction_id"}
     if "amount_minor" in fields and "currency" in fields:
-        fields["amount"] = f"{fields.pop('amount_minor')} minor units of {fields.pop('currency')}"
+        fields["amount"] = money(fields.pop("amount_minor"), fields.pop("currency"))
     words = " · ".join(f"{escape(key.replace('_', ' '))} {escape(str(value))}" for key, value in fields.items())
     label = document["label"]
     known = "" if label is None else f" Labelled {'fraud' if label['is_fraud'] else 'normal'} at {label['label_time']}."
@@ -96,13 +97,13 @@ def _history(document: Mapping[str, Any]) -> str:
     if not document["history"]:
         return ""
     rows = [
-        f"<tr><td>{escape(row['event_time'])}</td><td>{row['amount_minor']:,}</td><td>{escape(row['currency'])}</td>"
+        f"<tr><td>{escape(row['event_time'])}</td><td>{escape(money(row['amount_minor'], row['currency']))}</td>"
         f"<td>{escape(row['merchant_id'])}</td><td>{escape(row['channel'])}</td>"
         f"<td>{escape(row.get('country', '–'))}</td>"
         f"<td>{row['score']:.2f}</td><td>{escape(row['decision'])}</td></tr>"
         for row in reversed(document["history"])
     ]
-    titles = ["time", "minor units", "currency", "merchant", "channel", "country", "score", "decision"]
+    titles = ["time", "amount", "merchant", "channel", "country", "score", "decision"]
     return "<h2>What the card did before</h2>" + sheet(titles, rows)
 
 

@@ -42,7 +42,8 @@ def performance(
         raise UsageError(f"{decisions} is a folder.", "Give one file of decisions to measure performance.")
     expected = _expected(evaluation)
     table = read_columns(decisions)
-    rows = read_decisions(decisions, dataset=labels, label_delay_days=params.label_delay_days)
+    spec = params.features.rates()
+    rows = read_decisions(decisions, dataset=labels, label_delay_days=params.label_delay_days, spec=spec)
     words, sampled = decided(table)[rows.rows], shares(decisions, table)[rows.rows]
     normal = rows.known & ~rows.fraud
     matured = rows.times_us <= rows.times_us[normal].max(initial=0)  # a young fraud is known, a young normal is not

@@ -29,6 +29,7 @@ from fraudline.decide.decisions import Decisions, read_decisions
 from fraudline.decide.policy import ALLOW, DECISIONS
 from fraudline.decide.rules import RuleSet
 from fraudline.features.profiles import ProfileTable
+from fraudline.features.spec import FeatureSpec
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.steps.params import Params
 from fraudline.steps.replay_past import VERDICTS, Verdict, from_dataset, from_topic, recorded_decisions, within
@@ -106,7 +107,8 @@ def replay(
         on_progress: called with the number of transactions read so far.
 
     Returns:
-        What :func:`fraudline.decide.compare.compare_outcomes` gives, with ``names``, ``window``, ``transitions``,
+        What :func:`fraudline.decide.compare.compare_outcomes` gives, with ``names``, ``currency``, ``window``,
+        ``transitions``,
         ``examples``, ``unmatched`` (transactions without a recorded decision, which are left out) and ``profiles``
         (the version of the merchant tables now, and then where it was another: features then differ by them).
 
@@ -162,7 +164,8 @@ def replay(
         "rule_version": judge.rules,
         "unmatched": written.unmatched,
         "profiles": {"now": tables.version if tables is not None else "", "then": sorted(written.profiles)},
-        **_compared(out, dataset, topic, params),
+        "currency": artifact.card_spec.base_currency,
+        **_compared(out, dataset, topic, params, artifact.card_spec),
     }
     if page is not None:
         from fraudline.steps.replay_page import replay_page
@@ -277,8 +280,8 @@ class _Sides:
     table: pa.Table
 
 
-def _compared(out: Path, dataset: Path | None, topic: bool, params: Params) -> dict[str, Any]:
-    sides = _sides(out, dataset, topic, params)
+def _compared(out: Path, dataset: Path | None, topic: bool, params: Params, spec: FeatureSpec) -> dict[str, Any]:
+    sides = _sides(out, dataset, topic, params, spec)
     evaluate = params.evaluate
     document = compare_outcomes(sides.rows, sides.then, sides.now, evaluate.cost, evaluate.bootstrap, seed=params.seed)
     counts = np.zeros((len(DECISIONS), len(DECISIONS)), np.int64)
@@ -289,14 +292,14 @@ def _compared(out: Path, dataset: Path | None, topic: bool, params: Params) -> d
     return document | {"examples": _examples(sides)}
 
 
-def _sides(out: Path, dataset: Path | None, topic: bool, params: Params) -> _Sides:
+def _sides(out: Path, dataset: Path | None, topic: bool, params: Params, spec: FeatureSpec) -> _Sides:
     table = pq.read_table(out)
     labelled = dataset
     if topic and dataset is not None:  # a log may have transactions that the data set has not: those have no label
         known = read_transactions(dataset)["transaction_id"]
         inside = pa.compute.is_in(table["transaction_id"], value_set=known.combine_chunks())
         labelled = dataset if pa.compute.all(inside).as_py() else None
-    rows = read_decisions(out, dataset=labelled, label_delay_days=params.label_delay_days)
+    rows = read_decisions(out, dataset=labelled, label_delay_days=params.label_delay_days, spec=spec)
     then, now = (
         np.array([DECISIONS.index(word) for word in table[name].to_pylist()], np.int8)[rows.rows]
         for name in ("before_decision", "decision")

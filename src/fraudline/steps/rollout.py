@@ -160,7 +160,12 @@ def _judged(clone: Clone, held: Standing, params: Params, sources: Sources, now:
     )
     counts = dict(seen.arms)
     if sources.decisions is not None:
-        outcomes = read_outcomes(sources.decisions, dataset=sources.dataset, label_delay_days=params.label_delay_days)
+        outcomes = read_outcomes(
+            sources.decisions,
+            dataset=sources.dataset,
+            label_delay_days=params.label_delay_days,
+            spec=params.features.rates(),
+        )
         counts |= arms_of(outcomes, state.canary.version, state.stable.version)
     first = int(np.searchsorted(seen.ends, held.since, side="right"))
     scored = first + np.flatnonzero(seen.rows[first:])

@@ -53,13 +53,14 @@ def compare_thresholds(
         page: an HTML page to write.
 
     Returns:
-        The comparison, with ``names`` and, where a policy was chosen, ``chosen_on``.
+        The comparison, with ``names``, the ``currency`` of its money and, where a policy was chosen, ``chosen_on``.
 
     Raises:
         UsageError: a side names nothing, or the days do not suffice.
         SchemaError: the decisions have a wrong column or value.
     """
-    rows = read_decisions(decisions, dataset=dataset, label_delay_days=params.label_delay_days)
+    spec = params.features.rates()
+    rows = read_decisions(decisions, dataset=dataset, label_delay_days=params.label_delay_days, spec=spec)
     policies = [policy_of(text, params.threshold) for text in (a, b)]
     chosen: dict[str, Any] = {}
     earlier = rows
@@ -74,7 +75,7 @@ def compare_thresholds(
     names = {"a": named(a), "b": named(b)}
     if names["a"] == names["b"]:
         names = {"a": f"A {names['a']}", "b": f"B {names['b']}"}
-    document |= {"names": names, **chosen}
+    document |= {"names": names, "currency": spec.base_currency, **chosen}
     if page is not None:
         write_text(page, compare_page(document))
     return document
@@ -175,7 +176,7 @@ def set_thresholds(
 def _newest(decisions: Path | None, params: Params, artifact: Artifact) -> NDArray[np.float32]:
     window = params.threshold.dynamic.window
     if decisions is not None:
-        return read_decisions(decisions).score[-window:]
+        return read_decisions(decisions, spec=params.features.rates()).score[-window:]
     from fraudline.stream.decision_topic import newest_scores
 
     return newest_scores(params.stream, window, artifact.version)

@@ -32,8 +32,8 @@ def threshold_ab(*, decisions: Path, dataset: Path, a: str, b: str, params: Para
         params: ``evaluate.cost``, ``label_delay_days``, ``monitor.confidence`` and ``stream.thresholds_b_share``.
 
     Returns:
-        ``weeks``, ``units`` (cards and weeks), ``money_a_unit``: B's less A's, ``interval``, ``stop`` and ``say``; the
-        ``looks`` after each week.
+        ``weeks``, ``units`` (cards and weeks), ``money_a_unit``: B's less A's in minor units of ``currency``,
+        ``interval``, ``stop`` and ``say``; the ``looks`` after each week.
 
     Raises:
         DataError: no whole week of both arms has matured.
@@ -42,7 +42,8 @@ def threshold_ab(*, decisions: Path, dataset: Path, a: str, b: str, params: Para
     if a == b:
         raise UsageError("Both arms have the same thresholds.", "Name two versions: fraudline threshold log.")
     table = read_columns(decisions)
-    rows = read_decisions(decisions, dataset=dataset, label_delay_days=params.label_delay_days)
+    spec = params.features.rates()
+    rows = read_decisions(decisions, dataset=dataset, label_delay_days=params.label_delay_days, spec=spec)
     versions = np.array(column(decisions, table, "threshold_version").values.to_pylist(), str)[rows.rows]
     there = sorted(set(versions.tolist()))
     if strange := sorted({a, b} - set(there)):
@@ -75,6 +76,7 @@ def threshold_ab(*, decisions: Path, dataset: Path, a: str, b: str, params: Para
     result = {
         "weeks": len(ends),
         "units": len(units),
+        "currency": spec.base_currency,
         "money_a_unit": float(running.mean[-1]),
         "interval": [float(running.low[-1]), float(running.high[-1])],
         "stop": stop,

@@ -19,6 +19,7 @@ from fraudline.core.files import read_json, write_json
 from fraudline.data.store import read_labels, read_transactions, write_dataset
 from fraudline.decide.decisions import read_decisions
 from fraudline.decide.threshold_log import ThresholdLog
+from fraudline.features.spec import load_spec
 from fraudline.model.artifact import load_artifact, write_manifest
 from fraudline.steps.params import Params
 from fraudline.steps.threshold import adjust_thresholds, set_thresholds
@@ -63,6 +64,23 @@ def test_a_policy_is_chosen_on_the_first_days_and_judged_on_the_rest(tmp_path, t
     assert said["b"]["alert_rate"] == pytest.approx(0.02, abs=0.01)
     assert said["difference"]["money_saved"]["interval"][0] <= said["difference"]["money_saved"]["value"]
     assert page.read_text().startswith("<!doctype html>")
+
+
+def test_a_shop_that_sums_in_yen_compares_in_yen(tmp_path, traffic):
+    """By the specification of params.yaml: its base currency, its rates and the decimals of its currency."""
+    dataset, scored = traffic
+    spec = load_spec().model_dump(mode="json") | {"base_currency": "JPY"}
+    spec["currencies"] = {"JPY": {"exponent": 0, "rate": 1.0}, "EUR": {"exponent": 2, "rate": 160.0}}
+    write_json(tmp_path / "yen.yaml", spec)
+    write_json(tmp_path / "params.yaml", {"features": {"spec": str(tmp_path / "yen.yaml")}})
+    command = ("threshold", "compare", "0.6", "0.5", "--decisions", scored, "--data", dataset)
+    euros = json.loads(invoke(*command, "--json").stdout)
+    yen = json.loads(invoke(*command, "--params", tmp_path / "params.yaml", "--json").stdout)
+    assert (euros["currency"], yen["currency"]) == ("EUR", "JPY")
+    amounts = [each["changed"]["only_b"]["fraud_amount"] for each in (euros, yen)]
+    assert amounts[1] == pytest.approx(1.6 * amounts[0], rel=1e-3)
+    said = invoke(*command, "--params", tmp_path / "params.yaml").stdout
+    assert f"{yen['a']['money_saved']:,.0f} JPY" in said
 
 
 def test_a_model_and_a_thresholds_file_can_be_compared(tmp_path, traffic):

@@ -84,13 +84,26 @@ def test_a_threshold_that_reviews_too_much_is_found_worse_with_certainty() -> No
 
 def test_the_page_opens_offline_and_shows_both_sides() -> None:
     found = compare(random_traffic(), at(5.0), at(4.5), COST, BOOTSTRAP, seed=1)
-    page = compare_page({**found, "names": {"a": "today", "b": "<proposal>"}})
+    page = compare_page({**found, "names": {"a": "today", "b": "<proposal>"}, "currency": "EUR"})
     assert "today" in page
     assert "&lt;proposal&gt;" in page
     assert "<proposal>" not in page
     assert "<svg" in page
     for remote in ("src=", "href=", "<script", "@import"):
         assert remote not in page
+
+
+@pytest.mark.parametrize(
+    ("currency", "sum_", "review"), [("EUR", "100 EUR", "5.00 EUR"), ("JPY", "10,000 JPY", "500 JPY"),
+                                     ("KWD", "10 KWD", "0.500 KWD")]
+)  # fmt: skip
+def test_money_on_the_page_has_the_decimals_of_its_currency(currency: str, sum_: str, review: str) -> None:
+    rows = decisions([9, 8, 7, 6], [1, 0, 1, 0])
+    found = compare(rows, at(8.5), at(6.5), COST, BOOTSTRAP, seed=1)
+    page = compare_page({**found, "names": {"a": "a", "b": "b"}, "currency": currency})
+    assert f"<td>{sum_}</td>" in page
+    assert f"An alert costs {review}," in page
+    assert f"saved, net, {currency}" in page
 
 
 def test_where_no_label_is_known_precision_is_not_known_either() -> None:

@@ -15,6 +15,7 @@ from fraudline.data.schema import times_us
 from fraudline.data.store import read_labels, read_transactions
 from fraudline.decide.decisions import NEVER_US, read_decisions
 from fraudline.decide.outcomes import Outcomes, arms_of, read_outcomes
+from fraudline.features.spec import FeatureSpec, load_spec
 from tests.support.datasets import small_dataset
 
 
@@ -44,6 +45,21 @@ def test_labels_and_amounts_come_from_the_file_where_it_has_them(tmp_path: Path)
     assert decisions.known.tolist() == [True, False]
     assert decisions.amounts.tolist() == [920, 500]
     assert decisions.cards.tolist() == [0, 0]
+
+
+def test_amounts_are_in_the_base_currency_of_the_specification(tmp_path: Path) -> None:
+    packaged = load_spec()
+    yen = {
+        "JPY": {"exponent": 0, "rate": 1.0},
+        "EUR": {"exponent": 2, "rate": 160.0},
+        "XOF": {"exponent": 0, "rate": 0.25},
+    }
+    spec = FeatureSpec.parse({**packaged.model_dump(), "base_currency": "JPY", "currencies": yen}, "test")
+    rows = [{"score": 1.0, "amount_minor": 500, "currency": code} for code in ("JPY", "EUR", "XOF")]
+    file = write_lines(tmp_path / "d.jsonl", rows)
+    assert read_decisions(file, spec=spec).amounts.tolist() == [500, 800, 125]
+    with pytest.raises(SchemaError, match="XOF has no rate"):
+        read_decisions(file)
 
 
 def test_a_data_set_gives_the_labels_with_the_day_on_which_they_came(tmp_path: Path) -> None:

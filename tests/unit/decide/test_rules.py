@@ -136,6 +136,7 @@ def decisions(folder: Path, instead: dict[str, object] | None = None, **lacking:
 
 def test_a_trial_counts_what_would_change_and_what_it_is_worth(file: Path) -> None:
     document = try_rules(RuleSet.load(file, SPEC), decisions(file.parent), SPEC, CostParams())
+    assert document["currency"] == "EUR"
     changes = {(each["from"], each["to"]): (each["count"], each["frauds"]) for each in document["changes"]}
     assert changes == {
         ("allow", "block"): (1, 1), ("review", "allow"): (1, 0), ("allow", "review"): (1, 0), ("block", "allow"): (1, 0)

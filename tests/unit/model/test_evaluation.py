@@ -29,9 +29,10 @@ def rows(n: int = 4000, seed: int = 0) -> tuple[EvaluationRows, np.ndarray]:
 
 def document(**others: np.ndarray) -> dict:
     truth, scores = rows()
-    return Evaluator(truth, PARAMS, seed=1).document(
+    found = Evaluator(truth, PARAMS, seed=1).document(
         scores, THRESHOLDS, baselines={"pca": scores[::-1].copy()}, champion=others.get("champion")
     )
+    return found | {"currency": "EUR"}
 
 
 def test_the_headline_figures_are_those_of_the_metrics() -> None:
@@ -157,4 +158,13 @@ def test_the_report_says_so_when_a_data_set_names_no_kinds() -> None:
     bare = EvaluationRows(truth.labels, truth.cards, truth.days, truth.amounts, np.full(4000, ""))
     found = Evaluator(bare, PARAMS, seed=1).document(scores, THRESHOLDS)
     assert found["kinds"] == {}
-    assert "names no fraud kinds" in report(found, curves(truth.labels, scores, 2.0))
+    assert "names no fraud kinds" in report({**found, "currency": ""}, curves(truth.labels, scores, 2.0))
+
+
+@pytest.mark.parametrize(("currency", "minor", "review"), [("JPY", 1, "500 JPY"), ("KWD", 1_000, "0.500 KWD")])
+def test_money_in_the_report_has_the_decimals_of_its_currency(currency: str, minor: int, review: str) -> None:
+    truth, scores = rows()
+    found = document() | {"currency": currency}
+    page = report(found, curves(truth.labels, scores, 2.0))
+    assert f"<td>{found['thresholds'][0]['money_saved'] / minor:,.0f} {currency}</td>" in page
+    assert f"An alert costs {review}," in page

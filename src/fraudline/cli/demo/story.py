@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from fraudline.cli.demo.tally import Tally
 from fraudline.core.clock import DAY_US, from_us, now_us
 from fraudline.core.files import write_text
+from fraudline.data.money import money
 from fraudline.model.page import facts, sheet
 from fraudline.steps.audit import show
 from fraudline.steps.audit_page import audit_page, lines
@@ -92,7 +93,7 @@ def _card(card: list[dict[str, Any]], mine: Mapping[str, Any], tally: Tally) -> 
     begin = max(0, at - _SHOWN // 3)
     rows = [
         f"<tr{' class=main' if row is card[at] else ''}><td>{row['event_time']:%m-%d %H:%M:%S}</td>"
-        f"<td>{row['amount_minor'] / 100:,.2f} {escape(row['currency'])}</td><td>{escape(row['merchant_id'])}</td>"
+        f"<td>{escape(money(row['amount_minor'], row['currency']))}</td><td>{escape(row['merchant_id'])}</td>"
         f"<td>{escape(tally.decision_on(row['transaction_id']))}</td>"
         f"<td>{escape(tally.truth.get(row['transaction_id'], 'normal'))}</td></tr>"
         for row in card[begin : begin + _SHOWN]

@@ -30,9 +30,9 @@ from pydantic import Field, field_validator, model_validator
 from fraudline.core.clock import DAY_US
 from fraudline.core.settings import Settings
 from fraudline.data.importers import reading
-from fraudline.data.importers.currencies import decimals_of
 from fraudline.data.importers.rows import UNKNOWN_CATEGORY, build_labels, build_transactions
 from fraudline.data.importers.source import Column, checked_first, column, read_source
+from fraudline.data.money import decimals_of
 from fraudline.data.store import write_dataset
 
 _CURRENCY = ("[A-Z]{3}", "an ISO 4217 code like EUR")
