@@ -369,6 +369,17 @@ def test_a_shorter_set_than_the_previous_version_is_reported_as_lost_days(good: 
     assert "no day of the previous version is lost" in failed
 
 
+@pytest.mark.parametrize("now_too", [False, True], ids=["a first fraud", "no fraud, then and now"])
+def test_frauds_where_there_were_none_are_a_change(now_too: bool, damaged: Path, good: Path, tmp_path: Path) -> None:
+    no_label(damaged)
+
+    validate(dataset=damaged if now_too else good, report=tmp_path / "report", params=Params(), previous=damaged)
+
+    failed = {r["statement"]: r["samples"] for r in report_of(tmp_path / "report")["rules"] if not r["success"]}
+    changed = [samples for statement, samples in failed.items() if statement.startswith("fraud_rate_change")]
+    assert [each[0]["fraud_rate_change"] for each in changed] == ([] if now_too else ["inf"])
+
+
 def test_the_message_shows_five_sample_rows(damaged: Path, tmp_path: Path) -> None:
     setting("currency", "XXX", 9)(damaged)
 

@@ -7,6 +7,7 @@ days          one row a calendar day from the first to the last
 dataset       one row: figures of the whole, and of the change since the previous version
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,13 +199,20 @@ def _changes(content: Content, previous: Content) -> dict[str, float]:
     counts = [np.bincount(np.searchsorted(edges, a), minlength=len(edges) + 1).astype(float) for a in amounts]
     result = {
         "volume_change": volumes[1] / volumes[0] - 1.0,
-        "fraud_rate_change": rates[1] / rates[0] - 1.0 if rates[0] else 0.0,
+        "fraud_rate_change": _change(*rates),
         "psi_amount": stability_index(*counts),
         "days_lost": float(len(set(before["file"].unique().to_pylist()) - set(now["file"].unique().to_pylist()))),
     }
     for name in ("category", "channel", "country"):
         result[f"psi_{name}"] = stability_index(*_class_counts(before[name], now[name]))
     return result
+
+
+def _change(before: float, now: float) -> float:
+    """Relative change; beyond every bound where there was nothing and now is something."""
+    if before:
+        return now / before - 1.0
+    return math.inf if now else 0.0
 
 
 def _class_counts(before: pa.ChunkedArray, now: pa.ChunkedArray) -> list[npt.NDArray[np.float64]]:
