@@ -68,6 +68,10 @@ class DvcTrainer:
         trained = _TRAINED in output.read_text(encoding="utf-8", errors="replace")
         return {"state": "trained" if trained else "found", "digest": record["digest"], "uri": record["uri"]}
 
+    def holds(self, run: str) -> bool:
+        """Never: a working tree has the data and parameters that it has now."""
+        return False
+
     def _repro(self, output: Path, lock: int) -> tuple[bool, str]:
         """Whether it failed, and what it said, which is appended to ``output``."""
         with output.open("ab") as stream:
@@ -98,7 +102,7 @@ class ServerTrainer:
             GateFailed: it failed; which step says why.
             UnavailableError: the server does not answer.
         """
-        name = f"fraudline-retrain-{run}"
+        name = _named(run)
         known = self.server.find(name)
         if known is None:
             made = self.server.submit(self.compiled, self.arguments(), experiment=_EXPERIMENT, name=name)
@@ -110,3 +114,15 @@ class ServerTrainer:
             raise GateFailed(f"Run {status.run_id} {status.state.lower()}: {what}", f"Read {status.url}.")
         state = "trained" if status.state == "SUCCEEDED" else "submitted"
         return {"state": state, "run_id": status.run_id, "url": status.url}
+
+    def holds(self, run: str) -> bool:
+        """Whether the server has it: it was submitted with the data and parameters that it is named by.
+
+        Raises:
+            UnavailableError: the server does not answer.
+        """
+        return self.server.find(_named(run)) is not None
+
+
+def _named(run: str) -> str:
+    return f"fraudline-retrain-{run}"

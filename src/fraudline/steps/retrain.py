@@ -37,6 +37,8 @@ FIRING = f'ALERTS{{alertstate="firing",alertname=~"{"|".join((DRIFT, WORSE, *UNM
 
 _MADE = ("trained", "found")
 """States of a run that has its model."""
+_OVERTAKEN = "overtaken"
+"""State of a run whose data or parameters were replaced before anything was trained on them: it never was."""
 
 _TRAINING = ("seed", "label_delay_days", "features", "split", "train", "threshold")
 
@@ -59,6 +61,9 @@ class Trainer(Protocol):
             GateFailed, DataError: the data or the model is refused: the run is over.
             FraudlineError: another error; the run goes on at the next look.
         """
+
+    def holds(self, run: str) -> bool:
+        """Whether a training of this run is there that goes on whatever data and parameters are here by now."""
 
 
 Propose = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -100,13 +105,15 @@ class Journal:
         return line
 
     def runs(self) -> list[Run]:
-        """Every run that began, oldest first, with its newest state."""
+        """Every run that began and was not overtaken, oldest first, with its newest state."""
         found: dict[str, Run] = {}
         for line in self.lines:
             name = line.get("run", "")
             if line.get("state") == "begun" and name not in found:
                 past = Past(name, datetime.fromisoformat(line["at"]), int(line["signs"]["frauds"]))
                 found[name] = Run(past, "begun", line)
+            elif line.get("state") == _OVERTAKEN:
+                found.pop(name, None)
             elif "state" in line and name in found:
                 run = found[name]
                 past = replace(run.past, found=True) if line["state"] == "found" else run.past
@@ -185,7 +192,9 @@ def retrain(
             return {"action": "busy", "reason": "another look is at work", "triggers": [], "run": ""}
         runs = journal.runs()
         if runs and runs[-1].state in ("begun", "submitted"):
-            return _go_on(journal, runs[-1], now, trainer, propose)
+            if runs[-1].past.run == signs.run or trainer.holds(runs[-1].past.run):
+                return _go_on(journal, runs[-1], now, trainer, propose)
+            asked = asked or _overtaken(journal, runs.pop(), signs.run, now)
         if runs and runs[-1].state in _MADE and propose is not None:
             done = _go_on(journal, runs[-1], now, trainer, propose)
             if done["action"] != "held":
@@ -200,6 +209,14 @@ def retrain(
         journal.note(now, decision="train", state="begun", run=signs.run, **said)
         log.info("retrain.begins", run=signs.run, reason=verdict.reason)
         return _go_on(journal, journal.runs()[-1], now, trainer, propose)
+
+
+def _overtaken(journal: Journal, run: Run, by: str, now: datetime) -> str:
+    """Close a run that has nothing to learn from any more; gives why a person asked for it, "" where signs did."""
+    why = f"what it would have learned from was replaced: run {by} is the one of now"
+    journal.note(now, run=run.past.run, state=_OVERTAKEN, problem=why)
+    log.info("retrain.overtaken", run=run.past.run, by=by)
+    return str(run.noted["reason"]).removeprefix("asked: ") if "asked" in run.noted["triggers"] else ""
 
 
 def _go_on(journal: Journal, run: Run, now: datetime, trainer: Trainer, propose: Propose | None) -> dict[str, Any]:

@@ -28,6 +28,7 @@ def on(server, tmp_path):
 def test_a_run_on_a_server_is_made_once_and_asked_about_afterwards(server, tmp_path):
     trainer = on(server, tmp_path)
     first, second = trainer.train("abc", -1), trainer.train("abc", -1)
+    assert (trainer.holds("abc"), trainer.holds("other")) == (True, False)
     assert first["state"] == second["state"] == "submitted"
     assert first["run_id"] == second["run_id"]
     assert [run["display_name"] for run in server.runs.values()] == ["fraudline-retrain-abc"]

@@ -27,8 +27,11 @@ OTHER = Signs(data="c" * 32, trained_on="a" * 32, champion="m", drifted=("amount
 class Kitchen:
     """A trainer that counts, and fails in the way it is told."""
 
-    def __init__(self, *ends):
-        self.ends, self.runs = list(ends), []
+    def __init__(self, *ends, holding=()):
+        self.ends, self.runs, self.holding = list(ends), [], holding
+
+    def holds(self, run):
+        return run in self.holding
 
     def train(self, run, lock):
         self.runs.append(run)
@@ -88,8 +91,45 @@ def test_a_training_that_failed_for_now_goes_on_at_the_next_look_and_nothing_els
     kitchen = Kitchen(UnavailableError("no registry"))
     with pytest.raises(UnavailableError):
         once(tmp_path, kitchen)
-    assert once(tmp_path, kitchen, signs=OTHER, now=NOW + timedelta(days=9))["action"] == "proposed"
+    assert once(tmp_path, kitchen, now=NOW + timedelta(days=9))["action"] == "proposed"
     assert kitchen.runs == [SIGNS.run, SIGNS.run]
+
+
+def begun(folder, kitchen, **more):
+    """A run that began and was cut short."""
+    with pytest.raises(UnavailableError):
+        once(folder, kitchen, **more)
+
+
+def test_a_run_that_began_is_not_trained_on_data_that_came_later_under_its_name(tmp_path):
+    kitchen = Kitchen(UnavailableError("killed"))
+    begun(tmp_path, kitchen)
+    params = RenewParams(schedule_days=0, drift_days=0, budget=1)
+    done = once(tmp_path, kitchen, signs=OTHER, now=NOW + timedelta(hours=1), params=params)
+    assert (done["action"], done["run"], done["reason"]) == ("proposed", OTHER.run, "drift: amount")
+    assert kitchen.runs == [SIGNS.run, OTHER.run]
+    said = [(line["run"], line["state"]) for line in read_journal(tmp_path / JOURNAL)]
+    assert said == [
+        (SIGNS.run, "begun"), (SIGNS.run, "overtaken"), (OTHER.run, "begun"), (OTHER.run, "trained"),
+        (OTHER.run, "proposed"),
+    ]  # fmt: skip
+    later = NOW + timedelta(days=9)
+    assert once(tmp_path, kitchen, now=later)["action"] == "proposed", "of the first data nothing was learned"
+    assert kitchen.runs[2:] == [SIGNS.run]
+
+
+def test_a_run_that_the_server_has_goes_on_although_newer_data_came(tmp_path):
+    kitchen = Kitchen(UnavailableError("killed"), holding=[SIGNS.run])
+    begun(tmp_path, kitchen)
+    assert once(tmp_path, kitchen, signs=OTHER, now=NOW + timedelta(hours=1))["run"] == SIGNS.run
+
+
+def test_what_a_person_asked_for_is_still_asked_for_when_newer_data_came(tmp_path):
+    kitchen = Kitchen(UnavailableError("killed"))
+    calm = Signs(data="b" * 32)
+    begun(tmp_path, kitchen, signs=calm, asked="new categories")
+    done = once(tmp_path, kitchen, signs=replace(calm, data="c" * 32), now=NOW + timedelta(hours=1))
+    assert (done["action"], done["reason"]) == ("proposed", "asked: new categories")
 
 
 def test_a_model_that_was_there_is_noted_as_found_proposed_and_counts_for_no_limit(tmp_path):

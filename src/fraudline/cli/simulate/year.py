@@ -292,6 +292,10 @@ class Year:
     def _labels(self) -> pa.Table:
         return self.world.labels
 
+    def holds(self, run: str) -> bool:
+        """Never: a training ends within its day."""
+        return False
+
     def train(self, run: str, lock: int) -> Mapping[str, Any]:
         """Collect, screen, train, evaluate, gate, package: see :class:`fraudline.steps.retrain.Trainer`."""
         day = (now() - self._moment(0)).days
