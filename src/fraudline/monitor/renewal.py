@@ -19,6 +19,8 @@ from fraudline.core.settings import Settings
 
 _RUN_DIGITS = 12
 _WEEK = timedelta(days=7)
+_FLICKER = 0.25
+"""Share of ``drift_days``."""
 
 
 class RenewParams(Settings):
@@ -51,6 +53,11 @@ class RenewParams(Settings):
     budget: int = Field(default=2, ge=1)
     poison_max: float = Field(default=0.02, gt=0, le=1)
     leave_out: tuple[str, ...] = ()
+
+    @property
+    def flicker(self) -> timedelta:
+        """A quiet that is shorter does not end a drift: one near its bound is not seen by every look."""
+        return timedelta(days=self.drift_days * _FLICKER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +129,8 @@ def decide(
         past: runs that began, oldest first.
         now: the present.
         params: triggers and limits.
-        drifting_since: when the drift that goes on was first seen; now, where that is not known.
+        drifting_since: when the drift that goes on was first seen, also where this look does not see it; now, where
+            none goes on or that is not known.
         asked: why a person asks for it; such a run needs no trigger and is held back by nothing but the same data.
     """
     begun = [each for each in past if each.at <= now]  # one by a clock that was ahead holds nothing back for years
@@ -171,6 +179,6 @@ def _held(past: Sequence[Past], now: datetime, params: RenewParams) -> str:
 def _young_drift(signs: Signs, triggers: Sequence[str], age: timedelta, params: RenewParams) -> str:
     """Why a run would learn nothing of the drift that goes on; "" when it may begin."""
     waits = params.on_drift and {"drift", "schedule"}.issuperset(triggers)
-    if not (waits and signs.drifted) or age >= timedelta(days=params.drift_days):
+    if not (waits and (signs.drifted or age)) or age >= timedelta(days=params.drift_days):
         return ""
     return f"the drift was first seen {age.days} days ago: the data hold too little of it before {params.drift_days:g}"

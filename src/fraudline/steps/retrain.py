@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -120,15 +120,23 @@ class Journal:
                 found[name] = Run(past, line["state"], {**run.noted, **line})
         return list(found.values())
 
-    def drifting_since(self, signs: Signs, now: datetime) -> datetime:
-        """When the champion's drift was first seen, in looks that saw some since or could not tell."""
+    def drifting_since(self, signs: Signs, now: datetime, flicker: timedelta) -> datetime:
+        """When the champion's drift was first seen, in looks that saw some since or could not tell.
+
+        Args:
+            signs: of now.
+            now: the present; what is given where there is no drift that goes on.
+            flicker: a quiet that is shorter does not end a drift.
+        """
         since = now
         for line in reversed(self.lines):
             if "signs" not in line or not (line["signs"].get("measured", True) or line["signs"]["drifted"]):
                 continue
-            if not line["signs"]["drifted"] or line["signs"]["champion"] != signs.champion:
+            at = datetime.fromisoformat(line["at"])
+            if line["signs"]["champion"] != signs.champion or (not line["signs"]["drifted"] and since - at >= flicker):
                 break
-            since = datetime.fromisoformat(line["at"])
+            if line["signs"]["drifted"]:
+                since = at
         return since
 
 
@@ -199,7 +207,7 @@ def retrain(
             done = _go_on(journal, runs[-1], now, trainer, propose)
             if done["action"] != "held":
                 return done
-        since = journal.drifting_since(signs, now)
+        since = journal.drifting_since(signs, now, params.flicker)
         verdict = decide(signs, [run.past for run in runs], now, params, drifting_since=since, asked=asked)
         said = {"reason": verdict.reason, "triggers": list(verdict.triggers), "signs": signs.document()}
         if not verdict.train:

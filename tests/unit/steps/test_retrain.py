@@ -75,6 +75,44 @@ def test_a_drift_that_ended_or_was_another_champions_is_not_counted(tmp_path, be
     assert looks(tmp_path, Kitchen(), SIGNS, SIGNS, between, SIGNS, SIGNS, SIGNS) == ["wait"] * 6
 
 
+def flickering(seen: str) -> list[tuple[timedelta, Signs]]:
+    """A look every six hours at a report that is made anew each morning; a letter a day, ``x`` where it drifted."""
+    quiet = replace(SIGNS, drifted=())
+    return [
+        (timedelta(days=day, hours=h), SIGNS if x == "x" else quiet)
+        for day, x in enumerate(seen)
+        for h in range(0, 24, 6)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seen", "day"),
+    [
+        ("xxxxxxxxxxxxxxx", 14),
+        ("xxx.xxxx..xx.xxxx", 14),
+        ("xxxxxxxxxxxxxx.x", 15),
+        ("xx..x....xxxxxxxxxxxxxxx", 23),
+        ("x..........x..........x", None),
+    ],
+    ids=["steady", "it flickers", "quiet on its day", "it ended, and another came", "three of a day each"],
+)
+def test_a_drift_that_flickers_grows_old_and_one_that_ended_does_not(tmp_path, seen, day):
+    kitchen, rules = Kitchen(), RenewParams(schedule_days=0, drift_days=14)
+    acted = [at.days for at, signs in flickering(seen)
+             if once(tmp_path, kitchen, signs=signs, now=NOW + at, params=rules)["action"] == "proposed"]  # fmt: skip
+    assert acted == ([] if day is None else [day])
+
+
+def test_the_schedule_waits_for_a_young_drift_that_a_look_did_not_see(tmp_path):
+    rules = RenewParams(schedule_days=7, drift_days=14)
+    acted = [
+        (at, once(tmp_path, Kitchen(), signs=signs, now=NOW + at, params=rules))
+        for at, signs in flickering("xx.x....xx")
+    ]
+    begun = [at for at, done in acted if done["action"] == "proposed"]
+    assert begun[0] == timedelta(days=7, hours=12), "three days and a half after the first look that saw none"
+
+
 def test_a_look_that_nobody_measured_drift_for_does_not_end_it(tmp_path):
     blind = replace(SIGNS, drifted=(), measured=False)
     assert looks(tmp_path, Kitchen(), SIGNS, blind, blind, SIGNS) == ["wait", "wait", "wait", "proposed"]
