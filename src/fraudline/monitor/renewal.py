@@ -39,7 +39,7 @@ class RenewParams(Settings):
         budget: runs in seven days at most.
         poison_max: share of a day's rows that may look like unreported frauds and be of a few cards, in a new batch.
         leave_out: cards whose transactions are not collected, as the poisoning gate named them: to be kept here while
-            their days are in the window, because what comes back later is of days that are not screened again.
+            their days are in the window or until their labels came; what comes back is screened again.
     """
 
     schedule_days: int = Field(default=7, ge=0)

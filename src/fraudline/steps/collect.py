@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Set
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,27 @@ def joined(
     return transactions, labels, counts
 
 
+def unscreened(before: Path | None, transactions: pa.Table, labels: pa.Table) -> pa.Array:
+    """Ids of what no earlier collecting took for normal: transactions of any day that are new, and reversed frauds.
+
+    Args:
+        before: the present version; None for none.
+        transactions: of the next version.
+        labels: likewise.
+    """
+    ids = transactions["transaction_id"].combine_chunks()
+    if before is None:
+        return ids
+    was, now = (_frauds(table) for table in (read_labels(before), labels))
+    held = pc.is_in(ids, value_set=read_transactions(before)["transaction_id"].combine_chunks())
+    reversed_ = pc.and_not(pc.is_in(ids, value_set=was), pc.is_in(ids, value_set=now))
+    return ids.filter(pc.or_(pc.invert(held), reversed_))
+
+
+def _frauds(labels: pa.Table) -> pa.Array:
+    return labels.filter(labels["is_fraud"])["transaction_id"].combine_chunks()
+
+
 def _by_id(labels: pa.Table, names: Set[str]) -> dict[str, dict[str, Any]]:
     """The labels of these transactions."""
     return {row["transaction_id"]: row for row in labels.to_pylist() if row["transaction_id"] in names}
@@ -117,7 +138,7 @@ def collect(
 
     Raises:
         ValidationFailed: the data set fails a critical expectation.
-        GateFailed: the new days look poisoned; names cards and days.
+        GateFailed: what is new, or no longer a fraud, looks poisoned; names cards and days.
         DataError: there is nothing to make a data set of.
         UnavailableError: broker, remote or the data's store does not answer.
     """
@@ -134,7 +155,6 @@ def collect(
             _dvc(tree, "pull", "-q", data_dvc)
             before = folder
         stream = read_stream(params, window, now, remembered(before))
-        last = days(before)[-1] if before is not None else date.min
         transactions, labels, counts = joined(stream, before, window, frozenset(params.renew.leave_out))
         if not counts["new"] and not counts["relabelled"]:
             return {"action": "none", "branch": "", "url": "", "pushed": False, **counts}
@@ -143,9 +163,10 @@ def collect(
         meta = read_meta(folder) if before is not None else {"name": "collected"}
         kept = {key: meta[key] for key in ("name",) if key in meta}
         memory = stream.memory(transactions, window)
+        batch = unscreened(before, transactions, labels)
         about = {**kept, "collected": counts, META: memory.document()}
         write_dataset(folder, transactions, labels, about, extra={LEFT_OUT: memory.table()})
-        shown = _checked(tree, folder, last, params)
+        shown = _checked(tree, folder, batch, params)
         _dvc(tree, "add", "-q", str(folder.relative_to(tree)))
         _dvc(tree, "push", "-q")
         done = _proposed(clone, folder, data_dvc, counts, token, params)
@@ -153,14 +174,13 @@ def collect(
     return done | counts | shown
 
 
-def _checked(tree: Path, folder: Path, last: date, params: Params) -> dict[str, Any]:
-    """Validate, then the poisoning gate, on the days after ``last``."""
+def _checked(tree: Path, folder: Path, batch: pa.Array, params: Params) -> dict[str, Any]:
+    """Validate, then the poisoning gate, on the transactions of ``batch``."""
     scratch = tree.parent
     validate(dataset=folder, report=scratch / "validation", params=params)
     features = scratch / "features"
     featurize(dataset=folder, features=features, profiles=scratch / "profiles", params=params)
-    since = day_us(last) // DAY_US + 1 if last > date.min else 0
-    found = screen(features=features, since_day=since, params=params)
+    found = screen(features=features, batch=batch, params=params)
     return {"share": found["share"], "suspicious": found["suspicious"]}
 
 

@@ -1,6 +1,6 @@
-"""The poisoning gate of a batch: its newest days, before anything is trained on them.
+"""The poisoning gate of a batch: what would count as normal from now on, before anything is trained on it.
 
-A classifier learns known frauds from normals on the days before the batch, and says of each row of the batch without
+A classifier learns known frauds from normals on the rows outside the batch, and says of each row of the batch without
 a label how much it looks like a fraud. Where few cards hold far more such rows than all cards do on average, and these
 are more than ``renew.poison_max`` of some day's rows, somebody teaches the model that fraud is normal: the batch is
 refused, and its cards and days are named. A change of everybody's traffic raises the average, too, and is drift's
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fraudline.core.clock import DAY_US
@@ -32,12 +34,12 @@ _FIT_ROWS = 20_000
 _LEAST_FRAUDS = 20
 
 
-def screen(*, features: Path, since_day: int, params: Params) -> dict[str, Any]:
-    """Look at the newest days of a featurised data set.
+def screen(*, features: Path, batch: pa.Array, params: Params) -> dict[str, Any]:
+    """Look at some of the rows of a featurised data set.
 
     Args:
         features: folder of step featurize.
-        since_day: first day of the batch, days since the epoch.
+        batch: transaction ids of the rows.
         params: ``renew.poison_max``, ``features``, ``split`` and ``seed``.
 
     Returns:
@@ -48,10 +50,11 @@ def screen(*, features: Path, since_day: int, params: Params) -> dict[str, Any]:
         DataError: there are no features.
     """
     spec = params.features.resolve_model()
-    rows = LabelledRows.read(features, spec, params, ("card_id",))
+    rows = LabelledRows.read(features, spec, params, ("card_id", "transaction_id"))
     frauds = rows.table["is_fraud"].to_numpy(zero_copy_only=False).astype(bool)
     cards = rows.table["card_id"].to_numpy(zero_copy_only=False)
-    return screened(matrix_of(rows.table, spec.names), frauds, cards, rows.times // DAY_US, since_day, params)
+    inside = pc.is_in(rows.table["transaction_id"], value_set=batch).to_numpy()
+    return screened(matrix_of(rows.table, spec.names), frauds, cards, rows.times // DAY_US, inside, params)
 
 
 def screened(
@@ -59,28 +62,29 @@ def screened(
     frauds: NDArray[np.bool_],
     cards: NDArray[Any],
     days: NDArray[np.int64],
-    since_day: int,
+    batch: NDArray[np.bool_],
     params: Params,
 ) -> dict[str, Any]:
-    """The same on arrays: (n, d) raw features, (n,) reported, (n,) card, (n,) day since the epoch.
+    """The same on arrays: (n, d) raw features, (n,) reported, (n,) card, (n,) day since the epoch, (n,) of the batch.
 
     Returns:
-        ``share``: rows of the concentrated cards on the batch's worst day; ``suspicious``: of all rows of the batch;
-        None where there are too few frauds before the batch. ``record``: of
+        ``share``: rows of the batch's concentrated cards on its worst day, of all normals of that day; ``suspicious``:
+        of all rows of the batch; None where there are too few frauds outside the batch. ``record``: of
         :func:`~fraudline.monitor.poisoning.contamination`.
 
     Raises:
         GateFailed: the batch is poisoned.
     """
-    new = (days >= since_day) & ~frauds
-    before = days < since_day
+    new, before = batch & ~frauds, ~batch
     if np.count_nonzero(frauds & before) < _LEAST_FRAUDS or not new.any():
         return {"share": None, "suspicious": None, "record": {}}
     chance, least = _likeness(matrix, frauds, before, new, params.seed)
     found = chance >= least
     concentrated = _concentrated(cards[new], found)
-    day = days[new] - since_day
-    share = float((np.bincount(day, concentrated) / np.maximum(np.bincount(day), _DAY_ROWS)).max(initial=0.0))
+    first = int(days.min())
+    normals = np.bincount(days[~frauds] - first)
+    hits = np.bincount(days[new] - first, concentrated, len(normals))
+    share = float((hits / np.maximum(normals, _DAY_ROWS)).max(initial=0.0))
     record = contamination(share=share, suspicious=concentrated, trimmed=False, cards=cards[new], days=days[new])
     suspicious = float(found.mean())
     log.info("screen.measured", share=round(share, 4), suspicious=round(suspicious, 4), rows=int(new.sum()))

@@ -1,17 +1,17 @@
 """What becomes of decided transactions in the next version of the data set."""
 
 from contextlib import nullcontext
-from datetime import date
 from types import SimpleNamespace
 
 import msgspec
+import pyarrow as pa
 import pytest
 from kafka import TopicPartition
 
 from fraudline.core.clock import DAY_US, from_us
 from fraudline.data.store import write_dataset
 from fraudline.steps import collect_stream
-from fraudline.steps.collect import _checked, joined
+from fraudline.steps.collect import _checked, joined, unscreened
 from fraudline.steps.collect_stream import Memory, Stream, read_stream
 from fraudline.steps.matured import Decided, Window
 from fraudline.steps.params import Params
@@ -85,17 +85,23 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning(collected):
     assert (set(found.decided), found.positions) == ({"t0", "t1"}, {0: 2})
 
 
-def test_the_batch_that_is_screened_begins_on_the_day_after_the_data_sets_last(monkeypatch, tmp_path):
+def test_what_is_screened_are_the_transactions_of_the_batch(monkeypatch, tmp_path):
     seen = {}
     for name in ("validate", "featurize"):
         monkeypatch.setattr(f"fraudline.steps.collect.{name}", lambda **_: None)
     monkeypatch.setattr(
         "fraudline.steps.collect.screen", lambda **given: seen.update(given) or {"share": 0.0, "suspicious": 0.0}
     )
-    _checked(tmp_path / "tree", tmp_path / "data", date(1970, 1, 11), Params())
-    assert seen["since_day"] == 11
-    _checked(tmp_path / "tree", tmp_path / "data", date.min, Params())
-    assert seen["since_day"] == 0
+    _checked(tmp_path / "tree", tmp_path / "data", pa.array(["t1"]), Params())
+    assert seen["batch"].to_pylist() == ["t1"]
+
+
+def test_new_rows_of_any_day_and_frauds_that_were_taken_back_are_screened(before):
+    rows = [(sent("late", 1), "allow"), (sent("new", 10), "allow"), (sent("o3", 3), "allow")]
+    labels = [fraud("o1", yes=False, version=2), fraud("o4"), fraud("new")]
+    transactions, held, _ = joined(stream(rows, labels), before, WINDOW)
+    assert set(unscreened(before, transactions, held).to_pylist()) == {"late", "new", "o1"}
+    assert len(unscreened(None, transactions, held)) == transactions.num_rows
 
 
 def test_a_decided_transaction_comes_as_it_was_sent_with_the_label_that_holds():

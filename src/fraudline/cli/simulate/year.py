@@ -340,7 +340,7 @@ class Year:
         cards = table["card_id"].to_numpy(zero_copy_only=False)
         frauds = table["is_fraud"].to_numpy(zero_copy_only=False)
         try:
-            screened(self.world.features[rows], frauds, cards, days, since, self._params)
+            screened(self.world.features[rows], frauds, cards, days, days >= since, self._params)
         except GateFailed as refused:
             named = [word for word in refused.problem.replace(",", " ").split() if word.startswith("c0")]
             self._excluded[rows[(days >= since) & np.isin(cards, named)]] = True
