@@ -8,8 +8,8 @@ import numpy as np
 from fraudline.core.errors import DataError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.data.importers.source import column
-from fraudline.decide.decisions import read_columns, read_decisions
-from fraudline.decide.policy import ALLOW, DECISIONS
+from fraudline.decide.decisions import read_columns, read_decisions, shares
+from fraudline.decide.policy import ALLOW, BLOCK, DECISIONS
 from fraudline.monitor.money import WEEK_US, difference
 from fraudline.steps.params import Params
 
@@ -21,8 +21,9 @@ _NAMED = 10
 def threshold_ab(*, decisions: Path, dataset: Path, a: str, b: str, params: Params) -> dict[str, Any]:
     """Compare two versions of thresholds that decided side by side (``stream.thresholds_b``).
 
-    What an alert saves is the recovered share of a fraud's amount, less the cost of a review; only whole weeks whose
-    labels have all matured count, so that a week's units do not change between two looks.
+    What an alert saves is the recovered share of a fraud's amount, less the cost of a review; one that was drawn to be
+    reviewed (``sampled``) stands for as many that were blocked. Only whole weeks whose labels have all matured count,
+    so that a week's units do not change between two looks; the week of the newest decision may go on.
 
     Args:
         decisions: parquet, CSV or JSON lines with ``threshold_version`` and ``decision``.
@@ -52,15 +53,21 @@ def threshold_ab(*, decisions: Path, dataset: Path, a: str, b: str, params: Para
             f"Name two of its versions: {', '.join(there[:_NAMED])}{', ...' * (len(there) > _NAMED)}.",
         )
     words = np.array(column(decisions, table, "decision").values.to_pylist(), str)[rows.rows]
+    blocked, sampled = words == DECISIONS[BLOCK], shares(decisions, table)[rows.rows]
     week = rows.times_us // WEEK_US
-    ripe = week < (week[~rows.known].min() if not rows.known.all() else week.max(initial=0) + 1)
-    kept = rows.known & ripe & ((versions == a) | (versions == b))
+    pending = week[~rows.known & ~blocked]  # a blocked one may never get a label
+    kept = rows.known & (week < pending.min(initial=week.max())) & ((versions == a) | (versions == b))
     cost = params.evaluate.cost
     alerted = words != DECISIONS[ALLOW]
     saved = alerted * (rows.fraud * rows.amounts * cost.recovered_share - cost.review_cost_minor)
+    saved *= np.divide(1.0, sampled, out=np.ones(len(sampled)), where=sampled > 0)
+    if sampled.any():
+        saved[blocked] = 0.0  # the drawn ones stand for these
     second, keys = (versions == b)[kept], np.stack([week[kept], rows.cards[kept]], axis=1)
     if not second.any() or second.all():
-        raise DataError("No matured week has decisions of both thresholds.", "Wait for the labels' delay.")
+        raise DataError(
+            "No matured week has decisions of both thresholds.", "Wait for a week to end, and for its labels' delay."
+        )
     units, place = np.unique(keys, axis=0, return_inverse=True)  # in the order of their weeks
     money = np.bincount(place.ravel(), saved[kept]).astype(np.float64)
     arm = np.bincount(place.ravel(), second) > 0

@@ -7,12 +7,16 @@ import pytest
 
 from fraudline.core.errors import DataError, UsageError
 from fraudline.data.store import write_dataset
-from fraudline.monitor.money import second_arm
+from fraudline.monitor.money import WEEK_US, second_arm
 from fraudline.steps.params import Params
 from fraudline.steps.threshold_ab import threshold_ab
-from tests.support.transactions import labels_of, table_of, transaction
+from tests.support.transactions import START, labels_of, table_of, transaction
 
 PARAMS = Params.parse({"evaluate": {"cost": {"review_cost_minor": 0, "recovered_share": 1.0}}}, "test")
+
+
+FIRST = ((START // WEEK_US + 1) * WEEK_US - START) / 1e6
+"""Seconds after START that the first whole week begins."""
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +28,12 @@ def made(tmp_path_factory):
         for card in range(300):
             name, fraud = f"t{week}-{card}", rng.random() < 0.1
             row = transaction(
-                (week * 7 + 1) * 86_400 + card, transaction_id=name, card_id=f"c{card}", amount_minor=10_000
+                FIRST + (week * 7 + 1) * 86_400 + card, transaction_id=name, card_id=f"c{card}", amount_minor=10_000
             )
             second = second_arm(row["card_id"], row["event_time"], 0.5)
             decision = "review" if fraud and second else "allow"
-            said.append({"transaction_id": name, "score": 0.5, "decision": decision, "threshold_version": "AB"[second]})
+            said.append({"transaction_id": name, "score": 0.5, "decision": decision, "threshold_version": "AB"[second],
+                         "event_time": row["event_time"], "card_id": row["card_id"]})  # fmt: skip
             rows.append(row)
             if fraud:
                 labels.append((name, row["event_time"] + 86_400_000_000))
@@ -65,3 +70,46 @@ def test_two_arms_of_which_no_week_has_matured_are_no_comparison_yet(made, tmp_p
     (tmp_path / "d.jsonl").write_text("\n".join(newest))
     with pytest.raises(DataError, match="No matured week"):
         threshold_ab(decisions=tmp_path / "d.jsonl", dataset=made / "data", a="A", b="B", params=PARAMS)
+
+
+def changed(made, tmp_path, change):
+    """The same decisions, each as ``change`` gives it; those that it gives None for are left out."""
+    lines = (made / "d.jsonl").read_text().splitlines()
+    kept = [each for line in lines if (each := change(json.loads(line))) is not None]
+    (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, kept)))
+    return threshold_ab(decisions=tmp_path / "d.jsonl", dataset=made / "data", a="A", b="B", params=PARAMS)
+
+
+def test_a_week_whose_decisions_may_go_on_does_not_count_although_all_of_them_have_matured(made, tmp_path):
+    """Of the fourth week 150 cards: another look would have them with what they did later."""
+    cut = changed(
+        made, tmp_path, lambda each: each if each["event_time"] < START + (FIRST + 22 * 86_400 + 150) * 1e6 else None
+    )
+    assert [look["units"] for look in cut["looks"]] == [300, 600, 900]
+    assert cut["looks"] == ab(made)["looks"][:3]
+
+
+def test_what_was_blocked_and_never_gets_a_label_holds_no_week_back(made, tmp_path):
+    """A blocked transaction that the data set lacks, as `data collect` leaves it out, in every week."""
+
+    def blocked(each):
+        if not each["transaction_id"].endswith("-7"):
+            return each
+        return {**each, "transaction_id": f"b{each['transaction_id']}", "decision": "block"}
+
+    assert changed(made, tmp_path, blocked)["weeks"] == 5
+
+
+def test_blocked_frauds_are_stood_for_by_the_share_that_passed_to_review(made, tmp_path):
+    """Of every four frauds that B stops three are blocked, so that nobody labels them, and one is drawn with 1/4."""
+
+    def drawn(each):
+        if each["decision"] == "allow":
+            return each
+        if int(each["transaction_id"].partition("-")[2]) % 4:
+            return {**each, "transaction_id": f"b{each['transaction_id']}", "decision": "block"}
+        return {**each, "sampled": 0.25}
+
+    found = changed(made, tmp_path, drawn)
+    assert found["say"] == "B is worth more"
+    assert found["money_a_unit"] == pytest.approx(ab(made)["money_a_unit"], rel=0.25)
