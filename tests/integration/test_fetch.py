@@ -104,3 +104,26 @@ def test_a_remote_without_the_data_is_unavailable(clone: Path, tmp_path: Path) -
         fetch(data_dvc=clone / "data.dvc", dataset=tmp_path / "d", params=Params())
 
     assert not (tmp_path / "d").exists()
+
+
+def test_a_store_that_cannot_be_reached_is_named_with_the_cause_and_without_its_password(
+    clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store like S3, whose client raises where dvc only counts what failed."""
+    from dvc_http import HTTPFileSystem
+
+    def exists(*_: object, **__: object) -> bool:
+        raise OSError("Could not connect to the endpoint URL.")
+
+    monkeypatch.setattr(HTTPFileSystem, "exists", exists)
+    address = "http://ada:secret@store.example:9/bucket"
+    subprocess.run([*DVC, "remote", "modify", "--quiet", "store", "url", address], cwd=clone, check=True)
+
+    with pytest.raises(UnavailableError) as refused:
+        fetch(data_dvc=clone / "data.dvc", dataset=tmp_path / "d", params=Params())
+
+    said = refused.value.problem
+    assert "data.dvc cannot be pulled from http://store.example:9/bucket: " in said
+    assert said.endswith("files failed to download (OSError: Could not connect to the endpoint URL).")
+    assert "secret" not in said
+    assert "\n" not in said

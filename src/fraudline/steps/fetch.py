@@ -7,6 +7,7 @@ is missing, or, with a revision or another repository, fetched from there; every
 import configparser
 import hashlib
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -192,11 +193,56 @@ def _pull(data_dvc: Path) -> None:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    root = _repository(data_dvc) or data_dvc.parent
+    with _causes() as causes:
+        try:
+            with Repo(str(root)) as repo:
+                repo.pull(targets=[str(data_dvc.resolve())])
+        except DvcException as error:
+            why = f"{_line(error)}{_named(causes)}"
+            raise UnavailableError(
+                f"{data_dvc} cannot be pulled from {_remote(root)}: {why}.", "Check the remote: dvc remote list"
+            ) from error
+
+
+@contextmanager
+def _causes() -> Iterator[list[BaseException]]:
+    """The errors that dvc only logs while it counts what failed."""
+    found: list[BaseException] = []
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.exc_info and record.exc_info[1] is not None:
+                found.append(record.exc_info[1])
+
+    handler, loggers = Kept(), [logging.getLogger(name) for name in ("dvc", "dvc_data")]
+    for logger in loggers:
+        logger.addHandler(handler)
     try:
-        with Repo(str(_repository(data_dvc) or data_dvc.parent)) as repo:
-            repo.pull(targets=[str(data_dvc.resolve())])
-    except DvcException as error:
-        raise UnavailableError(f"{data_dvc} cannot be pulled: {error}.", "Check the remote: dvc remote list") from error
+        yield found
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+
+
+def _named(causes: list[BaseException]) -> str:
+    """The first cause, in brackets."""
+    return f" ({type(causes[0]).__name__}: {_line(causes[0])})" if causes else ""
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()).rstrip(".")
+
+
+def _remote(root: Path) -> str:
+    """The default remote of a repository, by its address."""
+    config = _config(root)
+    name = config.get("core", "remote", fallback="")
+    section = f"'remote \"{name}\"'"
+    if not config.has_option(section, "url"):
+        return "a remote that no configuration names"
+    endpoint = config.get(section, "endpointurl", fallback="")
+    return config.get(section, "url") + (f" at {endpoint}" if endpoint else "")
 
 
 @contextmanager
@@ -240,9 +286,8 @@ def _get(path: Path, out: Path, repo: str, revision: str) -> None:
     try:
         Repo.get(str(Path(repo).resolve()), path.as_posix(), str(out), revision or None)
     except (DvcException, DataIndexDirError, SCMError, OSError) as error:
-        raise UnavailableError(
-            f"{path} of {repo} at {revision or 'HEAD'} cannot be fetched: {error}.", "Check the remote: dvc remote list"
-        ) from error
+        where = f"{path} of {repo} at {revision or 'HEAD'} cannot be fetched from {_remote(Path(repo))}"
+        raise UnavailableError(f"{where}: {_line(error)}.", "Check the remote: dvc remote list") from error
 
 
 def _repository(data_dvc: Path) -> Path | None:
@@ -252,13 +297,19 @@ def _repository(data_dvc: Path) -> Path | None:
     return None
 
 
+def _config(root: Path) -> configparser.ConfigParser:
+    """What a repository says of its remotes."""
+    config = configparser.ConfigParser(strict=False, interpolation=None)
+    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
+    return config
+
+
 def _listing(data_dvc: Path, tracked: Tracked) -> dict[str, str] | None:
     """The md5 of each tracked file, where the cache or a local remote has the listing."""
     root = _repository(data_dvc)
     if root is None:
         return None
-    config = configparser.ConfigParser(strict=False)
-    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
+    config = _config(root)
     urls = [config[section]["url"] for section in config.sections() if "url" in config[section]]
     stores = [root / ".dvc" / "cache", *(root / ".dvc" / url for url in urls if "://" not in url)]
     for store in stores:
