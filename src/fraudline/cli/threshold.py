@@ -209,7 +209,7 @@ def log_command(thresholds: Path, as_json: bool) -> None:
 
 def comparison(document: Mapping[str, Any]) -> Table:
     """Both sides of a comparison beside each other, with the interval of the difference."""
-    from fraudline.decide.compare_page import TITLES, shown
+    from fraudline.decide.compare_page import TITLES, shown, title_of
 
     names, gaps, currency = document["names"], document["difference"], document["currency"]
     confidence = document["bootstrap"]["confidence"]
@@ -222,10 +222,12 @@ def comparison(document: Mapping[str, Any]) -> Table:
         column.justify = "right"
     if "thresholds" in document["a"]:
         table.add_row("review from", *(f"{document[side]['thresholds']['review']:.4g}" for side in ("a", "b")), "", "")
-    for name, words in TITLES.items():
-        low, high = (shown(name, end, currency, signed=True) for end in gaps[name]["interval"])
+    for name in TITLES:
+        gap, low, high = (
+            shown(name, each, currency, signed=True) for each in (gaps[name]["value"], *gaps[name]["interval"])
+        )
         sides = [shown(name, document[side][name], currency) for side in ("a", "b")]
-        table.add_row(words, *sides, shown(name, gaps[name]["value"], currency, signed=True), f"{low} to {high}")
+        table.add_row(title_of(name, currency), *sides, gap, f"{low} to {high}")
     return table
 
 

@@ -47,12 +47,21 @@ def said(amount: float, currency: str, *, signed: bool = False) -> str:
 
 
 def rounded(amount_minor: float, currency: str, *, signed: bool = False) -> str:
-    """A sum in whole units of its currency.
+    """A sum in whole units of its currency, for a table that names it in a title.
 
     >>> rounded(4_127_181.6, "EUR"), rounded(-4_127_181.6, "JPY", signed=True)
-    ('41,272 EUR', '-4,127,182 JPY')
+    ('41,272', '-4,127,182')
     """
-    return f"{in_units(amount_minor, currency):{'+' if signed else ''},.0f} {currency}".rstrip()
+    return f"{in_units(amount_minor, currency):{'+' if signed else ''},.0f}"
+
+
+def titled(words: str, currency: str) -> str:
+    """The title of such sums.
+
+    >>> titled("saved, net", "EUR"), titled("saved, net", "")
+    ('saved, net, EUR', 'saved, net')
+    """
+    return f"{words}, {currency}" if currency else words
 
 
 def in_units(amount_minor: float, currency: str) -> float:

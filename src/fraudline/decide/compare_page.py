@@ -68,6 +68,11 @@ def shown(name: str, value: float | None, currency: str, *, signed: bool = False
     return f"{value:{sign}.3f}" if name in _SHARES else f"{value:{sign},.0f}"
 
 
+def title_of(name: str, currency: str) -> str:
+    """What a figure is, with the currency of money."""
+    return money.titled(TITLES[name], currency) if name in _MONEY else TITLES[name]
+
+
 def _lead(document: Mapping[str, Any]) -> str:
     period, chosen = document["period"], document.get("chosen_on")
     words = f"Policies were chosen on the {counted(chosen['days'], 'days')} before. " if chosen else ""
@@ -85,7 +90,7 @@ def _tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     for name in ("money_saved", "alerts", "recall", "precision"):
         entry = document["difference"][name]
         gap, low, high = (shown(name, each, currency, signed=True) for each in (entry["value"], *entry["interval"]))
-        tiles.append((gap, f"{TITLES[name]}: {names['b']} more", f"{low} to {high}"))
+        tiles.append((gap, f"{title_of(name, currency)}: {names['b']} more", f"{low} to {high}"))
     return tiles
 
 
@@ -94,14 +99,14 @@ def _table(document: Mapping[str, Any]) -> str:
     reviews = [f"{side['thresholds']['review']:.4g}" if "thresholds" in side else "–" for side in (a, b)]
     cells = "".join(f"<td>{each}</td>" for each in reviews)
     rows = [f"<tr><td>review from</td>{cells}<td></td><td></td></tr>"] if set(reviews) != {"–"} else []
-    for name, title in TITLES.items():
+    for name in TITLES:
         entry = document["difference"][name]
         gap, low, high = (shown(name, each, currency, signed=True) for each in (entry["value"], *entry["interval"]))
-        sides = "".join(f"<td>{escape(shown(name, side[name], currency))}</td>" for side in (a, b))
+        sides = "".join(f"<td>{shown(name, side[name], currency)}</td>" for side in (a, b))
         better = "–" if entry["b_better"] is None else percent(entry["b_better"], 0)
         rows.append(
-            f"<tr{' class=main' if name == 'money_saved' else ''}><td>{title}</td>{sides}"
-            f"<td>{escape(gap)}<small>{escape(low)} to {escape(high)}</small></td><td>{better}</td></tr>"
+            f"<tr{' class=main' if name == 'money_saved' else ''}><td>{escape(title_of(name, currency))}</td>{sides}"
+            f"<td>{gap}<small>{low} to {high}</small></td><td>{better}</td></tr>"
         )
     return sheet(["", names["a"], names["b"], "difference", f"resamples for {names['b']}"], rows)
 
@@ -109,10 +114,11 @@ def _table(document: Mapping[str, Any]) -> str:
 def _changed(document: Mapping[str, Any]) -> str:
     rows = [
         f"<tr><td>only {escape(document['names'][side])}</td><td>{part['alerts']:,}</td><td>{part['frauds']:,}</td>"
-        f"<td>{escape(money.rounded(part['fraud_amount'], document['currency']))}</td><td>{part['unknown']:,}</td></tr>"
+        f"<td>{money.rounded(part['fraud_amount'], document['currency'])}</td><td>{part['unknown']:,}</td></tr>"
         for side, part in (("a", document["changed"]["only_a"]), ("b", document["changed"]["only_b"]))
     ]
-    return sheet(["", "alerts", "frauds among them", "their amount", "label unknown"], rows)
+    amount = money.titled("their amount", document["currency"])
+    return sheet(["", "alerts", "frauds among them", amount, "label unknown"], rows)
 
 
 def _money(document: Mapping[str, Any]) -> str:
@@ -125,7 +131,7 @@ def _money(document: Mapping[str, Any]) -> str:
     return line_chart(
         [Line("saved, net", x, y, "c3")],
         x_label="review threshold",
-        y_label=f"saved, net, {document['currency']}",
+        y_label=title_of("money_saved", document["currency"]),
         legend="",
         x_range=(x[0], x[-1]),
         y_range=(low, high * 1.08),

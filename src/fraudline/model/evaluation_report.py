@@ -173,10 +173,10 @@ def _thresholds(document: Mapping[str, Any]) -> str:
         rows.append(
             f"<tr{mark}><td>{escape(row['name'])}</td><td>{row['threshold']:.4g}</td><td>{row['alerts_a_day']:,.1f}</td>"
             f"<td>{row['precision']:.3f}</td><td>{row['recall']:.3f}</td><td>{row['f1']:.3f}</td>"
-            f"<td>{escape(money.rounded(row['money_saved'], currency))}</td><td>{saved}</td></tr>"
+            f"<td>{money.rounded(row['money_saved'], currency)}</td><td>{saved}</td></tr>"
         )
-    titles = ["", "score", "alerts a day", "precision", "recall", "F1", "saved, net", "of fraud losses"]
-    return sheet(titles, rows)
+    titles = ["", "score", "alerts a day", "precision", "recall", "F1", money.titled("saved, net", currency)]
+    return sheet([*titles, "of fraud losses"], rows)
 
 
 def _policies(document: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fraudline.data.money import rounded
+from fraudline.data.money import rounded, titled
 from fraudline.model.card import counted
 
 HEADLINES = (
@@ -135,13 +135,18 @@ def _figures(metrics: Mapping[str, Any]) -> str:
         f"{_number(metrics[name])} {name}" for name in ("rows", "frauds", "cards", "days") if name in metrics
     )
     rows = [
-        (f"<code>{_text(name)}</code>", *_shown(metrics, name, value))
+        (_named(metrics, name), *_shown(metrics, name, value))
         for name, value in metrics.items()
         if _is_number(value) and name not in _SKIPPED
     ]
     return f"<p>{facts}. Brackets are bootstrap intervals.</p>" + _table(
         ("figure", "value", "interval"), rows, numeric={1}
     )
+
+
+def _named(metrics: Mapping[str, Any], name: str) -> str:
+    title = f"<code>{_text(name)}</code>"
+    return titled(title, _text(metrics.get("currency", ""))) if name in _MONEY else title
 
 
 def _shown(metrics: Mapping[str, Any], name: str, value: float) -> tuple[str, str]:
@@ -151,7 +156,7 @@ def _shown(metrics: Mapping[str, Any], name: str, value: float) -> tuple[str, st
     currency = str(metrics.get("currency", ""))
     ends = (metrics.get("intervals") or {}).get(name) or [None]
     interval = "" if None in ends else f"[{', '.join(rounded(end, currency) for end in ends)}]"
-    return _text(rounded(value, currency)), _text(interval)
+    return rounded(value, currency), interval
 
 
 def _kinds(metrics: Mapping[str, Any]) -> str:
