@@ -183,7 +183,9 @@ def _daily(decisions: Decisions, a: Decided, b: Decided) -> list[dict[str, Any]]
 
 
 def _period(decisions: Decisions) -> dict[str, str]:
-    first, last = (from_us(int(moment)).isoformat() for moment in (decisions.times_us[0], decisions.times_us[-1]))
+    first, last = (
+        from_us(int(moment)).isoformat(timespec="seconds") for moment in (decisions.times_us[0], decisions.times_us[-1])
+    )
     return {"first": first, "last": last}
 
 

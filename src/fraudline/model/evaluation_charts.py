@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from html import escape
 
 _WIDTH, _HEIGHT = 460, 320
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 14, 14, 44
+_LETTER = 8
+"""Width of a letter of a mark's text, at most."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,20 @@ def line_chart(
         points = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in zip(line.x, line.y, strict=True))
         dash = " dashed" if line.dashed else ""
         body.append(f'<polyline class="curve {line.colour}{dash}" points="{points}"/>')
+        if len(line.x) == 1:  # a line of one point is not seen
+            body.append(
+                f'<circle class="dot {line.colour}" cx="{frame.x(line.x[0]):.1f}" cy="{frame.y(line.y[0]):.1f}" r="5"/>'
+            )
     for number, (x, text, colour) in enumerate(marks):
         at = min(max(frame.x(x), _LEFT), _WIDTH - _RIGHT)
         body.append(
             f'<line class="whisker {colour}" x1="{at:.1f}" y1="{_TOP}" x2="{at:.1f}" y2="{_HEIGHT - _BOTTOM}"/>'
         )
-        body.append(f'<text class="value" x="{at + 5:.1f}" y="{_TOP + 12 + 15 * number}">{escape(text)}</text>')
+        beside, anchor = (at + 5, "start") if at + 5 + _LETTER * len(text) < _WIDTH else (at - 5, "end")
+        body.append(
+            f'<text class="value" x="{beside:.1f}" y="{_TOP + 12 + 15 * number}" text-anchor="{anchor}">'
+            f"{escape(text)}</text>"
+        )
     if legend:
         body.append(_legend([(line.name, line.colour) for line in drawn], legend))
     return _svg(body, f"{y_label} over {x_label}")
@@ -138,7 +148,8 @@ class _Frame:
 
 def _shown(tick: float) -> str:
     """A tick in at most five letters, so that it leaves room for the axis's name."""
-    return f"{tick / 1000:g}k" if abs(tick) >= 10_000 else f"{tick:g}"
+    size, letter = next((each for each in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if abs(tick) >= 10 * each[0]), (1, ""))
+    return f"{tick / size:g}{letter}"
 
 
 def _ticks(low: float, high: float, most: int = 5) -> list[float]:

@@ -43,8 +43,8 @@ def _tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     ]
     score = next((each for each in figures if each["name"] == "score"), None)
     if score is not None:
-        change = score["mean"] / score["reference_mean"] - 1 if score["reference_mean"] else 0.0
-        tiles.append((percent(change, 1, signed=True), "mean score", f"stability index {score['psi']:.3f}"))
+        before = f"before {_value(score['reference_mean'])}; stability index {score['psi']:.3f}"
+        tiles.append((_value(score["mean"]), "mean score", before))
     return tiles
 
 

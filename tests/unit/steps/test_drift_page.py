@@ -1,6 +1,6 @@
 """The table of figures of a drift report."""
 
-from fraudline.steps.drift_page import _table
+from fraudline.steps.drift_page import _table, _tiles
 
 FIGURE = {
     "name": "seconds_since_last",
@@ -32,3 +32,9 @@ def test_a_value_of_a_flag_is_named_once():
     table = _table([FIGURE | {"edges": [0.0, 1.0, 1.0000001192092896], "ratio_bin": 2, "ratio": 3.0}])
     assert "1 to 1" not in table
     assert "<td>1</td><td>3</td>" in table
+
+
+def test_the_mean_of_a_score_about_zero_is_said_as_it_is_and_not_as_a_share():
+    score = FIGURE | {"name": "score", "judged": True, "mean": 0.12, "reference_mean": -0.005}
+    (*_, tile) = _tiles({"figures": [score], "params": {"false_alarms": 0.003}})
+    assert tile == ("0.12", "mean score", "before -0.005; stability index 0.001")

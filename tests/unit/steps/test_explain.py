@@ -13,6 +13,7 @@ from click.testing import CliRunner
 import fraudline
 from fraudline.cli.main import cli
 from fraudline.core.errors import DataError, StateError, UsageError
+from fraudline.data.money import money
 from fraudline.data.store import read_labels, read_transactions
 from fraudline.model.artifact import load_artifact
 from fraudline.steps.audit_story import find_decision
@@ -92,6 +93,9 @@ def test_the_page_stands_alone_and_escapes_what_came_from_outside(place: dict[st
     assert page.count("<svg") == 1
     for remote in ("src=", "href=", "<script", "@import"):
         assert remote not in page
+    transaction = document["transaction"]
+    assert f"card present {'yes' if transaction['card_present'] else 'no'}" in page
+    assert f"amount {money(transaction['amount_minor'], transaction['currency'])}" in page
     document["transaction"]["merchant_id"] = "<b>shop</b>"
     assert "<b>shop</b>" not in explain_page(document)
 
