@@ -90,7 +90,7 @@ class Reference:
         days: their histograms.
 
     Raises:
-        DataError: there are too few days.
+        DataError: there are too few days, or every figure follows the calendar.
     """
 
     def __init__(self, days: Histograms) -> None:
@@ -104,6 +104,11 @@ class Reference:
         self._total = days.counts.sum(axis=0)
         self._cap = float(np.median(days.rows.sum(axis=1)))
         self.judged = ~_follows_the_calendar(days)
+        if not self.judged.any():
+            raise DataError(
+                "Every figure of the reference rises or falls with the date, so none can be told to have drifted.",
+                "Train on more days, or with features that do not only grow.",
+            )
         left_out = [self._divergence(day, self._total - day) for day in days.counts]
         self.calibration = Calibration.of(np.array([divergence for divergence, _, _ in left_out])[:, self.judged])
         rows = days.rows.sum(axis=1, dtype=np.float64)[:, None]

@@ -166,3 +166,11 @@ def test_a_feature_that_follows_the_calendar_is_shown_and_not_judged():
 def test_a_reference_of_a_week_is_refused(bins):
     with pytest.raises(DataError, match="7 days"):
         Reference(counted(bins, *traffic(7)))
+
+
+def test_a_reference_in_which_everything_follows_the_calendar_is_refused():
+    times, features = traffic(42)
+    features[:] = ((times - times[0]) / DAY_US)[:, None]
+    own = Bins.of(feature_reference(NAMES, features), None)
+    with pytest.raises(DataError, match="rises or falls with the date"):
+        Reference(counted(own, times, features))
