@@ -407,6 +407,7 @@ def test_the_report_page_stands_alone_and_escapes_what_it_shows(damaged: Path, t
     page = (tmp_path / "report" / "index.html").read_text()
     assert not re.search(r"https?://|<script|<link|@import|src=", page)
     assert "&lt;script&gt;" in page
+    assert "stopped: 1 critical expectation failed" in page
     assert "channel is one of" in page
 
 

@@ -2,6 +2,7 @@
 
 from html import escape
 
+from fraudline.core.words import counted
 from fraudline.data.expectations import Outcome, Report
 
 _STYLE = """
@@ -20,7 +21,7 @@ def render(report: Report) -> str:
     """The page."""
     critical, warnings = report.failed("critical"), report.failed("warning")
     verdict = (
-        f'<span class="critical">stopped: {len(critical)} critical expectations failed</span>'
+        f'<span class="critical">stopped: {counted(len(critical), "critical expectations")} failed</span>'
         if critical
         else '<span class="ok">valid</span>'
     )
@@ -37,7 +38,8 @@ def render(report: Report) -> str:
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>Data validation</title><style>{_STYLE}</style></head><body>"
         f"<h1>Data validation: {verdict}</h1>"
-        f"<p>{len(report.outcomes)} expectations, {len(critical)} critical and {len(warnings)} warnings failed; "
+        f"<p>{counted(len(report.outcomes), 'expectations')}; failed: {len(critical)} critical, "
+        f"{counted(len(warnings), 'warnings')}; "
         f"{compared}.</p><table>{facts}</table>{sections}</body></html>\n"
     )
 
