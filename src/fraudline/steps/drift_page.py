@@ -14,13 +14,13 @@ _TITLES = {"stable": "No drift", "drift": "Drift", "inconclusive": "Too little t
 def drift_page(document: Mapping[str, Any]) -> str:
     """The page of a ``drift.json``."""
     figures = document["figures"]
-    window, model = document["window"], document["model"]
+    window, model, learned = document["window"], document["model"], document["reference"]
     title = f"{_TITLES[document['verdict']]}: {window['first']} to {window['last']}"
     sections = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="soft">{window["rows"]:,} decisions of the model <code>{model["version"]}</code>, against the '
-        f"traffic of its training, {document['reference']['start']} to {document['reference']['end']}, at the same "
-        f"hours and weekdays: {escape(document['why'])}.</p>",
+        f"traffic of its training, {escape(learned['start'])} to {escape(learned['end'])}, at the same hours and "
+        f"weekdays: {escape(document['why'])}.</p>",
     ]
     if figures:
         sections += [tile_row(_tiles(document)), "<h2>Figures, most unusual first</h2>", _table(figures)]

@@ -1,6 +1,6 @@
 """The table of figures of a drift report."""
 
-from fraudline.steps.drift_page import _table, _tiles
+from fraudline.steps.drift_page import _table, _tiles, drift_page
 
 FIGURE = {
     "name": "seconds_since_last",
@@ -38,3 +38,14 @@ def test_the_mean_of_a_score_about_zero_is_said_as_it_is_and_not_as_a_share():
     score = FIGURE | {"name": "score", "judged": True, "mean": 0.12, "reference_mean": -0.005}
     (*_, tile) = _tiles({"figures": [score], "params": {"false_alarms": 0.003}})
     assert tile == ("0.12", "mean score", "before -0.005; stability index 0.001")
+
+
+def test_what_an_artifact_says_of_itself_is_text_on_the_page():
+    document = {
+        "verdict": "inconclusive", "why": "<i>", "figures": [], "classifier": {}, "performance": {},
+        "window": {"rows": 3, "first": "2026-01-01", "last": "2026-01-02"}, "model": {"version": "abc"},
+        "reference": {"start": "<script>alert(1)</script>", "end": "<b>"},
+        "params": {"psi_min": 0.1, "score_psi_min": 0.1, "ratio_min": 2, "false_alarms": 0.003},
+    }  # fmt: skip
+    page = drift_page(document)
+    assert not any(tag in page for tag in ("<script", "<b>", "<i>"))
