@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from fraudline.core.words import counted
 from fraudline.data import money
 from fraudline.model.evaluation_charts import Line, histogram, interval_chart, line_chart
 from fraudline.model.page import STYLE, figure, page, percent, sheet, tile_row
@@ -20,6 +21,8 @@ _TILES = (
     ("f1", "F1 at the threshold", 3),
     ("money_saved_share", "share of fraud losses saved, net", 3),
 )
+_COUNTS = {"rows": "transactions", "cards": "cards", "days": "days", "frauds": "frauds"}
+_FEW = 30
 
 
 def report(document: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> str:
@@ -59,10 +62,12 @@ def report(document: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> str:
 def _lead(document: Mapping[str, Any]) -> str:
     period = document.get("period", {})
     span = f"{period['start']} to {period['end']} (end excluded), " if period else ""
+    rows, cards, days, frauds = (counted(document[what], things) for what, things in _COUNTS.items())
+    few = f" Figures and intervals of fewer than {_FEW} frauds say little." if document["frauds"] < _FEW else ""
     return (
-        f'<p class="soft">{span}{document["rows"]:,} transactions of {document["cards"]:,} cards on {document["days"]} '
-        f"days, {document['frauds']:,} frauds ({percent(document['frauds'] / document['rows'], 2)}). "
-        "None of these days was seen in training or in choosing the threshold.</p>"
+        f'<p class="soft">{span}{rows} of {cards} on {days}, {frauds} '
+        f"({percent(document['frauds'] / document['rows'], 2)}). "
+        f"None of these days was seen in training or in choosing the threshold.{few}</p>"
     )
 
 

@@ -169,3 +169,13 @@ def test_money_in_the_report_has_the_decimals_of_its_currency(currency: str, min
     assert f"saved, net, {currency}" in page
     assert f"<td>{found['thresholds'][0]['money_saved'] / minor:,.0f}</td>" in page
     assert f"An alert costs {review}," in page
+
+
+def test_the_report_counts_one_as_one_and_says_that_few_frauds_say_little() -> None:
+    truth, scores = rows()
+    few = document() | {"frauds": 1, "days": 1}
+    tables = curves(truth.labels, scores, 2.0)
+    page = report(few, tables)
+    assert "on 1 day, 1 fraud (0.03 %)" in page
+    assert "fewer than 30 frauds say little" in page
+    assert "say little" not in report(document(), tables)
