@@ -66,7 +66,9 @@ def surest(tally: Tally, version: str) -> Decision | None:
 
 def _transaction(row: Mapping[str, Any]) -> list[str]:
     shown = {name: str(value) for name, value in row.items() if value is not None}
-    return ["<h2>The transaction</h2>", facts(lines(shown))]
+    shown["amount"] = money(row["amount_minor"], row["currency"])
+    kept = {name: value for name, value in shown.items() if name not in ("amount_minor", "currency")}
+    return ["<h2>The transaction</h2>", facts(lines(kept))]
 
 
 def _blocked(stream: StreamParams, alert: Decision) -> list[str]:

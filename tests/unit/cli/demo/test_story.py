@@ -7,6 +7,7 @@ import pytest
 
 from fraudline.cli.demo.story import alert_story, surest
 from fraudline.cli.demo.tally import Tally
+from fraudline.data.money import money
 from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
 from fraudline.model.artifact import load_artifact
@@ -56,7 +57,9 @@ def test_the_surest_alert_on_a_fraud_is_told_from_the_transaction_to_the_data(
     alert = surest(tally, entry.name[:12])
     assert alert is not None
     assert alert.score == max(a.score for a in tally.alerted() if a.transaction_id in tally.truth)
-    merchant = table.filter(pa.compute.equal(table["transaction_id"], alert.transaction_id))["merchant_id"][0].as_py()
+    (mine,) = table.filter(pa.compute.equal(table["transaction_id"], alert.transaction_id)).to_pylist()
+    merchant = mine["merchant_id"]
+    assert f"<td>amount</td><td>{money(mine['amount_minor'], mine['currency'])}</td>" in html
     for text in (alert.transaction_id, alert.reasons[0].text, merchant, "takeover", "block", entry.name, "d028cb19"):
         assert text in html
     order = [
