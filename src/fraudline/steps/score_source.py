@@ -11,7 +11,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from fraudline.core.errors import SchemaError
-from fraudline.data.importers.source import Column, column, read_source, unreadable
+from fraudline.data.importers.source import Column, column, read_source, separated_otherwise, unreadable
 from fraudline.data.store import transaction_files
 
 ROWS = 65_536
@@ -137,23 +137,23 @@ def _csv(file: Path, only: Sequence[str] | None) -> Iterator[Chunk]:
         pa_csv.open_csv(raw, options, pa_csv.ParseOptions(invalid_row_handler=note), conversion) as reader,
     ):
         for batch in reader:
-            _refuse(file, wrong, done)
+            _refuse(file, wrong, done, present)
             for start in range(0, batch.num_rows, ROWS):
                 part = pa.Table.from_batches([batch.slice(start, ROWS)])
                 yield Chunk(file, part, done, min(raw.tell() / size, 1.0))
                 done += part.num_rows
-        _refuse(file, wrong, done)
+        _refuse(file, wrong, done, present)
         if done == 0:
             yield Chunk(file, reader.schema.empty_table(), 0, 1.0)
 
 
-def _refuse(file: Path, wrong: list[Any], done: int) -> None:
+def _refuse(file: Path, wrong: list[Any], done: int, names: Sequence[str]) -> None:
     if wrong:
         first = wrong[0]
         where = f"row {first.number - 1}" if first.number is not None else f"after row {done}"
         raise SchemaError(
             f"{file}: {where}: found {first.actual_columns} fields, expected {first.expected_columns}.",
-            "Correct the row; nothing was written.",
+            separated_otherwise(names) or "Correct the row.",
         )
 
 

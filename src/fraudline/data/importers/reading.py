@@ -31,17 +31,24 @@ def whole_numbers(source: Column, action: str = "Correct the row") -> npt.NDArra
     """Integers (n,) int64; a float that is whole passes. ``action``: what an error advises."""
 
     def convert(values: pa.ChunkedArray) -> pa.ChunkedArray:
-        numbers = values.cast(pa.float64()) if pa.types.is_string(values.type) else values
+        numbers = _numbers(source, values) if pa.types.is_string(values.type) else values
         return numbers.cast(pa.int64())
 
     return _filled(source, convert, "a whole number", action)
 
 
-def decimals(source: Column) -> npt.NDArray[np.float64]:
-    """Finite numbers (n,) float64."""
-    numbers: npt.NDArray[np.float64] = _filled(source, lambda values: values.cast(pa.float64()), "a number")
+def decimals(source: Column, action: str = "Correct the row") -> npt.NDArray[np.float64]:
+    """Finite numbers (n,) float64. ``action``: what an error advises."""
+    numbers: npt.NDArray[np.float64] = _filled(source, lambda values: _numbers(source, values), "a number", action)
     refuse(source, ~np.isfinite(numbers), "a finite number")
     return numbers
+
+
+def _numbers(source: Column, values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Numbers (n,) float64; in texts with a decimal comma a point is no part of a number, thousands are not grouped."""
+    if source.decimal != "." and pa.types.is_string(values.type):
+        values = pc.replace_substring(pc.replace_substring(values, ".", "?"), source.decimal, ".")
+    return values.cast(pa.float64())
 
 
 def amounts(source: Column, places: int | npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.int64]:
@@ -58,7 +65,7 @@ def amounts(source: Column, places: int | npt.NDArray[np.int64] | None = None) -
         minor: npt.NDArray[Any] = whole_numbers(source, "Say `unit: major` in the mapping, or correct the row")
     else:
         with np.errstate(over="ignore", invalid="ignore"):  # one beyond every float is refused below
-            exact = decimals(source) * 10.0 ** np.asarray(places)
+            exact = decimals(source, "Say `decimal` in the mapping, or correct the row") * 10.0 ** np.asarray(places)
             minor = np.round(exact)
             finer = np.abs(exact - minor) > 1e-6 * np.maximum(np.abs(exact), 1.0)
         if finer.any():
@@ -86,7 +93,7 @@ def since(source: Column, values: npt.NDArray[Any], unit_us: int = 1, origin_us:
 def optional_decimals(source: Column, low: float, high: float) -> pa.Array:
     """Numbers in ``[low, high]`` or null: float32."""
     expected = f"a number from {low:g} to {high:g} or nothing"
-    numbers = converted(source, lambda values: values.cast(pa.float64()), expected)
+    numbers = converted(source, lambda values: _numbers(source, values), expected)
     inside = pc.and_(pc.greater_equal(numbers, low), pc.less_equal(numbers, high))
     refuse(source, ~pc.fill_null(inside, True).to_numpy(), expected)
     return pc.cast(numbers, pa.float32()).combine_chunks()

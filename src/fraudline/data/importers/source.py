@@ -4,7 +4,8 @@ Rows are counted from 1, without a CSV's header; an error names the line of a CS
 """
 
 import csv
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 
 from fraudline.core.errors import SchemaError
 
+SEPARATORS = (",", ";", "\t", "|")
 _PICKLES = {".pkl", ".pickle", ".joblib"}
 
 
@@ -40,6 +42,12 @@ class Column(NamedTuple):
     rows: npt.NDArray[np.int64] | None = None
     """Indexes in the file, when ``values`` are a part of it."""
 
+    separator: str = ","
+    """Between the fields of a CSV."""
+
+    decimal: str = "."
+    """Before the decimals of a number that is a text."""
+
     def only(self, rows: npt.NDArray[np.int64]) -> "Column":
         """The part of the column at these indexes."""
         return self._replace(values=self.values.take(pa.array(rows)), rows=rows)
@@ -51,26 +59,26 @@ class Column(NamedTuple):
         row = row if self.rows is None else int(self.rows[row])
         return SchemaError(
             f"{self.file}: row {row + 1}, column {self.name}: found {shown}, expected {expected}"
-            f"{_line(self.file, row)}.",
+            f"{_line(self.file, row, self.separator)}.",
             f"{action}.",
         )
 
 
-def _line(file: Path, row: int) -> str:
+def _line(file: Path, row: int, separator: str) -> str:
     """Where a CSV's row at index ``row`` ends: empty lines are no rows, and a row may be of several lines."""
     if file.suffix.lower() != ".csv":
         return ""
     try:
         with file.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
-            rows = csv.reader(stream)
+            rows = csv.reader(stream, delimiter=separator)
             next(islice(filter(None, rows), row + 1, None))
             return f" (line {rows.line_num} of the file)"
     except (OSError, csv.Error, StopIteration):
         return ""
 
 
-def read_source(file: Path) -> pa.Table:
-    """All columns of a CSV (as strings, empty is null) or parquet file.
+def read_source(file: Path, separator: str = ",") -> pa.Table:
+    """All columns of a CSV (as strings, empty is null) or parquet file; ``separator``: between the fields of a CSV.
 
     Raises:
         SchemaError: it is a pickle, not readable, or names a column twice; a CSV row with another number of fields is
@@ -83,7 +91,7 @@ def read_source(file: Path) -> pa.Table:
         )
     try:
         parquet = file.suffix.lower() in (".parquet", ".pq")
-        table = pq.read_table(file, partitioning=None) if parquet else _read_csv(file)
+        table = pq.read_table(file, partitioning=None) if parquet else _read_csv(file, separator)
     except (OSError, UnicodeDecodeError, pa.ArrowInvalid) as error:
         raise unreadable(file, error) from error
     twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
@@ -99,20 +107,20 @@ def unreadable(file: Path, error: Exception) -> SchemaError:
     return SchemaError(f"{file} cannot be read: {error}.", "Give a CSV or a parquet file.")
 
 
-def _read_csv(file: Path) -> pa.Table:
+def _read_csv(file: Path, separator: str) -> pa.Table:
     wrong: list[Any] = []
 
     def note(row: Any) -> str:
         wrong.append(row)
         return "skip"
 
-    lenient = pa_csv.ParseOptions(invalid_row_handler=lambda _: "skip")
+    lenient = pa_csv.ParseOptions(delimiter=separator, invalid_row_handler=lambda _: "skip")
     with pa_csv.open_csv(file, pa_csv.ReadOptions(use_threads=False), lenient) as head:
         names = head.schema.names
     table = pa_csv.read_csv(
         file,
         read_options=pa_csv.ReadOptions(use_threads=False),
-        parse_options=pa_csv.ParseOptions(invalid_row_handler=note),
+        parse_options=pa_csv.ParseOptions(delimiter=separator, invalid_row_handler=note),
         convert_options=pa_csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
         ),
@@ -121,9 +129,16 @@ def _read_csv(file: Path) -> pa.Table:
         first = wrong[0]
         raise SchemaError(
             f"{file}: row {first.number - 1}: found {first.actual_columns} fields, expected {first.expected_columns}.",
-            "Correct the row.",
+            separated_otherwise(names) or "Correct the row.",
         )
     return table
+
+
+def separated_otherwise(names: Sequence[str]) -> str:
+    """What to do with a CSV whose header is one name only because its fields are separated by another sign; or ""."""
+    sign = next((sign for sign in SEPARATORS[1:] if sign in names[0]), "") if len(names) == 1 else ""
+    done = f"write commas, or import it by a mapping that says `separator: {json.dumps(sign)}`"
+    return f"Its fields are separated by {sign!r}: {done}." if sign else ""
 
 
 def column(file: Path, table: pa.Table, name: str) -> Column:
@@ -133,9 +148,7 @@ def column(file: Path, table: pa.Table, name: str) -> Column:
         SchemaError: there is none, or the file has no row.
     """
     if name not in table.column_names:
-        (only, *more) = table.column_names or [""]
-        other = next((sign for sign in ";\t|" if sign in only), "") if not more else ""
-        action = f"Its fields are separated by {other!r}: write commas." if other else "Give a file that has it."
+        action = separated_otherwise(table.column_names) or "Give a file that has it."
         raise SchemaError(f"{file} has no column {name}; it has {', '.join(table.column_names)}.", action)
     if table.num_rows == 0:
         raise SchemaError(f"{file} has no row.", "Give a file with transactions.")

@@ -1,6 +1,8 @@
 """Any CSV or parquet file, by a YAML mapping of its columns.
 
     name: my-bank
+    separator: ";"                                       # of a CSV's fields; a comma when not said
+    decimal: ","                                         # of numbers in texts; a point when not said
     columns:
       transaction_id: {column: id}
       event_time: {column: booked_at, format: "%d.%m.%Y %H:%M:%S", zone: Europe/Berlin}
@@ -107,6 +109,8 @@ class LabelColumns(Settings):
 class Mapping(Settings):
     """A whole mapping file."""
 
+    separator: Literal[",", ";", "\t", "|"] = ","
+    decimal: Literal[".", ","] = "."
     columns: Columns
     labels: LabelColumns | None = None
     name: str = ""
@@ -129,8 +133,8 @@ def import_table(source: Path, folder: Path, *, mapping: Path) -> dict[str, Any]
         SchemaError: a column or value of the file is wrong; the folder stays as it was.
     """
     chosen = Mapping.load(mapping)
-    table = read_source(source)
-    give = _Giver(source, table)
+    table = read_source(source, chosen.separator)
+    give = _Giver(source, table, chosen)
     origin = chosen.columns
     ids, event_time = _identifiers(give, origin.transaction_id), _times(give, origin.event_time)
     currency = reading.strings(give(origin.currency), *_CURRENCY)
@@ -153,12 +157,13 @@ def import_table(source: Path, folder: Path, *, mapping: Path) -> dict[str, Any]
 class _Giver:
     """Columns of one file, by origin."""
 
-    def __init__(self, source: Path, table: pa.Table) -> None:
-        self.source, self.table = source, table
+    def __init__(self, source: Path, table: pa.Table, mapping: Mapping) -> None:
+        self.source, self.table, self.mapping = source, table, mapping
 
     def __call__(self, origin: Origin) -> Column:
         if origin.column:
             found = column(self.source, self.table, origin.column)
+            found = found._replace(separator=self.mapping.separator, decimal=self.mapping.decimal)
         else:
             value = pa.array([origin.constant]).take(pa.array(np.zeros(self.table.num_rows, dtype=np.int64)))
             found = Column(self.source, "(constant)", pa.chunked_array([value]))

@@ -38,10 +38,15 @@ COLUMNS = {
 LABELS = {"is_fraud": {"column": "bad"}, "label_time": {"column": "reported", "unit": "s"}}
 
 
-def bring(folder: Path, text: str = ROWS, columns: dict | None = None, labels: dict | None = LABELS) -> dict:
+EUROPEAN = {"separator": ";", "decimal": ","}
+
+
+def bring(
+    folder: Path, text: str = ROWS, columns: dict | None = None, labels: dict | None = LABELS, **dialect: str
+) -> dict:
     source, mapping = folder / "bank.csv", folder / "mapping.yaml"
     source.write_text(text)
-    content = {"name": "bank", "columns": columns or COLUMNS}
+    content = {"name": "bank", "columns": columns or COLUMNS, **dialect}
     mapping.write_text(yaml.safe_dump(content | ({"labels": labels} if labels else {})))
     return import_table(source, folder / "data", mapping=mapping)
 
@@ -73,6 +78,7 @@ def test_an_amount_has_the_decimals_of_its_rows_currency(tmp_path: Path, currenc
         ("5,EUR", "1.234,EUR", "expected at most 2 decimals", "decimals"),
         (",W,", ",A,", "row 2, column kind: found 'A', expected one of P, W (line 3 of the file)", "values"),
         ("01.01.2026 12", "2026-01-01 12", "expected a time like", "strptime"),
+        ("5,EUR", '"5,00",EUR', "found '5,00', expected a number", "decimal"),
     ],
 )
 def test_what_the_mapping_could_say_is_advised(tmp_path: Path, old: str, new: str, problem: str, action: str) -> None:
@@ -245,3 +251,24 @@ def test_a_timestamp_finer_than_microseconds_is_named_by_its_own_row(tmp_path: P
 
     with pytest.raises(SchemaError, match="row 2, column when: .*expected a time in whole microseconds"):
         import_table(tmp_path / "bank.parquet", tmp_path / "data", mapping=tmp_path / "m.yaml")
+
+
+def test_semicolons_and_decimal_commas_are_read_where_the_mapping_says_so(tmp_path: Path) -> None:
+    bring(tmp_path, ROWS.replace(",", ";").replace("12.34", "12,34").replace("52.5;13.4", "52,5;13,4"), **EUROPEAN)
+
+    first, second = read_transactions(tmp_path / "data").to_pylist()
+    assert (first["amount_minor"], second["amount_minor"]) == (1234, 500)
+    assert first["latitude"] == pytest.approx(52.5)
+
+
+def test_semicolons_that_the_mapping_does_not_say_are_named_also_where_rows_have_commas(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError) as caught:
+        bring(tmp_path, ROWS.replace(",", ";").replace("12.34", "12,34"))
+    assert "separator" in caught.value.action
+
+
+@pytest.mark.parametrize("price", ["1.234", "1.234,50"])
+def test_a_point_that_groups_thousands_is_not_taken_for_a_decimal(tmp_path: Path, price: str) -> None:
+    with pytest.raises(SchemaError) as caught:
+        bring(tmp_path, ROWS.replace(",", ";").replace("12.34", price), **EUROPEAN)
+    assert f"row 1, column price: found '{price}', expected a number (line 2 of the file)" in caught.value.problem
