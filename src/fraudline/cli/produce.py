@@ -8,18 +8,30 @@ from pathlib import Path
 import click
 import pyarrow as pa
 
-from fraudline.cli.options import bootstrap_option, json_option, load_params, params_option, traced, tracing_option
+from fraudline.cli.options import (
+    FiniteRange,
+    bootstrap_option,
+    json_option,
+    load_params,
+    params_option,
+    traced,
+    tracing_option,
+)
 from fraudline.core.words import counted
 
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path, exists=True), required=False)
-@click.option("--generate-minutes", type=float, help="Generate this much traffic after the default set instead.")
+@click.option(
+    "--generate-minutes",
+    type=FiniteRange(min=0, min_open=True),
+    help="Generate this much traffic after the default set instead.",
+)
 @click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="First day of the data set to send.")
 @click.option("--end", type=click.DateTime(["%Y-%m-%d"]), help="Day after the last one.")
 @bootstrap_option
 @click.option("--transport", type=click.Choice(["kafka-python", "confluent"]), help="The Kafka client.")
-@click.option("--rate", type=float, default=0.0, help="Transactions a second; 0 for as fast as it goes.")
+@click.option("--rate", type=FiniteRange(min=0), default=0.0, help="Transactions a second; 0 for as fast as it goes.")
 @tracing_option
 @click.option("--limit", type=click.IntRange(1), help="Transactions at most.")
 @params_option

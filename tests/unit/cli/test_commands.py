@@ -114,6 +114,23 @@ def test_produce_needs_one_source():
         invoke("produce")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("produce", "--generate-minutes", "-5"),
+        ("produce", "--generate-minutes", "0"),
+        ("produce", ".", "--rate", "-1"),
+        ("demo", "--seconds", "0"),
+        ("demo", "--rate", "-1"),
+        ("data", "import", "handbook", "--label-delay-days", "-1", __file__),
+    ],
+)
+def test_a_number_that_means_nothing_is_refused_before_anything_is_done(arguments):
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert "is not in the range" in result.stderr
+
+
 def test_pipeline_run_hands_the_parameters_to_the_compiled_pipeline(monkeypatch, seen, tmp_path):
     def run_local(compiled, arguments, root, notice, *, containers):
         seen.update(compiled=compiled, arguments=arguments, containers=containers)

@@ -19,7 +19,7 @@ from fraudline.cli.demo.prepare import prepare
 from fraudline.cli.demo.screen import summary, watch
 from fraudline.cli.demo.story import alert_story
 from fraudline.cli.demo.tally import Tally
-from fraudline.cli.options import load_params, params_option
+from fraudline.cli.options import FiniteRange, load_params, params_option
 from fraudline.core.errors import UsageError
 from fraudline.core.files import write_json
 from fraudline.data.generate import generate, generate_live
@@ -41,8 +41,14 @@ _MINUTES = 3_456.0
 
 
 @click.command()
-@click.option("--seconds", default=30.0, show_default=True, help="How long to stream; sets the rate.")
-@click.option("--rate", type=float, help="Transactions a second, instead of --seconds.")
+@click.option(
+    "--seconds",
+    type=FiniteRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="How long to stream; sets the rate.",
+)
+@click.option("--rate", type=FiniteRange(min=0, min_open=True), help="Transactions a second, instead of --seconds.")
 @click.option("--canary-percent", type=click.IntRange(0, 100), default=10, show_default=True, help="Canary's traffic.")
 @click.option("--broker", type=click.Choice(CHOICES), envvar="FRAUDLINE_BROKER", default="auto", show_default=True,
               help="auto: FRAUDLINE_BOOTSTRAP, else Apache Kafka (Java 17+, Maven), else the mock.")  # fmt: skip
