@@ -1,7 +1,7 @@
 """Card numbers of a file replaced by tokens, a piece at a time: CSV, parquet and JSON lines, files larger than memory.
 
-Every other column stays as it is: CSV and JSON values keep their text. Afterwards no card number may be left: one in a
-column that was not named is an error with its row, and nothing is written.
+Every other column stays as it is: CSV and JSON values keep their text, and a CSV its separator. Afterwards no card
+number may be left: one in a column that was not named is an error with its row, and nothing is written.
 """
 
 import csv
@@ -19,6 +19,7 @@ from fraudline.core.errors import SchemaError, UsageError
 from fraudline.core.files import atomic_file
 from fraudline.core.masking import card_numbers
 from fraudline.core.tokens import Tokenizer
+from fraudline.data.importers.source import other_separator
 
 ROWS = 16_384
 _NUMBER = r"[0-9](?:[ -]?[0-9]){12}"
@@ -118,10 +119,14 @@ class _Csv:
             out.open("w", newline="", encoding="utf-8") as to,
         ):
             rows = csv.reader(read, strict=True)
-            writer = csv.writer(to, lineterminator="\n")
             try:
                 names = next(rows, [])
+                if sign := other_separator(names):
+                    read.seek(0)
+                    rows = csv.reader(read, strict=True, delimiter=sign)
+                    names = next(rows)
                 work.check(names)
+                writer = csv.writer(to, delimiter=sign or ",", lineterminator="\n")
                 writer.writerow(names)
                 places = [names.index(name) for name in work.columns]
                 for piece in _pieces(rows):

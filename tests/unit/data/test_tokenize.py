@@ -94,6 +94,12 @@ def test_a_file_of_a_spreadsheet_that_begins_with_a_mark_of_its_encoding_is_read
     assert (tmp_path / "out.csv").read_text() == f"pan,x\n{TOKENS.token(str(NUMBER))},1\n"
 
 
+def test_a_csv_of_semicolons_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(f"pan;price\n{NUMBER};1,50\n", encoding="utf-8-sig")
+    tokenize_file(tmp_path / "in.csv", tmp_path / "out.csv", ["pan"], TOKENS)
+    assert (tmp_path / "out.csv").read_text() == f"pan;price\n{TOKENS.token(str(NUMBER))};1,50\n"
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
 def test_numbers_become_tokens_and_everything_else_stays(suffix: str, tmp_path: Path) -> None:
     source, out = write(tmp_path / f"in{suffix}", ROWS), tmp_path / f"out{suffix}"

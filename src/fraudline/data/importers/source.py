@@ -134,9 +134,14 @@ def _read_csv(file: Path, separator: str) -> pa.Table:
     return table
 
 
+def other_separator(names: Sequence[str]) -> str:
+    """The sign in a header that is one name only because its fields are separated by it and not by commas; or ""."""
+    return next((sign for sign in SEPARATORS[1:] if sign in names[0]), "") if len(names) == 1 else ""
+
+
 def separated_otherwise(names: Sequence[str]) -> str:
-    """What to do with a CSV whose header is one name only because its fields are separated by another sign; or ""."""
-    sign = next((sign for sign in SEPARATORS[1:] if sign in names[0]), "") if len(names) == 1 else ""
+    """What to do with a CSV whose header has :func:`other_separator`; or ""."""
+    sign = other_separator(names)
     done = f"write commas, or import it by a mapping that says `separator: {json.dumps(sign)}`"
     return f"Its fields are separated by {sign!r}: {done}." if sign else ""
 
