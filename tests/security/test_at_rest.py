@@ -1,8 +1,11 @@
 """What is written encrypted opens with its key alone, whole and unchanged, and costs what is measured here."""
 
+import errno
+import io
 import os
 import random
 import shutil
+import tarfile
 import time
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
@@ -191,3 +194,19 @@ def test_an_artifact_and_an_export_are_sealed_and_come_back_the_same(tmp_path: P
             catch_exceptions=False,
         )  # fmt: skip
     assert not (tmp_path / "no").exists()
+
+
+def test_a_disk_that_is_full_while_a_folder_is_sealed_is_told_as_that(tmp_path: Path, keys: KeysOfFile) -> None:
+    class Full(io.BytesIO):
+        def write(self, content: bytes) -> int:  # type: ignore[override]
+            if self.tell():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(content)
+
+    (tmp_path / "weights").write_bytes(os.urandom(3 << 20))
+    with (
+        pytest.raises(OSError, match="No space left"),
+        Sealer(Full(), keys, b"x") as sealed,
+        tarfile.open(fileobj=sealed, mode="w|") as archive,  # type: ignore[call-overload]
+    ):
+        archive.add(tmp_path, arcname=".")

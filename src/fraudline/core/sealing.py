@@ -139,7 +139,8 @@ class Sealer:
             with memoryview(self._waiting) as view:
                 whole = (len(view) - 1) // _CHUNK * _CHUNK
                 for at in range(0, whole, _CHUNK):
-                    self._put(view[at : at + _CHUNK], last=False)
+                    with view[at : at + _CHUNK] as chunk:  # released also on a full disk: closing writes, too
+                        self._put(chunk, last=False)
             del self._waiting[:whole]
         return len(part)
 
