@@ -142,7 +142,7 @@ def other_separator(names: Sequence[str]) -> str:
 def separated_otherwise(names: Sequence[str]) -> str:
     """What to do with a CSV whose header has :func:`other_separator`; or ""."""
     sign = other_separator(names)
-    done = f"write commas, or import it by a mapping that says `separator: {json.dumps(sign)}`"
+    done = f"write commas, or `separator: {json.dumps(sign)}` in the mapping of `data import table`"
     return f"Its fields are separated by {sign!r}: {done}." if sign else ""
 
 
