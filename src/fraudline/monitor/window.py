@@ -5,7 +5,8 @@
 
 A window is a file or a folder of files, parquet or JSON lines (as the topic ``decisions`` holds them), with
 ``event_time``, and the features either as ``features`` (the list in the order of the specification, as in the topic) or
-as one column each (`fraudline score --with-features`, step featurize).
+as one column each (`fraudline score --with-features`, step featurize). Of an exported trail (`fraudline audit export`)
+the records themselves are read.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +27,14 @@ from fraudline.data.schema import times_us
 PIECE_ROWS = 65_536
 _PARQUET = {".parquet", ".pq"}
 _LINES = {".jsonl", ".json", ".ndjson"}
+_RECORD = ("value", "hash")
+"""Columns of an exported trail: a decision as it lies in Kafka, and its place in the chain."""
+
+_CHAIN = "chain.jsonl"
+"""What a trail has beside its decisions."""
+
+_RECORD_ROWS = 4_096
+_BLOCK_BYTES = 16 << 20
 _OPTIONAL = ("transaction_id", "score", "model_version", "spec_version", "offset")
 
 
@@ -64,9 +73,9 @@ def pieces(source: Path, names: Sequence[str], model_version: str = "", *, spec_
         DataError: there is no file.
         SchemaError: a file cannot be read, lacks a column, or holds another number of features.
     """
-    files = (
-        sorted(p for p in source.rglob("*") if p.suffix.lower() in _PARQUET | _LINES) if source.is_dir() else [source]
-    )
+    files = [source]
+    if source.is_dir():
+        files = sorted(p for p in source.rglob("*") if p.suffix.lower() in _PARQUET | _LINES and p.name != _CHAIN)
     if not files:
         raise DataError(
             f"{source} holds no parquet or JSON lines.", "Name the file or folder of the window's decisions."
@@ -117,16 +126,26 @@ def _tables(file: Path, names: Sequence[str]) -> Iterable[pa.Table]:
     suffix = file.suffix.lower()
     if suffix in _PARQUET:
         with pq.ParquetFile(file) as opened:
+            if set(_RECORD) <= set(opened.schema_arrow.names):
+                yield from _recorded(opened)
+                return
             wanted = {"event_time", "features", *_OPTIONAL, *names}
             columns = [name for name in opened.schema_arrow.names if name in wanted]
             for batch in opened.iter_batches(PIECE_ROWS, columns=columns):
                 yield pa.Table.from_batches([batch])
     elif suffix in _LINES:
-        with pa_json.open_json(file, pa_json.ReadOptions(use_threads=False, block_size=16 << 20)) as reader:
+        with pa_json.open_json(file, pa_json.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES)) as reader:
             for batch in reader:
                 yield pa.Table.from_batches([batch])
     else:
         raise SchemaError(f"{file} is neither parquet nor JSON lines.", "Write the decisions as one of them.")
+
+
+def _recorded(opened: pq.ParquetFile) -> Iterator[pa.Table]:
+    options = pa_json.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES)
+    for batch in opened.iter_batches(_RECORD_ROWS, columns=_RECORD[:1]):
+        if lines := b"\n".join(value for value in batch["value"].to_pylist() if value):
+            yield pa_json.read_json(pa.BufferReader(lines), options)
 
 
 def _features(table: pa.Table, names: Sequence[str], source: str) -> NDArray[np.float32]:

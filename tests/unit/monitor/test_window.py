@@ -1,5 +1,7 @@
 """Decisions of files as pieces of a window."""
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from fraudline.core.errors import SchemaError
@@ -31,3 +33,17 @@ def test_a_column_of_another_type_is_an_error_of_the_file_and_no_traceback(tmp_p
     file.write_text(f"{{{row}}}\n")
     with pytest.raises(SchemaError, match=said):
         list(pieces(file, ["amount"], "3f2a"))
+
+
+def test_an_exported_trail_gives_the_features_of_its_records(tmp_path):
+    records = [
+        b'{"event_time":%d,"score":2.5,"features":[%d.5],"reasons":[]}' % (1767225600000000 + i, i) for i in (1, 2)
+    ]
+    table = pa.table({"value": [*records, None], "hash": [b"0" * 32] * 3, "event_time": [1, 2, None]})
+    pq.write_table(table, tmp_path / "000000-2026-01-01.parquet")
+    (tmp_path / "chain.jsonl").write_text('{"seal":"00"}\n')
+
+    (piece,) = pieces(tmp_path, ["amount"])
+    assert piece.times_us.tolist() == [1767225600000001, 1767225600000002]
+    assert piece.features.tolist() == [[1.5], [2.5]]
+    assert piece.score.tolist() == [2.5, 2.5]
