@@ -65,7 +65,7 @@ def command_of(name: str) -> click.Command:
         from fraudline.steps.lineage import finished, observed
 
         console = Console(stderr=True, highlight=False)
-        params = load_params(params_file)
+        params = load_params(params_file).with_bootstrap(os.environ.get("FRAUDLINE_BOOTSTRAP"))
         with observed(name, values, params, os.environ) as lineage:
             with Meter() as meter, epochs(console) if name == "train" else nullcontext():
                 result = function(params=params, **values)

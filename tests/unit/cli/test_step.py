@@ -36,6 +36,17 @@ def test_a_step_runs_with_the_paths_and_parameters_given(monkeypatch, tmp_path):
     assert json.loads(result.stdout) == {"blessed": True, "margin": 0.25}
 
 
+def test_a_step_asks_the_broker_that_the_environment_names(monkeypatch, tmp_path):
+    seen = {}
+    monkeypatch.setattr(
+        module, "step_function", lambda _: lambda *, params: seen.update(at=params.stream.bootstrap) or {}
+    )
+    monkeypatch.setenv("FRAUDLINE_BOOTSTRAP", "broker:9092")
+    monkeypatch.chdir(tmp_path)
+    CliRunner().invoke(cli, ["step", "profiles"], catch_exceptions=False)
+    assert seen == {"at": "broker:9092"}
+
+
 @pytest.mark.parametrize("name", list(STEPS))
 def test_the_help_of_a_step_says_what_each_flag_means(name):
     command = command_of(name)
