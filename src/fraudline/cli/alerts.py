@@ -37,7 +37,7 @@ group.add_command(dead_letters)
 
 @group.command()
 @file_argument
-@click.option("--create-topics", is_flag=True, help="Create the topic of dead letters when it is missing.")
+@click.option("--create-topics", is_flag=True, help="Create what is missing of alerts, dead letters and sinks' topics.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of /metrics, /readyz and /livez.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, show_default=True, help="Their port; 0 for none.")
 @bootstrap_option
@@ -48,14 +48,16 @@ def run(file: Path, create_topics: bool, host: str, port: int, bootstrap: str | 
     Each alert reaches each sink of its routes at least once; a repetition has the same idempotency key. A change of the
     file holds within a second, without a restart; a file that is wrong is refused and the one in use goes on.
     """
-    from fraudline.stream.alert_router import run_router
+    from fraudline.stream.alert_router import Routing, run_router
+    from fraudline.stream.alert_sinks import TopicSink
     from fraudline.stream.topics import alert_topics, ensure_topics
     from fraudline.stream.worker import stop_on_signals
 
     params = stream_params(params_file, bootstrap)
     stop = stop_on_signals()
     if create_topics:
-        ensure_topics(params, alert_topics(params))
+        sinks = Routing.load(file).sinks.values()
+        ensure_topics(params, alert_topics(params, [sink.topic for sink in sinks if isinstance(sink, TopicSink)]))
     run_router(params, file, stop=stop, host=host, port=port)
 
 

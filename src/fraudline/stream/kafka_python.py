@@ -360,10 +360,14 @@ class KafkaPythonSender:
                 _know(self._producer, topic)
             failed.pop_all()
         self._failures: list[BaseException] = []
+        self._known: set[str] = set()
 
     def send(self, output: Output) -> None:
         """See the protocol."""
         with translated():
+            if output.topic not in self._known:
+                _know(self._producer, output.topic)
+                self._known.add(output.topic)
             future = self._producer.send(output.topic, output.value, output.key, list(output.headers))
             future.add_errback(self._failures.append)
 

@@ -95,9 +95,10 @@ def _wanted(params: StreamParams) -> Mapping[str, Mapping[str, str]]:
     }
 
 
-def alert_topics(params: StreamParams) -> Mapping[str, Mapping[str, str]]:
-    """The alert router's: an event names up to 10,000 transactions, and a dead letter holds it whole."""
-    return {params.topics.alerts: {}, params.topics.alert_dead_letters: {"max.message.bytes": str(_DEAD_LETTER_BYTES)}}
+def alert_topics(params: StreamParams, sinks: Collection[str] = ()) -> Mapping[str, Mapping[str, str]]:
+    """The alert router's, and those of its sinks: an event names up to 10,000 transactions, and they hold it whole."""
+    whole = {"max.message.bytes": str(_DEAD_LETTER_BYTES)}
+    return {params.topics.alerts: {}, params.topics.alert_dead_letters: whole, **dict.fromkeys(sinks, whole)}
 
 
 def _kafka_python(params: StreamParams, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, int]:

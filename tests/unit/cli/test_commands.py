@@ -13,8 +13,10 @@ from fraudline.data.store import read_transactions, write_dataset
 from fraudline.ops import pipeline as pipeline_module
 from fraudline.ops.pipeline import LocalRun
 from fraudline.serve import main as serve_main
+from fraudline.stream import alert_router as router_module
 from fraudline.stream import produce as produce_module
 from fraudline.stream import topic_reader
+from fraudline.stream import topics as topics_module
 from fraudline.stream import worker as worker_module
 from tests.support.artifacts import tiny_artifact
 from tests.support.datasets import small_dataset, small_tables
@@ -112,6 +114,19 @@ def test_stream_takes_options_over_the_parameter_file(monkeypatch, seen, tmp_pat
 def test_produce_needs_one_source():
     with pytest.raises(UsageError, match="--generate-minutes"):
         invoke("produce")
+
+
+def test_the_alert_router_makes_the_topics_of_its_sinks(monkeypatch, seen, tmp_path):
+    monkeypatch.setattr(topics_module, "ensure_topics", lambda _, wanted: seen.update(wanted))
+    monkeypatch.setattr(router_module, "run_router", lambda *_, **__: None)
+    routing = {
+        "sinks": {"cases": {"kind": "topic", "topic": "alerts.cases"}},
+        "routes": [{"name": "a", "sinks": ["cases"]}],
+    }
+    (tmp_path / "alerts.yaml").write_text(json.dumps(routing))
+    assert invoke("alerts", "run", tmp_path / "alerts.yaml", "--create-topics").exit_code == 0
+    assert seen["alerts.cases"] == seen["alerts.dlq"] == {"max.message.bytes": str(4 << 20)}
+    assert "alerts" in seen
 
 
 @pytest.mark.parametrize(
