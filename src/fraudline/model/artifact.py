@@ -4,7 +4,7 @@
     model.onnx      raw features in, score, contributions and expected values out
     savedmodel/1/   the same graph for TensorFlow Serving and GPUs (not byte-reproducible: hashed, not named)
     golden.parquet  rows with the scores that every server must reproduce
-    reference/      distributions of the training data, for drift and skew; what a supervised model's thresholds are of
+    reference/      distributions of the training data, for drift and skew; the scores that thresholds were chosen on
     card.md         the model card
     manifest.json   {"format": 1, "digest": ..., "files": {path: sha256}, "unnamed": {path: sha256}}
     model.sig, release.json   who made it, and its number (:mod:`fraudline.model.signature`); outside the digest

@@ -135,7 +135,7 @@ def _chosen_on(rows: _Rows, artifact: Artifact) -> ChosenOn:
 
 
 def _validation_scores(artifact: Artifact, validation: pa.Table) -> NDArray[np.float32]:
-    """What a policy chooses on: for a supervised model the scores that its training step chose on."""
+    """What a policy chooses on: the scores that the training step chose on, where the artifact has them."""
     if UNSEEN in artifact.content:
         unseen: NDArray[np.float32] = artifact.table(UNSEEN)["score"].to_numpy()
         if len(unseen) == validation.num_rows:

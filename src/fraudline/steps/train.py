@@ -151,18 +151,18 @@ class _Rows:
         still[still] = found.kept[first:]
         return replace(self, learned=kept, validation_learned=still, contamination=record)
 
-    def unseen_scores(self, spec: FeatureSpec | TableSpec, params: Params) -> NDArray[np.float32] | None:
-        """Scores of the validation rows that thresholds are chosen on, where a model learned from their frauds.
+    def unseen_scores(
+        self, fitted: Fitted, spec: FeatureSpec | TableSpec, params: Params
+    ) -> NDArray[np.float32] | None:
+        """Scores of the validation rows that thresholds are chosen on: the model itself learned from these rows.
 
-        None of an autoencoder, and where too few frauds are known to leave some out.
+        None where too few frauds or normals are known to leave some out.
         """
-        if params.train.kind in AUTOENCODERS:
-            return None
         frauds, mine = self.learned.frauds, int(np.count_nonzero(self.validation_fraud))
         earlier = replace(self.learned, frauds=frauds[: len(frauds) - mine])
         learned = (self.validation_learned, self.validation_fraud)
         try:
-            return unseen_scores(earlier, self.validation, *learned, spec, params.train, params.seed)
+            return unseen_scores(fitted, earlier, self.validation, *learned, spec, params.train, params.seed)
         except (DataError, UsageError) as error:
             log.warning("train.thresholds_on_rows_learned_from", reason=error.problem)
             return None
@@ -175,7 +175,7 @@ def _write(
     fitted.export(folder)
     scorer = open_graph(folder, spec.names, fitted.reasons)
     scores = scorer.score(rows.validation).score
-    unseen = rows.unseen_scores(spec, params)
+    unseen = rows.unseen_scores(fitted, spec, params)
     thresholds = choose(
         params.threshold,
         scores if unseen is None else unseen,
