@@ -46,7 +46,7 @@ denoising one was the better, which the surprises make up for.
 
 _ROLES = {
     "choice": "choice: settings may be chosen here",
-    "validation": "validation: reported, not judged",
+    "validation": "validation: in view when settings were chosen, reported",
     "test": "test: scored once by one state of a model",
 }
 
