@@ -137,7 +137,9 @@ def page(result: dict[str, Any]) -> str:
         f"training normals. {protocol['normals']:,} known normals and {protocol['later_normals']:,} later ones are "
         f"mixed with known frauds without their label; of {protocol['known_frauds']:,} known frauds the rest is what "
         f"the defence (`train.trim`) knows. {_seeds(protocol['seeds'])}; in brackets what is lost "
-        "against the same model on clean rows.",
+        "against the same model on clean rows. What is hidden is drawn at random, and features are those of the true "
+        "labels: what a merchant's record would then lack is not simulated. The defence's settings were chosen on this "
+        "week, with these seeds (decisions 35 and 39): expect a little less elsewhere.",
         "",
         f"| hidden frauds | {' | '.join(TITLES[name] for name in MODELS)} | estimated share | frauds removed | "
         "normals removed |",
