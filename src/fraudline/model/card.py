@@ -7,10 +7,10 @@ from fraudline.features.spec import FeatureSpec
 from fraudline.features.table import TableSpec
 from fraudline.model.artifact import ModelMeta
 
-_AUTOENCODERS = """An ensemble of {count} scores {rows}; a high score is anomalous. The score is in decades of
-rarity: what one known normal in 1,000 reaches has 3. It adds, each with its weight, the surprises (how rare so large a
-value or such a pair of values is), joined close to the rarest of them, and how rare the residuals of each family of
-autoencoders are."""
+_AUTOENCODERS = """An ensemble of {count} scores {rows}; a high score is anomalous. The score is a sum in decades of
+rarity, each part with its weight: of the surprises (how rare so large a value or such a pair of values is), joined
+close to the rarest of them, and of the residuals of each family of autoencoders. One known normal in 1,000 reaches 3 in
+a part that is looked at alone; a whole score of 3 is far less rare, because it joins many."""
 
 _TREES = """{count} decision trees ({kind}), learned from known frauds and known normals, score {rows}; a
 high score is like fraud. The score is in {score}."""

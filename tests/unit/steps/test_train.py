@@ -91,6 +91,7 @@ def test_the_artifact_is_verified_and_says_what_it_was_made_of(trained: Trained)
     assert "merchant_risk_7d" in card
     assert "1 autoencoders on the features and 2 on the surprises" in card
     assert "in decades of" in card
+    assert "a whole score of 3 is far less rare" in card
     assert "each doubling" not in card
     surprises = len(meta.architecture["surprises"])
     assert f"{surprises} – 8 – 1 – 8 – {surprises}" in card
