@@ -44,8 +44,8 @@ class OnGitea(Forge):
         self.store, self.remote = store, gitea.bare(name)
         url = gitea.create(name)
         git(self.work, "remote", "set-url", "origin", url)
-        settings = access(url, gitea.token)
-        git(self.work, "config", settings["GIT_CONFIG_KEY_0"], settings["GIT_CONFIG_VALUE_0"])
+        _, setting, secret = access(url, gitea.token).values()
+        git(self.work, "config", setting, secret)
         git(self.work, "push", "-q", "origin", "HEAD:main")
         rule = {"enable_push": False, "enable_status_check": True, "status_check_contexts": [CHECK]}
         gitea.call("POST", f"{self.project}/branch_protections", rule_name="main", **rule)

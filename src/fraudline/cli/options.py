@@ -29,13 +29,13 @@ params_option = click.option(
 
 
 class FiniteRange(click.FloatRange):
-    """A number within a range; click's own takes NaN, which lies above and below nothing."""
+    """A finite number within a range; click's own takes NaN, which lies above and below nothing."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The number; a usage error when it is none."""
         number: float = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value!r} is no number.", param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number.", param, ctx)
         return number
 
 
