@@ -176,16 +176,18 @@ def _write(
     scorer = open_graph(folder, spec.names, fitted.reasons)
     scores = scorer.score(rows.validation).score
     unseen = rows.unseen_scores(fitted, spec, params)
+    chosen_on = scores if unseen is None else unseen
     thresholds = choose(
         params.threshold,
-        scores if unseen is None else unseen,
+        chosen_on,
         known_normal=rows.validation_normal,
         known_fraud=rows.validation_fraud,
         amounts_minor=rows.validation_amounts,
     )
     chosen = rows.validation[golden.choose_golden(rows.validation_fraud)]
     _parquet(golden.golden_table(spec.names, chosen, scorer.score(chosen)), folder / "golden.parquet")
-    _reference(folder / "reference", rows, scorer, scores)
+    alike = params.train.kind in AUTOENCODERS  # trees that grew anew have another zero
+    _reference(folder / "reference", rows, scorer, chosen_on if alike else scores)
     if unseen is not None:
         _parquet(pa.table({"score": unseen}), folder / UNSEEN)
     span = rows.split.train.to_dict()

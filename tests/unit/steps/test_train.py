@@ -133,7 +133,11 @@ def test_reported_frauds_are_left_out_of_training_and_unreported_ones_are_not(tr
 def test_reference_distributions_cover_every_feature_and_the_score(trained: Trained) -> None:
     table = trained.artifact.table("reference/features.parquet")
     assert set(table["feature"].to_pylist()) == set(trained.artifact.spec.names)
-    assert sum(trained.artifact.table("reference/score.parquet")["share"].to_pylist()) == pytest.approx(1)
+    score = trained.artifact.table("reference/score.parquet")
+    assert sum(score["share"].to_pylist()) == pytest.approx(1)
+    unseen = trained.artifact.table("reference/unseen.parquet")["score"].to_numpy()
+    above = np.mean(unseen[:, None] >= score["lower"].to_numpy(), axis=0)
+    assert np.cumsum(score["share"].to_numpy()[::-1])[::-1] == pytest.approx(above), "as rows to come will be"
 
 
 def test_a_listener_hears_every_epoch(trained: Trained) -> None:
