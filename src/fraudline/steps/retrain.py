@@ -202,7 +202,8 @@ def retrain(
         if runs and runs[-1].state in ("begun", "submitted"):
             if runs[-1].past.run == signs.run or trainer.holds(runs[-1].past.run):
                 return _go_on(journal, runs[-1], now, trainer, propose)
-            asked = asked or _overtaken(journal, runs.pop(), signs.run, now)
+            wanted = _overtaken(journal, runs.pop(), signs.run, now)
+            asked = asked or wanted
         if runs and runs[-1].state in _MADE and propose is not None:
             done = _go_on(journal, runs[-1], now, trainer, propose)
             if done["action"] != "held":

@@ -162,6 +162,14 @@ def test_a_run_that_the_server_has_goes_on_although_newer_data_came(tmp_path):
     assert once(tmp_path, kitchen, signs=OTHER, now=NOW + timedelta(hours=1))["run"] == SIGNS.run
 
 
+def test_a_run_is_overtaken_also_where_a_person_asks_for_the_next_one(tmp_path):
+    kitchen = Kitchen(UnavailableError("killed"))
+    begun(tmp_path, kitchen)
+    done = once(tmp_path, kitchen, signs=OTHER, now=NOW + timedelta(hours=1), asked="now")
+    assert (done["run"], done["reason"]) == (OTHER.run, "asked: now")
+    assert [line["state"] for line in read_journal(tmp_path / JOURNAL)][:2] == ["begun", "overtaken"]
+
+
 def test_what_a_person_asked_for_is_still_asked_for_when_newer_data_came(tmp_path):
     kitchen = Kitchen(UnavailableError("killed"))
     calm = Signs(data="b" * 32)
