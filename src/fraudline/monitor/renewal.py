@@ -96,12 +96,18 @@ class Signs:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A run that began: its name, when, how many frauds were known then, and whether its model was there already."""
+    """A run that began: its name, when, and how many frauds were known then.
+
+    Attributes:
+        found: its model was there already.
+        refused: how many of its tries failed, for good as far as signs go: a person may ask for another.
+    """
 
     run: str
     at: datetime
     frauds: int = -1
     found: bool = False
+    refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +137,15 @@ def decide(
         params: triggers and limits.
         drifting_since: when the drift that goes on was first seen, also where this look does not see it; now, where
             none goes on or that is not known.
-        asked: why a person asks for it; such a run needs no trigger and is held back by nothing but the same data.
+        asked: why a person asks for it; such a run needs no trigger, and is held back by nothing but a model of the same
+            data.
     """
     begun = [each for each in past if each.at <= now]  # one by a clock that was ahead holds nothing back for years
     fired = _fired(signs, begun, now, params) if not asked else {"asked": asked}
     names, said = tuple(fired), "; ".join(f"{name}: {why}" if why else name for name, why in fired.items())
     if not fired:
         return Verdict(False, (), "nothing asks for it")
-    if any(each.run == signs.run for each in past):
+    if any(each.run == signs.run and not (asked and each.refused) for each in past):
         return Verdict(False, names, f"{said}, but run {signs.run} learned from the same data and parameters")
     if signs.data == signs.trained_on and not past:
         return Verdict(False, names, f"{said}, but the champion learned from the same data")

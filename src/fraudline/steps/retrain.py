@@ -9,6 +9,7 @@ its parent was killed.
 import fcntl
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -50,7 +51,7 @@ class Trainer(Protocol):
         """Train, or look how a training is doing; doing it again goes on where it was.
 
         Args:
-            run: the run's name.
+            run: the run's name; after the first try with the number of this one.
             lock: descriptor of the lock, for a child to inherit.
 
         Returns:
@@ -77,6 +78,11 @@ class Run:
     past: Past
     state: str
     noted: Mapping[str, Any]
+
+    @property
+    def tried_as(self) -> str:
+        """What its training is called: a try that failed keeps its name, and what it left, to itself."""
+        return f"{self.past.run}-{self.past.refused + 1}" if self.past.refused else self.past.run
 
 
 class Journal:
@@ -107,16 +113,23 @@ class Journal:
     def runs(self) -> list[Run]:
         """Every run that began and was not overtaken, oldest first, with its newest state."""
         found: dict[str, Run] = {}
+        refused = Counter[str]()
         for line in self.lines:
             name = line.get("run", "")
-            if line.get("state") == "begun" and name not in found:
+            if line.get("state") == "begun" and (name not in found or found[name].state == "refused"):
                 past = Past(name, datetime.fromisoformat(line["at"]), int(line["signs"]["frauds"]))
-                found[name] = Run(past, "begun", line)
+                found.pop(name, None)  # a new try is the newest run
+                found[name] = Run(replace(past, refused=refused[name]), "begun", line)
             elif line.get("state") == _OVERTAKEN:
                 found.pop(name, None)
             elif "state" in line and name in found:
                 run = found[name]
                 past = replace(run.past, found=True) if line["state"] == "found" else run.past
+                if line["state"] == "refused":
+                    refused[name] += 1
+                    past = replace(past, refused=refused[name])
+                elif line["state"] in _MADE:
+                    past = replace(past, refused=0)
                 found[name] = Run(past, line["state"], {**run.noted, **line})
         return list(found.values())
 
@@ -200,7 +213,7 @@ def retrain(
             return {"action": "busy", "reason": "another look is at work", "triggers": [], "run": ""}
         runs = journal.runs()
         if runs and runs[-1].state in ("begun", "submitted"):
-            if runs[-1].past.run == signs.run or trainer.holds(runs[-1].past.run):
+            if runs[-1].past.run == signs.run or trainer.holds(runs[-1].tried_as):
                 return _go_on(journal, runs[-1], now, trainer, propose)
             wanted = _overtaken(journal, runs.pop(), signs.run, now)
             asked = asked or wanted
@@ -235,7 +248,7 @@ def _go_on(journal: Journal, run: Run, now: datetime, trainer: Trainer, propose:
     made = run.state
     if made not in _MADE:
         try:
-            found = trainer.train(name, journal.lock)
+            found = trainer.train(run.tried_as, journal.lock)
         except FraudlineError as error:
             if error.exit_code not in (GateFailed.exit_code, 3):
                 raise

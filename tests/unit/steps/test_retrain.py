@@ -201,6 +201,19 @@ def test_what_was_refused_is_not_tried_again_with_the_same_data(tmp_path, error)
     assert once(tmp_path, kitchen, signs=OTHER, now=NOW + timedelta(days=9))["action"] == "proposed"
 
 
+def test_what_was_refused_is_tried_again_where_a_person_asks_until_there_is_a_model(tmp_path):
+    """A pod that was killed for memory looks like a refusal, and a gate may have been too strict."""
+    kitchen = Kitchen(GateFailed("train: OOMKilled"), GateFailed("ap fell"), {"state": "submitted", "run_id": "r3"})
+    looked = [
+        once(tmp_path, kitchen, now=NOW + timedelta(hours=hour), asked=asked)["action"]
+        for hour, asked in enumerate(("", "", "more memory", "", "another gate", "", "again", ""))
+    ]
+    assert looked == ["refused", "wait", "refused", "wait", "submitted", "proposed", "wait", "wait"]
+    run = SIGNS.run
+    assert kitchen.runs == [run, f"{run}-2", f"{run}-3", f"{run}-3"]
+    assert {line["run"] for line in read_journal(tmp_path / JOURNAL) if "run" in line} == {run}
+
+
 def test_a_model_that_may_not_be_proposed_yet_is_proposed_later_or_replaced_by_a_newer_one(tmp_path):
     refusals = [PromotionRefused("a rollout goes on")] * 2
 
