@@ -137,8 +137,8 @@ def decide(
         params: triggers and limits.
         drifting_since: when the drift that goes on was first seen, also where this look does not see it; now, where
             none goes on or that is not known.
-        asked: why a person asks for it; such a run needs no trigger, and is held back by nothing but a model of the same
-            data.
+        asked: why a person asks for it; such a run needs no trigger, and nothing but a model of the same data holds it
+            back.
     """
     begun = [each for each in past if each.at <= now]  # one by a clock that was ahead holds nothing back for years
     fired = _fired(signs, begun, now, params) if not asked else {"asked": asked}
