@@ -103,14 +103,16 @@ def list_cards(expired: bool, bootstrap: str | None, params_file: Path, as_json:
     from fraudline.stream.card_topic import listed
 
     at = now_us()
-    found = [entry for entry in listed(stream_params(params_file, bootstrap)) if expired or entry.until > at]
+    every = listed(stream_params(params_file, bootstrap))
+    found = [entry for entry in every if expired or entry.until > at]
     if as_json:
         click.echo(json.dumps({"cards": [_described(entry) for entry in found]}))
         return
     for entry in found:
-        over = " (over)" if entry.until <= at else ""
-        click.echo(f"{entry.card_id}  until {_when(entry.until)}{over}  by {entry.by}: {entry.why}")
-    click.echo(counted(len(found), "cards"), err=True)
+        said = " (over)" if entry.until <= at else ""
+        click.echo(f"{entry.card_id}  until {_when(entry.until)}{said}  by {entry.by}: {entry.why}")
+    over = len(every) - len(found)
+    click.echo(counted(len(found), "cards") + (f"; {over:,} more are over (--expired)" if over else ""), err=True)
 
 
 @group.command("log")

@@ -14,10 +14,11 @@ from fraudline.ops import pipeline as pipeline_module
 from fraudline.ops.pipeline import LocalRun
 from fraudline.serve import main as serve_main
 from fraudline.stream import alert_router as router_module
+from fraudline.stream import card_topic, topic_reader
 from fraudline.stream import produce as produce_module
-from fraudline.stream import topic_reader
 from fraudline.stream import topics as topics_module
 from fraudline.stream import worker as worker_module
+from fraudline.stream.messages import BlockedCard
 from tests.support.artifacts import tiny_artifact
 from tests.support.datasets import small_dataset, small_tables
 
@@ -127,6 +128,14 @@ def test_the_alert_router_makes_the_topics_of_its_sinks(monkeypatch, seen, tmp_p
     assert invoke("alerts", "run", tmp_path / "alerts.yaml", "--create-topics").exit_code == 0
     assert seen["alerts.cases"] == seen["alerts.dlq"] == {"max.message.bytes": str(4 << 20)}
     assert "alerts" in seen
+
+
+def test_the_list_of_cards_says_how_many_blocks_are_over(monkeypatch, tmp_path):
+    entries = [BlockedCard(f"c-{until}", until, 1, "worker", "the score") for until in (2, 2**52)]
+    monkeypatch.setattr(card_topic, "listed", lambda _: entries)
+    monkeypatch.chdir(tmp_path)
+    assert invoke("cards", "list").stderr == "1 card; 1 more are over (--expired)\n"
+    assert invoke("cards", "list", "--expired").stderr == "2 cards\n"
 
 
 @pytest.mark.parametrize(
