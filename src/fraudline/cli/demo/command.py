@@ -133,7 +133,7 @@ def _stream(
     if line.broker.notice:
         console.print(f"[yellow]{line.broker.notice}[/]")
     line.work(count)
-    line.feed(_endless(transactions, world) if endless else [transactions], rate)
+    line.feed(_endless(transactions, world, tally) if endless else [transactions], rate)
     watch(
         console,
         tally,
@@ -143,11 +143,14 @@ def _stream(
     )
 
 
-def _endless(first: pa.Table, world: GenerateParams) -> Iterator[pa.Table]:
+def _endless(first: pa.Table, world: GenerateParams, tally: Tally) -> Iterator[pa.Table]:
+    """Day after day, each with its truth."""
     yield first
     day = world.days + int(_MINUTES // 1440) + 1
     while True:
-        yield generate(world, first_day=day, days=1)[0]
+        transactions, labels = generate(world, first_day=day, days=1)
+        tally.know(transactions, labels)
+        yield transactions
         day += 1
 
 

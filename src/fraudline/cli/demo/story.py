@@ -1,6 +1,6 @@
 """One alert's whole story: the transaction, why it was alerted, what was done, and where the decision comes from."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,12 @@ def alert_story(
     Args:
         folder: of the demo: gets ``alert.jsonl``, the decision, and ``alert.html``.
         tally: the decisions.
-        transactions: what was streamed.
+        transactions: what was streamed, or the first part of it: the alert is one of these.
         champion: its artifact in the store.
         params: of the audit.
         stream: a running broker, to block the card at; None where the broker cannot (the mock).
     """
-    alert = surest(tally, champion.name[:12])
+    alert = surest(tally, champion.name[:12], set(transactions["transaction_id"].to_pylist()))
     if alert is None:
         return None
     decision, page = folder / "alert.jsonl", folder / "alert.html"
@@ -56,11 +56,10 @@ def alert_story(
     return page
 
 
-def surest(tally: Tally, version: str) -> Decision | None:
+def surest(tally: Tally, version: str, among: Collection[str]) -> Decision | None:
     """The alert with the highest score that a model gave to a fraud, a blocked one before a reviewed one."""
-    found = [
-        alert for alert in tally.alerted() if alert.model_version == version and alert.transaction_id in tally.truth
-    ]
+    frauds = tally.truth.keys() & among
+    found = [alert for alert in tally.alerted() if alert.model_version == version and alert.transaction_id in frauds]
     return max(found, key=lambda alert: (alert.decision == "block", alert.score), default=None)
 
 

@@ -65,11 +65,19 @@ class Tally:
 
     @classmethod
     def of(cls, transactions: pa.Table, labels: pa.Table) -> "Tally":
-        """The truth of generated traffic: its labels, ahead of their time."""
+        """With the truth of generated traffic."""
+        made = cls({}, {})
+        made.know(transactions, labels)
+        return made
+
+    def know(self, transactions: pa.Table, labels: pa.Table) -> None:
+        """Take the truth of generated traffic: its labels, ahead of their time."""
         kinds = dict(zip(labels["transaction_id"].to_pylist(), labels["fraud_kind"].to_pylist(), strict=True))
         cards = zip(transactions["transaction_id"].to_pylist(), transactions["card_id"].to_pylist(), strict=True)
         card_of = {transaction: card for transaction, card in cards if transaction in kinds}
-        return cls(truth={t: kinds[t] for t in card_of}, card_of=card_of)
+        with self._lock:
+            self.truth |= {t: kinds[t] for t in card_of}
+            self.card_of |= card_of
 
     def add(self, decisions: list[Decision], latencies_ms: list[float], dead_letters: int = 0) -> None:
         """Count one committed batch."""
@@ -122,7 +130,7 @@ class Tally:
         """Detection by fraud kind, and of all frauds together in the last row."""
         with self._lock:
             decided = dict(self._decided)
-        frauds = [(kind, t) for t, kind in self.truth.items() if t in decided]
+            frauds = [(kind, t) for t, kind in self.truth.items() if t in decided]
         names = sorted({kind for kind, _ in frauds})
         rows = [_row(name, [t for kind, t in frauds if kind == name], decided, self.card_of) for name in names]
         return [*rows, _row("all frauds", [t for _, t in frauds], decided, self.card_of)]
@@ -131,7 +139,7 @@ class Tally:
         """Share of alerts that are frauds; nan without an alert."""
         with self._lock:
             alerts = [t for t, decision in self._decided.items() if decision != "allow"]
-        return sum(1 for t in alerts if t in self.truth) / len(alerts) if alerts else float("nan")
+            return sum(1 for t in alerts if t in self.truth) / len(alerts) if alerts else float("nan")
 
 
 def _row(kind: str, transactions: list[str], decided: dict[str, str], card_of: dict[str, str]) -> KindRow:

@@ -54,7 +54,7 @@ def test_the_surest_alert_on_a_fraud_is_told_from_the_transaction_to_the_data(
     page = alert_story(tmp_path / "demo", tally, table, entry, Params())
     assert page is not None
     html = page.read_text()
-    alert = surest(tally, entry.name[:12])
+    alert = surest(tally, entry.name[:12], set(table["transaction_id"].to_pylist()))
     assert alert is not None
     assert alert.score == max(a.score for a in tally.alerted() if a.transaction_id in tally.truth)
     (mine,) = table.filter(pa.compute.equal(table["transaction_id"], alert.transaction_id)).to_pylist()
@@ -75,7 +75,7 @@ def test_the_card_of_the_story_is_blocked_on_a_real_broker(
     tally, table, entry = streamed
     stream = own_params(tmp_path, kafka.bootstrap)
     page = alert_story(tmp_path / "demo", tally, table, entry, Params(), stream)
-    alert = surest(tally, entry.name[:12])
+    alert = surest(tally, entry.name[:12], set(table["transaction_id"].to_pylist()))
     assert page is not None
     assert alert is not None
     assert [item.card_id for item in listed(stream)] == [alert.card_id]

@@ -4,8 +4,11 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
+from fraudline.cli.demo.command import _endless
 from fraudline.cli.demo.screen import screen, split_text, summary
 from fraudline.cli.demo.tally import Tally
+from fraudline.data.generate import generate
+from fraudline.data.params import GenerateParams
 from fraudline.stream.messages import Decision, ReasonMessage
 
 
@@ -42,6 +45,19 @@ def test_recall_and_precision_are_taken_against_the_truth(tally):
     assert (kind.kind, kind.frauds, kind.caught, kind.cards, kind.cards_caught) == ("x", 2, 1, 1, 1)
     assert kind.recall == total.recall == 0.5
     assert tally.precision() == 0.5
+
+
+def test_a_fraud_of_the_days_that_an_endless_stream_goes_on_with_is_no_false_alarm():
+    world = GenerateParams(days=2, cards=300, merchants=120, fraud_rate=0.05)
+    first, labels = generate(world)
+    tally = Tally.of(first, labels)
+    days = _endless(first, world, tally)
+    next(days)
+    later = next(days)
+    frauds = [t for t in later["transaction_id"].to_pylist() if t in tally.truth]
+    tally.add([decision(transaction, "review") for transaction in frauds], [1.0])
+    assert len(frauds) > 0
+    assert tally.precision() == 1.0
 
 
 def test_only_what_was_decided_counts_as_missed(tally):
