@@ -23,15 +23,18 @@ def test_parameters_figures_tags_and_files_of_a_step_are_in_its_run(settings, tm
     note = tmp_path / "note.txt"
     note.write_text("hello")
     with step_run("train", settings) as run:
-        run.params({"train": {"epochs": 3}})
+        run.params({"train": {"epochs": 3, "note": "seen at 4111 1111 1111 1111"}})
         for epoch in range(3):
             run.metric("loss", 1.0 / (epoch + 1), step=epoch)
         run.tag("colour", "blue")
+        run.tag("of", "4111111111111111")
         run.artifact(note)
     recorded = _run(settings, run.run_id)
     assert recorded.data.params["train.epochs"] == "3"
     assert recorded.data.metrics["loss"] == pytest.approx(1 / 3)
     assert recorded.data.tags["colour"] == "blue"
+    masked = (recorded.data.params["train.note"], recorded.data.tags["of"])
+    assert masked == ("seen at **** **** **** 1111", "************1111"), "no card number leaves"
     assert recorded.data.tags["mlflow.source.git.commit"]
     assert recorded.info.status == "FINISHED"
     history = connect(settings.tracking_uri).get_metric_history(run.run_id, "loss")
