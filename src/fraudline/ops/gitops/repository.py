@@ -32,7 +32,7 @@ def git(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> 
     """Run git in a folder.
 
     Returns:
-        What it printed.
+        What it printed, each end of a line as it is; bytes that are no UTF-8 are surrogates.
 
     Raises:
         UnavailableError: it failed; quotes what it said.
@@ -41,20 +41,19 @@ def git(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> 
         done = subprocess.run(
             ["git", "-C", str(folder), *arguments],
             capture_output=True,
-            text=True,
             timeout=_TIMEOUT_S,
             check=True,
             env={**git_environment(), "GIT_TERMINAL_PROMPT": "0", **(env or {})},
         )
     except subprocess.CalledProcessError as error:
-        said = (error.stderr or error.stdout).strip().splitlines()
+        said = (error.stderr or error.stdout).decode(errors="replace").strip().splitlines()
         raise UnavailableError(
             f"git {arguments[0]} failed: {said[-1] if said else error.returncode}.",
             "Check the remote's address and your right to push.",
         ) from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UnavailableError(f"git {arguments[0]} failed: {error}.", "Install git, or try again.") from error
-    return done.stdout
+    return done.stdout.decode(errors="surrogateescape")
 
 
 def address_of(remote: str, folder: Path) -> str:
@@ -75,10 +74,16 @@ def address_of(remote: str, folder: Path) -> str:
 
 
 def read_at(folder: Path, revision: str, path: str) -> str:
-    """The text of a file at a revision; empty when it is not there."""
+    """The text of a file at a revision; empty when it is not there.
+
+    Raises:
+        UnavailableError: there is no such revision, or git cannot read what it has: that is no file that is missing.
+    """
     try:
         return git(folder, "show", f"{revision}:{path}")
     except UnavailableError:
+        if path in git(folder, "ls-tree", "-r", "-t", "-z", "--name-only", "--full-tree", revision).split("\0"):
+            raise
         return ""
 
 

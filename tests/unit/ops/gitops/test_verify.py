@@ -16,8 +16,8 @@ from fraudline.core.errors import PromotionRefused, UnavailableError, UsageError
 from fraudline.ops.gitops.evidence import Evidence, Signed
 from fraudline.ops.gitops.forge import PlainGit
 from fraudline.ops.gitops.params import Environment
-from fraudline.ops.gitops.proposal import standing, step, submit
-from fraudline.ops.gitops.repository import Clone
+from fraudline.ops.gitops.proposal import standing, step, submit, with_champion
+from fraudline.ops.gitops.repository import Clone, read_at
 from fraudline.ops.gitops.signing import make_keys
 from fraudline.ops.gitops.state import parse
 from fraudline.ops.gitops.verify import rules_at, verify
@@ -146,6 +146,28 @@ def test_a_file_that_is_no_such_file_is_named_and_no_traceback(tmp_path, text):
         parse(text)
     with pytest.raises(PromotionRefused, match=r"evidence\.json"):
         Evidence.parse(text)
+
+
+def test_a_file_that_git_cannot_read_is_no_missing_one(tmp_path):
+    forge = Forge(tmp_path)
+    assert read_at(forge.work, "main", "nowhere/params.yaml") == ""
+    with pytest.raises(UnavailableError, match="ls-tree"):
+        rules_at(forge.work, "no-such-revision")
+    blob = git(forge.work, "rev-parse", "main:params.yaml")
+    (forge.work / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(UnavailableError, match="show"):
+        rules_at(forge.work, "main")  # not the rules of a repository without environments, which let all pass
+
+
+def test_a_proposal_leaves_every_other_byte_of_the_parameters(tmp_path):
+    forge = Forge(tmp_path)
+    parameters = forge.work / "params.yaml"
+    parameters.write_bytes(parameters.read_bytes().replace(b"\n", b"\r\n"))
+    forge.land("from another editor")
+    with Clone.of(str(forge.remote), "main") as clone:
+        text = clone.read("params.yaml")
+    assert text.encode() == parameters.read_bytes()
+    assert with_champion(text, "file:///m") == text.replace('champion: ""', 'champion: "file:///m"')
 
 
 @pytest.mark.parametrize("overlay", ["/srv/overlays", "../overlays", ""])
