@@ -53,8 +53,9 @@ def before(tmp_path):
 def collected(monkeypatch):
     """Reads the topics where decisions, at offsets 0, 1, ..., are of these days and the rest is empty."""
 
-    def collected(days, memory=None):
-        each = [Decided(f"t{i}", "c", START + day * DAY, "allow", "m", 0, i) for i, day in enumerate(days)]
+    def collected(days, memory=None, names=()):
+        names = names or [f"t{i}" for i in range(len(days))]
+        each = [Decided(names[i], "c", START + day * DAY, "allow", "m", 0, i) for i, day in enumerate(days)]
         log = [Record("decisions", 0, i, 0, b"", msgspec.json.encode(one)) for i, one in enumerate(each)]
         topics = {"decisions": log, "transactions": []}
 
@@ -77,6 +78,11 @@ def test_the_next_collecting_goes_on_before_the_first_decision_that_has_not_matu
     assert found.positions == {0: 1}
     memory = Memory("decisions", WINDOW.first, WINDOW.end, {0: 1})
     assert set(collected([10, 20, 11], memory).decided) == {"t1", "t2"}
+
+
+def test_of_a_transaction_that_was_sent_and_decided_twice_the_first_decision_counts(collected):
+    found = collected([10, 11, 12], names=["t0", "t0", "t2"])
+    assert {name: decided.offset for name, decided in found.decided.items()} == {"t0": 0, "t2": 2}
 
 
 def test_a_topic_that_was_made_anew_is_read_from_its_beginning(collected):
