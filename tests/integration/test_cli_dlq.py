@@ -16,7 +16,7 @@ from fraudline.cli.main import cli
 from fraudline.core.errors import UsageError
 from fraudline.features.spec import FeatureSpec, load_spec
 from fraudline.ops.local.kafka import LocalKafka
-from fraudline.stream.dead_letter_topic import read_letters
+from fraudline.stream.dead_letter_topic import Replayed, read_letters, replay_letters
 from fraudline.stream.messages import encode
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topics import ensure_topics
@@ -46,6 +46,24 @@ def params(kafka: LocalKafka, tmp_path: Path) -> StreamParams:
     return params
 
 
+def send_compressed(params: StreamParams, value: bytes) -> None:
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": params.bootstrap, "compression.type": "gzip", "message.max.bytes": 16 << 20}
+    )
+    producer.produce(params.topics.transactions, value, b"card")
+    assert producer.flush(10) == 0
+
+
+def test_a_letter_whose_record_came_compressed_is_sent_again_as_others_are(kafka: LocalKafka, tmp_path: Path) -> None:
+    params = own_params(tmp_path, kafka.bootstrap, partitions=1)
+    ensure_topics(params)
+    large = b"{" + b"y" * (3 << 20)
+    send_compressed(params, large)
+    work(params, tmp_path, 1)
+    assert replay_letters(params) == Replayed(1, 0)
+    assert [record.value for record in read_all(kafka.bootstrap, params.topics.transactions)] == [large, large]
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_record_whose_letter_is_larger_than_its_topic_takes_stops_no_other(
     kafka: LocalKafka, tmp_path: Path, transport: str
@@ -53,18 +71,9 @@ def test_a_record_whose_letter_is_larger_than_its_topic_takes_stops_no_other(
     """A few compressed kilobytes are enough: the limit of a topic is that of what it stores."""
     params = own_params(tmp_path, kafka.bootstrap, transport=transport, partitions=1, recoveries=1)
     ensure_topics(params)
-    producer = confluent_kafka.Producer(
-        {
-            "bootstrap.servers": kafka.bootstrap,
-            "compression.type": "gzip",
-            "message.max.bytes": 16 << 20,
-            "log_level": 2,
-        }
-    )
     second = msgspec.structs.replace(GOOD, transaction_id="t-1")
     for value in (encode(GOOD), b"{" + b"y" * (6 << 20), encode(second)):
-        producer.produce(params.topics.transactions, value, b"card")
-        assert producer.flush(10) == 0
+        send_compressed(params, value)
     work(params, tmp_path, 3)
     (letter,) = read_letters(params)
     assert (letter.source_offset, letter.cut_from) == (1, (6 << 20) + 1)

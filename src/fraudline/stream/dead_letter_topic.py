@@ -23,6 +23,9 @@ from fraudline.stream.transport import Record
 
 log = get_logger(__name__)
 
+_COMPRESSION = "gzip"
+"""Of what is sent again: a large record that came compressed is more than its topic takes as it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
@@ -94,7 +97,7 @@ def replay_letters(
     group = replay_group(params)
     with (
         open_consumer(params, group) as consumer,
-        open_producer(params, group) as producer,
+        open_producer(params, group, _COMPRESSION) as producer,
         keys_at_hand(params) as keys,
     ):
         for place in places_of(consumer, params.topics.dead_letters):
@@ -119,7 +122,7 @@ def replay_letter(params: StreamParams, letter: DeadLetter) -> None:
         UnavailableError: the broker does not answer.
     """
     output = letter.replayed()
-    with open_producer(params, replay_group(params)) as producer:
+    with open_producer(params, replay_group(params), _COMPRESSION) as producer:
         producer.begin_transaction()
         producer.send(output.topic, output.value, output.key, list(output.headers))
         producer.commit_transaction()

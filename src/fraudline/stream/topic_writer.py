@@ -17,8 +17,13 @@ from fraudline.stream.params import StreamParams
 
 
 @contextlib.contextmanager
-def open_producer(params: StreamParams, transactional_id: str) -> Iterator[Any]:
+def open_producer(params: StreamParams, transactional_id: str, compression: str | None = None) -> Iterator[Any]:
     """The producer; another one of the same id is fenced.
+
+    Args:
+        params: broker, and how long to wait for its answer.
+        transactional_id: of the work.
+        compression: of what is sent; None for none.
 
     Raises:
         UnavailableError: the broker does not answer, or refuses, or another of the same id was opened meanwhile.
@@ -27,6 +32,7 @@ def open_producer(params: StreamParams, transactional_id: str) -> Iterator[Any]:
         producer = KafkaProducer(
             bootstrap_servers=params.bootstrap.split(","),
             transactional_id=transactional_id,
+            compression_type=compression,
             max_request_size=MAX_REQUEST_BYTES,
             bootstrap_timeout_ms=int(params.timeout_s * 1000),
             max_block_ms=int(params.timeout_s * 1000),
