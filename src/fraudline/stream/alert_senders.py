@@ -38,7 +38,7 @@ from fraudline.stream.alert_sinks import (
     TopicSink,
     WebhookSink,
 )
-from fraudline.stream.kafka_python import KafkaPythonSender
+from fraudline.stream.kafka_sender import KafkaPythonSender
 from fraudline.stream.params import StreamParams
 from fraudline.stream.transport import Output
 

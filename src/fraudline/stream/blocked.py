@@ -20,7 +20,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from fraudline.core.errors import UsageError
 from fraudline.core.log import get_logger
-from fraudline.stream.kafka_python import translated
+from fraudline.stream.kafka_client import translated
 from fraudline.stream.messages import UNREADABLE, BlockedCard
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import client_settings, places_of, read_partition

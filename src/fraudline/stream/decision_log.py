@@ -14,7 +14,7 @@ from typing import Any
 
 from fraudline.core.clock import DAY_US, from_us
 from fraudline.core.errors import UsageError
-from fraudline.stream.kafka_python import translated
+from fraudline.stream.kafka_client import translated
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import offsets_at, open_consumer, places_of, read_partition
 from fraudline.stream.transport import Record

@@ -3,49 +3,25 @@
 import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import (
-    AuthorizationError,
-    FencedInstanceIdError,
-    KafkaError,
-    KafkaTimeoutError,
-    MessageSizeTooLargeError,
-    RecordListTooLargeError,
-    SaslAuthenticationFailedError,
-)
+from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.structs import OffsetAndMetadata
 
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.log import get_logger
-from fraudline.stream.kafka_batches import read_them_all
+from fraudline.stream.kafka_client import BATCH_BYTES, MAX_REQUEST_BYTES, abandon, know, record_of, translated
 from fraudline.stream.kafka_group import Rebalances, is_silent, keep_joining, let_go, refuse_the_fenced, subscribe
 from fraudline.stream.partitioning import partitions_of
-from fraudline.stream.tls import LOGIN, RIGHTS, Tls
-from fraudline.stream.transport import (
-    NEWS_MS,
-    READ_ROWS,
-    Connection,
-    FencedError,
-    Output,
-    Record,
-    TooLargeError,
-    missing_topic,
-    with_values,
-)
+from fraudline.stream.tls import BROKER
+from fraudline.stream.transport import NEWS_MS, READ_ROWS, Connection, Output, Record
 
 log = get_logger(__name__)
-read_them_all()
 
-_BATCH_BYTES = 256 << 10
-MAX_REQUEST_BYTES = 16 << 20
 _CLOSE_MS = 3_000
 _AT_ONCE_S = 0.002
 _SINCE_MS = 5
-_made = partial(tuple.__new__, Record)
-ACTION = "Check the broker's address and that it runs."
 
 
 class KafkaPythonTransport:
@@ -219,7 +195,7 @@ class KafkaPythonTransport:
                 yield records
             elif time.monotonic() > deadline:
                 problem = f"Partition {partition} gave no records between {position} and {end}."
-                raise UnavailableError(problem, ACTION)
+                raise UnavailableError(problem, BROKER)
 
     def beginning(self, partition: int) -> int:
         """See the protocol."""
@@ -277,7 +253,7 @@ class KafkaPythonTransport:
             client_id=f"{self._connection.worker_id}-producer",
             transactional_id=f"{self._connection.group}.{self._connection.worker_id}",
             transaction_timeout_ms=int(self._connection.transaction_timeout_s * 1000),
-            batch_size=_BATCH_BYTES,
+            batch_size=BATCH_BYTES,
             max_request_size=MAX_REQUEST_BYTES,
             linger_ms=1_000,  # a full batch goes at once, the rest at the commit: its thread stays out of the way
             retry_backoff_ms=5,  # a transaction that follows at once is told to wait for the last one's markers
@@ -287,10 +263,10 @@ class KafkaPythonTransport:
             **self._connection.extra,
         )
         with contextlib.ExitStack() as failed:
-            failed.callback(_abandon, producer)
+            failed.callback(abandon, producer)
             producer.init_transactions()
             for topic in (self._topic, *self._connection.outputs):
-                _know(producer, topic)
+                know(producer, topic)
             failed.pop_all()
         return producer
 
@@ -338,99 +314,4 @@ class KafkaPythonTransport:
             raise KafkaTimeoutError("a transaction did not end")
 
     def _close_producer(self) -> None:
-        _abandon(self._producer)
-
-
-class KafkaPythonSender:
-    """See :class:`fraudline.stream.transport.Sender`."""
-
-    def __init__(self, bootstrap: str, tls: Tls, topics: Sequence[str] = (), timeout_s: float = 60.0) -> None:
-        with translated(), contextlib.ExitStack() as failed:
-            self._producer = KafkaProducer(
-                bootstrap_servers=bootstrap.split(","),
-                batch_size=_BATCH_BYTES,
-                max_request_size=MAX_REQUEST_BYTES,
-                linger_ms=2,
-                max_block_ms=int(timeout_s * 1000),
-                metrics_enabled=False,
-                **tls.kafka_python(),
-            )
-            failed.callback(_abandon, self._producer)
-            for topic in topics:
-                _know(self._producer, topic)
-            failed.pop_all()
-        self._failures: list[BaseException] = []
-        self._known: set[str] = set()
-
-    def send(self, output: Output) -> None:
-        """See the protocol."""
-        with translated():
-            if output.topic not in self._known:
-                _know(self._producer, output.topic)
-                self._known.add(output.topic)
-            future = self._producer.send(output.topic, output.value, output.key, list(output.headers))
-            future.add_errback(self._failures.append)
-
-    def flush(self) -> None:
-        """See the protocol."""
-        with translated():
-            self._producer.flush()
-            if self._failures:
-                raise self._failures.pop()
-
-    def close(self) -> None:
-        """See the protocol."""
-        try:
-            self.flush()
-        finally:
-            self._producer.close(timeout=1)
-
-
-def _know(producer: Any, topic: str) -> None:
-    """Learn a topic's partitions now.
-
-    Raises:
-        UnavailableError: the broker, which has answered before, does not know the topic.
-    """
-    try:
-        producer.partitions_for(topic)
-    except KafkaTimeoutError as error:
-        raise missing_topic(topic) from error
-
-
-def _abandon(producer: Any) -> None:
-    # Forced: what is open is aborted by the broker, and close() alone gives up before it closes the connections.
-    with contextlib.suppress(KafkaError):
-        producer._sender.force_close()  # noqa: SLF001
-        producer.close(timeout=1)
-
-
-def record_of(record: Any) -> Record:
-    """The client's record as the transport's."""
-    place = (record.topic, record.partition, record.offset, record.timestamp)
-    return _made((*place, record.key, record.value, with_values(record.headers)))
-
-
-@contextlib.contextmanager
-def translated() -> Iterator[None]:
-    """Turn what the client raises into an error that names the action.
-
-    Raises:
-        FencedError: another client runs under the same id.
-        TooLargeError: a record is too large.
-        UnavailableError: the broker does not answer, or refuses the call.
-    """
-    try:
-        yield
-    except FencedInstanceIdError as error:
-        raise FencedError from error
-    except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
-        raise TooLargeError from error
-    except AuthorizationError as error:
-        raise UnavailableError(f"Kafka refused: {type(error).__name__}: {error}.", RIGHTS) from error
-    except SaslAuthenticationFailedError as error:
-        raise UnavailableError("Kafka refused the user or its password.", LOGIN) from error
-    except KafkaTimeoutError as error:
-        raise UnavailableError(f"The broker did not answer in time: {error}.", ACTION) from error
-    except KafkaError as error:
-        raise UnavailableError(f"Kafka refused: {type(error).__name__}: {error}.", ACTION) from error
+        abandon(self._producer)

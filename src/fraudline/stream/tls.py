@@ -18,6 +18,7 @@ from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.settings import Settings
 
 PASSWORD_VARIABLE = "FRAUDLINE_KAFKA_PASSWORD"  # noqa: S105 - its name, not its value
+BROKER = "Check the broker's address and that it runs."
 RIGHTS = "Give this client's user the right (an ACL): docs/how-to/secure.md says which each command needs."
 LOGIN = "Check stream.tls: username, password file and mechanism."
 LOGIN_OR_BROKER = f"{LOGIN} Where they are right, look at the broker: it may be slow, starting, or no Kafka."

@@ -14,8 +14,9 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 
 from fraudline.core.errors import UnavailableError, UsageError
-from fraudline.stream.kafka_python import ACTION, record_of, translated
+from fraudline.stream.kafka_client import record_of, translated
 from fraudline.stream.params import StreamParams
+from fraudline.stream.tls import BROKER
 from fraudline.stream.transport import Record
 
 _BATCH = 500
@@ -71,7 +72,7 @@ def read_partition(
             if records := [record_of(record) for record in found if record.offset < end]:
                 yield records
         elif time.monotonic() > deadline:
-            raise UnavailableError(f"{place.topic} {place.partition} gives no records before {end}.", ACTION)
+            raise UnavailableError(f"{place.topic} {place.partition} gives no records before {end}.", BROKER)
 
 
 def read_topic(params: StreamParams, topic: str) -> Iterator[Record]:

@@ -12,7 +12,7 @@ from kafka import KafkaProducer
 from kafka.errors import InvalidProducerEpochError, ProducerFencedError
 
 from fraudline.core.errors import UnavailableError
-from fraudline.stream.kafka_python import MAX_REQUEST_BYTES, translated
+from fraudline.stream.kafka_client import MAX_REQUEST_BYTES, translated
 from fraudline.stream.params import StreamParams
 
 

@@ -8,7 +8,7 @@ from fraudline.core.clock import DAY_US
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.stream.params import StreamParams, Topics
-from fraudline.stream.tls import RIGHTS
+from fraudline.stream.tls import BROKER, RIGHTS
 
 log = get_logger(__name__)
 
@@ -17,7 +17,6 @@ _MOCK_CLUSTER = "mockCluster"
 _DEAD_LETTER_BYTES = 4 << 20
 _HEADERS_BYTES = 64 << 10
 _DAY_MS = DAY_US // 1000
-_ACTION = "Check the broker's address and that it runs."
 
 
 def ensure_topics(params: StreamParams, wanted: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, int]:
@@ -63,7 +62,7 @@ def retention_days(params: StreamParams, topic: str) -> float | None:
         finally:
             admin.close()
     except KafkaError as error:
-        raise UnavailableError(f"The topic cannot be asked: {type(error).__name__}: {error}.", _ACTION) from error
+        raise UnavailableError(f"The topic cannot be asked: {type(error).__name__}: {error}.", BROKER) from error
     if not found[topic]:  # the client leaves out the broker's reason
         problem = f"There is no topic {topic}, or this client's user may not ask how long it is kept."
         raise UsageError(problem, "Name the worker's --params, or give the user the right DescribeConfigs.")
@@ -126,7 +125,7 @@ def _kafka_python(params: StreamParams, wanted: Mapping[str, Mapping[str, str]])
     except AuthorizationError as error:
         raise _may_not(wanted) from error
     except KafkaError as error:
-        raise UnavailableError(f"Topics cannot be made: {type(error).__name__}: {error}.", _ACTION) from error
+        raise UnavailableError(f"Topics cannot be made: {type(error).__name__}: {error}.", BROKER) from error
 
 
 def _confluent(params: StreamParams, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, int]:
@@ -146,7 +145,7 @@ def _confluent(params: StreamParams, wanted: Mapping[str, Mapping[str, str]]) ->
     except KafkaException as error:
         if error.args[0].code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
             raise _may_not(wanted) from error
-        raise UnavailableError(f"Topics cannot be made: {error.args[0]}.", _ACTION) from error
+        raise UnavailableError(f"Topics cannot be made: {error.args[0]}.", BROKER) from error
 
 
 def _may_not(wanted: Collection[str]) -> UnavailableError:
@@ -163,7 +162,7 @@ def _seen(admin: Any, wanted: Collection[str]) -> dict[str, int]:
         if len(found) == len(wanted) and all(found.values()):
             return found
         time.sleep(0.05)
-    raise UnavailableError("The topics were made but do not appear.", _ACTION)
+    raise UnavailableError("The topics were made but do not appear.", BROKER)
 
 
 def _create(admin: Any, topics: Topics, missing: Mapping[str, Mapping[str, str]]) -> None:

@@ -248,10 +248,10 @@ def open_sender(
     _check(name)
     with tls.explained(bootstrap):
         if name == "kafka-python":
-            from fraudline.stream.kafka_python import KafkaPythonSender
+            from fraudline.stream.kafka_sender import KafkaPythonSender
 
             return KafkaPythonSender(bootstrap, tls, topics, timeout_s)
-        from fraudline.stream.confluent import ConfluentSender
+        from fraudline.stream.confluent_sender import ConfluentSender
 
         return ConfluentSender(bootstrap, tls, topics, timeout_s)
 

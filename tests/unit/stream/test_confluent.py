@@ -9,7 +9,7 @@ from fraudline.stream.transport import Connection, Output, Record
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
 
-from fraudline.stream import confluent  # noqa: E402 - the client is optional
+from fraudline.stream import confluent, librdkafka  # noqa: E402 - the client is optional
 
 
 class Consumer:
@@ -61,11 +61,11 @@ OUTPUTS = [Output("d", b"k", b"%d" % i) for i in range(10)]
 
 def test_records_that_find_the_clients_queue_full_are_queued_when_there_is_room_in_their_order() -> None:
     producer = Producer(4, confluent_kafka.KafkaError._QUEUE_FULL)
-    confluent._append(producer, OUTPUTS)
+    librdkafka.append(producer, OUTPUTS)
     assert producer.sent == [("d", output.value) for output in OUTPUTS]
 
 
 def test_a_record_that_the_client_refuses_fails_the_transaction() -> None:
     producer = Producer(4, confluent_kafka.KafkaError.MSG_SIZE_TOO_LARGE)
-    with pytest.raises(UnavailableError, match="large"), confluent._translated():
-        confluent._append(producer, OUTPUTS)
+    with pytest.raises(UnavailableError, match="large"), librdkafka.translated():
+        librdkafka.append(producer, OUTPUTS)
