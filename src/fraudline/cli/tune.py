@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.cli.options import FiniteRange, json_option, load_params, params_option
 
 if TYPE_CHECKING:
     from fraudline.steps.tune import Heard
@@ -23,7 +23,7 @@ path = click.Path(path_type=Path, dir_okay=False)
               show_default=True, help="Folder of step featurize.")  # fmt: skip
 @click.option("--trials", type=click.IntRange(1), default=40, show_default=True,
               help="Finished trials of the study, those of earlier calls included.")  # fmt: skip
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds after which no trial begins.")
+@click.option("--timeout", type=FiniteRange(min=0, min_open=True), help="Seconds after which no trial begins.")
 @click.option("--study", default="tune", show_default=True, help="Name of the study; the same name goes on with it.")
 @click.option("--space", type=path, help="YAML of the search space instead of the packaged one.")
 @click.option("--max-rows", type=click.IntRange(100), help="Train on at most this many rows: quicker and coarser.")

@@ -163,7 +163,7 @@ class _Lines:
                     row: dict[str, Any] = decoder.decode(line)
                     for name in work.columns:
                         if name in row and (value := msgspec.json.decode(row[name])) is not None:
-                            row[name] = work.token(str(value))
+                            row[name] = work.token(self._text(value, name, number))
                 except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                     raise SchemaError(f"{work.source.name}: line {number}: {error}.", "Correct the file.") from error
                 for name, value in row.items():
@@ -171,6 +171,12 @@ class _Lines:
                         work.look(name, bytes(value).decode("utf-8", "replace"), number)
                 to.write(encoder.encode(row) + b"\n")
                 work.done(1)
+
+    def _text(self, value: Any, name: str, line: int) -> str:
+        if isinstance(value, str) or type(value) is int:
+            return str(value)
+        problem = f"{self._work.source.name}: line {line}: {name} is neither text nor a whole number."
+        raise SchemaError(problem, "Write it as text: its digits are those of no card.")
 
 
 class _Parquet:

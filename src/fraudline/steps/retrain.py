@@ -159,7 +159,7 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     for line in path.read_bytes().splitlines() if path.is_file() else []:
         try:
             found.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             log.warning("journal.torn", path=str(path), bytes=len(line))
     return found
 

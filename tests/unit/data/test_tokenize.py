@@ -88,6 +88,15 @@ def test_card_numbers_as_fractions_are_refused_and_other_types_give_the_tokens_o
         assert caught.value.action == "Write it as text."
 
 
+@pytest.mark.parametrize("value", ["4111111111111111.0", "4.111111111111111e15", "true", "[4111111111111111]"])
+def test_what_json_has_instead_of_a_number_gets_no_token_of_its_own(value: str, tmp_path: Path) -> None:
+    source = tmp_path / "cards.jsonl"
+    source.write_text(f'{{"pan": {value}}}\n')
+    with pytest.raises(SchemaError, match="line 1: pan is neither text nor a whole number"):
+        tokenize_file(source, tmp_path / "out.jsonl", columns=["pan"], tokenizer=TOKENS)
+    assert not (tmp_path / "out.jsonl").exists()
+
+
 def test_a_file_of_a_spreadsheet_that_begins_with_a_mark_of_its_encoding_is_read(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text(f"pan,x\n{NUMBER},1\n", encoding="utf-8-sig")
     tokenize_file(tmp_path / "in.csv", tmp_path / "out.csv", ["pan"], TOKENS)
