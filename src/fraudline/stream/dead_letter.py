@@ -61,12 +61,12 @@ def dead_letter(topic: str, record: Record, reason: str, most: int = MOST_BYTES)
     """
     came = (record.value, record.key, record.headers)
     marks: Headers = ()
-    if _size(record.headers) + len(record.key or b"") + len(record.value or b"") > most:
-        came = _beginning(record, min(_CUT_BYTES, most // 2))
-        marks = ((_CUT, str(len(record.value or b"")).encode()),)
-    value, key, headers = _without_card_numbers(*came)
+    value, key, headers = _without_card_numbers(*came)  # before the cut, which may go through a number
     if (value, key, headers) != came:
-        marks = ((_MASKED, b"card numbers"), *marks)
+        marks = ((_MASKED, b"card numbers"),)
+    if _size(record.headers) + len(record.key or b"") + len(record.value or b"") > most:
+        value, key, headers = _beginning(value, key, headers, min(_CUT_BYTES, most // 2))
+        marks += ((_CUT, str(len(record.value or b"")).encode()),)
     own = (
         ("reason", mask_text(reason)[:_MOST_REASON].encode(errors="replace")),
         ("topic", record.topic.encode()),
@@ -81,9 +81,8 @@ def _size(headers: Headers) -> int:
     return sum(len(name) + len(content) for name, content in headers)
 
 
-def _beginning(record: Record, most: int) -> tuple[_Bytes, _Bytes, Headers]:
-    value, key = record.value and record.value[:most], record.key and record.key[:_KEY_BYTES]
-    return value, key, record.headers if _size(record.headers) <= _HEADERS_BYTES else ()
+def _beginning(value: _Bytes, key: _Bytes, headers: Headers, most: int) -> tuple[_Bytes, _Bytes, Headers]:
+    return value and value[:most], key and key[:_KEY_BYTES], headers if _size(headers) <= _HEADERS_BYTES else ()
 
 
 def _sendable(output: Output) -> Output:

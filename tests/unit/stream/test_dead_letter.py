@@ -43,6 +43,15 @@ def test_a_value_larger_than_the_producer_takes_is_cut_and_not_sent_again() -> N
         letter.replayed()
 
 
+def test_a_card_number_across_the_cut_keeps_none_of_the_digits_that_are_masked_elsewhere() -> None:
+    number = b'"4111111111111111"'
+    value = b"x" * (SMALL_BYTES // 2 - 15) + number + b"x" * SMALL_BYTES
+    output = dead_letter("transactions.dlq", SOURCE._replace(value=value), "bad", SMALL_BYTES)
+    letter = DeadLetter.parse(landed(output))
+    assert (letter.masked, letter.cut_from) == (True, len(value))
+    assert b"41111111111" not in letter.value
+
+
 @pytest.mark.parametrize("part", ["value", "key", "headers"])
 def test_of_a_record_larger_than_the_topic_takes_the_beginning_is_kept_whatever_is_large(part: str) -> None:
     large = (("h", b"x" * (1 << 20)),) if part == "headers" else b"x" * (1 << 20)
