@@ -125,13 +125,13 @@ def test_each_transaction_gets_one_decision_with_the_batch_features(artifact: Ar
 def test_a_log_that_begins_anew_under_a_worker_is_decided_as_after_a_restart(artifact: Artifact) -> None:
     transport = FakeTransport({0: log_of(TRANSACTIONS[:30])})
     worker, _ = made(artifact, transport)
-    stop, batches = threading.Event(), []
+    stop, decided = threading.Event(), []
 
     def anew(report: BatchReport) -> None:
-        batches.append(report)
-        if len(batches) == 1:
+        decided.append(report.records)
+        if sum(decided) == 30:
             transport.logs, transport._positions = {0: log_of(TRANSACTIONS)}, {0: 0}
-        elif sum(each.records for each in batches) >= 90:
+        elif sum(decided) >= 30 + len(TRANSACTIONS):
             stop.set()
 
     worker.run(stop, anew)
