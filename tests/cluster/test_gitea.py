@@ -97,15 +97,26 @@ def test_a_promotion_opens_one_pull_request_with_the_evidence(house, models):
     assert len(house.requests()) == 1
 
 
-def test_two_promotions_at_once_end_in_one_pull_request(house, models):
-    results = []
-    both = [threading.Thread(target=lambda: results.append(house.promote(models[1])["url"])) for _ in range(2)]
-    for one in both:
-        one.start()
-    for one in both:
-        one.join()
-    (request,) = house.requests()
-    assert results == [request["html_url"]] * 2
+def test_promotions_at_once_end_in_one_pull_request(house):
+    """The server looks for another one before it makes one: of those that look at once each is made."""
+    branch = "promote/production/0f3c"
+    git(house.work, "commit", "-q", "--allow-empty", "-m", "something to merge")
+    git(house.work, "push", "-q", "origin", f"HEAD:{branch}")
+    together, found = threading.Barrier(6), []
+
+    def ensure():
+        forge = house.opened()
+        together.wait()
+        found.append(forge.ensure(branch, "title", "text").url)
+
+    callers = [threading.Thread(target=ensure) for _ in range(together.parties)]
+    for each in callers:
+        each.start()
+    for each in callers:
+        each.join()
+    (request,) = house.requests("open")
+    assert found == [request["html_url"]] * len(callers)
+    assert house.opened().ensure(branch, "title", "text").url == request["html_url"]
 
 
 def test_what_a_person_closed_is_not_opened_again(house, models):

@@ -4,7 +4,8 @@
     forge.ensure("promote/production/0f3c", "title", "text")      # twice gives the same pull request
 
 GitHub's REST API of 2022-11-28, GitLab's v4, Gitea's v1. Asking first and creating then leaves a gap when two do it at
-once; each forge refuses the second pull request of a branch, and the first one's is then found.
+once: GitHub and GitLab refuse the second pull request of a branch, and the first one's is then found; Gitea may make
+both, and the second is closed again.
 """
 
 import time
@@ -105,6 +106,18 @@ class _Issue(Struct):
     title: str
 
 
+class _Branch(Struct):
+    """What is read of a branch of Gitea's pull request."""
+
+    ref: str
+
+
+class _OfBranch(_Pull, kw_only=True):
+    """A pull request of Gitea with the branch that it is of."""
+
+    head: _Branch
+
+
 class _MergeRequest(Struct):
     """What is read of GitLab's merge request."""
 
@@ -175,6 +188,17 @@ class Gitea(GitHub):
 
     _page_size = "limit"
     _headers: ClassVar[dict[str, str]] = {}
+
+    def ensure(self, branch: str, title: str, body: str) -> PullRequest:
+        """See :class:`Forge`."""
+        request = super().ensure(branch, title, body)
+        query = {"state": "open", "base_branch": self._base, "sort": "oldest"}
+        pulls = self._api.pages(f"{self._repo}/pulls", query, list[_OfBranch], size=self._page_size)
+        first = next((pull for pull in pulls if pull.head.ref == branch), None)
+        if first is None or first.number >= request.number:
+            return request
+        self._api.call("PATCH", f"{self._repo}/pulls/{request.number}", json={"state": "closed"})
+        return _standing(branch, first)
 
     def merge(self, request: PullRequest, revision: str) -> bool:
         """See :class:`Forge`."""
