@@ -21,7 +21,7 @@ from fraudline.core.clock import HOUR_US
 from fraudline.core.errors import FraudlineError, UsageError
 from fraudline.ops.local.kafka import LocalKafka
 from fraudline.stream.blocked import KafkaCardLog
-from fraudline.stream.card_topic import actions, listed
+from fraudline.stream.card_topic import actions, block_cards, listed
 from fraudline.stream.messages import BlockedCard, Decision, Transaction, encode
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topics import ensure_topics
@@ -172,8 +172,10 @@ def test_no_block_is_written_that_nothing_can_be_blocked_by_or_whose_end_no_cale
     params = own_params(tmp_path, kafka.bootstrap, block_hours=HOURS)
     ensure_topics(params)
     why = ["--by", "ada", "--why", "stolen"]
+    with pytest.raises(UsageError, match="beyond the year 9999"):
+        block_cards(params, ["c-1"], 2**62, by="ada", why="stolen")
+    assert "not in the range" in invoke(params, tmp_path, "block", "c-1", "--hours", "1e8", *why).output
     for given, said in (
-        (["c-1", "--hours", "1e8"], "beyond the year 9999"),
         ([""], "1 to 128 characters"),
         (["x" * 129], "1 to 128 characters"),
         (["4111111111111111"], r"\*1111 is a card number"),
