@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from fraudline.core.errors import SchemaError
 
-SEPARATORS = (",", ";", "\t", "|")
+Separator = Literal[",", ";", "\t", "|"]
+"""What fields of a CSV may be separated by."""
 _PICKLES = {".pkl", ".pickle", ".joblib"}
 
 
@@ -136,7 +137,7 @@ def _read_csv(file: Path, separator: str) -> pa.Table:
 
 def other_separator(names: Sequence[str]) -> str:
     """The sign in a header that is one name only because its fields are separated by it and not by commas; or ""."""
-    return next((sign for sign in SEPARATORS[1:] if sign in names[0]), "") if len(names) == 1 else ""
+    return next((sign for sign in get_args(Separator)[1:] if sign in names[0]), "") if len(names) == 1 else ""
 
 
 def separated_otherwise(names: Sequence[str]) -> str:

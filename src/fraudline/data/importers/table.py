@@ -34,7 +34,7 @@ from fraudline.core.log import get_logger
 from fraudline.core.settings import Settings
 from fraudline.data.importers import reading
 from fraudline.data.importers.rows import UNKNOWN_CATEGORY, build_labels, build_transactions
-from fraudline.data.importers.source import Column, checked_first, column, read_source
+from fraudline.data.importers.source import Column, Separator, checked_first, column, read_source
 from fraudline.data.money import decimals_of
 from fraudline.data.store import write_dataset
 
@@ -112,7 +112,7 @@ class LabelColumns(Settings):
 class Mapping(Settings):
     """A whole mapping file."""
 
-    separator: Literal[",", ";", "\t", "|"] = ","
+    separator: Separator = ","
     decimal: Literal[".", ","] = "."
     columns: Columns
     labels: LabelColumns | None = None
