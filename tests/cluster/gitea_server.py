@@ -102,10 +102,15 @@ class Gitea(Service):
 
     def call(self, method: str, path: str, **content: Any) -> Any:
         """Call the API as the owner, as a person does in a browser; what it answers."""
-        headers = {"Authorization": f"token {self.token}"}
-        answer = httpx.request(method, self.api + path, json=content or None, headers=headers, timeout=30)
+        answer = self._ask(method, path, content)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
+
+    def click(self, path: str, **content: Any) -> bool:
+        """Post as a person does who is told to try again later; False where the server says so."""
+        answer = self._ask("POST", path, content)
+        assert answer.is_success or "try again later" in answer.text, f"{path}: {answer.status_code} {answer.text}"
+        return answer.is_success
 
     def create(self, name: str) -> str:
         """An empty repository of the owner; its address over HTTP."""
@@ -132,6 +137,10 @@ class Gitea(Service):
         )  # fmt: skip
         assert done.returncode == 0, f"gitea {arguments}: {done.stdout[-1000:]}{done.stderr[-1000:]}"
         return done.stdout
+
+    def _ask(self, method: str, path: str, content: dict[str, Any]) -> httpx.Response:
+        headers = {"Authorization": f"token {self.token}"}
+        return httpx.request(method, self.api + path, json=content or None, headers=headers, timeout=30)
 
     def _answers(self) -> bool:
         try:

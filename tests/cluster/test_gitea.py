@@ -77,7 +77,10 @@ class OnGitea(Forge):
         """Merge as a person does in the browser, once CI has verified it."""
         head = self.verified(branch)
         (number,) = (pull["number"] for pull in self.requests("open") if pull["head"]["ref"] == branch)
-        self.gitea.call("POST", f"{self.project}/pulls/{number}/merge", Do="merge", head_commit_id=head)
+        until(
+            lambda: self.gitea.click(f"{self.project}/pulls/{number}/merge", Do="merge", head_commit_id=head),
+            interval=0.2,
+        )
         self.pull()
         return git(self.work, "rev-parse", "HEAD")
 
