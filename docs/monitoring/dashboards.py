@@ -122,6 +122,12 @@ BUSINESS = (
         {"{{decision}}": "sum by (decision) (rate(fraudline_decided_amount_total[5m]))"},
     ),
     Panel("Precision and recall of matured labels", {"{{figure}}": "fraudline_performance"}, "percentunit"),
+    Panel(
+        "Money of matured labels: frauds stopped and missed, good held up",
+        {"{{outcome}} {{currency}}": "fraudline_performance_amount"},
+        "short",
+        "bargauge",
+    ),
     Panel("Cost of the last run by step", {"{{step}} {{currency}}": "fraudline_step_cost"}, "short", "bargauge"),
     Panel("Processor time by step", {"{{step}}": "fraudline_step_cpu_seconds"}, "s", "bargauge"),
     Panel(

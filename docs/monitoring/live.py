@@ -108,9 +108,14 @@ def _measured(champion: Path, transactions: pa.Table, labels: pa.Table, params: 
         decisions=decisions, transactions=dataset, model=champion, report=FOLDER / "skew", params=params,
         history=Path("build/dataset"), profiles=Path("build/profiles"),
     )  # fmt: skip
-    for name, say in (("drift", EndedMetrics.drift), ("skew", EndedMetrics.skew)):
+    found = {name: read_json(FOLDER / name / f"{name}.json") for name in ("drift", "skew")}
+    for name, say, document in (
+        ("drift", EndedMetrics.drift, found["drift"]),
+        ("skew", EndedMetrics.skew, found["skew"]),
+        ("labels", EndedMetrics.labels, found["drift"]["performance"]),
+    ):
         metrics = EndedMetrics()
-        say(metrics, read_json(FOLDER / name / f"{name}.json"))
+        say(metrics, document)
         metrics.publish(name, textfiles=textfiles)
 
 

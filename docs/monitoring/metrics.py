@@ -21,8 +21,8 @@ def exported() -> dict[str, tuple[CollectorRegistry, str]]:
         "Predictor": (REGISTRY, "`/metrics` beside KServe's own `request_*_seconds`"),
         "Steps that end": (
             EndedMetrics().registry,
-            "a textfile or a Pushgateway: `fraudline drift`, `skew`, `step` and `rollout` with `--textfiles` or "
-            "`--pushgateway`",
+            "a textfile or a Pushgateway: `fraudline drift`, `skew`, `labels performance`, `step`, `rollout` with "
+            "`--textfiles` or `--pushgateway`",
         ),
     }
 

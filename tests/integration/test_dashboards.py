@@ -39,7 +39,10 @@ QUERIES = [
 SCRAPES_S = 6
 DRIFT = {
     "verdict": "drift", "window": {"rows": 2_000}, "figures": [{"name": "amount", "psi": 0.4, "drifted": True}],
-    "performance": {"figures": {"recall": {"value": 0.4, "worse": False}}},
+    "performance": {
+        "figures": {"recall": {"value": 0.4, "worse": False}},
+        "money": {"EUR": {"stopped": 900, "missed": 100, "held_up": 50, "blocked": 0}},
+    },
 }  # fmt: skip
 
 
@@ -53,6 +56,7 @@ def address(tmp_path_factory):
     steps = EndedMetrics()
     steps.step("train", Usage(10.0, 8.0, 4.0), price=0.5, currency="EUR")
     steps.drift(DRIFT)
+    steps.labels(DRIFT["performance"])
     steps.skew({"differing": 0, "rows": 100, "features": []})
     servers = [start_http_server(ports["predictor"], "127.0.0.1", REGISTRY)[0],
                start_http_server(ports["steps"], "127.0.0.1", steps.registry)[0]]  # fmt: skip

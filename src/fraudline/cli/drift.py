@@ -89,6 +89,8 @@ def command(
         )
     document = read_json(report / "drift.json")
     publish("drift", lambda metrics: metrics.drift(document), textfiles=textfiles, pushgateway=pushgateway)
+    if performance := document["performance"]:
+        publish("labels", lambda metrics: metrics.labels(performance), textfiles=textfiles, pushgateway=pushgateway)
     if as_json:
         click.echo(json.dumps(result, sort_keys=True))
     else:

@@ -1,14 +1,22 @@
 """``fraudline labels``: what became of transactions, sent to its topic and joined to decisions."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
-from fraudline.cli.options import bootstrap_option, json_option, load_params, params_option
+from fraudline.cli.options import (
+    bootstrap_option,
+    json_option,
+    load_params,
+    metrics_options,
+    params_option,
+    present,
+    publish,
+)
 from fraudline.core.clock import now_us
 from fraudline.core.words import counted
 
@@ -59,6 +67,9 @@ def send_command(source: Path, bootstrap: str | None, params_file: Path, as_json
 @click.option("--labels", "labels_file", type=file, help="JSON lines of labels, instead of the topic.")
 @click.option("--days", type=click.IntRange(0), default=28, show_default=True, help="Newest matured days; 0 for all.")
 @click.option("--model", "model_version", default="", help="Of one model version alone.")
+@click.option("--data", "dataset", type=click.Path(path_type=Path, exists=True, file_okay=False),
+              help="Data set with the amounts, instead of the topic of transactions.")  # fmt: skip
+@metrics_options
 @bootstrap_option
 @params_option
 @json_option
@@ -67,15 +78,22 @@ def performance_command(
     labels_file: Path | None,
     days: int,
     model_version: str,
+    dataset: Path | None,
+    textfiles: Path | None,
+    pushgateway: str,
     bootstrap: str | None,
     params_file: Path,
     as_json: bool,
 ) -> None:
-    """Precision and recall of decisions whose labels have matured, with intervals.
+    """Precision, recall and money of decisions whose labels have matured, with intervals.
+
+    Money is by currency: frauds that were stopped (alerted) and missed, and good transactions that were held up. The
+    amounts come from the topic of transactions, from --data, or from amount_minor and currency in --decisions.
 
     A blocked transaction never gets a chargeback. With stream.review_sample a share of them passes to review and stands
     for the others; without, the figures are of what was not blocked, and the answer says so.
     """
+    from fraudline.steps.amounts import amounts_by
     from fraudline.steps.matured import Window, decided_in_file, decided_on_topic, matured
     from fraudline.stream.labels import newest, read_label_file, read_label_topic
 
@@ -87,22 +105,38 @@ def performance_command(
         window=Window.before(at, params.label_delay_days, days),
         params=params,
         model_version=model_version,
+        amounts=amounts_by(params, dataset, on_topic=decisions is None),
     )
-    if as_json:
-        click.echo(json.dumps(document, sort_keys=True))
-        return
-    console = Console(highlight=False)
+    publish("labels", lambda metrics: metrics.labels(document), textfiles=textfiles, pushgateway=pushgateway)
+    present(document, as_json, lambda found: _say(found, params.monitor.label_rows_min))
+
+
+def _say(document: Mapping[str, Any], least: int) -> None:
+    from fraudline.data.money import money
+    from fraudline.monitor.labelled_money import OUTCOMES
+
+    console = Console(highlight=False, soft_wrap=True)
     for name, each in document["figures"].items():
-        if each["interval"] is None or each["value"] is None:
-            console.print(f"{name:10} –")
-            continue
-        low, high = each["interval"]
-        console.print(f"{name:10} {each['value']:.3f}  ({low:.3f} to {high:.3f})")
+        console.print(f"{name:10} {_figure(each)}")
     if not document["figures"]:
-        least = params.monitor.label_rows_min
         console.print(f"too few frauds for figures: fewer than {least} (monitor.label_rows_min)")
+    for code, sums in document["money"].items():
+        stopped, missed, held_up, blocked = (money(sums[name], code) for name in OUTCOMES)
+        console.print(f"frauds     stopped {stopped}, missed {missed}; stopped share {_figure(sums['share'])}")
+        console.print(f"good       held up {held_up}")
+        if sums["blocked"]:
+            console.print(f"blocked    {blocked}, of which no label says what it was")
     of = f"{counted(document['rows'], 'decisions')} of {counted(document['days'], 'days')}"
     said = f"{of}, {counted(document['frauds'], 'frauds')}"
     if document["covers"] != "all":
         said += f"; {document['blocked']:,} blocked ones are not in it (stream.review_sample is 0)"
-    Console(stderr=True, highlight=False).print(said)
+    if document["amounts_unknown"]:
+        said += f"; the amounts of {document['amounts_unknown']:,} are not known (--data)"
+    Console(stderr=True, highlight=False, soft_wrap=True).print(said)
+
+
+def _figure(each: Mapping[str, Any]) -> str:
+    if each["value"] is None:
+        return "–"
+    ends = "" if each["interval"] is None else "  ({:.3f} to {:.3f})".format(*each["interval"])
+    return f"{each['value']:.3f}{ends}"

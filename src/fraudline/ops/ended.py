@@ -23,6 +23,8 @@ from fraudline.core.clock import now
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.files import write_text
 from fraudline.core.log import get_logger
+from fraudline.data.money import in_units
+from fraudline.monitor.labelled_money import OUTCOMES
 from fraudline.ops.cost import Usage
 
 log = get_logger(__name__)
@@ -54,6 +56,14 @@ class EndedMetrics:
         self._skew_features = self._gauge("skew_features", "Features that differ.")
         self._checked = self._gauge("skew_timestamp_seconds", "When skew was last looked for.")
         self._figure = self._gauge("performance", "Precision and recall of matured labels.", "figure")
+        self._money = self._gauge(
+            "performance_amount",
+            "Amounts of matured labels, in units of the currency: frauds stopped and missed, normals held up, and what "
+            "was blocked, which has no label.",
+            "currency",
+            "outcome",
+        )
+        self._labelled = self._gauge("performance_timestamp_seconds", "When matured labels were last looked at.")
         self._worse = self._gauge("performance_worse", "1 where it is worse than in evaluation, surely.", "figure")
         where = "environment"
         self._percent = self._gauge("rollout_percent", "The canary's share of the traffic; 0 without one.", where)
@@ -80,7 +90,7 @@ class EndedMetrics:
         self._say(self._ended).labels(name).set(now().timestamp())
 
     def drift(self, document: Mapping[str, Any]) -> None:
-        """A ``drift.json``."""
+        """A ``drift.json``; what its labels say beside the verdict is :meth:`labels`."""
         for figure in document["figures"]:
             self._say(self._psi).labels(figure["name"]).set(figure["psi"])
         for verdict in VERDICTS:
@@ -91,9 +101,20 @@ class EndedMetrics:
             self._say(self._drifted).set(sum(figure["drifted"] for figure in document["figures"]) + together)
             self._say(self._measured).set(now().timestamp())
         for name, figure in (document.get("performance") or {}).get("figures", {}).items():
+            self._say(self._worse).labels(name).set(bool(figure["worse"]))
+
+    def labels(self, document: Mapping[str, Any]) -> None:
+        """What matured labels say: ``performance`` of a ``drift.json``, or what ``fraudline labels performance`` found.
+
+        A job of its own, because two commands say it: a figure in two files is refused by the collector.
+        """
+        for name, figure in document["figures"].items():
             if figure["value"] is not None:
                 self._say(self._figure).labels(name).set(figure["value"])
-            self._say(self._worse).labels(name).set(bool(figure["worse"]))
+        for currency, sums in document["money"].items():
+            for outcome in OUTCOMES:
+                self._say(self._money).labels(currency, outcome).set(in_units(sums[outcome], currency))
+        self._say(self._labelled).set(now().timestamp())
 
     def skew(self, document: Mapping[str, Any]) -> None:
         """A ``skew.json``."""

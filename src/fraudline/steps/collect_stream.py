@@ -9,7 +9,7 @@ offset; nothing else is. So a second collecting gives what one from the beginnin
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraudline.core.clock import DAY_US, to_us
-from fraudline.core.errors import MessageError
 from fraudline.core.log import get_logger
 from fraudline.data.store import read_meta
 from fraudline.steps.matured import Decided, Window, decided_of
@@ -28,14 +27,12 @@ from fraudline.steps.params import Params
 from fraudline.stream.labels import newest, read_label_topic
 from fraudline.stream.messages import Decoder, Label, Transaction
 from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
+from fraudline.stream.transaction_places import transactions_at
 
 log = get_logger(__name__)
 
 META, LEFT_OUT = "stream", "left_out"
 """Of the data set: the key of ``dataset.json``, and the extra table."""
-
-_GAP = 500
-"""Offsets between two wanted transactions from which on a new place is sought: about what one answer brings."""
 
 _LEFT = pa.schema(
     [
@@ -156,39 +153,8 @@ def read_stream(params: Params, window: Window, now: datetime, memory: Memory | 
                 count += len(records)
             positions[place.partition] = position
     wanted = {(each.partition, each.offset) for each in held.values()}
-    found, looked = _transactions(params, wanted)
+    decoder = Decoder(params.features.resolve().currencies)
+    found, looked = transactions_at(params.stream, decoder, wanted)
     log.info("collect.read", decisions=count, transactions=looked, remembered=bool(memory.positions))
     labels = newest(read_label_topic(params.stream), before_us=to_us(now))
     return Stream(held, found, labels, topic, positions, (count, looked))
-
-
-def _transactions(params: Params, wanted: set[tuple[int, int]]) -> tuple[dict[tuple[int, int], Transaction], int]:
-    """The transactions at these partitions and offsets, as far as the topic still has them, and how many were read."""
-    found: dict[tuple[int, int], Transaction] = {}
-    decoder = Decoder(params.features.resolve().currencies)
-    count = 0
-    with open_consumer(params.stream) as consumer:
-        for place in places_of(consumer, params.stream.topics.transactions):
-            offsets = sorted(offset for partition, offset in wanted if partition == place.partition)
-            for first, last in _runs(offsets):
-                for records in read_partition(consumer, place, first, params.stream.timeout_s, end=last + 1):
-                    count += len(records)
-                    for record in records:
-                        if (record.partition, record.offset) in wanted:
-                            try:
-                                found[record.partition, record.offset] = decoder.decode(record.value)
-                            except MessageError as error:  # decided by a spec that knew the currency, say
-                                log.warning("collect.left_out", offset=record.offset, problem=error.problem)
-    return found, count
-
-
-def _runs(offsets: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """First and last of each stretch of ascending offsets without a wide gap."""
-    first = last = -1
-    for offset in offsets:
-        if first >= 0 and offset - last > _GAP:
-            yield first, last
-            first = -1
-        first, last = offset if first < 0 else first, offset
-    if first >= 0:
-        yield first, last

@@ -94,11 +94,14 @@ def _lineage(step: str, environment: Mapping[str, str], arguments: Mapping[str, 
 
 def publish(step: str, document: Path, environment: Mapping[str, str]) -> None:
     """Push the metrics of ``drift.json`` or ``skew.json`` where ``FRAUDLINE_PUSHGATEWAY`` names a gateway."""
+    found, pushgateway = read_json(document), environment.get(PUSHGATEWAY, "")
 
     def say(told: metrics.EndedMetrics) -> None:
-        {"drift": told.drift, "skew": told.skew}[step](read_json(document))
+        {"drift": told.drift, "skew": told.skew}[step](found)
 
-    metrics.publish(f"{step}_report", say, pushgateway=environment.get(PUSHGATEWAY, ""))
+    metrics.publish(f"{step}_report", say, pushgateway=pushgateway)
+    if performance := found.get("performance"):
+        metrics.publish("labels", lambda told: told.labels(performance), pushgateway=pushgateway)
 
 
 def spent(meter: costs.Meter, params: Params) -> dict[str, float]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from fraudline.data.money import money
 from fraudline.model.evaluation_charts import histogram
 from fraudline.model.page import figure, page, percent, sheet, tile_row
 
@@ -120,7 +121,23 @@ def _performance(found: Mapping[str, Any]) -> str:
         worse = "worse" if each["worse"] else ""
         value = "–" if each["value"] is None else f"{each['value']:.3f}"
         rows.append(f"<tr><td>{name}</td><td>{value}</td><td>{now}</td><td>{before}</td><td>{worse}</td></tr>")
-    return head + (sheet(["", "now", "interval", "in evaluation", ""], rows) if rows else "")
+    table = sheet(["", "now", "interval", "in evaluation", ""], rows) if rows else ""
+    return head + table + _money(found["money"], found["amounts_unknown"])
+
+
+def _money(found: Mapping[str, Any], unknown: int) -> str:
+    """What was stopped, missed and held up, a row a currency."""
+    rows = []
+    for code, sums in found.items():
+        stopped, missed, held_up = (escape(money(sums[name], code)) for name in ("stopped", "missed", "held_up"))
+        share, ends = sums["share"]["value"], _interval(sums["share"]["interval"])
+        said = "–" if share is None else f"{percent(share, 1)}<small>{ends}</small>"
+        rows.append(
+            f"<tr><td>{escape(code)}</td><td>{stopped}</td><td>{missed}</td><td>{said}</td><td>{held_up}</td></tr>"
+        )
+    note = f"<p>The amounts of {unknown:,} transactions are not known.</p>" if unknown else ""
+    titles = ["", "frauds stopped", "frauds missed", "share stopped", "good transactions held up"]
+    return (sheet(titles, rows) if rows else "") + note
 
 
 def _covers(found: Mapping[str, Any]) -> str:

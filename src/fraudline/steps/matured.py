@@ -1,18 +1,20 @@
-"""What matured labels say of decisions: precision and recall with intervals, blocked transactions accounted for."""
+"""What matured labels say of decisions: precision, recall and money, blocked transactions accounted for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from fraudline.core.clock import DAY_US, from_us
 from fraudline.core.errors import DataError, SchemaError
 from fraudline.core.log import get_logger
 from fraudline.decide.policy import ALLOW, BLOCK, DECISIONS
 from fraudline.model.bootstrap import Draws, Sample, units
+from fraudline.monitor.labelled_money import Amounts, labelled_money, outcome_columns, unknown_amounts
 from fraudline.monitor.selection import Judged
 from fraudline.steps.params import Params
 from fraudline.stream.messages import UNREADABLE, Label
@@ -26,7 +28,7 @@ ALL, NOT_BLOCKED = "all", "not blocked"
 
 
 class Decided(msgspec.Struct, frozen=True, gc=False):
-    """What is read of a decision; ``event_time`` in µs since the epoch."""
+    """What is read of a decision; ``event_time`` in µs since the epoch, the amount where a file has it beside it."""
 
     transaction_id: str
     card_id: str
@@ -36,6 +38,17 @@ class Decided(msgspec.Struct, frozen=True, gc=False):
     partition: int = -1
     offset: int = -1
     sampled: float = 0.0
+    amount_minor: int | None = None
+    currency: str = ""
+
+
+Known = tuple[int, str] | None
+"""An amount in minor units and its currency; None where it is not known."""
+
+
+def own_amounts(rows: Sequence[Decided]) -> list[Known]:
+    """What the decisions themselves say of their amounts."""
+    return [None if each.amount_minor is None else (each.amount_minor, each.currency) for each in rows]
 
 
 _decoder = msgspec.json.Decoder(Decided)
@@ -105,8 +118,9 @@ def matured(
     window: Window,
     params: Params,
     model_version: str = "",
+    amounts: Callable[[Sequence[Decided]], Sequence[Known]] = own_amounts,
 ) -> dict[str, Any]:
-    """Precision and recall of the decisions whose label is known by now.
+    """Precision, recall and money of the decisions whose label is known by now.
 
     Args:
         decisions: in any order; the last one of a transaction holds.
@@ -114,6 +128,7 @@ def matured(
         window: the days; a decision of another day is left out.
         params: ``evaluate.bootstrap``, ``monitor.confidence``, ``monitor.label_rows_min`` and ``seed``.
         model_version: of one model alone.
+        amounts: finds those of decisions (:mod:`fraudline.steps.amounts`); asked for what may stand in a sum.
 
     Returns:
         ``rows``, ``days``, and what :func:`judged_figures` does.
@@ -138,26 +153,31 @@ def matured(
         sampled=np.array([each.sampled for each in rows]),
         cards=cards,
     )
+    asked = np.flatnonzero(judged.fraud | judged.stopped).tolist()
+    known = dict(zip(asked, amounts([rows[row] for row in asked]), strict=True))
     document = {
         "rows": len(rows),
         "days": len({each.event_time // DAY_US for each in rows}),
-        **judged_figures(judged, params),
+        **judged_figures(judged, Amounts.of([known.get(row) for row in range(len(rows))]), params),
     }
-    log.info("labels.matured", **{key: value for key, value in document.items() if key != "figures"})
+    log.info("labels.matured", **{key: value for key, value in document.items() if key not in ("figures", "money")})
     return document
 
 
-def judged_figures(judged: Judged, params: Params) -> dict[str, Any]:
-    """Precision and recall of decisions whose label has matured.
+def judged_figures(judged: Judged, amounts: Amounts, params: Params) -> dict[str, Any]:
+    """Precision, recall and money of decisions whose label has matured.
 
     Args:
         judged: the decisions.
+        amounts: theirs.
         params: ``evaluate.bootstrap``, ``monitor.confidence``, ``monitor.label_rows_min`` and ``seed``.
 
     Returns:
         ``frauds`` (not blocked), ``blocked`` and ``sampled`` (counts), ``figures`` (``value`` and ``interval`` of
-        precision and recall, null where nothing was stopped; none where too few frauds are known), and ``covers``:
-        ``all``, or ``not blocked`` where nothing was drawn to stand for what was blocked.
+        precision and recall, null where nothing was stopped; none where too few frauds are known), ``covers``:
+        ``all``, or ``not blocked`` where nothing was drawn to stand for what was blocked, ``money`` by currency
+        (minor units of :data:`~fraudline.monitor.labelled_money.OUTCOMES`, and ``share`` of the frauds' money that was
+        stopped, as a figure is), and ``amounts_unknown`` (rows that are in no sum).
     """
     drawn = int((judged.sampled > 0).sum())
     frauds = int((judged.fraud & ~judged.blocked).sum())
@@ -167,18 +187,29 @@ def judged_figures(judged: Judged, params: Params) -> dict[str, Any]:
         "sampled": drawn,
         "covers": ALL if drawn or not judged.blocked.any() else NOT_BLOCKED,
         "figures": {},
+        "money": labelled_money(judged, amounts),
+        "amounts_unknown": unknown_amounts(judged, amounts),
     }
-    if frauds < params.monitor.label_rows_min:
-        return document
-    bootstrap = params.evaluate.bootstrap
-    draws = Draws.of(units(bootstrap.unit, judged.cards), bootstrap.resamples, params.seed)
-    sums = draws.sums(judged.columns())
-    for name, column in (("precision", 1), ("recall", 2)):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            sample = Sample(sums[:, 0] / sums[:, column])
-        value, ends = sample.point, sample.interval(params.monitor.confidence)
-        document["figures"][name] = {
-            "value": value if np.isfinite(value) else None,
-            "interval": ends if np.isfinite(ends).all() else None,
-        }
+    bootstrap, enough = params.evaluate.bootstrap, frauds >= params.monitor.label_rows_min
+    draws = Draws.of(units(bootstrap.unit, judged.cards), bootstrap.resamples if enough else 0, params.seed)
+    confidence = params.monitor.confidence
+    if enough:
+        sums = draws.sums(judged.columns())
+        for name, column in (("precision", 1), ("recall", 2)):
+            document["figures"][name] = _ratio(sums[:, 0], sums[:, column], confidence)
+    money = outcome_columns(judged, amounts)
+    for code, sums_of in document["money"].items():
+        sums = draws.sums(money * (amounts.currencies == code)[:, None])
+        sums_of["share"] = _ratio(sums[:, 0], sums[:, 0] + sums[:, 1], confidence)
     return document
+
+
+def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64], confidence: float) -> dict[str, Any]:
+    """``value`` and ``interval`` of a quotient of sums over the data and its resamples; null where there is none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sample = Sample(part / whole)
+    value, ends = sample.point, sample.interval(confidence)
+    return {
+        "value": value if np.isfinite(value) else None,
+        "interval": ends if np.isfinite(ends).all() else None,
+    }

@@ -1,4 +1,4 @@
-"""What matured labels say of a file of decisions: precision and recall beside those of the evaluation."""
+"""What matured labels say of a file of decisions: money, and precision and recall beside those of the evaluation."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,9 @@ from fraudline.decide.decisions import decided, read_columns, read_decisions, sh
 from fraudline.decide.policy import ALLOW, BLOCK, DECISIONS
 from fraudline.model.evaluation import BELOW_BLOCK
 from fraudline.model.thresholds import Thresholds
+from fraudline.monitor.labelled_money import Amounts
 from fraudline.monitor.selection import Judged
+from fraudline.steps.amounts import amounts_in
 from fraudline.steps.matured import NOT_BLOCKED, judged_figures
 from fraudline.steps.params import Params
 
@@ -45,6 +47,7 @@ def performance(
     spec = params.features.rates()
     rows = read_decisions(decisions, dataset=labels, label_delay_days=params.label_delay_days, spec=spec)
     words, sampled = decided(table)[rows.rows], shares(decisions, table)[rows.rows]
+    ids = table["transaction_id"].to_pylist()
     normal = rows.known & ~rows.fraud
     matured = rows.times_us <= rows.times_us[normal].max(initial=0)  # a young fraud is known, a young normal is not
     alerted = np.where(words == "", rows.score >= np.float32(thresholds.review), words != DECISIONS[ALLOW])
@@ -56,6 +59,7 @@ def performance(
             sampled=sampled[matured],
             cards=rows.cards[matured],
         ),
+        Amounts.of(amounts_in(labels, [ids[row] for row in rows.rows[matured]])),
         params,
     )
     if document["covers"] == NOT_BLOCKED:

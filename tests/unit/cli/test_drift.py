@@ -168,6 +168,25 @@ def test_matured_labels_tell_when_fewer_frauds_are_caught_than_in_evaluation(mod
         assert "recall" in result.exception.problem
 
 
+def test_matured_labels_tell_how_much_money_the_missed_frauds_were(model, tmp_path):
+    path, dataset, evaluation = labelled(tmp_path, caught=3, missed=1)
+    measured = ("--labels", dataset, "--evaluation", evaluation, "--textfiles", tmp_path)
+    run(path, "--model", model, "--report", tmp_path / "r", *measured)
+    money = json.loads((tmp_path / "r" / "drift.json").read_text())["performance"]["money"]["EUR"]
+    rows, found = read_transactions(dataset), read_labels(dataset)
+    frauds = set(found.filter(found["is_fraud"])["transaction_id"].to_pylist())
+    newest = max(rows["event_time"].to_pylist()[-1], found["label_time"].to_pylist()[-1])
+    sums = {True: 0, False: 0}
+    for row, score in zip(rows.to_pylist(), pq.read_table(path)["score"].to_pylist(), strict=True):
+        if row["transaction_id"] in frauds and row["event_time"] < newest - timedelta(days=7):
+            sums[score > 0.5] += row["amount_minor"]
+    assert (money["stopped"], money["missed"]) == (sums[True], sums[False])
+    assert money["missed"] > 0
+    assert "frauds missed" in (tmp_path / "r" / "index.html").read_text()
+    said = (tmp_path / "fraudline_labels.prom").read_text()
+    assert f'fraudline_performance_amount{{currency="EUR",outcome="missed"}} {money["missed"] / 100}' in said
+
+
 def test_what_was_blocked_and_has_no_chargeback_makes_no_figure_worse(model, tmp_path):
     """The same traffic as in the evaluation; its surest frauds were blocked, and no label ever came."""
     path, dataset, evaluation = labelled(tmp_path, caught=3, missed=1)
@@ -207,7 +226,7 @@ def test_where_nothing_is_stopped_any_more_the_report_and_the_metrics_say_the_re
     assert (precision["value"], precision["interval"]) == (None, None)
     said = (tmp_path / "fraudline_drift.prom").read_text()
     assert 'fraudline_performance_worse{figure="recall"} 1.0' in said
-    assert 'fraudline_performance{figure="precision"}' not in said
+    assert 'fraudline_performance{figure="precision"}' not in (tmp_path / "fraudline_labels.prom").read_text()
 
 
 def test_an_evaluation_that_blocked_every_fraud_has_no_recall_to_compare_with(model, tmp_path):

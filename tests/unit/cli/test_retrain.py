@@ -16,6 +16,7 @@ from fraudline.core.files import write_text
 from fraudline.steps.retrain import FIRING, JOURNAL
 from fraudline.stream.messages import Label, encode
 from pipelines.training import GOLDEN
+from tests.support.datasets import small_dataset
 from tests.support.gitops import Forge, git
 from tests.support.json_server import JsonServer
 from tests.support.kfp_server import KfpServer
@@ -165,6 +166,26 @@ def test_performance_of_a_file_of_decisions_and_a_file_of_labels(here):
     figures = json.loads(done.stdout.splitlines()[-1])["figures"]
     assert (figures["precision"]["value"], figures["recall"]["value"]) == (0.5, 0.5)
     assert "precision" in run(labels, "performance", "--decisions", "d.jsonl", "--labels", "l.jsonl").output
+
+
+def test_performance_says_what_was_stopped_and_missed_in_money_by_a_data_set_in_pipes_and_to_prometheus(here):
+    at = now_us() - 20 * DAY
+    rows = [
+        {"transaction_id": f"t{i}", "card_id": f"c{i}", "event_time": at, "model_version": "m", "features": [1.0],
+         "decision": "review" if i < 20 else "allow", "amount_minor": 100_000_000, "currency": "EUR"} for i in range(50)
+    ]  # fmt: skip
+    write_text(here / "d.jsonl", "\n".join(map(json.dumps, rows)))
+    (here / "l.jsonl").write_bytes(
+        b"\n".join(encode(Label(f"t{i}", True, "chargeback", 1, at + DAY)) for i in range(10, 30))
+    )
+    files = ("performance", "--decisions", "d.jsonl", "--labels", "l.jsonl", "--textfiles", ".")
+    done = run(labels, *files)
+    assert "frauds     stopped 10,000,000.00 EUR, missed 10,000,000.00 EUR; stopped share 0.500" in done.stdout, (
+        "no line is broken"
+    )
+    assert 'amount{currency="EUR",outcome="held_up"} 1e+07' in (here / "fraudline_labels.prom").read_text()
+    small_dataset(here)  # which has none of these transactions
+    assert "the amounts of 30 are not known" in run(labels, *files, "--data", "dataset").stderr
 
 
 def test_performance_says_that_too_few_frauds_are_known_for_figures(here):

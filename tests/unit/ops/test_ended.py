@@ -31,17 +31,38 @@ def test_a_folder_gets_one_file_a_job_with_only_what_was_said(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["fraudline_drift.prom"]
 
 
+MONEY = {"EUR": {"stopped": 123_456, "missed": 100, "held_up": 0, "blocked": 0},
+         "JPY": {"stopped": 700, "missed": 0, "held_up": 5, "blocked": 9}}  # fmt: skip
+
+
 def test_a_figure_of_performance_that_is_zero_is_said_and_one_without_a_value_is_not(tmp_path):
-    metrics = EndedMetrics()
     figures = {"recall": {"value": 0.0, "worse": True}, "precision": {"value": None, "worse": None}}
-    metrics.drift({**DRIFT, "performance": {"figures": figures}})
-    metrics.publish("drift", textfiles=tmp_path)
-    said = [line for line in (tmp_path / "fraudline_drift.prom").read_text().splitlines() if "{figure=" in line]
-    assert [line for line in said if "psi" not in line] == [
-        'fraudline_performance{figure="recall"} 0.0',
+    performance = {"figures": figures, "money": {}}
+    for job, say in (("drift", EndedMetrics.drift), ("labels", EndedMetrics.labels)):
+        metrics = EndedMetrics()
+        say(metrics, {**DRIFT, "performance": performance} if job == "drift" else performance)
+        metrics.publish(job, textfiles=tmp_path)
+    pages = [(tmp_path / f"fraudline_{job}.prom").read_text().splitlines() for job in ("drift", "labels")]
+    said = [line for page in pages for line in page if line.startswith("fraudline_performance") and "{" in line]
+    assert said == [
         'fraudline_performance_worse{figure="recall"} 1.0',
         'fraudline_performance_worse{figure="precision"} 0.0',
+        'fraudline_performance{figure="recall"} 0.0',
     ]
+    series = [line.rsplit(" ", 1)[0] for page in pages for line in page]
+    assert len([name for name in series if name.startswith("fraudline")]) == len(
+        {name for name in series if name.startswith("fraudline")}
+    ), "a series in two files is refused by the collector"
+
+
+def test_money_is_said_in_units_of_its_currency_by_what_became_of_it(tmp_path):
+    metrics = EndedMetrics()
+    metrics.labels({"figures": {}, "money": MONEY})
+    metrics.publish("labels", textfiles=tmp_path)
+    said = (tmp_path / "fraudline_labels.prom").read_text()
+    assert 'fraudline_performance_amount{currency="EUR",outcome="stopped"} 1234.56' in said
+    assert 'fraudline_performance_amount{currency="JPY",outcome="stopped"} 700.0' in said
+    assert 'fraudline_performance_amount{currency="JPY",outcome="blocked"} 9.0' in said
 
 
 def test_a_window_that_is_too_small_is_no_measurement_without_drift(tmp_path):

@@ -15,6 +15,7 @@ from fraudline.steps.collect import _checked, joined, unscreened
 from fraudline.steps.collect_stream import Memory, Stream, read_stream
 from fraudline.steps.matured import Decided, Window
 from fraudline.steps.params import Params
+from fraudline.stream import transaction_places
 from fraudline.stream.messages import Label, Transaction
 from fraudline.stream.transport import Record
 from tests.support.transactions import DAY, HOUR, START, labels_of, table_of, transaction
@@ -63,9 +64,10 @@ def collected(monkeypatch):
             yield topics[place.topic][start:end]
 
         consumer = SimpleNamespace(end_offsets=lambda places: {one: len(topics[one.topic]) for one in places})
-        monkeypatch.setattr(collect_stream, "open_consumer", lambda _: nullcontext(consumer))
-        monkeypatch.setattr(collect_stream, "places_of", lambda _, topic: [TopicPartition(topic, 0)])
-        monkeypatch.setattr(collect_stream, "read_partition", read_partition)
+        for reader in (collect_stream, transaction_places):
+            monkeypatch.setattr(reader, "open_consumer", lambda _: nullcontext(consumer))
+            monkeypatch.setattr(reader, "places_of", lambda _, topic: [TopicPartition(topic, 0)])
+            monkeypatch.setattr(reader, "read_partition", read_partition)
         monkeypatch.setattr(collect_stream, "read_label_topic", lambda _: [])
         return read_stream(Params(), WINDOW, from_us(START + 37 * DAY), memory)
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from fraudline.core.errors import DataError, SchemaError
+from fraudline.monitor.labelled_money import OUTCOMES
 from fraudline.monitor.selection import SAMPLE, drawn
 from fraudline.steps.matured import Decided, Window, decided_in_file, decided_of, matured
 from fraudline.steps.params import Params
@@ -112,6 +114,55 @@ def test_the_weighted_estimate_is_right_on_average_and_the_naive_one_is_not():
         naive.append((20 + (passed & truth).sum()) / (60 + 400))
     assert np.mean(estimates) == pytest.approx(right, abs=0.01)
     assert abs(np.mean(naive) - right) > 0.3
+
+
+def paid(each, minor, currency="EUR"):
+    return structs.replace(each, amount_minor=minor, currency=currency)
+
+
+def test_money_is_what_was_stopped_missed_and_held_up_in_each_currency_by_itself():
+    rows, labels = crowd()
+    yen = [decided("y1", "review", card="y"), decided("y2", card="y"), decided("y3", "review", card="y")]
+    labels |= dict([fraud("y1"), fraud("y2")])
+    found = figures([paid(each, 1_000) for each in rows] + [paid(each, 700, "JPY") for each in yen], labels)["money"]
+    assert found["EUR"] | {"share": 0} == {
+        "stopped": 20_000, "missed": 30_000, "held_up": 40_000, "blocked": 0, "share": 0,
+    }  # fmt: skip
+    assert found["JPY"]["stopped"] == found["JPY"]["missed"] == found["JPY"]["held_up"] == 700
+    low, high = found["EUR"]["share"]["interval"]
+    assert low < found["EUR"]["share"]["value"] == 0.4 < high
+
+
+def test_the_share_of_money_stopped_follows_the_amounts_and_not_the_number_of_frauds():
+    rows, labels = crowd()
+    found = figures([paid(each, 50_000 if each.decision == "review" else 100) for each in rows], labels)
+    assert found["figures"]["recall"]["value"] == pytest.approx(0.4)
+    assert found["money"]["EUR"]["share"]["value"] == pytest.approx(1_000_000 / 1_003_000)
+
+
+def test_money_that_was_blocked_is_in_no_other_sum_and_a_drawn_one_stands_for_its_like():
+    rows = [paid(decided(f"b{i}", "block", card=f"e{i}"), 500) for i in range(90)]
+    rows += [paid(decided(f"s{i}", "review", card=f"f{i}", sampled=0.1), 500) for i in range(10)]
+    labels = dict(fraud(f"s{i}") for i in range(8))
+    found = figures(rows, labels)["money"]["EUR"]
+    assert {name: found[name] for name in OUTCOMES} == {
+        "stopped": 80 * 500, "missed": 0, "held_up": 20 * 500, "blocked": 90 * 500,
+    }  # fmt: skip
+    assert figures(rows[:90], {})["money"]["EUR"]["held_up"] == 0
+
+
+def test_an_amount_that_nobody_knows_is_counted_and_where_it_does_not_matter_it_is_not_asked_for():
+    rows, labels = crowd()
+    asked = []
+
+    def amounts(some):
+        asked.extend(each.transaction_id for each in some)
+        return [None if each.transaction_id == "r0" else (1, "EUR") for each in some]
+
+    found = figures(rows, labels, amounts=amounts)
+    assert (found["amounts_unknown"], found["money"]["EUR"]["stopped"]) == (1, 19)
+    assert len(asked) == 30 + 60, "frauds and alerts; an allowed normal is in no sum"
+    assert figures(rows, labels)["amounts_unknown"] == 90
 
 
 @pytest.mark.parametrize("value", [b"{}", b'{"transaction_id": "\xff"}', b'{"more": ' + b"[" * 100_000, None])
