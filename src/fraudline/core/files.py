@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from fraudline.core.errors import UsageError
+from fraudline.core.documents import parse_json
+from fraudline.core.errors import DataError, FraudlineError, UsageError
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _HERE, _EXCHANGE = -100, 2
@@ -106,9 +107,14 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_json(path: Path, *, wrong: type[FraudlineError] = DataError, action: str = "Make it again.") -> Any:
+    """Read a JSON file.
+
+    Raises:
+        FraudlineError: it is not JSON; of the class ``wrong``, with ``action``.
+        OSError: it cannot be read.
+    """
+    return parse_json(path.read_bytes(), str(path), wrong=wrong, action=action)
 
 
 def write_text(path: Path, text: str) -> None:

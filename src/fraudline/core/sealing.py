@@ -12,7 +12,6 @@ moved, missing or of another file is found. The header and a ``context`` (what t
 """
 
 import base64
-import binascii
 import json
 import os
 import struct
@@ -24,6 +23,7 @@ from typing import IO, Any, Protocol, Self
 
 from pydantic import model_validator
 
+from fraudline.core.documents import parse_json
 from fraudline.core.errors import StateError, UsageError
 from fraudline.core.keyfile import KEY_BYTES, read_keys
 from fraudline.core.settings import Settings
@@ -193,7 +193,7 @@ def _header(file: IO[bytes]) -> tuple[bytes, dict[str, Any]]:
     try:
         (size,) = _LENGTH.unpack(file.read(_LENGTH.size))
         header = file.read(min(size, _MOST_HEADER))
-        text = json.loads(header)
+        text = parse_json(header, "Its header", wrong=StateError, action=_ACTION)
         found = {
             "key_id": str(text["key_id"]),
             "wrapped": base64.b64decode(text["wrapped"], validate=True),
@@ -203,7 +203,7 @@ def _header(file: IO[bytes]) -> tuple[bytes, dict[str, Any]]:
         whole = text["format"] == 1 and len(header) == size and len(found["prefix"]) == 7
         if not whole or type(found["chunk"]) is not int or not 0 < found["chunk"] <= 64 * _CHUNK:
             raise ValueError("header")
-    except (struct.error, ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
+    except (struct.error, ValueError, KeyError, TypeError) as error:
         raise StateError("Its header is damaged.", _ACTION) from error
     return header, found
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from fraudline.core.documents import parse_json, parse_yaml
 from fraudline.core.errors import UsageError
 
 _NAMES = ("extra_forbidden", "missing")
@@ -55,11 +55,16 @@ class Settings(BaseModel):
         Raises:
             UsageError: it is not YAML, or does not fit.
         """
-        try:
-            values = yaml.safe_load(content.decode("utf-8"))
-        except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
-            raise UsageError(f"{source} is not YAML: {error}.", "Correct the file.") from error
-        return cls.parse(values, source)
+        return cls.parse(parse_yaml(content, source), source)
+
+    @classmethod
+    def parse_json(cls, content: str | bytes, source: str) -> Self:
+        """Validate JSON, as a line of a log of them; an error names ``source``.
+
+        Raises:
+            UsageError: it is not JSON, or does not fit.
+        """
+        return cls.parse(parse_json(content, source, wrong=UsageError), source)
 
 
 def _field(error: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ _TRANSACTION_ENCODING = {
     "transaction_id": "DELTA_BYTE_ARRAY",
     "event_time": "DELTA_BINARY_PACKED",
 }
+_NAME_ONE = "Name a data set folder (transactions/, labels/)."
 _LABEL_ENCODING = {"transaction_id": "DELTA_BYTE_ARRAY", "label_time": "DELTA_BINARY_PACKED"}
 
 
@@ -92,9 +93,9 @@ def read_meta(folder: Path) -> dict[str, Any]:
     """
     path = folder / "dataset.json"
     try:
-        meta: dict[str, Any] = read_json(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read.", "Name a data set folder (transactions/, labels/).") from error
+        meta: dict[str, Any] = read_json(path, action=_NAME_ONE)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read.", _NAME_ONE) from error
     return meta
 
 

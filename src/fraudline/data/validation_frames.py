@@ -51,7 +51,7 @@ def read_content(folder: Path) -> Content:
     try:
         meta = read_json(folder / "dataset.json")
         differences["dataset.json"] = "" if isinstance(meta, dict) else "is no object"
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, DataError) as error:
         differences["dataset.json"] = f"cannot be read: {error}"
     return Content(transactions, labels, meta, differences)
 

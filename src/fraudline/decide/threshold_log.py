@@ -135,13 +135,13 @@ class ThresholdLog:
         """
         try:
             lines = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")  # texts may hold U+2028
-            changes = tuple(Change.parse(json.loads(line), f"{path}:{n}") for n, line in enumerate(lines, 1))
+            changes = tuple(Change.parse_json(line, f"{path}:{n}") for n, line in enumerate(lines, 1))
         except FileNotFoundError as error:
             raise StateError(
                 f"{path} is not there: no threshold has been changed, the model's own hold.",
                 "Begin it: `fraudline threshold set` or `adjust`.",
             ) from error
-        except (OSError, ValueError, RecursionError, UsageError) as error:
+        except (OSError, UnicodeDecodeError, UsageError) as error:
             raise StateError(
                 f"{path} is no thresholds file: {error}", "Take it from a backup, or begin anew."
             ) from error

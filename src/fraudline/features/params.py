@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
-import yaml
 from pydantic import Field
 
+from fraudline.core.documents import parse_yaml
 from fraudline.core.errors import UsageError
 from fraudline.core.settings import Settings
 from fraudline.features.spec import FeatureSpec, load_spec
 from fraudline.features.table import TableSpec
+
+_NAME_ONE = "Name a specification in features.spec."
 
 
 class FeatureParams(Settings):
@@ -55,7 +57,8 @@ class FeatureParams(Settings):
 
 def _is_table(path: Path) -> bool:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} cannot be read: {error}.", "Name a specification in features.spec.") from error
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error}.", _NAME_ONE) from error
+    values = parse_yaml(content, str(path), action=_NAME_ONE)
     return isinstance(values, dict) and values.get("kind") == "table"

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from fraudline.core.clock import from_us, to_us
 from fraudline.core.digest import digest_of, sha256_bytes, sha256_file
+from fraudline.core.documents import parse_json
 from fraudline.core.errors import DataError, SchemaError
 from fraudline.core.files import atomic_folder, write_json
 from fraudline.features.columns import hash64
@@ -36,6 +37,7 @@ from fraudline.features.spec import FeatureSpec, Parameters
 
 __all__ = ["POPULATION", "VALUES", "ProfileTable", "build_profiles", "published_version", "write_profiles"]
 
+_NAME_ONE = "Name what step featurize (`build/profiles`) or step profiles wrote."
 _TOGETHER = 32
 """Tables whose merchants are looked through at once."""
 _ONCE_A_DAY = 24
@@ -180,15 +182,12 @@ def _readable(source: Path | str) -> Iterator[tuple[Any, str]]:
     try:
         yield _filesystem(source)
     except (OSError, ValueError, TypeError, KeyError, pa.ArrowInvalid) as error:
-        raise DataError(
-            f"Merchant profiles at {source} cannot be read: {error}.",
-            "Name what step featurize (`build/profiles`) or step profiles wrote.",
-        ) from error
+        raise DataError(f"Merchant profiles at {source} cannot be read: {error}.", _NAME_ONE) from error
 
 
 def _index(filesystem: Any, root: str) -> dict[str, Any]:
     """What ``profiles.json`` says, its version verified."""
-    index: dict[str, Any] = json.loads(_bytes(filesystem, f"{root}/profiles.json"))
+    index: dict[str, Any] = parse_json(_bytes(filesystem, path := f"{root}/profiles.json"), path, action=_NAME_ONE)
     if index["version"] != digest_of(index["files"])[:12]:
         raise ValueError("the version in profiles.json is not that of the files it lists")
     return index

@@ -14,7 +14,6 @@ after the check is never used. Stable: format 1 will be readable by every later 
 """
 
 import io
-import json
 import os
 import re
 import stat
@@ -28,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraudline.core.digest import digest_of, sha256_bytes
+from fraudline.core.documents import parse_json
 from fraudline.core.errors import ArtifactError, DigestMismatch, UsageError
 from fraudline.core.files import write_json
 from fraudline.core.settings import Settings
@@ -205,7 +205,7 @@ def verify(folder: Path, expected_digest: str | None = None, trust: Trust = ANYB
 
 
 def _parse_model(raw: bytes) -> tuple[ModelMeta, FeatureSpec | TableSpec]:
-    values = _json(raw, "model.json")
+    values = parse_json(raw, "model.json", wrong=ArtifactError, action=_REBUILD)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise ArtifactError(f"model.json is not of format {FORMAT}.", "Upgrade fraudline, or rebuild the artifact.")
     try:
@@ -217,7 +217,7 @@ def _parse_model(raw: bytes) -> tuple[ModelMeta, FeatureSpec | TableSpec]:
 
 
 def _parse_manifest(raw: bytes) -> tuple[str, dict[str, str], dict[str, str]]:
-    manifest = _json(raw, MANIFEST)
+    manifest = parse_json(raw, MANIFEST, wrong=ArtifactError, action=_REBUILD)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ArtifactError(f"{MANIFEST} is not of format {FORMAT}.", "Upgrade fraudline, or rebuild the artifact.")
     named, unnamed = _hashes(manifest.get("files")), _hashes(manifest.get("unnamed"))
@@ -282,10 +282,3 @@ def _read(folder: Path, path: str, limit: int = MAX_FILE_BYTES) -> bytes:
         if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
             raise ArtifactError(f"{folder}: {path} is not a regular file under {limit} bytes.", _REBUILD)
         return stream.read()
-
-
-def _json(raw: bytes, name: str) -> Any:
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError) as error:  # also the one of an integer of more than 4,300 digits
-        raise ArtifactError(f"{name} is not JSON: {error}.", _REBUILD) from error

@@ -9,7 +9,6 @@ serving image needs no model-signing. Sigstore's keyless bundles are verified by
 """
 
 import base64
-import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic import Field, model_validator
 
 from fraudline.core.clock import now
 from fraudline.core.digest import sha256_bytes
+from fraudline.core.documents import parse_json
 from fraudline.core.errors import ArtifactError, UsageError
 from fraudline.core.files import write_json, write_text
 from fraudline.core.settings import Settings
@@ -142,12 +142,12 @@ def _payload(bundle: bytes, public_key: Path) -> bytes:
 
     key = _public(public_key)
     try:
-        found = json.loads(bundle)
+        found = parse_json(bundle, SIGNATURE, wrong=ArtifactError, action=_SIGN)
         envelope = found["dsseEnvelope"]
         payload, raw = (
             base64.b64decode(x, validate=True) for x in (envelope["payload"], envelope["signatures"][0]["sig"])
         )
-    except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError) as error:
         raise ArtifactError(f"{SIGNATURE} is not a bundle of model-signing.", _SIGN) from error
     pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     wanted = _bundle(payload, raw, hint=sha256_bytes(pem))
@@ -181,12 +181,12 @@ def _bundle(payload: bytes, signature: bytes, hint: str) -> dict[str, Any]:
 def _resources(payload: bytes) -> dict[str, str]:
     """SHA-256 by path, of a verified statement."""
     try:
-        statement = json.loads(payload)
+        statement = parse_json(payload, f"What {SIGNATURE} signs", wrong=ArtifactError, action=_SIGN)
         predicate = statement["predicate"]
         entries = predicate["resources"]
         kinds = {entry["algorithm"] for entry in entries}
         resources = {str(entry["name"]): str(entry["digest"]) for entry in entries}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (KeyError, TypeError) as error:
         raise ArtifactError(f"{SIGNATURE} holds no list of files.", _SIGN) from error
     if statement.get("predicateType") != _PREDICATE or kinds != {"sha256"} or len(resources) != len(entries):
         raise ArtifactError(f"{SIGNATURE} holds another statement than model-signing's.", _SIGN)
@@ -195,9 +195,9 @@ def _resources(payload: bytes) -> dict[str, str]:
 
 def _release(content: bytes, digest: str) -> int:
     try:
-        record = json.loads(content)
+        record = parse_json(content, RELEASE, wrong=ArtifactError, action=_SIGN)
         named, number = record["digest"], record["release"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (KeyError, TypeError) as error:
         raise ArtifactError(f"{RELEASE} is malformed.", _SIGN) from error
     if named != digest or type(number) is not int or number < 0:
         raise ArtifactError(f"{RELEASE} is of another artifact, or holds no number.", _SIGN)

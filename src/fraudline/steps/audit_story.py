@@ -1,6 +1,5 @@
 """One decision traced back: to its record, its model, the run and the code and the data that the model came from."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fraudline.core.clock import from_us
+from fraudline.core.documents import parse_json
 from fraudline.core.errors import ArtifactError, DataError, FraudlineError, StateError, UsageError
 from fraudline.core.files import read_json
 from fraudline.decide.threshold_log import ThresholdLog
@@ -194,8 +194,8 @@ def _rows_with(path: Path, wanted: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _mine(value: bytes | None, wanted: str) -> dict[str, Any] | None:
     try:
-        decision = json.loads(value or b"")
-    except (ValueError, RecursionError):
+        decision = parse_json(value or b"", "the decision")
+    except DataError:
         return None
     mine = isinstance(decision, dict) and decision.get("transaction_id") == wanted
     return decision if mine else None

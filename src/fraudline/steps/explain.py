@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fraudline.core.clock import from_us
+from fraudline.core.documents import parse_json
 from fraudline.core.errors import DataError, StateError, UsageError
 from fraudline.core.files import write_text
 from fraudline.core.log import get_logger
@@ -38,6 +39,7 @@ from fraudline.steps.params import Params
 log = get_logger(__name__)
 
 _HISTORY = 10
+_A_LINE = "Give one decision a line, as JSON."
 
 
 def explain(
@@ -158,9 +160,10 @@ def _in_decisions(wanted: str, decisions: Path, artifact: Artifact) -> _Found:
     holds = finder(wanted)
     try:
         with decisions.open("rb") as lines:
-            rows = [row for line in lines if holds(line) and isinstance(row := json.loads(line), dict)]
-    except (OSError, ValueError) as error:
-        raise DataError(f"{decisions} cannot be read: {error}.", "Give one decision a line, as JSON.") from error
+            named = ((line, f"{decisions}:{number}") for number, line in enumerate(lines, 1) if holds(line))
+            rows = [row for line, name in named if isinstance(row := parse_json(line, name, action=_A_LINE), dict)]
+    except OSError as error:
+        raise DataError(f"{decisions} cannot be read: {error}.", _A_LINE) from error
     row = next((row for row in reversed(rows) if row.get("transaction_id") == wanted), None)
     if row is None:
         raise DataError(f"{decisions} has no decision on {wanted}.", "Check the id, or take the decisions of its day.")

@@ -17,11 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from fraudline.core.digest import files_under, md5_file
+from fraudline.core.documents import parse_yaml
 from fraudline.core.errors import DataError, UnavailableError, UsageError
-from fraudline.core.files import atomic_folder, write_json
+from fraudline.core.files import atomic_folder, read_json, write_json
 from fraudline.core.log import get_logger
 from fraudline.ops.provenance import git_environment
 from fraudline.steps.params import Params
@@ -114,11 +113,11 @@ def parse_dvc_file(text: str, name: str) -> Tracked:
         UsageError: it is not a ``.dvc`` file that tracks one directory.
     """
     try:
-        content = yaml.safe_load(text)
+        content = parse_yaml(text, name, action="Make it with: dvc add data")
         (out,) = content["outs"]
         base = Path(content.get("wdir", "."))
         tracked = Tracked(str(out["md5"]), int(out.get("nfiles", 0)), (base / str(out["path"])).as_posix())
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{name} is not a .dvc file with one output.", "Make it with: dvc add data") from error
     if not tracked.md5.endswith(".dir"):
         raise UsageError(f"{name} tracks a single file.", "Track the data set's folder: dvc add data")
@@ -315,5 +314,5 @@ def _listing(data_dvc: Path, tracked: Tracked) -> dict[str, str] | None:
     for store in stores:
         path = store / "files" / "md5" / tracked.md5[:2] / tracked.md5[2:]
         if path.is_file():
-            return {entry["relpath"]: entry["md5"] for entry in json.loads(path.read_text(encoding="utf-8"))}
+            return {entry["relpath"]: entry["md5"] for entry in read_json(path)}
     return None

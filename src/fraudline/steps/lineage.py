@@ -92,7 +92,7 @@ def thing_of(name: str, path: Path, step: str = "") -> Thing:
             return model_thing(path, str(read_json(path / MANIFEST)["digest"]))
         if (path / "fetch.json").is_file():
             return Thing("dataset", str(read_json(path / "fetch.json")["md5"]), uri)
-    except (OSError, ValueError, KeyError, FraudlineError):
+    except (OSError, KeyError, TypeError, FraudlineError):
         return Thing(name, uri=uri)
     return Thing(f"{step}.{name}" if name == "report" and step else name, uri=uri)
 

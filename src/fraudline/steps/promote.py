@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from fraudline.core.documents import parse_yaml
 from fraudline.core.errors import PromotionRefused, UsageError, without_passwords
 from fraudline.core.files import local_path
 from fraudline.core.log import get_logger
@@ -121,11 +120,8 @@ def params_in(clone: Clone) -> Params:
     Raises:
         UsageError: they are not valid.
     """
-    try:
-        values = yaml.safe_load(clone.read(PARAMETERS)) or {}
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{PARAMETERS} of {clone.branch} cannot be read: {error}.", "Correct it there.") from error
-    params = Params.parse(values, f"{PARAMETERS} of {clone.branch}")
+    source = f"{PARAMETERS} of {clone.branch}"
+    params = Params.parse(parse_yaml(clone.read(PARAMETERS), source, action="Correct it there.") or {}, source)
     forge = params.rollout.forge.model_copy(update={"remote": clone.url})
     return params.model_copy(update={"rollout": params.rollout.model_copy(update={"forge": forge})})
 

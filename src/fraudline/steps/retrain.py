@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fraudline.core.digest import sha256_bytes
-from fraudline.core.errors import FraudlineError, GateFailed, StateError
+from fraudline.core.documents import parse_json
+from fraudline.core.errors import DataError, FraudlineError, GateFailed, StateError
 from fraudline.core.files import local_path, read_json, writing
 from fraudline.core.log import get_logger
 from fraudline.data.store import read_meta
@@ -36,6 +37,7 @@ UNMEASURED = ("DriftNotMeasured", "DriftNeverMeasured")
 FIRING = f'ALERTS{{alertstate="firing",alertname=~"{"|".join((DRIFT, WORSE, *UNMEASURED))}"}}'
 """What Prometheus is asked: the alerts (`docs.monitoring`) that ask for a run, and the one that says nobody looked."""
 
+_NAME_REPORT = "Name the folder of `fraudline drift`."
 _MADE = ("trained", "found")
 """States of a run that has its model."""
 _OVERTAKEN = "overtaken"
@@ -158,8 +160,8 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     found = []
     for line in path.read_bytes().splitlines() if path.is_file() else []:
         try:
-            found.append(json.loads(line))
-        except (ValueError, RecursionError):
+            found.append(parse_json(line, str(path)))
+        except DataError:
             log.warning("journal.torn", path=str(path), bytes=len(line))
     return found
 
@@ -328,14 +330,14 @@ def _report(folder: Path | None, champion: str) -> tuple[tuple[str, ...], tuple[
         return (), ()
     path = folder / "drift.json"
     try:
-        document = read_json(path)
+        document = read_json(path, wrong=StateError, action=_NAME_REPORT)
         model = document["model"]["digest"]
         names = [figure["name"] for figure in document["figures"] if figure["drifted"]]
         if document["classifier"].get("drifted"):
             names.append("several features together")
         figures = document["performance"].get("figures", {})
-    except (OSError, ValueError, KeyError) as error:
-        raise StateError(f"{path} is no report of drift: {error}.", "Name the folder of `fraudline drift`.") from error
+    except (OSError, KeyError, TypeError, AttributeError) as error:
+        raise StateError(f"{path} is no report of drift: {error}.", _NAME_REPORT) from error
     if champion and model != champion:
         raise StateError(
             f"{path} is about the model {model[:12]}, but {champion[:12]} is champion.",

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 MODEL_NAME = "fraud"
+_FETCH = "Run the fetch step first."
 
 EPOCH_LISTENER: ContextVar["Callable[[Epoch], None] | None"] = ContextVar("EPOCH_LISTENER", default=None)
 """Who wants to hear of every epoch (the command line's progress bar)."""
@@ -265,9 +266,9 @@ def _recorded(params: Params) -> dict[str, Any]:
 def _data_md5(dataset: Path) -> str:
     path = dataset / "fetch.json"
     try:
-        return str(read_json(path)["md5"])
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path} does not name the data.", "Run the fetch step first.") from error
+        return str(read_json(path, action=_FETCH)["md5"])
+    except (OSError, KeyError, TypeError) as error:
+        raise DataError(f"{path} does not name the data.", _FETCH) from error
 
 
 def _parquet(table: pa.Table, path: Path) -> None:

@@ -64,7 +64,7 @@ def _before(previous: Path | None, dataset: Path, params: Params) -> Iterator[Pa
     try:
         origin = read_json(dataset / FETCHED)
         data_dvc, repo = Path(origin["data_dvc"]), str(origin["repo"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, KeyError, TypeError, DataError) as error:
         raise DataError(
             f"{dataset / FETCHED} does not say where the data is from, so {revision} has no repository.",
             "Run the fetch step first, or give the previous version as a folder.",

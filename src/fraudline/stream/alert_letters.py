@@ -8,7 +8,6 @@ the idempotency key that it always had. What is still not taken becomes a new le
 note that the old one was seen to. So none is lost; one that was sent just before a crash is sent again under its key.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -17,6 +16,7 @@ from typing import Any, Self
 
 from kafka.structs import OffsetAndMetadata
 
+from fraudline.core.documents import parse_json
 from fraudline.core.errors import FraudlineError, MessageError, UnavailableError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.decide.routing import TokenBucket
@@ -32,6 +32,7 @@ from fraudline.stream.transport import Record
 
 log = get_logger(__name__)
 
+_ROUTERS = "Only routers may write to this topic."
 _OWN = ("sink", "reason", "idempotency-key")
 
 
@@ -71,15 +72,14 @@ class AlertLetter:
         Raises:
             MessageError: it was not written by a router.
         """
-        said = dict(record.headers)
+        said, place = dict(record.headers), f"{record.topic} {record.partition}:{record.offset}"
         try:
             sink, reason, key = (said[name].decode() for name in _OWN)
-            event = json.loads(record.value or b"")
+            event = parse_json(record.value or b"", place, wrong=MessageError, action=_ROUTERS)
             if not isinstance(event, dict):
                 raise TypeError("not an object")
         except (KeyError, ValueError, TypeError) as error:
-            problem = f"{record.topic} {record.partition}:{record.offset} is no alert with headers {', '.join(_OWN)}."
-            raise MessageError(problem, "Only routers may write to this topic.") from error
+            raise MessageError(f"{place} is no alert with headers {', '.join(_OWN)}.", _ROUTERS) from error
         return cls(record.partition, record.offset, record.timestamp_ms, sink, reason, key, event, record)
 
     def again(self, reason: str) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]:

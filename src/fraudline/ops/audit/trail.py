@@ -94,8 +94,8 @@ class Trail:
             return cls(folder)
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
-            return cls(folder, tuple(Seal.parse(json.loads(line), f"{path}:{n}") for n, line in enumerate(lines, 1)))
-        except (OSError, ValueError, RecursionError, UsageError) as error:
+            return cls(folder, tuple(Seal.parse_json(line, f"{path}:{n}") for n, line in enumerate(lines, 1)))
+        except (OSError, UnicodeDecodeError, UsageError) as error:
             raise StateError(
                 f"{path} is no chain: {error}", "See what `fraudline audit verify` says, and take it from a backup."
             ) from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from fraudline.core.digest import sha256_file
+from fraudline.core.documents import parse_json
 from fraudline.core.errors import DataError, PromotionRefused
 from fraudline.core.files import read_json
 from fraudline.model.artifact import MANIFEST, load_artifact
@@ -78,11 +79,11 @@ class Evidence:
         if not text:
             return cls()
         try:
-            values = json.loads(text)
+            values = parse_json(text, "evidence.json", wrong=PromotionRefused, action="Restore the file.")
             if values["format"] != FORMAT:
                 raise ValueError(f"format {values['format']!r}")
             return cls(*(_entry(values[role]) for role in ("stable", "canary")))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise PromotionRefused(f"evidence.json cannot be read: {error!r}.", "Restore the file.") from error
 
     def render(self) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from fraudline.core.documents import parse_yaml
 from fraudline.core.errors import UsageError
 
 ROLLOUT, EVIDENCE = "rollout.yaml", "evidence.json"
@@ -21,6 +22,7 @@ DIGEST_ANNOTATION = "fraudline/artifact-digest"
 NOBODY = "0" * 64
 """Digest in the place of a model before the first promotion."""
 
+_RESTORE = f"Restore it: git checkout the target branch's {ROLLOUT}."
 _FLAG = "--expected_digest="
 _HEADER = """\
 # Which model is served, and during a rollout how much of the traffic the canary gets. Written by `fraudline promote`
@@ -68,8 +70,7 @@ def parse(text: str) -> Rollout:
         UsageError: it is not what :func:`render` writes.
     """
     try:
-        document = yaml.safe_load(text)
-        spec = document["spec"]
+        spec = parse_yaml(text, ROLLOUT, action=_RESTORE)["spec"]
         stable = _model(spec["predictor"])
         rollout = Rollout(None if stable.digest == NOBODY else stable)
         entries = spec.get("canary") or []
@@ -80,10 +81,8 @@ def parse(text: str) -> Rollout:
             if type(percent) is not int or not 0 < percent < 100:
                 raise ValueError(f"trafficPercent is {percent!r}")
             rollout = replace(rollout, canary=_model(entry["predictor"]), percent=percent)
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        raise UsageError(
-            f"{ROLLOUT} cannot be read: {error}.", f"Restore it: git checkout the target branch's {ROLLOUT}."
-        ) from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UsageError(f"{ROLLOUT} cannot be read: {error}.", _RESTORE) from error
     return rollout
 
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fraudline.core.digest import sha256_file
+from fraudline.core.documents import parse_yaml
 from fraudline.core.errors import FraudlineError, PromotionRefused, UnavailableError, UsageError
 from fraudline.core.files import local_path
 from fraudline.model.artifact import MANIFEST, load_artifact
@@ -175,11 +174,11 @@ def rules_at(repo: Path, revision: str) -> RolloutParams:
     Raises:
         UsageError: it cannot be read.
     """
-    try:
-        section = (yaml.safe_load(read_at(repo, revision, PARAMETERS)) or {}).get("rollout") or {}
-    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
-        raise UsageError(f"{PARAMETERS} cannot be read: {error}.", "Correct it on the target branch.") from error
-    return RolloutParams.parse(section, f"{PARAMETERS} of the target branch")
+    source = f"{PARAMETERS} of the target branch"
+    values = parse_yaml(read_at(repo, revision, PARAMETERS), source, action="Correct it there.") or {}
+    if not isinstance(values, dict):
+        raise UsageError(f"{source} holds no sections.", "Correct it there.")
+    return RolloutParams.parse(values.get("rollout") or {}, source)
 
 
 def _check(change: Change, source: Source) -> Verified:
