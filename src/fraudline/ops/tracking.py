@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from fraudline.core.clock import now_us
 from fraudline.core.log import get_logger
 from fraudline.core.masking import mask_text
 from fraudline.ops import provenance
@@ -201,7 +202,7 @@ class MlflowRun:
         """Record one figure, at an epoch where one is given."""
         from mlflow.entities import Metric
 
-        self._waiting.append(Metric(name, float(value), int(time.time() * 1000), step or 0))
+        self._waiting.append(Metric(name, float(value), now_us() // 1000, step or 0))
         if len(self._waiting) >= _BATCH:
             self.flush()
 

@@ -1,13 +1,12 @@
 """Step profiles: publish the merchant tables that the worker loads."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraudline.core.clock import DAY_US, to_us
+from fraudline.core.clock import DAY_US, now_us
 from fraudline.core.log import get_logger
 from fraudline.data.store import read_labels, read_transactions
 from fraudline.features.profiles import build_profiles, write_profiles
@@ -49,7 +48,7 @@ def profiles(
     spec = params.features.resolve() if model is None else load_artifact(model).card_spec
     transactions, labels = read_transactions(dataset), read_labels(dataset)
     read: dict[str, int] = {}
-    until = to_us(datetime.now(UTC)) if topics else None
+    until = now_us() if topics else None
     if until is not None:
         transactions, labels, read = _gone_on(transactions, labels, params, spec, until)
     end = until if until is not None else _end_of(transactions)

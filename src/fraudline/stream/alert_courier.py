@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from fraudline.core.clock import SECOND_US, now_us
 from fraudline.core.errors import FraudlineError, UnavailableError
 from fraudline.core.log import get_logger
 from fraudline.decide.routing import Group, TokenBucket
@@ -151,7 +152,7 @@ class Courier:
                 if refused:
                     self._metrics.left_out.labels(self._name).inc(len(refused))
                     log.error("alerts.addresses_refused", sink=self._name, key=key, addresses=refused)
-                self._metrics.delay.labels(self._name).observe(max(0.0, time.time() - group.first.decided_at / 1e6))
+                self._metrics.delay.labels(self._name).observe(max(0, now_us() - group.first.decided_at) / SECOND_US)
                 self._finished(groups)
                 return
             self._metrics.failed.labels(self._name).inc()

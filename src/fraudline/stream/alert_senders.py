@@ -14,7 +14,6 @@ import json
 import smtplib
 import socket
 import ssl
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from email.message import EmailMessage
@@ -116,7 +115,7 @@ class _Webhook:
         self._post = _Post(settings)
 
     def send(self, event: Mapping[str, Any], key: str) -> tuple[str, ...]:
-        body, at = json.dumps(event).encode(), int(time.time())
+        body, at = json.dumps(event).encode(), int(now().timestamp())
         headers = {
             "Content-Type": CONTENT_TYPE,
             "Idempotency-Key": key,

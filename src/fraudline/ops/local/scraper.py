@@ -11,7 +11,6 @@ import bisect
 import json
 import re
 import threading
-import time
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -21,6 +20,7 @@ from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from fraudline.core.clock import now
 from fraudline.ops.local.process import Service
 
 _LOOKBACK_S = 300.0
@@ -116,7 +116,7 @@ class LocalScraper(Service):
                         text = answer.read().decode()
                 except (URLError, OSError):
                     continue  # a target that is down has no samples, as in Prometheus
-                self.samples.scrape(time.time(), job, text)
+                self.samples.scrape(now().timestamp(), job, text)
             self._stop.wait(self._seconds)
 
 
