@@ -227,6 +227,11 @@ class FeatureSpec(Versioned):
         joints = tuple(joint for joint in self.joints if not dropped.intersection(joint.features))
         return FeatureSpec.parse({**self.model_dump(), "features": kept, "joints": joints}, FeatureSpec.what)
 
+    def informed(self, silent: Iterable[str]) -> "FeatureSpec":
+        """The same specification without the named kernel features and what it remembers of them, where it has any."""
+        dropped = set(silent)
+        return self.without(name for name in self.names if parsed(name)[0] in dropped)
+
     def with_history(self, names: Iterable[str], rows: int) -> "FeatureSpec":
         """The same specification with what ``names`` were in the card's last ``rows`` transactions, the latest first.
 

@@ -17,11 +17,13 @@ from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.profiles import ProfileTable, build_profiles
 from fraudline.features.spec import FeatureSpec
-from fraudline.steps.labelled import RULES
+from fraudline.steps.labelled import RULES, SILENT
 from fraudline.steps.params import Params
 from fraudline.steps.profiles import profiles as publish_profiles
 
 log = get_logger(__name__)
+
+CATEGORY_RARITY = "category_rarity"
 
 _KEYS = ("transaction_id", "event_time", "card_id", "merchant_id", "amount_minor")
 
@@ -98,7 +100,20 @@ def features_table(
     arrays["is_fraud"] = pc.fill_null(labels["is_fraud"].take(place), False)
     arrays["label_time"] = labels["label_time"].take(place)
     arrays["fraud_kind"] = labels["fraud_kind"].take(place)
-    return pa.table(arrays, metadata={RULES: spec.rules})
+    silent = _silent(transactions, spec)
+    return pa.table(arrays, metadata={RULES: spec.rules} | ({SILENT: ",".join(silent)} if silent else {}))
+
+
+def _silent(transactions: pa.Table, spec: FeatureSpec) -> list[str]:
+    """Features that mean nothing here: where all categories are one, their rarity only says that a card is new."""
+    if CATEGORY_RARITY not in spec.names or pc.count_distinct(transactions["category"]).as_py() > 1:
+        return []
+    log.warning(
+        "featurize.one_category",
+        left_out=CATEGORY_RARITY,
+        note=f"all transactions have category {transactions['category'][0]}, so no model learns from its rarity",
+    )
+    return [CATEGORY_RARITY]
 
 
 def _in_base_currency(transactions: pa.Table, spec: FeatureSpec) -> pa.Array:

@@ -19,6 +19,9 @@ from fraudline.steps.params import Params
 RULES = "feature_rules"
 """In the metadata of the table: by what it was computed; missing where a release before made it."""
 
+SILENT = "silent_features"
+"""In the metadata of the table: features, with commas between, that mean nothing in this data set."""
+
 KEYS = ("event_time", "is_fraud", "label_time")
 
 
@@ -78,6 +81,21 @@ class LabelledRows:
         labelled = pc.fill_null(pc.cast(table["label_time"], pa.int64()), 0).to_numpy()
         normal = split.known_normal(times, labelled, frauds)
         return cls(table, times, split, normal, frauds & (labelled < split.test.start_us))
+
+
+def learned_spec(features: Path, params: Params) -> FeatureSpec | TableSpec:
+    """What a model of these features learns from: all that ``params`` names but those that mean nothing here.
+
+    Args:
+        features: folder of step featurize.
+        params: ``features``.
+    """
+    spec = params.features.resolve_model()
+    path = features / "features.parquet"
+    if isinstance(spec, TableSpec) or not path.is_file():
+        return spec
+    silent = (pq.read_schema(path).metadata or {}).get(SILENT.encode(), b"").decode()
+    return spec.informed(silent.split(",")) if silent else spec
 
 
 def matrix_of(table: pa.Table, names: Sequence[str]) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from fraudline.core.clock import DAY_US
 from fraudline.core.errors import GateFailed
 from fraudline.core.log import get_logger
 from fraudline.monitor.poisoning import contamination, named
-from fraudline.steps.labelled import LabelledRows, matrix_of
+from fraudline.steps.labelled import LabelledRows, learned_spec, matrix_of
 from fraudline.steps.params import Params
 
 log = get_logger(__name__)
@@ -49,7 +49,7 @@ def screen(*, features: Path, batch: pa.Array, params: Params) -> dict[str, Any]
         GateFailed: the batch is poisoned; names cards and days.
         DataError: there are no features.
     """
-    spec = params.features.resolve_model()
+    spec = learned_spec(features, params)
     rows = LabelledRows.read(features, spec, params, ("card_id", "transaction_id"))
     frauds = rows.table["is_fraud"].to_numpy(zero_copy_only=False).astype(bool)
     cards = rows.table["card_id"].to_numpy(zero_copy_only=False)

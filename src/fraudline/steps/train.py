@@ -34,7 +34,7 @@ from fraudline.model.unseen import UNSEEN, unseen_scores
 from fraudline.monitor.poisoning import SHARE, contamination
 from fraudline.monitor.reference import day_reference, feature_reference, row_reference, score_reference
 from fraudline.ops.tracking import DATA_TAG, DIGEST_TAG, StepRun, step_run
-from fraudline.steps.labelled import LabelledRows, matrix_of
+from fraudline.steps.labelled import LabelledRows, learned_spec, matrix_of
 from fraudline.steps.params import Params
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def train(*, features: Path, dataset: Path, model: Path, params: Params) -> dict
     data_md5 = _data_md5(dataset)
     if params.train.kind in (*AUTOENCODERS, HYBRID):
         load_tensorflow()
-    spec = params.features.resolve_model()
+    spec = learned_spec(features, params)
     rows = _Rows.read(features, spec, params).trimmed(params)
     with step_run("train", params.registry) as run:
         run.params(_recorded(params))

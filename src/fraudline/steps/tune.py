@@ -23,6 +23,7 @@ from fraudline.features.spec import FeatureSpec
 from fraudline.features.table import TableSpec
 from fraudline.model.search import OBJECTIVE, SearchSpace, nested
 from fraudline.ops.tracking import StepRun, child_run, step_run
+from fraudline.steps.labelled import learned_spec
 from fraudline.steps.params import Params
 from fraudline.steps.tune_point import at_point, measure
 from fraudline.steps.tune_rows import TuneRows
@@ -91,7 +92,7 @@ def tune(
     """
     optuna = _optuna()
     _check(space, params)
-    spec = params.features.resolve_model()
+    spec = learned_spec(features, params)
     rows = TuneRows.read(features, spec, params)
     with _study(optuna, out, study, params.seed) as search:
         _same(search, {"data": rows.digest, "space": space.version, "rungs": list(rungs)}, study)

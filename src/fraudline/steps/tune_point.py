@@ -14,6 +14,7 @@ from fraudline.model.kinds import HYBRID, fit_kind
 from fraudline.model.params import AUTOENCODERS
 from fraudline.model.runtime import load_tensorflow
 from fraudline.model.search import OBJECTIVE, merged, nested
+from fraudline.steps.labelled import learned_spec
 from fraudline.steps.params import Params
 from fraudline.steps.tune_rows import TuneRows
 
@@ -75,7 +76,7 @@ def measure_point(*, features: Path, params: Params, point: dict[str, Any]) -> d
         DataError: there are no features, or no fraud to judge by.
     """
     chosen = at_point(params, point)
-    spec = chosen.features.resolve_model()
+    spec = learned_spec(features, chosen)
     return measure(TuneRows.read(features, spec, chosen), spec, chosen).figures()
 
 

@@ -3,6 +3,8 @@
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
+from structlog.testing import capture_logs
 
 from fraudline.core.digest import sha256_file
 from fraudline.data.store import read_transactions, write_dataset
@@ -11,6 +13,7 @@ from fraudline.features.engine import FeatureEngine
 from fraudline.features.profiles import ProfileTable
 from fraudline.features.spec import load_spec
 from fraudline.steps.featurize import featurize
+from fraudline.steps.labelled import learned_spec
 from fraudline.steps.params import Params
 from fraudline.steps.profiles import profiles as profiles_step
 from tests.support.transactions import DAY, START, labels_of, random_table, table_of, transaction
@@ -71,3 +74,27 @@ def test_amounts_of_other_currencies_are_money_of_the_base_currency_where_they_a
     featurize(dataset=tmp_path / "data", features=tmp_path / "f", profiles=tmp_path / "p", params=Params())
     table = pq.read_table(tmp_path / "f" / "features.parquet")
     assert table["amount_minor"].to_pylist() == [euros for _, _, euros in given]
+
+
+@pytest.mark.parametrize("categories", [(5999, 5999), (5411, 5999)])
+def test_where_all_transactions_have_one_category_no_model_learns_that_a_new_card_is_rare(tmp_path, categories):
+    """A card's first transaction has the rarity log 2; without other categories nothing else ever comes near it."""
+    rows = [transaction(k * 60, transaction_id=f"t{k}", category=category) for k, category in enumerate(categories)]
+    write_dataset(tmp_path / "data", table_of(rows), labels_of([]), {"name": "test"})
+    with capture_logs() as told:
+        featurize(dataset=tmp_path / "data", features=tmp_path / "f", profiles=tmp_path / "p", params=Params())
+    spec = learned_spec(tmp_path / "f", Params())
+    if len(set(categories)) > 1:
+        assert spec == SPEC
+        assert not [line for line in told if line["event"] == "featurize.one_category"]
+    else:
+        assert spec == SPEC.without(["category_rarity"])
+        (line,) = [line for line in told if line["event"] == "featurize.one_category"]
+        assert (line["left_out"], "5999" in line["note"]) == ("category_rarity", True)
+
+
+def test_what_is_remembered_of_a_feature_that_means_nothing_goes_with_it(tmp_path):
+    write_dataset(tmp_path / "data", table_of([transaction(0)]), labels_of([]), {"name": "test"})
+    params = Params.model_validate({"features": {"history": ["amount", "category_rarity"], "history_rows": 2}})
+    featurize(dataset=tmp_path / "data", features=tmp_path / "f", profiles=tmp_path / "p", params=params)
+    assert learned_spec(tmp_path / "f", params) == SPEC.without(["category_rarity"]).with_history(["amount"], 2)

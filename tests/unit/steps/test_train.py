@@ -17,6 +17,7 @@ from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.model.golden import read_golden
 from fraudline.model.scorer import Scorer
 from fraudline.steps import train as step
+from fraudline.steps.labelled import SILENT
 from fraudline.steps.params import Params
 from fraudline.steps.train import EPOCH_LISTENER, train
 
@@ -195,6 +196,14 @@ def test_a_supervised_challenger_becomes_an_artifact_of_the_same_contract(traine
     np.testing.assert_allclose(scores.score, golden.score, rtol=1e-5)
     np.testing.assert_allclose(scores.contributions.sum(axis=1), scores.score, atol=2e-5)
     assert result["rows"] == (DAYS - 6 - 2) * PER_DAY, "all matured days; a fraud not yet reported counts as normal"
+
+
+def test_a_model_does_not_learn_from_what_means_nothing_in_its_data_set(trained: Trained, tmp_path: Path) -> None:
+    table = features_table().replace_schema_metadata({SILENT: "category_rarity"})
+    pq.write_table(table, tmp_path / "features.parquet")
+    params = Params.model_validate({**PARAMS.model_dump(), "train": {"kind": "lightgbm", "forest": {"trees": 5}}})
+    train(features=tmp_path, dataset=trained.dataset, model=tmp_path / "model", params=params)
+    assert load_artifact(tmp_path / "model").spec == load_spec().without(["category_rarity"])
 
 
 def alerted_on_new_rows(trained: Trained, folder: Path, changes: dict[str, object]) -> tuple[float, Artifact]:

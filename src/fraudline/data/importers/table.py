@@ -30,15 +30,12 @@ import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 
 from fraudline.core.clock import DAY_US
-from fraudline.core.log import get_logger
 from fraudline.core.settings import Settings
 from fraudline.data.importers import reading
 from fraudline.data.importers.rows import UNKNOWN_CATEGORY, build_labels, build_transactions
 from fraudline.data.importers.source import Column, Separator, checked_first, column, read_source
 from fraudline.data.money import decimals_of
 from fraudline.data.store import write_dataset
-
-log = get_logger(__name__)
 
 _CURRENCY = ("[A-Z]{3}", "an ISO 4217 code like EUR")
 _COUNTRY = ("[A-Z]{2}", "an ISO 3166 code like DE")
@@ -195,8 +192,6 @@ def _amounts(give: _Giver, origin: Amount, currency: pa.Array) -> npt.NDArray[np
 
 def _categories(give: _Giver, origin: Origin | None) -> npt.NDArray[np.int16]:
     if origin is None:
-        note = "category_rarity then says only that a card is new: leave it out by features.without in params.yaml"
-        log.warning("import.no_category", note=note)
         return np.full(give.table.num_rows, UNKNOWN_CATEGORY, dtype=np.int16)
     given = give(origin)
     code = reading.whole_numbers(given)

@@ -272,13 +272,3 @@ def test_a_point_that_groups_thousands_is_not_taken_for_a_decimal(tmp_path: Path
     with pytest.raises(SchemaError) as caught:
         bring(tmp_path, ROWS.replace(",", ";").replace("12.34", price), **EUROPEAN)
     assert f"row 1, column price: found '{price}', expected a number (line 2 of the file)" in caught.value.problem
-
-
-def test_a_table_without_categories_is_told_which_feature_to_leave_out(tmp_path: Path) -> None:
-    with capture_logs() as told:
-        bring(tmp_path)
-        assert not told
-        bring(tmp_path, columns={name: origin for name, origin in COLUMNS.items() if name != "category"})
-    (line,) = told
-    assert line["event"] == "import.no_category"
-    assert "features.without" in line["note"]
