@@ -209,7 +209,7 @@ def log_command(thresholds: Path, as_json: bool) -> None:
 
 def comparison(document: Mapping[str, Any]) -> Table:
     """Both sides of a comparison beside each other, with the interval of the difference."""
-    from fraudline.decide.compare_page import TITLES, shown, title_of
+    from fraudline.decide.compare_page import TITLES, between, shown, title_of
 
     names, gaps, currency = document["names"], document["difference"], document["currency"]
     confidence = document["bootstrap"]["confidence"]
@@ -227,7 +227,7 @@ def comparison(document: Mapping[str, Any]) -> Table:
             shown(name, each, currency, signed=True) for each in (gaps[name]["value"], *gaps[name]["interval"])
         )
         sides = [shown(name, document[side][name], currency) for side in ("a", "b")]
-        table.add_row(title_of(name, currency), *sides, gap, f"{low} to {high}")
+        table.add_row(title_of(name, currency), *sides, gap, between(low, high))
     return table
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from fraudline.core.words import counted
 from fraudline.data import money
+from fraudline.model.bootstrap import too_few
 from fraudline.model.evaluation_charts import Line, line_chart
 from fraudline.model.page import figure, page, percent, sheet, tile_row
 
@@ -68,6 +69,11 @@ def shown(name: str, value: float | None, currency: str, *, signed: bool = False
     return f"{value:{sign}.3f}" if name in _SHARES else f"{value:{sign},.0f}"
 
 
+def between(low: str, high: str) -> str:
+    """An interval of two figures as :func:`shown` gives them."""
+    return "no interval" if "–" in (low, high) else f"{low} to {high}"
+
+
 def title_of(name: str, currency: str) -> str:
     """What a figure is, with the currency of money."""
     return money.titled(TITLES[name], currency) if name in _MONEY else TITLES[name]
@@ -80,7 +86,8 @@ def _lead(document: Mapping[str, Any]) -> str:
         f'<p class="soft">{counted(document["rows"], "decisions")} of {counted(document["cards"], "cards")} '
         f"on {counted(document['days'], 'days')}, {escape(period['first'])} to {escape(period['last'])}; "
         f"{document['known']:,} have a known label, "
-        f"{document['frauds']:,} of them frauds. {words}Both sides are measured on the same rows.</p>"
+        f"{document['frauds']:,} of them frauds. {words}Both sides are measured on the same rows."
+        f"{too_few(document)}</p>"
     )
 
 
@@ -90,7 +97,7 @@ def _tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     for name in ("money_saved", "alerts", "recall", "precision"):
         entry = document["difference"][name]
         gap, low, high = (shown(name, each, currency, signed=True) for each in (entry["value"], *entry["interval"]))
-        tiles.append((gap, f"{title_of(name, currency)}: {names['b']} more", f"{low} to {high}"))
+        tiles.append((gap, f"{title_of(name, currency)}: {names['b']} more", between(low, high)))
     return tiles
 
 
@@ -106,7 +113,7 @@ def _table(document: Mapping[str, Any]) -> str:
         better = "–" if entry["b_better"] is None else percent(entry["b_better"], 0)
         rows.append(
             f"<tr{' class=main' if name == 'money_saved' else ''}><td>{escape(title_of(name, currency))}</td>{sides}"
-            f"<td>{gap}<small>{low} to {high}</small></td><td>{better}</td></tr>"
+            f"<td>{gap}<small>{between(low, high)}</small></td><td>{better}</td></tr>"
         )
     return sheet(["", names["a"], names["b"], "difference", f"resamples for {names['b']}"], rows)
 

@@ -4,16 +4,19 @@ The same draws serve every model that is compared on the same rows, so that diff
 cards are drawn: the transactions of one card are not independent, and intervals over single ones are too narrow.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fraudline.model import metrics
 from fraudline.model.metrics import Bools, Floats, Ints
+
+LEAST_UNITS = 10
+"""Of fewer cards (or rows) nothing is drawn and no interval given: of one, all resamples are the same."""
 
 _CELLS = 4_000_000  # resamples x rows held at a time: 16 MB of counts
 
@@ -32,8 +35,12 @@ class Draws:
 
     @classmethod
     def of(cls, unit: Ints, resamples: int, seed: int) -> "Draws":
-        """Draw as many units as there are, with replacement, ``resamples`` times; ``unit`` is int (n,), from 0."""
+        """Draw as many units as there are, with replacement, ``resamples`` times; ``unit`` is int (n,), from 0.
+
+        Of fewer than ``LEAST_UNITS`` nothing is drawn: there is the data alone.
+        """
         units = int(unit.max()) + 1 if len(unit) else 0
+        resamples = resamples if units >= LEAST_UNITS else 0
         rng = np.random.default_rng(seed)
         counts = np.ones((1 + resamples, units), np.int32)
         for row in range(1, 1 + resamples):
@@ -133,6 +140,14 @@ def threshold_samples(
 def units(by: Literal["card", "transaction"], cards: Ints) -> Ints:
     """The unit of each row: its card, or the row itself."""
     return cards if by == "card" else np.arange(len(cards))
+
+
+def too_few(document: Mapping[str, Any]) -> str:
+    """For a page: why no figure of ``metrics.json``, or of a comparison, has an interval; empty where they have."""
+    by_card = document.get("bootstrap", {}).get("unit", "card") == "card"
+    column, things = ("cards", "cards") if by_card else ("rows", "transactions")
+    there = document.get(column, LEAST_UNITS)
+    return f" Too few {things} for an interval: {there}, and not {LEAST_UNITS}." if there < LEAST_UNITS else ""
 
 
 def rate_name(rate: float) -> str:

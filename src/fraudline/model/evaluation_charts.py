@@ -88,11 +88,11 @@ def histogram(centres: Sequence[float], shares: dict[str, tuple[Sequence[float],
     return _svg(body, f"histogram of {x_label}")
 
 
-def interval_chart(rows: Sequence[tuple[str, float, float, float, str]], *, x_label: str) -> str:
-    """A dot with its interval for each row: name, figure, low, high, colour."""
+def interval_chart(rows: Sequence[tuple[str, float, float | None, float | None, str]], *, x_label: str) -> str:
+    """A dot with its interval for each row: name, figure, low, high (None without an interval), colour."""
     height = 34 * len(rows) + 56
     left, right = 132, _WIDTH - 52
-    top = max([high for _, _, _, high, _ in rows] + [0.05]) * 1.05
+    top = max([figure if high is None else high for _, figure, _, high, _ in rows] + [0.05]) * 1.05
     body = []
     for tick in _ticks(0.0, top):
         x = left + (right - left) * tick / top
@@ -100,7 +100,8 @@ def interval_chart(rows: Sequence[tuple[str, float, float, float, str]], *, x_la
         body.append(f'<text class="tick" x="{x:.1f}" y="{height - 26}" text-anchor="middle">{tick:g}</text>')
     for number, (name, figure, low, high, colour) in enumerate(rows):
         y = 26 + 34 * number
-        a, b, c = (left + (right - left) * value / top for value in (low, figure, high))
+        ends = (figure if end is None else end for end in (low, high))
+        b, a, c = (left + (right - left) * value / top for value in (figure, *ends))
         body.append(f'<text class="name" x="{left - 12}" y="{y + 4}" text-anchor="end">{escape(name)}</text>')
         body.append(f'<line class="whisker {colour}" x1="{a:.1f}" y1="{y}" x2="{c:.1f}" y2="{y}"/>')
         body.append(f'<circle class="dot {colour}" cx="{b:.1f}" cy="{y}" r="5"/>')

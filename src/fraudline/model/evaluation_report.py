@@ -1,6 +1,6 @@
 """The evaluation as one HTML page: inline style and SVG, opens offline, light and dark."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from fraudline.core.words import counted
 from fraudline.data import money
+from fraudline.model.bootstrap import too_few
 from fraudline.model.evaluation_charts import Line, histogram, interval_chart, line_chart
 from fraudline.model.page import STYLE, figure, page, percent, sheet, tile_row
 
@@ -64,6 +65,7 @@ def _lead(document: Mapping[str, Any]) -> str:
     span = f"{period['start']} to {period['end']} (end excluded), " if period else ""
     rows, cards, days, frauds = (counted(document[what], things) for what, things in _COUNTS.items())
     few = f" Figures and intervals of fewer than {_FEW} frauds say little." if document["frauds"] < _FEW else ""
+    few += too_few(document)
     return (
         f'<p class="soft">{span}{rows} of {cards} on {days}, {frauds} '
         f"({percent(document['frauds'] / document['rows'], 2)}). "
@@ -192,7 +194,7 @@ def _policies(document: Mapping[str, Any]) -> list[str]:
         if "reason" in entry:
             rows.append(f"<tr><td>{escape(name)}</td><td colspan=8>{escape(entry['reason'])}</td></tr>")
             continue
-        given, between = entry["test"], " – ".join(percent(end, 2) for end in entry["test"]["interval"])
+        given, between = entry["test"], _interval(entry["test"]["interval"], lambda end: percent(end, 2))
         saved = "–" if entry["money_saved_share"] is None else percent(entry["money_saved_share"], 1)
         rows.append(
             f"<tr{' class=main' if entry['used'] else ''}><td>{escape(name)}</td><td>{entry['review']:.4g}</td>"
@@ -242,5 +244,5 @@ def _with_interval(figures: Mapping[str, Any], key: str) -> str:
     return "–" if value is None else f"{value:.3f}<small>{_interval(figures['intervals'].get(key))}</small>"
 
 
-def _interval(interval: Any) -> str:
-    return f"{interval[0]:.3f} – {interval[1]:.3f}" if interval and None not in interval else ""
+def _interval(interval: Any, shown: Callable[[float], str] = "{:.3f}".format) -> str:
+    return " – ".join(map(shown, interval)) if interval and None not in interval else ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fraudline.data.money import rounded, titled
+from fraudline.model.bootstrap import too_few
 from fraudline.model.card import counted
 
 HEADLINES = (
@@ -139,7 +140,7 @@ def _figures(metrics: Mapping[str, Any]) -> str:
         for name, value in metrics.items()
         if _is_number(value) and name not in _SKIPPED
     ]
-    return f"<p>{facts}. Brackets are bootstrap intervals.</p>" + _table(
+    return f"<p>{facts}. Brackets are bootstrap intervals.{too_few(metrics)}</p>" + _table(
         ("figure", "value", "interval"), rows, numeric={1}
     )
 

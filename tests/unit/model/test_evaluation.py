@@ -153,6 +153,20 @@ def test_the_report_opens_offline_and_shows_figures_kinds_baselines_and_champion
         assert "nan" not in drawing
 
 
+def test_of_one_card_no_figure_has_an_interval_and_the_report_says_why() -> None:
+    """All resamples of one card are the same: intervals would be points, and differences beyond doubt."""
+    truth, scores = rows()
+    alone = EvaluationRows(truth.labels, np.zeros_like(truth.cards), truth.days, truth.amounts, truth.kinds)
+    found = Evaluator(alone, PARAMS, seed=1).document(scores, THRESHOLDS, baselines={"pca": scores}, champion=scores)
+    assert {tuple(ends) for ends in found["intervals"].values()} == {(None, None)}
+    assert not any(found["champion"]["paired"].values())
+    found |= {"currency": "EUR", "champion": {**found["champion"], "digest": "c" * 64}}
+    page = report(found, curves(truth.labels, scores, 2.0))
+    assert "Too few cards for an interval: 1, and not 10." in page
+    assert "None" not in page.replace("None of these days", "")
+    assert "Too few" not in report(document(), curves(truth.labels, scores, 2.0))
+
+
 def test_the_report_says_so_when_a_data_set_names_no_kinds() -> None:
     truth, scores = rows()
     bare = EvaluationRows(truth.labels, truth.cards, truth.days, truth.amounts, np.full(4000, ""))
