@@ -55,6 +55,8 @@ _REASONS = (
     "kafka-console-consumer.sh --bootstrap-server BROKER --topic alerts --timeout-ms 600000 --max-messages 100"
     f" | jq -r '.reasons[0].feature' {_COUNTED}"
 )
+_ALWAYS_THERE = 'up{job=~"(.*fraudline-|)(worker|alerts|predictor)"}'
+"""What is never scaled to none: a predictor on Knative has a job of another name, because none is usual there."""
 _DRIFT = "fraudline drift --topic --bootstrap BROKER --days 1 --model DIR"
 
 
@@ -114,16 +116,16 @@ STREAM = (
     ),
     Alert(
         name="NoneLeft",
-        expr='group by (job) (max_over_time(up{job=~"worker|alerts|.*fraudline-(worker|alerts)"}[1d]))'
-        ' unless group by (job) (up{job=~"worker|alerts|.*fraudline-(worker|alerts)"})',
+        expr=f"group by (job) (max_over_time({_ALWAYS_THERE}[1d])) unless group by (job) ({_ALWAYS_THERE})",
         hold="5m",
         severity="page",
         role="oncall",
         summary="Prometheus finds no {{ $labels.job }} any more",
-        means="All pods of a kind are gone, or Prometheus does not find them: nothing is decided, or no alert sent, "
-        "and no other alert can say so.",
+        means="All pods of a kind are gone, or Prometheus does not find them: nothing is decided, nothing scored at the "
+        "endpoint, or no alert sent, and no other alert can say so.",
         look=(
-            "`kubectl -n fraudline get statefulset,deployment,pods,events`: scaled to none, pending, evicted?",
+            "`kubectl -n fraudline get statefulset,deployment,inferenceservice,pods,events`: scaled to none, pending, "
+            "evicted, a predictor that its controller refuses?",
             "Prometheus's page of targets: a monitor's labels, a NetworkPolicy.",
         ),
         act=(

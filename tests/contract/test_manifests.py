@@ -1,5 +1,6 @@
 """The manifests as an installation would apply them: they render, they keep the policies, they fit the code."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import click
 import kubernetes_validate
 import pytest
 import yaml
+from docs.monitoring.alerts import ALERTS
 
 from fraudline.cli.main import cli
 from fraudline.features.spec import load_spec
@@ -239,6 +241,17 @@ def test_the_routers_settings_are_taken_by_the_command_and_it_may_do_what_it_doe
         ("topic", topics.alert_dead_letters): {"Write", "Describe"},
         ("group", f"{StreamParams().group}-alerts"): {"Read", "Describe"},
     }
+
+
+@pytest.mark.parametrize("name", ["standard", "knative"])
+def test_that_no_predictor_is_left_alarms_where_none_is_never_usual_and_only_there(name: str) -> None:
+    documents = overlay(name)
+    (endpoint,) = find(documents, "PodMonitor", "fraudline-predictor")["spec"]["podMetricsEndpoints"]
+    renamed = [rule["replacement"] for rule in endpoint.get("relabelings", []) if rule["targetLabel"] == "job"]
+    job = renamed[-1] if renamed else "fraudline/fraudline-predictor"  # the operator's: namespace and name
+    (alert,) = [each for each in ALERTS if each.name == "NoneLeft"]
+    alarms = {re.fullmatch(regex, job) is not None for regex in re.findall(r'job=~"([^"]+)"', alert.expr)}
+    assert alarms == {_service(documents)["spec"]["predictor"]["minReplicas"] > 0}
 
 
 def test_only_features_are_scored_so_that_an_answer_never_is() -> None:
