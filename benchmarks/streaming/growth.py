@@ -98,8 +98,8 @@ def main(config: dict[str, Any]) -> None:
     from fraudline.features.engine import FeatureEngine
     from fraudline.features.spec import load_spec
     from fraudline.stream.checkpoint import CheckpointStore
+    from fraudline.stream.decoding import Decoder
     from fraudline.stream.dedupe import SeenIds
-    from fraudline.stream.messages import Decoder
     from fraudline.stream.partition import PartitionState
 
     spec = load_spec()

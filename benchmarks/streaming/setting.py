@@ -19,7 +19,7 @@ from fraudline.model.artifact import Artifact, load_artifact, write_manifest
 from fraudline.model.scorer import Scorer
 from fraudline.model.thresholds import Thresholds
 from fraudline.ops.local.kafka import LocalKafka
-from fraudline.stream.messages import Decoder
+from fraudline.stream.decoding import Decoder
 
 ALERTS, SAMPLE = 200, 50_000
 CACHE = Path(os.environ.get("FRAUDLINE_CACHE", ".cache"))

@@ -18,8 +18,9 @@ from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
 from fraudline.stream.batch import Judge
 from fraudline.stream.blocked import BlockedCards
+from fraudline.stream.decoding import Decoder
 from fraudline.stream.dedupe import SeenIds, hash_ids
-from fraudline.stream.messages import BlockedCard, Decoder
+from fraudline.stream.messages import BlockedCard
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import Advanced
 from fraudline.stream.scoring import open_scoring

@@ -16,8 +16,9 @@ from fraudline.features.engine import FeatureEngine
 from fraudline.features.spec import load_spec
 from fraudline.model.artifact import load_artifact
 from fraudline.stream.batch import Judge
+from fraudline.stream.decoding import Decoder
 from fraudline.stream.interface import MESSAGES, asyncapi, schemas
-from fraudline.stream.messages import Decoder, encode
+from fraudline.stream.messages import encode
 from fraudline.stream.metrics import StreamMetrics
 from fraudline.stream.params import StreamParams
 from fraudline.stream.scoring import InProcessScoring

@@ -22,7 +22,8 @@ from fraudline.model.signature import Trust, check
 from fraudline.serve.dataplane import StrictDataPlane, decode_json, parse_binary_request
 from fraudline.serve.payload import parse_instances
 from fraudline.stream.checkpoint import Checkpoint, CheckpointStore
-from fraudline.stream.messages import Decoder, encode
+from fraudline.stream.decoding import Decoder
+from fraudline.stream.messages import encode
 from tests.support.artifacts import tiny_artifact
 from tests.unit.stream.fakes import GOOD
 

@@ -23,7 +23,8 @@ from fraudline.features.engine import FeatureEngine
 from fraudline.features.spec import FeatureSpec, load_spec
 from fraudline.ops.local.process import ChildProcess
 from fraudline.stream.checkpoint import CheckpointStore
-from fraudline.stream.messages import Decision, Decoder
+from fraudline.stream.decoding import Decoder
+from fraudline.stream.messages import Decision
 from fraudline.stream.params import StreamParams
 from fraudline.stream.produce import messages_of, output_of
 from fraudline.stream.transport import Output, open_sender

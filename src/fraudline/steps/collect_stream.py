@@ -24,8 +24,9 @@ from fraudline.core.log import get_logger
 from fraudline.data.store import read_meta
 from fraudline.steps.matured import Decided, Window, decided_of
 from fraudline.steps.params import Params
+from fraudline.stream.decoding import Decoder
 from fraudline.stream.labels import newest, read_label_topic
-from fraudline.stream.messages import Decoder, Label, Transaction
+from fraudline.stream.messages import Label, Transaction
 from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
 from fraudline.stream.transaction_places import transactions_at
 

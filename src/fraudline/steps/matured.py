@@ -17,7 +17,8 @@ from fraudline.model.bootstrap import Draws, Sample, units
 from fraudline.monitor.labelled_money import Amounts, labelled_money, outcome_columns, unknown_amounts
 from fraudline.monitor.selection import Judged
 from fraudline.steps.params import Params
-from fraudline.stream.messages import UNREADABLE, Label
+from fraudline.stream.decoding import UNREADABLE
+from fraudline.stream.messages import Label
 from fraudline.stream.topic_reader import read_topic
 from fraudline.stream.transport import Record
 

@@ -22,9 +22,9 @@ from fraudline.features.profiles import ProfileTable
 from fraudline.model.artifact import Artifact
 from fraudline.ops.audit.trail import Trail
 from fraudline.steps.params import Params
+from fraudline.stream.decoding import UNREADABLE, Decoder
 from fraudline.stream.dedupe import SeenIds
 from fraudline.stream.history import History
-from fraudline.stream.messages import UNREADABLE, Decoder
 from fraudline.stream.partition import Advanced, PartitionState
 from fraudline.stream.produce import messages_of
 from fraudline.stream.topic_reader import open_consumer, places_of, read_partition, read_topic

@@ -30,10 +30,11 @@ from fraudline.stream.alert_courier import Courier
 from fraudline.stream.alert_metrics import AlertMetrics
 from fraudline.stream.alert_senders import open_sink
 from fraudline.stream.alert_sinks import Sink, SinkSettings
+from fraudline.stream.decoding import UNREADABLE
 from fraudline.stream.kafka_client import translated
 from fraudline.stream.kafka_group import Rebalances, keep_joining, let_go, subscribe
 from fraudline.stream.kafka_sender import KafkaPythonSender
-from fraudline.stream.messages import UNREADABLE, Alert
+from fraudline.stream.messages import Alert
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import client_settings
 from fraudline.stream.transport import Output, missing_topic

@@ -20,8 +20,9 @@ from kafka import KafkaConsumer, TopicPartition
 
 from fraudline.core.errors import UsageError
 from fraudline.core.log import get_logger
+from fraudline.stream.decoding import UNREADABLE
 from fraudline.stream.kafka_client import translated
-from fraudline.stream.messages import UNREADABLE, BlockedCard
+from fraudline.stream.messages import BlockedCard
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import client_settings, places_of, read_partition
 from fraudline.stream.transport import Record

@@ -20,7 +20,8 @@ from fraudline.core.clock import LAST_US, now_us
 from fraudline.core.errors import SchemaError, UsageError
 from fraudline.core.masking import is_card_number, mask_text
 from fraudline.stream.blocked import entry_of
-from fraudline.stream.messages import MOST_CHARACTERS, UNREADABLE, BlockedCard, CardAction, encode
+from fraudline.stream.decoding import UNREADABLE
+from fraudline.stream.messages import MOST_CHARACTERS, BlockedCard, CardAction, encode
 from fraudline.stream.params import StreamParams
 from fraudline.stream.sealing import check_reason, keys_at_hand
 from fraudline.stream.topic_reader import open_consumer, places_of, read_topic, wait_readable

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fraudline.core.errors import DataError, SchemaError
 from fraudline.monitor.window import PIECE_ROWS, Piece, piece_of
-from fraudline.stream.messages import UNREADABLE
+from fraudline.stream.decoding import UNREADABLE
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
 

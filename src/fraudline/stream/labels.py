@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 from fraudline.core.errors import SchemaError
 from fraudline.core.masking import mask_text
 from fraudline.data.schema import LABELS
-from fraudline.stream.messages import UNREADABLE, Label, encode, timed
+from fraudline.stream.decoding import UNREADABLE, timed
+from fraudline.stream.messages import Label, encode
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import read_topic
 from fraudline.stream.topics import ensure_topics

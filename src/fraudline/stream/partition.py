@@ -23,8 +23,9 @@ from fraudline.features.frozen import Frozen
 from fraudline.features.profiles import ProfileTable
 from fraudline.stream.checkpoint import Checkpoint, CheckpointStore, record_digest
 from fraudline.stream.dead_letter import is_replayed
+from fraudline.stream.decoding import Decoder
 from fraudline.stream.dedupe import SeenIds, hash_ids
-from fraudline.stream.messages import Decoder, Transaction
+from fraudline.stream.messages import Transaction
 from fraudline.stream.sealing import erases
 from fraudline.stream.transport import Record, Transport
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from fraudline.core.log import get_logger
 from fraudline.data.schema import ORDER, TRANSACTIONS
-from fraudline.stream.messages import Decoder, Transaction
+from fraudline.stream.decoding import Decoder
+from fraudline.stream.messages import Transaction
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import open_consumer, places_at, read_partition
 

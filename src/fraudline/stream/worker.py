@@ -30,10 +30,11 @@ from fraudline.stream.blocked import BlockedCards, KafkaCardLog
 from fraudline.stream.champion import ChampionWatch
 from fraudline.stream.dead_letter import SMALL_BYTES
 from fraudline.stream.dedupe import SeenIds
+from fraudline.stream.decoding import Decoder
 from fraudline.stream.endpoint import HeldError
 from fraudline.stream.feature_events import FeatureWriter
 from fraudline.stream.merchant_tables import MerchantTables
-from fraudline.stream.messages import Decoder, Transaction
+from fraudline.stream.messages import Transaction
 from fraudline.stream.metrics import StreamMetrics
 from fraudline.stream.pace import Pace
 from fraudline.stream.params import StreamParams

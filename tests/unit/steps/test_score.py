@@ -23,7 +23,8 @@ from fraudline.steps.params import Params
 from fraudline.steps.score import LISTENER, score
 from fraudline.stream.batch import Judge
 from fraudline.stream.checkpoint import CheckpointStore
-from fraudline.stream.messages import Decision, Decoder, encode
+from fraudline.stream.decoding import Decoder
+from fraudline.stream.messages import Decision, encode
 from fraudline.stream.partition import PartitionState
 from fraudline.stream.partitioning import partition_of
 from fraudline.stream.produce import messages_of

@@ -12,7 +12,8 @@ from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.spec import load_spec
 from fraudline.stream.checkpoint import CheckpointStore
-from fraudline.stream.messages import Decoder, Transaction
+from fraudline.stream.decoding import Decoder
+from fraudline.stream.messages import Transaction
 from fraudline.stream.partition import PartitionState
 from fraudline.stream.sealing import ERASE
 from tests.unit.stream.fakes import GOOD, FakeTransport, log_of, record

@@ -6,7 +6,7 @@ import pytest
 from fraudline.core.errors import UsageError
 from fraudline.features.spec import load_spec
 from fraudline.stream import produce as module
-from fraudline.stream.messages import Decoder
+from fraudline.stream.decoding import Decoder
 from fraudline.stream.produce import messages_of, produce
 from fraudline.stream.transport import Output, open_sender, open_transport
 from tests.support.datasets import small_tables

@@ -11,7 +11,7 @@ from fraudline.core.errors import UsageError
 from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
 from fraudline.stream.dead_letter import dead_letter
-from fraudline.stream.messages import Decoder
+from fraudline.stream.decoding import Decoder
 from fraudline.stream.params import StreamParams, Topics
 from fraudline.stream.partition import PartitionState
 from fraudline.stream.sealing import ERASE, Sealer, erases, erasure, open_sealer
