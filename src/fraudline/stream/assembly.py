@@ -1,27 +1,35 @@
 """What a worker is put together from: its model, merchant tables, engines, checkpoints and connection."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fraudline.core.errors import UsageError
 from fraudline.core.lineage import Thing, kafka_topic, model_thing
 from fraudline.core.sealing import key_wrapper
+from fraudline.decide.rules import RuleSet
 from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.profiles import ProfileTable
 from fraudline.model.artifact import Artifact, load_artifact
+from fraudline.stream.batch import Judge
+from fraudline.stream.blocked import BlockedCards, KafkaCardLog
 from fraudline.stream.champion import ChampionWatch, first_champion
 from fraudline.stream.checkpoint import CheckpointStore
 from fraudline.stream.dedupe import SeenIds, hash_ids
+from fraudline.stream.feature_events import FeatureWriter
 from fraudline.stream.history import History
 from fraudline.stream.merchant_tables import MerchantTables
 from fraudline.stream.messages import Transaction
 from fraudline.stream.numbers import rows_as_json
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partitioning import partition_of
+from fraudline.stream.scoring import open_scoring
+from fraudline.stream.sealing import Sealer
+from fraudline.stream.settling import Settling
 from fraudline.stream.transport import Connection
 
 
@@ -95,6 +103,37 @@ def open_tables(
     return stack.enter_context(
         closing(MerchantTables(profiles_dir, artifact.card_spec, interval_s=params.profiles_poll_s))
     )
+
+
+def open_judge(
+    params: StreamParams,
+    artifact: Artifact,
+    profiles: ProfileTable | None,
+    sealer: Sealer | None,
+    patience: Mapping[str, Any],
+    stack: ExitStack,
+) -> tuple[Judge | FeatureWriter, BlockedCards | None]:
+    """What turns features into records, and the list of blocked cards where it keeps one; closed with ``stack``.
+
+    Args:
+        params: the stage, the endpoint, the rules and how long cards are blocked.
+        artifact: the model, or in endpoint mode its specification.
+        profiles: the merchant tables in use, whose version decisions name.
+        sealer: seals card numbers in what is written.
+        patience: what :func:`~.scoring.open_scoring` waits for an endpoint with.
+        stack: closes what was opened.
+
+    Raises:
+        UnavailableError: broker or endpoint does not answer.
+        UsageError: the rules are not valid.
+    """
+    if params.stage == "features":
+        return FeatureWriter(artifact, params, sealer), None
+    scoring = stack.enter_context(closing(open_scoring(params, artifact, **patience)))
+    rules = RuleSet.load(Path(params.rules), artifact.card_spec) if params.rules else None
+    cards = stack.enter_context(closing(BlockedCards(KafkaCardLog(params)))) if params.block_hours else None
+    settling = Settling(params, artifact.card_spec, rules, cards)
+    return Judge(artifact, scoring, params, profiles.version if profiles is not None else "", settling, sealer), cards
 
 
 def reads(params: StreamParams, artifact: Artifact) -> list[Thing]:

@@ -11,26 +11,23 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fraudline.core.clock import SECOND_US, now_us
 from fraudline.core.errors import FraudlineError, UnavailableError
 from fraudline.core.lineage import Lineage, NoLineage, kafka_topic
 from fraudline.core.log import get_logger
 from fraudline.core.tracing import Tracing, open_tracing
-from fraudline.decide.rules import RuleSet
 from fraudline.features.engine import FeatureEngine
 from fraudline.model.artifact import Artifact
 from fraudline.stream import assembly
 from fraudline.stream.batch import BatchReport, Judge
-from fraudline.stream.blocked import BlockedCards, KafkaCardLog
+from fraudline.stream.blocked import BlockedCards
 from fraudline.stream.champion import ChampionWatch
 from fraudline.stream.dead_letter import SMALL_BYTES
-from fraudline.stream.dedupe import SeenIds
-from fraudline.stream.decoding import Decoder
 from fraudline.stream.endpoint import HeldError
 from fraudline.stream.feature_events import FeatureWriter
 from fraudline.stream.merchant_tables import MerchantTables
@@ -38,10 +35,8 @@ from fraudline.stream.messages import Transaction
 from fraudline.stream.metrics import StreamMetrics
 from fraudline.stream.pace import Pace
 from fraudline.stream.params import StreamParams
-from fraudline.stream.partition import PartitionState
-from fraudline.stream.scoring import open_scoring
+from fraudline.stream.partitions import Partitions
 from fraudline.stream.sealing import Sealer, open_sealer
-from fraudline.stream.settling import Settling
 from fraudline.stream.trace import BatchTrace
 from fraudline.stream.transport import FencedError, Record, TooLargeError, Transport, open_transport
 
@@ -102,22 +97,12 @@ def run_worker(
     metrics.readiness.waits("group", "the worker has not joined its group")
     patience: dict[str, Any] = {"readiness": metrics.readiness, "stop": stop}
     with closing(metrics), ExitStack() as stack:
-        judge: Judge | FeatureWriter
-        cards: BlockedCards | None = None
         tables = assembly.open_tables(params, artifact, profiles_dir, stack)
         profiles = tables.current if tables is not None else None
         sealer = open_sealer(params)
         if sealer is not None:
             stack.enter_context(closing(sealer))
-        if params.stage == "features":
-            judge = FeatureWriter(artifact, params, sealer)
-        else:
-            scoring = stack.enter_context(closing(open_scoring(params, artifact, **patience)))
-            rules = RuleSet.load(Path(params.rules), artifact.card_spec) if params.rules else None
-            cards = stack.enter_context(closing(BlockedCards(KafkaCardLog(params)))) if params.block_hours else None
-            settling = Settling(params, artifact.card_spec, rules, cards)
-            version = profiles.version if profiles is not None else ""
-            judge = Judge(artifact, scoring, params, version, settling, sealer)
+        judge, cards = assembly.open_judge(params, artifact, profiles, sealer, patience, stack)
         assembly.warm(artifact, profiles)
         engines = assembly.engine_maker(artifact, profiles, history_dir, params)
         tracing = open_tracing(params.tracing, f"fraudline-{params.group}")
@@ -166,7 +151,6 @@ class Worker:
     ) -> None:
         self._params = params
         self._artifact = artifact
-        self._engines = engines
         self._judge = judge
         self._transport = transport
         self._metrics = metrics
@@ -176,16 +160,15 @@ class Worker:
         self._sealer = sealer
         self._tracing = tracing
         self._pace = Pace(params.max_batch, params.max_latency_ms / 1000)
-        self._decoder = Decoder(artifact.card_spec.currencies, tokens_only=params.tokens_only)
-        self._store = assembly.open_store(params)
-        self._states: dict[int, PartitionState] = {}
-        self._aligned: set[int] = set()
+        self._states = Partitions(
+            params, artifact, engines=engines, transport=transport, metrics=metrics, tables=tables, cards=cards
+        )
         names = tuple(artifact.spec.names)
         self._amount = names.index("amount") if "amount" in names else None
         self._epoch = -1
         self._partitions = 0
         self._failures = 0
-        self._saved = self._ticked = self._followed = time.monotonic()
+        self._ticked = self._followed = time.monotonic()
 
     def run(
         self,
@@ -219,7 +202,7 @@ class Worker:
                 if on_batch is not None:
                     on_batch(report)
             self._housekeep()
-        self._save()
+        self._states.save()
         log.info("worker.stopped", worker_id=self._params.worker_id, records=total)
         return total
 
@@ -239,7 +222,7 @@ class Worker:
         begun = time.monotonic()
         if self._transport.epoch != self._epoch:
             self._epoch = self._transport.epoch
-            self._aligned.clear()
+            self._states.unalign()
             self._note_partitions()
             if self._sealer is not None:
                 self._sealer.rebalanced()
@@ -257,16 +240,9 @@ class Worker:
         return report
 
     def _work(self, records: Sequence[Record], begun: float, trace: BatchTrace | None) -> BatchReport:
-        waited_s = time.time() - min(record.timestamp_ms for record in records) / 1000
-        advanced, parts = [], _by_partition(records)
-        for partition, part in parts:
-            state = self._state(partition)
-            if partition not in self._aligned or part[0].offset < state.next_offset:  # the log was made anew
-                state.align(part[0].offset)
-                if self._cards is not None:
-                    self._cards.align(partition)
-            self._aligned.add(partition)
-            advanced.append(state.advance(part))
+        waited_s = now_us() / SECOND_US - min(record.timestamp_ms for record in records) / 1000
+        parts = _by_partition(records)
+        advanced = [self._states.advance(partition, part) for partition, part in parts]
         moments = [begun, time.monotonic()]
         with trace.scoring() if trace is not None else nullcontext():
             judged = self._judge.judge(advanced, trace)
@@ -280,7 +256,7 @@ class Worker:
             trace.stages(advanced, moments, self._transport.appended_at)
         self._pace.took(len(records), moments[-1] - begun, waited_s)
         self._failures = 0
-        report = judged.report(len(records), time.time() * 1000)
+        report = judged.report(len(records), now_us() / 1000)
         self._metrics.duplicates.inc(sum(part.duplicates for part in advanced))
         self._metrics.staged(*moments)
         self._metrics.traffic.add([each for part in advanced for each in part.transactions])
@@ -301,29 +277,9 @@ class Worker:
     def _follow(self) -> None:
         """Take note once a second of the cards that others put on the list or took off."""
         if self._cards is not None and time.monotonic() - self._followed >= _TICK_S:
-            self._cards.follow(self._aligned & self._transport.assignment())
+            self._cards.follow(self._states.owned)
             self._metrics.blocked_cards.set(len(self._cards))
             self._followed = time.monotonic()
-
-    def _state(self, partition: int) -> PartitionState:
-        if partition not in self._states:
-            self._states[partition] = PartitionState(
-                partition,
-                engines=partial(self._engine, partition),
-                decoder=self._decoder,
-                transport=self._transport,
-                store=self._store,
-                memories=partial(SeenIds, self._params.dedupe_hours, self._params.dedupe_most),
-                failed=self._not_saved,
-            )
-        return self._states[partition]
-
-    def _engine(self, partition: int, first: Sequence[Transaction]) -> FeatureEngine:
-        """What a partition's state begins with before its first transactions, on the tables in use now."""
-        engine = self._engines(partition, first)
-        if self._tables is not None:
-            engine.use_profiles(self._tables.current)
-        return engine
 
     def _recover(self, error: FraudlineError, stop: threading.Event) -> None:
         """Go back to the committed offsets; states that ran ahead are built again when their records come."""
@@ -337,7 +293,7 @@ class Worker:
             log.warning("worker.recovering", attempt=self._failures, problem=error.problem)
             if self._failures > self._params.recoveries:
                 raise error
-            self._aligned.clear()
+            self._states.unalign()
             if self._cards is not None:
                 self._cards.abandoned()
             if stop.wait(min(_BACKOFF_S * 2 ** min(max(0, self._failures - 1), 32), _BACKOFF_MOST_S)):
@@ -356,18 +312,12 @@ class Worker:
         self._swap()
         self._refresh()
         now = time.monotonic()
-        if now - self._saved >= self._params.checkpoint_s:
-            self._save(wait=False)
+        if now - self._states.saved_at >= self._params.checkpoint_s:
+            self._states.save(wait=False)
         if now - self._ticked >= _TICK_S:
             self._ticked = now
             self._metrics.lag.set(self._transport.lag())
-            owned = [self._states[p] for p in self._aligned if p in self._states]
-            oldest = min((state.saved_at_us for state in owned), default=time.time() * 1e6)
-            self._metrics.checkpoint_age.set(max(0.0, time.time() - oldest / 1e6))
-            self._metrics.seen_ids.set(sum(len(state.seen) for state in owned))
-            self._metrics.seen_bytes.set(sum(state.seen.nbytes for state in owned))
-            self._metrics.state_cards.set(sum(state.cards for state in owned))
-            self._metrics.state_bytes.set(sum(state.nbytes for state in owned))
+            self._states.observe()
 
     def _swap(self) -> None:
         """Take the next champion, when one is proven: between two batches, so each decision is of one model."""
@@ -388,32 +338,12 @@ class Worker:
             return
         tables = self._tables.take()
         if tables is not None:
-            for state in self._states.values():
-                state.use_profiles(tables)
+            self._states.use_profiles(tables)
             self._judge.use_profiles(tables.version)
             self._metrics.tables_swaps.inc()
             self._metrics.tables_are(tables)
             log.info("profiles.swapped", version=tables.version)
         self._metrics.tables_refused.set(bool(self._tables.problem))
-
-    def _save(self, *, wait: bool = True) -> None:
-        """Checkpoint the owned partitions whose state stands at a committed offset; forget the others.
-
-        Without ``wait`` the checkpoints are written while the stream goes on.
-        """
-        self._saved = time.monotonic()
-        owned = self._transport.assignment()
-        self._states = {partition: state for partition, state in self._states.items() if partition in owned}
-        self._aligned &= self._states.keys()
-        for partition in self._aligned:
-            try:
-                self._states[partition].save(wait=wait)
-            except Exception as error:  # of the folder, or whatever the key service raises
-                self._not_saved(partition, error)
-
-    def _not_saved(self, partition: int, error: Exception) -> None:
-        self._metrics.checkpoint_failures.inc()
-        log.warning("checkpoint.not_written", partition=partition, problem=str(error))
 
     def _count(self, report: BatchReport) -> None:
         self._metrics.transactions.inc(report.records)

@@ -491,7 +491,7 @@ def test_a_checkpoint_that_is_not_written_is_counted_while_the_worker_runs_and_d
     with mock.patch.object(CheckpointStore, "save", side_effect=error):
         assert worker.run(stop) == 60
         running = failures()
-        worker._save()
+        worker._states.save()
     assert failures() == running + 1, "the last one counts too, for which the worker waits"
 
 
