@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from benchmarks.serving.setting import Setting
 from benchmarks.streaming.page import table
 from fraudline.model.scorer import Scorer
-from fraudline.steps.score import _Judge, feature_rows
+from fraudline.steps.score import _Judge
+from fraudline.steps.score_rows import feature_rows
 from fraudline.steps.score_source import chunks
 from fraudline.stream.params import StreamParams
 

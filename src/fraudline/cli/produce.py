@@ -95,7 +95,7 @@ def command(
 
 def _file(source: Path) -> tuple[Iterator[pa.Table], int]:
     """The rows of a file of transactions, checked before the first is sent."""
-    from fraudline.steps.score import all_transactions
+    from fraudline.steps.score_rows import all_transactions
 
     table = all_transactions(source)
     return iter([table]), table.num_rows

@@ -21,7 +21,8 @@ from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.monitor.skew import Difference, differences, unequal
 from fraudline.monitor.window import pieces
 from fraudline.steps.params import Params
-from fraudline.steps.score import all_transactions, past_of
+from fraudline.steps.score_past import past_of
+from fraudline.steps.score_rows import all_transactions
 from fraudline.steps.skew_page import skew_page
 
 log = get_logger(__name__)
