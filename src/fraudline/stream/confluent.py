@@ -19,7 +19,7 @@ from fraudline.stream.librdkafka import (
     translated,
 )
 from fraudline.stream.tls import BROKER
-from fraudline.stream.transport import NEWS_MS, READ_ROWS, Connection, FencedError, Output, Record
+from fraudline.stream.transport import MAX_REQUEST_BYTES, NEWS_MS, READ_ROWS, Connection, FencedError, Output, Record
 
 _SEEK_TRIES = 50
 _ASK_S = 5.0
@@ -215,7 +215,7 @@ class ConfluentTransport:
                 "transaction.timeout.ms": int(self._connection.transaction_timeout_s * 1000),
                 "linger.ms": 1_000,  # a full batch goes at once, the rest at the commit
                 "retry.backoff.ms": 5,  # a transaction that follows at once is told to wait for the last one's markers
-                "message.max.bytes": 16 << 20,
+                "message.max.bytes": MAX_REQUEST_BYTES,
                 **PARTITIONER,
                 **QUIET,
                 **self._connection.extra,

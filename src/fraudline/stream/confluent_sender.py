@@ -8,7 +8,7 @@ from confluent_kafka import KafkaException, Producer
 from fraudline.core.errors import UnavailableError
 from fraudline.stream.librdkafka import PARTITIONER, QUIET, know, produce_all, translated
 from fraudline.stream.tls import BROKER, Tls
-from fraudline.stream.transport import Output
+from fraudline.stream.transport import MAX_REQUEST_BYTES, Output
 
 _TIMEOUT_S = 30.0
 
@@ -22,7 +22,7 @@ class ConfluentSender:
                 {
                     "bootstrap.servers": bootstrap,
                     "linger.ms": 2,
-                    "message.max.bytes": 16 << 20,
+                    "message.max.bytes": MAX_REQUEST_BYTES,
                     "enable.idempotence": True,
                     "on_delivery": self._delivered,
                     **PARTITIONER,

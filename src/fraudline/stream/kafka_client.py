@@ -23,7 +23,6 @@ from fraudline.stream.transport import FencedError, Record, TooLargeError, missi
 read_them_all()
 
 BATCH_BYTES = 256 << 10
-MAX_REQUEST_BYTES = 16 << 20
 _made = partial(tuple.__new__, Record)
 
 

@@ -11,11 +11,11 @@ from kafka.structs import OffsetAndMetadata
 
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.log import get_logger
-from fraudline.stream.kafka_client import BATCH_BYTES, MAX_REQUEST_BYTES, abandon, know, record_of, translated
+from fraudline.stream.kafka_client import BATCH_BYTES, abandon, know, record_of, translated
 from fraudline.stream.kafka_group import Rebalances, is_silent, keep_joining, let_go, refuse_the_fenced, subscribe
 from fraudline.stream.partitioning import partitions_of
 from fraudline.stream.tls import BROKER
-from fraudline.stream.transport import NEWS_MS, READ_ROWS, Connection, Output, Record
+from fraudline.stream.transport import MAX_REQUEST_BYTES, NEWS_MS, READ_ROWS, Connection, Output, Record
 
 log = get_logger(__name__)
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from kafka import KafkaProducer
 
-from fraudline.stream.kafka_client import BATCH_BYTES, MAX_REQUEST_BYTES, abandon, know, translated
+from fraudline.stream.kafka_client import BATCH_BYTES, abandon, know, translated
 from fraudline.stream.tls import Tls
-from fraudline.stream.transport import Output
+from fraudline.stream.transport import MAX_REQUEST_BYTES, Output
 
 
 class KafkaPythonSender:

@@ -12,8 +12,9 @@ from kafka import KafkaProducer
 from kafka.errors import InvalidProducerEpochError, ProducerFencedError
 
 from fraudline.core.errors import UnavailableError
-from fraudline.stream.kafka_client import MAX_REQUEST_BYTES, translated
+from fraudline.stream.kafka_client import translated
 from fraudline.stream.params import StreamParams
+from fraudline.stream.transport import MAX_REQUEST_BYTES
 
 
 @contextlib.contextmanager

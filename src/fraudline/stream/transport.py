@@ -15,6 +15,9 @@ from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.stream.tls import PLAIN, TOPICS, Tls
 
 TRANSPORTS = ("kafka-python", "confluent")
+MAX_REQUEST_BYTES = 16 << 20
+"""Of what a producer sends at once, and so of a record."""
+
 NEWS_MS = 60_000
 """How often a client asks for partitions that were added; by itself it does so every five minutes."""
 
