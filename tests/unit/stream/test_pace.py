@@ -35,6 +35,13 @@ def test_a_worker_that_becomes_slow_shrinks_its_batches_at_once_and_never_below_
     assert pace.size == 256
 
 
+def test_a_slow_batch_that_was_not_full_is_measured_by_its_own_records() -> None:
+    pace = Pace(most=5_000, max_latency_s=0.2)
+    settled(pace, 10**9, 0.005, 10e-6)
+    pace.took(1_000, 0.2)
+    assert pace.size == 450, "half of what these took in twice the time, less what makes it safe"
+
+
 def test_an_idle_worker_does_not_grow_its_batches() -> None:
     pace = Pace(most=5_000, max_latency_s=0.2)
     settled(pace, 10, 0.005, 10e-6)

@@ -96,6 +96,13 @@ def test_a_blocked_card_is_stronger_than_an_allow_rule_and_an_allow_rule_than_th
     assert [rule.id for rule in found.rules[0]] == ["pay"]
 
 
+def test_the_reasons_are_the_rules_that_gave_the_decision_beside_all_that_matched(tmp_path: Path) -> None:
+    found = settled(tmp_path, [("allow", {"country": "KP"})], cards())
+    assert found.decision == ["block"]
+    assert [(reason.feature, reason.text) for reason in found.reasons[0]] == [("rule:kp", "embargo")]
+    assert {rule.id for rule in found.rules[0]} == {"kp", "look"}
+
+
 def test_a_rule_that_spares_the_card_blocks_the_transaction_alone(tmp_path: Path) -> None:
     assert settled(tmp_path, [("allow", {"country": "KP"})], cards()).outputs == []
     assert len(settled(tmp_path, [("block", {"country": "KP"})], cards()).outputs) == 1
