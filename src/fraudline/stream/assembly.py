@@ -1,9 +1,9 @@
 """What a worker is put together from: its model, merchant tables, engines, checkpoints and connection."""
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from fraudline.stream.champion import ChampionWatch, first_champion
 from fraudline.stream.checkpoint import CheckpointStore
 from fraudline.stream.dedupe import SeenIds, hash_ids
 from fraudline.stream.feature_events import FeatureWriter
+from fraudline.stream.health import Readiness
 from fraudline.stream.history import History
 from fraudline.stream.merchant_tables import MerchantTables
 from fraudline.stream.messages import Transaction
@@ -110,7 +111,8 @@ def open_judge(
     artifact: Artifact,
     profiles: ProfileTable | None,
     sealer: Sealer | None,
-    patience: Mapping[str, Any],
+    readiness: Readiness,
+    stop: threading.Event,
     stack: ExitStack,
 ) -> tuple[Judge | FeatureWriter, BlockedCards | None]:
     """What turns features into records, and the list of blocked cards where it keeps one; closed with ``stack``.
@@ -120,7 +122,8 @@ def open_judge(
         artifact: the model, or in endpoint mode its specification.
         profiles: the merchant tables in use, whose version decisions name.
         sealer: seals card numbers in what is written.
-        patience: what :func:`~.scoring.open_scoring` waits for an endpoint with.
+        readiness: told while the endpoint is waited for.
+        stop: ends every wait.
         stack: closes what was opened.
 
     Raises:
@@ -129,7 +132,7 @@ def open_judge(
     """
     if params.stage == "features":
         return FeatureWriter(artifact, params, sealer), None
-    scoring = stack.enter_context(closing(open_scoring(params, artifact, **patience)))
+    scoring = stack.enter_context(closing(open_scoring(params, artifact, readiness=readiness, stop=stop)))
     rules = RuleSet.load(Path(params.rules), artifact.card_spec) if params.rules else None
     cards = stack.enter_context(closing(BlockedCards(KafkaCardLog(params)))) if params.block_hours else None
     settling = Settling(params, artifact.card_spec, rules, cards)

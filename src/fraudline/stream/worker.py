@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -95,14 +94,13 @@ def run_worker(
     metrics = StreamMetrics(params.endpoint_model if params.endpoint else artifact.meta.name)
     metrics.serve(params.metrics_host, params.metrics_port)
     metrics.readiness.waits("group", "the worker has not joined its group")
-    patience: dict[str, Any] = {"readiness": metrics.readiness, "stop": stop}
     with closing(metrics), ExitStack() as stack:
         tables = assembly.open_tables(params, artifact, profiles_dir, stack)
         profiles = tables.current if tables is not None else None
         sealer = open_sealer(params)
         if sealer is not None:
             stack.enter_context(closing(sealer))
-        judge, cards = assembly.open_judge(params, artifact, profiles, sealer, patience, stack)
+        judge, cards = assembly.open_judge(params, artifact, profiles, sealer, metrics.readiness, stop, stack)
         assembly.warm(artifact, profiles)
         engines = assembly.engine_maker(artifact, profiles, history_dir, params)
         tracing = open_tracing(params.tracing, f"fraudline-{params.group}")
