@@ -6,7 +6,6 @@ document["changes"]      # [{"from": "allow", "to": "block", "count": 12, "fraud
 Each row is settled anew from what its score alone gave. The list of blocked cards is no part of it.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +56,7 @@ def try_rules(
     """
     past = read_decisions(file, dataset=dataset, label_delay_days=label_delay_days, spec=spec)
     table = read_columns(file).take(pa.array(past.rows))
-    matched = rules.match(_columns(file, table, past, spec, dataset), len(past))
+    matched = rules.match(_Columns(file, table, past, spec, dataset), len(past))
     before = np.array(column(file, table, "decision").values.to_pylist(), object)
     by_model = _by_model(table, before)
     after, cause = by_model.copy(), np.full(len(past), None, object)
@@ -125,67 +124,78 @@ def _side(past: Decisions, decision: NDArray[Any], cost: CostParams) -> dict[str
     return {**counts, **{name: float(figures[name][0]) for name in ("precision", "recall", "money_saved")}}
 
 
-def _columns(
-    file: Path, table: pa.Table, past: Decisions, spec: FeatureSpec, dataset: Path | None
-) -> Callable[[str], Any]:
+class _Columns:
     """Finds what a rule asks for: in the file, in its ``features``, in the data set."""
-    known: list[pa.Table] = []
 
-    def joined(name: str) -> pa.ChunkedArray:
-        if dataset is None:
-            raise SchemaError(f"{file} has no column {name}, which a rule asks for.", "Name the data set (--data).")
-        if not known:
-            whole = read_transactions(dataset)
-            ids = column(file, table, "transaction_id").values.combine_chunks()
-            known.append(whole.take(pc.index_in(ids, value_set=whole["transaction_id"].combine_chunks())))
-        return known[0][name]
+    def __init__(self, file: Path, table: pa.Table, past: Decisions, spec: FeatureSpec, dataset: Path | None) -> None:
+        self._file, self._table, self._past = file, table, past
+        self._spec, self._dataset = spec, dataset
+        self._decided: pa.Table | None = None
 
-    def other(name: str) -> pa.ChunkedArray:
-        return table[name] if name in table.column_names else joined(name)
+    def __call__(self, name: str) -> Any:
+        """The values of a name, one a row.
 
-    def found(name: str) -> Any:
+        Raises:
+            SchemaError: nothing has it, or its values are of another type.
+        """
         try:
-            return values_of(name)
+            return self._values(name)
         except pa.ArrowException as error:
             raise SchemaError(
-                f"{file} has other values in {name}, or in features, than a rule can compare: {error}.",
+                f"{self._file} has other values in {name}, or in features, than a rule can compare: {error}.",
                 "Give decisions as the topic has them.",
             ) from error
 
-    def values_of(name: str) -> Any:
+    def _values(self, name: str) -> Any:
         if name == "score":
-            return pa.array(past.score.astype(np.float64))
+            return pa.array(self._past.score.astype(np.float64))
         if name == "amount":
-            if dataset is None and "amount_minor" not in table.column_names:
-                return feature(name)
-            minor, code = (other(each).to_pylist() for each in ("amount_minor", "currency"))
-            return base_amounts(zip(minor, code, strict=True), spec)
+            if self._dataset is None and "amount_minor" not in self._table.column_names:
+                return self._feature(name)
+            minor, code = (self._field(each).to_pylist() for each in ("amount_minor", "currency"))
+            return base_amounts(zip(minor, code, strict=True), self._spec)
         if name not in FIELDS:
-            return feature(name)
-        values = other(name)
+            return self._feature(name)
+        values = self._field(name)
         if FIELDS[name][0] == "string":
             return pc.fill_null(values.cast(pa.string()), "").combine_chunks()
         return values.cast(pa.int64() if FIELDS[name][0] == "int" else pa.bool_()).combine_chunks()
 
-    def feature(name: str) -> Any:
-        if name in table.column_names:
-            return _as_scored(table[name])
-        place = spec.names.index(name)
-        if "features" not in table.column_names:
+    def _field(self, name: str) -> pa.ChunkedArray:
+        """What a transaction says of itself."""
+        if name in self._table.column_names:
+            return self._table[name]
+        if self._dataset is None:
             raise SchemaError(
-                f"{file} has no feature {name}, which a rule asks for, and no column features.",
+                f"{self._file} has no column {name}, which a rule asks for.", "Name the data set (--data)."
+            )
+        if self._decided is None:
+            self._decided = self._rows_of(self._dataset)
+        return self._decided[name]
+
+    def _rows_of(self, dataset: Path) -> pa.Table:
+        """The transactions that were decided on, in the file's order."""
+        whole = read_transactions(dataset)
+        ids = column(self._file, self._table, "transaction_id").values.combine_chunks()
+        return whole.take(pc.index_in(ids, value_set=whole["transaction_id"].combine_chunks()))
+
+    def _feature(self, name: str) -> Any:
+        if name in self._table.column_names:
+            return _as_scored(self._table[name])
+        place = self._spec.names.index(name)
+        if "features" not in self._table.column_names:
+            raise SchemaError(
+                f"{self._file} has no feature {name}, which a rule asks for, and no column features.",
                 "Score with --with-features, or give decisions of the topic.",
             )
-        features = column(file, table, "features").values
+        features = column(self._file, self._table, "features").values
         lengths = pc.unique(pc.list_value_length(features)).to_pylist()
-        if lengths != [len(spec.names)]:
+        if lengths != [len(self._spec.names)]:
             raise SchemaError(
-                f"{file} has decisions of {lengths} features, and the specification has {len(spec.names)}.",
+                f"{self._file} has decisions of {lengths} features, and the specification has {len(self._spec.names)}.",
                 "Name the model that decided (--model).",
             )
         return _as_scored(pc.list_element(features, place))
-
-    return found
 
 
 def _as_scored(values: pa.ChunkedArray) -> Any:

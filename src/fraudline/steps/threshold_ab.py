@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fraudline.core.errors import DataError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.data.importers.source import column
-from fraudline.decide.decisions import read_columns, read_decisions, shares
+from fraudline.decide.decisions import Decisions, read_columns, read_decisions, shares
 from fraudline.decide.policy import ALLOW, BLOCK, DECISIONS
+from fraudline.model.evaluation_params import CostParams
 from fraudline.monitor.money import WEEK_US, difference
 from fraudline.steps.params import Params
 
@@ -57,12 +59,7 @@ def threshold_ab(*, decisions: Path, dataset: Path, a: str, b: str, params: Para
     week = rows.times_us // WEEK_US
     pending = week[~rows.known & ~blocked]  # a blocked one may never get a label
     kept = rows.known & (week < pending.min(initial=week.max())) & ((versions == a) | (versions == b))
-    cost = params.evaluate.cost
-    alerted = words != DECISIONS[ALLOW]
-    saved = alerted * (rows.fraud * rows.amounts * cost.recovered_share - cost.review_cost_minor)
-    saved *= np.divide(1.0, sampled, out=np.ones(len(sampled)), where=sampled > 0)
-    if sampled.any():
-        saved[blocked] = 0.0  # the drawn ones stand for these
+    saved = _saved(words, sampled, rows, params.evaluate.cost)
     second, keys = (versions == b)[kept], np.stack([week[kept], rows.cards[kept]], axis=1)
     if not second.any() or second.all():
         raise DataError(
@@ -92,3 +89,15 @@ def threshold_ab(*, decisions: Path, dataset: Path, a: str, b: str, params: Para
     }
     log.info("threshold.ab", **{key: result[key] for key in ("weeks", "units", "money_a_unit", "say")})
     return result
+
+
+def _saved(
+    words: NDArray[np.str_], sampled: NDArray[np.float64], rows: Decisions, cost: CostParams
+) -> NDArray[np.float64]:
+    """What each decision saved, (n,) in minor units; one that was drawn stands for as many that were blocked."""
+    alerted = words != DECISIONS[ALLOW]
+    saved = alerted * (rows.fraud * rows.amounts * cost.recovered_share - cost.review_cost_minor)
+    saved *= np.divide(1.0, sampled, out=np.ones(len(sampled)), where=sampled > 0)
+    if sampled.any():
+        saved[words == DECISIONS[BLOCK]] = 0.0  # the drawn ones stand for these
+    return np.asarray(saved, np.float64)
