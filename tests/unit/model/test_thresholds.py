@@ -94,3 +94,9 @@ def test_blocking_below_review_is_refused() -> None:
         Thresholds.of(float("nan"), 1.0, {})
     with pytest.raises(ValidationError):
         ThresholdParams(review_rate=0.001, block_rate=0.01)
+
+
+def test_a_budget_that_is_a_whole_number_of_rows_is_used_up_whatever_the_rounding_of_its_share() -> None:
+    scores = np.arange(100, dtype=np.float32)
+    assert 0.29 * 100 < 29, "in floating point"
+    assert budget(scores, 0.29) == 71

@@ -37,11 +37,14 @@ def test_the_same_label_twice_is_one_and_of_two_with_one_version_the_later_findi
     later = label(fraud=False, day=4, kind="analyst")
     assert newest([FIRST, FIRST]) == {"t1": FIRST}
     assert newest([later, FIRST])["t1"] == later == newest([FIRST, later])["t1"]
+    corrected = label(kind="analyst")
+    assert newest([FIRST, corrected])["t1"] == corrected, "sent again with the same version and time: the last one"
 
 
 def test_what_was_found_later_is_not_known_before():
     held = newest([FIRST, REVERSED], before_us=START + 10 * DAY)
     assert held["t1"] == FIRST
+    assert newest([FIRST], before_us=FIRST.labelled_at) == {}, "what is found at a moment is not known before it"
 
 
 def test_labels_that_hold_are_rows_of_the_training_schema():
