@@ -16,8 +16,19 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def spec():
-    return next(yaml.safe_load_all(GOLDEN.read_text()))
+def documents():
+    return list(yaml.safe_load_all(GOLDEN.read_text()))
+
+
+@pytest.fixture(scope="module")
+def spec(documents):
+    return documents[0]
+
+
+@pytest.fixture(scope="module")
+def platform(documents):
+    """Executor label to its settings for Kubernetes."""
+    return documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 
 
 def executors(spec):
@@ -47,38 +58,32 @@ def test_the_resources_are_not_stale_and_hold_the_same_pipeline(tmp_path, spec):
     assert version["metadata"]["name"].endswith(f"-{digest[:12]}"), "a server takes no change of a version"
 
 
-def test_the_file_passes_against_the_specification_of_pipelines_without_an_unknown_field(spec):
+def test_the_file_passes_against_the_specification_of_pipelines_without_an_unknown_field(spec, platform):
     from google.protobuf import json_format
     from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
     from kfp.pipeline_spec import pipeline_spec_pb2
 
     parsed = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec(), ignore_unknown_fields=False)
     assert parsed.pipeline_info.name == "fraudline-training"
-    for config in platform()["exec-fetch"], platform()["exec-package"]:
+    for config in platform["exec-fetch"], platform["exec-package"]:
         json_format.ParseDict(config, kubernetes.KubernetesExecutorConfig(), ignore_unknown_fields=False)
 
 
-def platform():
-    """Executor label to its settings for Kubernetes."""
-    _, document = yaml.safe_load_all(GOLDEN.read_text())
-    return document["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-
-
-def test_no_task_may_run_as_root(spec):
-    assert set(platform()) == set(executors(spec))
-    for label, config in platform().items():
+def test_no_task_may_run_as_root(spec, platform):
+    assert set(platform) == set(executors(spec))
+    for label, config in platform.items():
         context = config["securityContext"]
         assert (context["runAsNonRoot"], int(context["runAsUser"])) == (True, 1000), label
 
 
-def secrets(label):
+def secrets(config):
     """What a task sees of secrets: the secret's name to the variables. Every secret must be optional."""
-    found = platform()[label]["secretAsEnv"]
-    assert all(each["optional"] is True for each in found), label
+    found = config["secretAsEnv"]
+    assert all(each["optional"] is True for each in found)
     return {each["secretName"]: {k["envVar"] for k in each["keyToEnv"]} for each in found}
 
 
-def test_each_step_sees_the_secrets_that_it_needs_and_no_other(spec):
+def test_each_step_sees_the_secrets_that_it_needs_and_no_other(platform):
     services = {
         "fraudline-services": {
             "MLFLOW_TRACKING_USERNAME",
@@ -87,14 +92,14 @@ def test_each_step_sees_the_secrets_that_it_needs_and_no_other(spec):
             "FRAUDLINE_PUSHGATEWAY",
         }
     }
-    data = secrets("exec-fetch").pop("fraudline-data")
+    data = secrets(platform["exec-fetch"]).pop("fraudline-data")
     assert data >= {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "GIT_CONFIG_COUNT", "GIT_CONFIG_VALUE_0"}
     more = {
         "exec-fetch": {"fraudline-data": data},
         "exec-promote": {"fraudline-promotion": {"FRAUDLINE_FORGE_TOKEN"}},
     }
-    for label in platform():
-        assert secrets(label) == services | more.get(label, {}), label
+    for label, config in platform.items():
+        assert secrets(config) == services | more.get(label, {}), label
 
 
 def test_the_page_of_a_cluster_installs_a_server_that_knows_every_setting_of_the_compiled_file():

@@ -205,15 +205,16 @@ def test_a_model_is_proposed_where_submit_or_schedule_names_an_environment(kfp, 
         assert given["params"]["rollout"]["forge"]["remote"] == "https://git.test/fraud.git"  # what a pod can reach
 
 
-def test_the_mlflow_run_of_a_pipeline_that_was_not_taken_ends(kfp, tmp_path, monkeypatch):
-    store = connect(f"sqlite:///{tmp_path / 'mlflow.db'}")
+def test_the_mlflow_run_of_a_pipeline_that_was_not_taken_ends(kfp, tmp_path, monkeypatch, tracker):
+    store = connect(tracker.tracking_uri)
     monkeypatch.setattr(tracking, "connect", lambda uri: store)
-    (tmp_path / "params.yaml").write_text("registry: {tracking_uri: http://mlflow.test, experiment: e}\n")
+    told = f"registry: {{tracking_uri: http://mlflow.test, experiment: {tracker.experiment}}}\n"
+    (tmp_path / "params.yaml").write_text(told)
     where = ("--host", kfp.url, "--repo", "https://git.test/r", "--compiled", GOLDEN, "--revision", "abc", "--md5", MD5)
 
     def submitted():
         invoke("pipeline", "submit", *where, "--params", tmp_path / "params.yaml")
-        runs = store.search_runs([store.get_experiment_by_name("e").experiment_id])
+        runs = store.search_runs([store.get_experiment_by_name(tracker.experiment).experiment_id])
         return sorted(run.info.status for run in runs)
 
     kfp.refuse = 503

@@ -1,7 +1,5 @@
 """Tracking: one run from train to register, found by digest, joined by id, or no run at all."""
 
-import uuid
-
 import pytest
 
 from fraudline.core.errors import UnavailableError
@@ -10,26 +8,21 @@ from fraudline.ops.params import RegistryParams
 from fraudline.ops.tracking import DIGEST_TAG, flatten, step_run
 
 
-@pytest.fixture
-def settings(mlflow_uri: str) -> RegistryParams:
-    return RegistryParams(tracking_uri=mlflow_uri, experiment=f"e{uuid.uuid4().hex[:8]}")
+def _run(tracker: RegistryParams, run_id: str):  # type: ignore[no-untyped-def]
+    return connect(tracker.tracking_uri).get_run(run_id)
 
 
-def _run(settings: RegistryParams, run_id: str):  # type: ignore[no-untyped-def]
-    return connect(settings.tracking_uri).get_run(run_id)
-
-
-def test_parameters_figures_tags_and_files_of_a_step_are_in_its_run(settings, tmp_path):
+def test_parameters_figures_tags_and_files_of_a_step_are_in_its_run(tracker, tmp_path):
     note = tmp_path / "note.txt"
     note.write_text("hello")
-    with step_run("train", settings) as run:
+    with step_run("train", tracker) as run:
         run.params({"train": {"epochs": 3, "note": "seen at 4111 1111 1111 1111"}})
         for epoch in range(3):
             run.metric("loss", 1.0 / (epoch + 1), step=epoch)
         run.tag("colour", "blue")
         run.tag("of", "4111111111111111")
         run.artifact(note)
-    recorded = _run(settings, run.run_id)
+    recorded = _run(tracker, run.run_id)
     assert recorded.data.params["train.epochs"] == "3"
     assert recorded.data.metrics["loss"] == pytest.approx(1 / 3)
     assert recorded.data.tags["colour"] == "blue"
@@ -37,44 +30,44 @@ def test_parameters_figures_tags_and_files_of_a_step_are_in_its_run(settings, tm
     assert masked == ("seen at **** **** **** 1111", "************1111"), "no card number leaves"
     assert recorded.data.tags["mlflow.source.git.commit"]
     assert recorded.info.status == "FINISHED"
-    history = connect(settings.tracking_uri).get_metric_history(run.run_id, "loss")
+    history = connect(tracker.tracking_uri).get_metric_history(run.run_id, "loss")
     assert [point.step for point in history] == [0, 1, 2]
-    assert [file.path for file in connect(settings.tracking_uri).list_artifacts(run.run_id)] == ["note.txt"]
+    assert [file.path for file in connect(tracker.tracking_uri).list_artifacts(run.run_id)] == ["note.txt"]
 
 
-def test_a_later_step_joins_the_run_that_made_the_artifact(settings):
+def test_a_later_step_joins_the_run_that_made_the_artifact(tracker):
     digest = "d" * 64
-    with step_run("train", settings) as train:
+    with step_run("train", tracker) as train:
         train.tag(DIGEST_TAG, digest)
-    with step_run("evaluate", settings, digest=digest) as evaluate:
+    with step_run("evaluate", tracker, digest=digest) as evaluate:
         evaluate.metrics({"overall": {"ap": 0.5}, "note": "text"})  # type: ignore[dict-item]
     assert evaluate.run_id == train.run_id
-    assert _run(settings, train.run_id).data.metrics["overall.ap"] == 0.5
+    assert _run(tracker, train.run_id).data.metrics["overall.ap"] == 0.5
 
 
-def test_another_artifact_does_not_join_it(settings):
-    with step_run("train", settings) as train:
+def test_another_artifact_does_not_join_it(tracker):
+    with step_run("train", tracker) as train:
         train.tag(DIGEST_TAG, "a" * 64)
-    with step_run("evaluate", settings, digest="b" * 64) as evaluate:
+    with step_run("evaluate", tracker, digest="b" * 64) as evaluate:
         pass
     assert evaluate.run_id != train.run_id
 
 
-def test_an_injected_run_is_joined_and_left_open(settings):
-    client = connect(settings.tracking_uri)
-    launched = client.create_run(client.create_experiment(f"{settings.experiment}-launcher")).info.run_id
-    with step_run("train", settings.model_copy(update={"run_id": launched})) as run:
+def test_an_injected_run_is_joined_and_left_open(tracker):
+    client = connect(tracker.tracking_uri)
+    launched = client.create_run(client.create_experiment(f"{tracker.experiment}-launcher")).info.run_id
+    with step_run("train", tracker.model_copy(update={"run_id": launched})) as run:
         run.metric("loss", 1.0)
     assert run.run_id == launched
-    assert _run(settings, launched).info.status == "RUNNING"
-    assert _run(settings, launched).data.metrics["loss"] == 1.0
+    assert _run(tracker, launched).info.status == "RUNNING"
+    assert _run(tracker, launched).data.metrics["loss"] == 1.0
 
 
-def test_a_step_that_fails_leaves_a_failed_run_with_what_it_recorded(settings):
+def test_a_step_that_fails_leaves_a_failed_run_with_what_it_recorded(tracker):
     kept = []
 
     def fail() -> None:
-        with step_run("train", settings) as run:
+        with step_run("train", tracker) as run:
             kept.append(run)
             run.metric("loss", 2.0)
             raise ZeroDivisionError
@@ -82,8 +75,8 @@ def test_a_step_that_fails_leaves_a_failed_run_with_what_it_recorded(settings):
     with pytest.raises(ZeroDivisionError):
         fail()
     run = kept[0]
-    assert _run(settings, run.run_id).info.status == "FAILED"
-    assert _run(settings, run.run_id).data.metrics["loss"] == 2.0
+    assert _run(tracker, run.run_id).info.status == "FAILED"
+    assert _run(tracker, run.run_id).data.metrics["loss"] == 2.0
 
 
 def test_without_an_address_nothing_is_recorded(tmp_path, monkeypatch):
@@ -99,8 +92,8 @@ def test_without_an_address_nothing_is_recorded(tmp_path, monkeypatch):
 
 
 def test_a_store_that_cannot_be_opened_says_what_to_correct():
-    settings = RegistryParams(tracking_uri="sqlite:////proc/none/mlflow.db")
-    with pytest.raises(UnavailableError, match="tracking_uri"), step_run("train", settings):
+    tracker = RegistryParams(tracking_uri="sqlite:////proc/none/mlflow.db")
+    with pytest.raises(UnavailableError, match="tracking_uri"), step_run("train", tracker):
         pass
 
 

@@ -121,17 +121,16 @@ def test_what_a_step_used_is_priced_by_the_parameters():
     assert spent["cpu_seconds"] == nothing["cpu_seconds"] > 0
 
 
-def test_the_cost_of_a_run_is_a_page_and_figures_of_the_models_mlflow_run(tmp_path):
+def test_the_cost_of_a_run_is_a_page_and_figures_of_the_models_mlflow_run(tmp_path, tracker):
     from fraudline.ops.mlflow_client import connect
     from fraudline.ops.tracking import open_run
 
-    registry = Params().registry.model_copy(update={"tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"})
-    run_id = open_run(registry, "pipeline main")
-    params = Params().model_copy(update={"registry": registry.model_copy(update={"run_id": run_id})})
+    run_id = open_run(tracker, "pipeline main")
+    params = Params().model_copy(update={"registry": tracker.model_copy(update={"run_id": run_id})})
     by_step = {"train": {"wall_seconds": 9.0, "cpu_seconds": 7.0, "memory_gib_seconds": 5.0, "price": 0.25}}
     sums = component.report_cost(by_step, params, str(tmp_path / "out" / "page"), digest="")
     component.ended("FAILED", 4, "the gate refused", params)
-    run = connect(registry.tracking_uri).get_run(run_id)
+    run = connect(tracker.tracking_uri).get_run(run_id)
     assert sums["price"] == run.data.metrics["cost/total/price"] == run.data.metrics["cost/train/price"] == 0.25
     assert run.data.metrics["cost/train/cpu_seconds"] == 7.0
     assert "| train | 7.0 | 5.0 | 0.250000 |" in (tmp_path / "out" / "page").read_text()

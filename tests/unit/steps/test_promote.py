@@ -15,7 +15,6 @@ from fraudline.core.files import read_json, write_json
 from fraudline.ops import store as stores
 from fraudline.ops.gitops.repository import Clone, access
 from fraudline.ops.gitops.signing import make_keys
-from fraudline.ops.params import RegistryParams
 from fraudline.ops.registry import CHAMPION, Registry, give_alias
 from fraudline.steps import component
 from fraudline.steps.promote import promote, remote_params
@@ -252,12 +251,11 @@ def test_an_unknown_environment_names_the_known_ones(empty):
         run(empty, empty.model(1), to="staging")
 
 
-def test_the_challenger_of_the_registry_is_promoted(empty, tmp_path):
+def test_the_challenger_of_the_registry_is_promoted(empty, tracker):
     entry = empty.model(1)
-    settings = RegistryParams(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", model_name="m")
-    registry = Registry(settings)
+    registry = Registry(tracker)
     give_alias(registry, registry.register(entry.name, entry.as_uri(), tags={}))
-    params = empty.params.model_copy(update={"registry": settings})
+    params = empty.params.model_copy(update={"registry": tracker})
     assert run(empty, None, params=params)["digest"] == entry.name
     empty.merge(f"promote/production/{entry.name[:12]}")
     second = empty.model(2, champion=entry.name)
@@ -265,12 +263,11 @@ def test_the_challenger_of_the_registry_is_promoted(empty, tmp_path):
     assert run(empty, None, params=params)["digest"] == second.name
 
 
-def test_a_champion_that_came_by_promotion_is_no_challenger(forge, served, tmp_path):
-    settings = RegistryParams(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", model_name="m")
-    registry = Registry(settings)
+def test_a_champion_that_came_by_promotion_is_no_challenger(forge, served, tracker):
+    registry = Registry(tracker)
     registry.point(CHAMPION, registry.register(served.name, served.as_uri(), tags={}))
     with pytest.raises(UsageError, match="no challenger"):
-        run(forge, None, params=forge.params.model_copy(update={"registry": settings}))
+        run(forge, None, params=forge.params.model_copy(update={"registry": tracker}))
 
 
 @pytest.mark.parametrize(("command", "moment"), [("clone", "after"), ("push", "before"), ("push", "after")])

@@ -1,7 +1,5 @@
 """Register: one version a digest; the first model of an empty registry is champion, every later one challenger."""
 
-import uuid
-
 import pytest
 
 from fraudline.core.errors import DataError, DigestMismatch
@@ -15,15 +13,9 @@ from fraudline.steps.register import register
 from tests.support.packaging import candidate
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    return f"sqlite:///{tmp_path_factory.mktemp('registry')}/mlflow.db"
-
-
 @pytest.fixture
-def params(database):
-    name = f"m{uuid.uuid4().hex[:8]}"
-    return Params(registry=RegistryParams(tracking_uri=database, experiment=name, model_name=name))
+def params(tracker):
+    return Params(registry=tracker)
 
 
 def _packed(folder, params, seed=0):

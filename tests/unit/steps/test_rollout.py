@@ -12,7 +12,6 @@ from fraudline.decide.outcomes import arms_of, read_outcomes
 from fraudline.monitor.canary import DEFAULT_CHECKS, JudgeParams, judge
 from fraudline.ops.gitops.observe import Prometheus, observe
 from fraudline.ops.local.scraper import LocalScraper
-from fraudline.ops.params import RegistryParams
 from fraudline.ops.registry import Registry, give_alias
 from fraudline.steps.promote import promote
 from fraudline.steps.rollout import Sources, judge_rollout
@@ -149,14 +148,13 @@ def test_a_step_begins_with_the_canarys_first_row_however_old_the_commit_is(case
     assert round(result["verdict"]["minutes"]) == 2
 
 
-def test_with_auto_merge_the_step_lands_and_the_registrys_champion_follows_at_the_end(case, tmp_path):
-    settings = RegistryParams(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", model_name="m")
-    registry = Registry(settings)
+def test_with_auto_merge_the_step_lands_and_the_registrys_champion_follows_at_the_end(case, tracker):
+    registry = Registry(tracker)
     for entry in (case.first, case.second):
         give_alias(registry, registry.register(entry.name, entry.as_uri(), tags={}))
     rules = case.forge.params.rollout
     rules = rules.model_copy(update={"forge": rules.forge.model_copy(update={"auto_merge": True})})
-    params = case.forge.params.model_copy(update={"rollout": rules, "registry": settings})
+    params = case.forge.params.model_copy(update={"rollout": rules, "registry": tracker})
     for _ in range(3):
         assert registry.resolve("champion").digest == case.first.name
         case.minutes(60)

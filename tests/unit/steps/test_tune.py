@@ -155,14 +155,13 @@ def test_a_study_of_other_data_is_not_gone_on_with(
 
 
 def test_every_trial_is_a_run_below_the_run_of_the_study(
-    features: Path, tmp_path: Path, judge: list[tuple[float, float]]
+    features: Path, tmp_path: Path, judge: list[tuple[float, float]], tracker: RegistryParams
 ) -> None:
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    params = PARAMS.model_copy(update={"registry": RegistryParams(tracking_uri=uri, experiment="search")})
+    params = PARAMS.model_copy(update={"registry": tracker})
     search(features, tmp_path / "tune", trials=3, params=params)
     search(features, tmp_path / "tune", trials=5, params=params)
-    client = connect(uri)
-    runs = client.search_runs([client.get_experiment_by_name("search").experiment_id])
+    client = connect(tracker.tracking_uri)
+    runs = client.search_runs([client.get_experiment_by_name(tracker.experiment).experiment_id])
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     (parent,) = parents
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
