@@ -122,6 +122,7 @@ def _described(letter: "DeadLetter") -> dict[str, Any]:
         "written": written_at(letter),
         "bytes": _size(letter),
         "whole": letter.cut_from is None,
+        "masked": letter.masked,
     }
 
 

@@ -14,10 +14,11 @@ from fraudline.ops import pipeline as pipeline_module
 from fraudline.ops.pipeline import LocalRun
 from fraudline.serve import main as serve_main
 from fraudline.stream import alert_router as router_module
-from fraudline.stream import card_topic, topic_reader
+from fraudline.stream import card_topic, dead_letter_topic, topic_reader
 from fraudline.stream import produce as produce_module
 from fraudline.stream import topics as topics_module
 from fraudline.stream import worker as worker_module
+from fraudline.stream.dead_letter import DeadLetter
 from fraudline.stream.messages import BlockedCard
 from tests.support.artifacts import tiny_artifact
 from tests.support.datasets import small_dataset, small_tables
@@ -136,6 +137,14 @@ def test_the_list_of_cards_says_how_many_blocks_are_over(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert invoke("cards", "list").stderr == "1 card; 1 more are over (--expired)\n"
     assert invoke("cards", "list", "--expired").stderr == "2 cards\n"
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_dead_letter_says_whether_digits_of_card_numbers_were_masked(seen, monkeypatch, masked):
+    letter = DeadLetter(0, 17, 0, "value: expected JSON", "transactions", 3, 4, b"c-1", b"*1111", masked=masked)
+    monkeypatch.setattr(dead_letter_topic, "read_letter", lambda *_: letter)
+    assert f"masked  {masked}" in invoke("dlq", "show", "0:17").stdout
+    assert json.loads(invoke("dlq", "show", "0:17", "--json").stdout)["masked"] is masked
 
 
 @pytest.mark.parametrize(
