@@ -188,10 +188,14 @@ CRITICAL: dict[str, tuple[Change, str]] = {
     "an id twice in a day": (duplicate_ids, "transaction_id is unique"),
     "an id twice in two days": (ids_of_another_day, "transaction_id is unique"),
     "a copied row with a new id": (copied_row, "no row repeats another"),
-    "a negative amount": (setting("amount_minor", -1), "amount_minor is between"),
+    "a negative amount": (setting("amount_minor", -1), "amount_minor, in the base currency, is between"),
     "an amount beyond belief": (
         setting("amount_minor", 10**12),
-        "amount_minor is between 0 and 5,000,000 (validation.max_amount_minor)",
+        "amount_minor, in the base currency, is between 0 and 5,000,000 (validation.max_amount_minor)",
+    ),
+    "a file named by no day": (
+        lambda folder: day_file(folder).rename(folder / "transactions" / "NaT.parquet"),
+        "every file is readable, named by its day",
     ),
     "an unknown currency": (setting("currency", "XXX"), "currency is one of EUR"),
     "an unknown channel": (setting("channel", "fax"), "channel is one of"),
@@ -358,6 +362,47 @@ def test_a_warning_is_reported_and_does_not_stop(kind: str, damaged: Path, good:
     failed = [r["statement"] for r in report_of(tmp_path / "report")["rules"] if not r["success"]]
     assert metrics["warnings"] == len(failed)
     assert any(said.startswith(statement) for said in failed)
+
+
+YEN = {"validation": {"currencies": ["EUR", "JPY", "KWD"]}}
+
+
+def in_currency(currency: str, minor: float) -> Change:
+    """Every amount in another currency, each cent as so many of its minor units."""
+
+    def change(folder: Path) -> None:
+        for path in (folder / "transactions").glob("*"):
+            edit(path, "amount_minor", lambda old: [int(v * minor) for v in old])
+            edit(path, "currency", lambda old: [currency] * len(old))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("currency", "minor", "fits"),
+    [("JPY", 7_000_000, True), ("JPY", 9_000_000, False), ("KWD", 15_000_000, True), ("KWD", 18_000_000, False)],
+)
+def test_the_largest_amount_is_the_same_money_in_every_currency(
+    currency: str, minor: int, fits: bool, damaged: Path, tmp_path: Path
+) -> None:
+    """50,000 EUR are 8,064,516 yen and 16,666 dinars of 1,000 fils."""
+    setting("currency", currency)(damaged)
+    setting("amount_minor", minor)(damaged)
+    given = {"dataset": damaged, "report": tmp_path / "report", "params": Params.parse(YEN, "test")}
+    if fits:
+        validate(**given)
+    else:
+        with pytest.raises(ValidationFailed, match="amount_minor, in the base currency"):
+            validate(**given)
+
+
+def test_the_same_money_in_another_currency_is_no_other_distribution_of_amounts(good, damaged, tmp_path) -> None:
+    for currency, factor, moved in (("JPY", 1 / 0.62, False), ("JPY", 10.0, True)):
+        other = Path(shutil.copytree(damaged, tmp_path / f"other{moved}"))
+        in_currency(currency, factor)(other)
+        validate(dataset=other, report=tmp_path / "report", params=Params.parse(YEN, "test"), previous=good)
+        failed = [r["statement"] for r in report_of(tmp_path / "report")["rules"] if not r["success"]]
+        assert any(said.startswith("psi_amount") for said in failed) == moved
 
 
 def test_a_shorter_set_than_the_previous_version_is_reported_as_lost_days(good: Path, tmp_path: Path) -> None:

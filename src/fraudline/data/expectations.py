@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fraudline.data.countries import COUNTRIES
 from fraudline.data.params import ValidateParams
 from fraudline.data.schema import CHANNELS, LABELS, TRANSACTIONS
-from fraudline.data.validation_frames import Content, files_frame, make_frames, read_content
+from fraudline.data.validation_frames import AMOUNT, NO_RATES, Content, files_frame, make_frames, read_content
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,13 +74,16 @@ class Report:
         }
 
 
-def validate_dataset(folder: Path, params: ValidateParams, previous: Path | None = None) -> Report:
+def validate_dataset(
+    folder: Path, params: ValidateParams, previous: Path | None = None, rates: Mapping[str, float] = NO_RATES
+) -> Report:
     """Run the suite on a data set folder.
 
     Args:
         folder: the data set.
         params: its bounds.
         previous: the previous version of the data set, for the comparisons.
+        rates: by currency, minor units of the base currency for one of its own; 1 where none is given.
 
     Raises:
         DataError: there is no transaction.
@@ -91,7 +94,7 @@ def validate_dataset(folder: Path, params: ValidateParams, previous: Path | None
     before = read_content(previous) if previous is not None else None
     if all(outcome.success for outcome in outcomes):
         rules = [*transaction_rules(params), *label_rules(params), *set_rules(params, before)]
-        for table, frame in make_frames(content, before).items():
+        for table, frame in make_frames(content, before, rates).items():
             outcomes += _run(source, table, frame, [rule for rule in rules if rule.table == table])
     return Report(tuple(outcomes), content.meta, before is not None)
 
@@ -115,7 +118,15 @@ def transaction_rules(params: ValidateParams) -> list[Rule]:
         *(_not_null(table, name) for name in required),
         Rule(table, "critical", "transaction_id is unique", "ExpectColumnValuesToBeUnique", _on("transaction_id")),
         _true(table, "critical", "identifiers_have_text", "no identifier is blank"),
-        _between(table, "critical", "amount_minor", 0, params.max_amount_minor, setting="max_amount_minor"),
+        _between(
+            table,
+            "critical",
+            AMOUNT,
+            0,
+            params.max_amount_minor,
+            setting="max_amount_minor",
+            statement=f"amount_minor, in the base currency, is between 0 and {_shown(params.max_amount_minor)}",
+        ),
         _between(table, "critical", "category", 0, 9999),
         _between(table, "critical", "latitude", -90, 90),
         _between(table, "critical", "longitude", -180, 180),

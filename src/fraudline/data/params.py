@@ -42,7 +42,11 @@ class ValidateParams(Settings):
         default="", description="Git revision whose data.dvc names the previous version; empty: nothing to compare with"
     )
     currencies: tuple[str, ...] = ("EUR",)
-    max_amount_minor: int = Field(default=5_000_000, gt=0, description="largest credible amount")
+    max_amount_minor: int = Field(
+        default=5_000_000,
+        gt=0,
+        description="largest credible amount, minor units of the specification's base currency",
+    )
     fraud_rate_max: float = Field(default=0.05, gt=0, le=1)
     max_null_device: float = Field(default=0.9, ge=0, le=1, description="largest share of online rows without device")
     max_label_delay_days: float = Field(default=60, gt=0)

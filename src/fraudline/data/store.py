@@ -7,6 +7,7 @@ Ranges of days are half-open, ``[start, end)``. Writing is atomic: an earlier fo
 """
 
 import itertools
+import re
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from fraudline.core.errors import DataError, SchemaError
 from fraudline.core.files import atomic_folder, read_json, write_json
 from fraudline.data.schema import LABELS, ORDER, TRANSACTIONS
 
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\.parquet")
 _TRANSACTION_ENCODING = {
     "transaction_id": "DELTA_BYTE_ARRAY",
     "event_time": "DELTA_BINARY_PACKED",
@@ -130,15 +132,24 @@ def days(folder: Path) -> list[date]:
     Raises:
         DataError: the folder has none, or a file is not named by a day.
     """
-    found = []
-    for path in transaction_files(folder):
-        try:
-            found.append(date.fromisoformat(path.stem))
-        except ValueError as error:
-            raise DataError(f"{path} is not named by a day.", "Name it YYYY-MM-DD.parquet or remove it.") from error
+    try:
+        found = list(map(day_named, transaction_files(folder)))
+    except ValueError as error:
+        raise DataError(f"{error}.", "Name it YYYY-MM-DD.parquet or remove it.") from error
     if not found:
         raise DataError(f"{folder} has no transactions.", "Name a data set folder (transactions/YYYY-MM-DD.parquet).")
     return found
+
+
+def day_named(path: Path) -> date:
+    """The day that a file is named by.
+
+    Raises:
+        ValueError: it is named by none, or not as YYYY-MM-DD.parquet.
+    """
+    if not _DAY.fullmatch(path.name):
+        raise ValueError(f"{path} is not named by a day")
+    return date.fromisoformat(path.stem)
 
 
 def day_numbers_of(times: pa.ChunkedArray) -> "np.ndarray[Any, np.dtype[np.int64]]":

@@ -19,17 +19,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fraudline.core.clock import DAY_US
+from fraudline.core.clock import DAY_US, EPOCH
 from fraudline.core.errors import DataError
 from fraudline.core.files import read_json
 from fraudline.data.schema import LABELS, TRANSACTIONS
-from fraudline.data.store import day_of
+from fraudline.data.store import day_named, day_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _FLOOR = 1e-4
 """Smallest share in a stability index: an empty class must not make it infinite."""
+AMOUNT = "amount_in_base"
+"""Column of the transactions: their amounts in minor units of the base currency."""
+NO_RATES: Mapping[str, float] = {}
+"""Every amount counts in minor units of its own currency."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,15 @@ def read_content(folder: Path) -> Content:
     return Content(transactions, labels, meta, differences)
 
 
-def make_frames(content: Content, previous: Content | None) -> dict[str, "pd.DataFrame"]:
+def make_frames(
+    content: Content, previous: Content | None, rates: Mapping[str, float] = NO_RATES
+) -> dict[str, "pd.DataFrame"]:
     """All tables but ``files``, by name; ``content`` must fit the schema.
+
+    Args:
+        content: the data set.
+        previous: an earlier version of it.
+        rates: by currency, minor units of the base currency for one of its own; 1 where none is given.
 
     Raises:
         DataError: there is no transaction.
@@ -65,13 +76,13 @@ def make_frames(content: Content, previous: Content | None) -> dict[str, "pd.Dat
     if content.transactions.num_rows == 0:
         raise DataError("The data set has no transaction.", "Bring data: fraudline data generate, or data import.")
     frames = {
-        "transactions": _transactions(content.transactions),
+        "transactions": _transactions(content.transactions, rates),
         "labels": _labels(content.labels, content.transactions),
     }
     import pandas as pd
 
     frames["days"] = pd.DataFrame(_days(content.transactions))
-    frames["dataset"] = pd.DataFrame({name: [value] for name, value in _figures(content, previous).items()})
+    frames["dataset"] = pd.DataFrame({name: [value] for name, value in _figures(content, previous, rates).items()})
     return frames
 
 
@@ -94,7 +105,7 @@ def _read_all(folder: Path, name: str, schema: pa.Schema, differences: dict[str,
     for path in sorted((folder / name).glob("*")):
         key = f"{name}/{path.name}"
         try:
-            day = int(np.datetime64(path.stem, "D").astype(np.int64))
+            day = (day_named(path) - EPOCH.date()).days
             table = pq.read_table(path, partitioning=None)
             differences[key] = _difference(table.schema, schema)
         except (OSError, ValueError, pa.ArrowInvalid) as error:
@@ -118,13 +129,14 @@ def _difference(found: pa.Schema, expected: pa.Schema) -> str:
     return ", ".join(missing + unknown + types)
 
 
-def _transactions(table: pa.Table) -> "pd.DataFrame":
+def _transactions(table: pa.Table, rates: Mapping[str, float]) -> "pd.DataFrame":
     time = _integers(table["event_time"])
     latitude, longitude = (table[name].is_valid().to_numpy() for name in ("latitude", "longitude"))
     present = pc.fill_null(table["card_present"], False).to_numpy()
     remote = pc.is_in(table["channel"], value_set=pa.array(["ecommerce", "recurring"])).to_numpy()
     file = table["file"].to_numpy()
     frame = _frame(table)
+    frame[AMOUNT] = _in_base(table, rates)
     frame["in_the_files_day"] = time // DAY_US == file
     frame["not_before_the_row_above"] = (np.diff(time, prepend=time[:1]) >= 0) | (np.diff(file, prepend=-1) != 0)
     frame["position_is_whole"] = latitude == longitude
@@ -166,7 +178,7 @@ def _days(table: pa.Table) -> dict[str, list[Any]]:
     }
 
 
-def _figures(content: Content, previous: Content | None) -> dict[str, Any]:
+def _figures(content: Content, previous: Content | None, rates: Mapping[str, float]) -> dict[str, Any]:
     table = content.transactions
     online = pc.equal(table["channel"], "ecommerce")
     devices = table["device_id"].filter(online)
@@ -180,7 +192,7 @@ def _figures(content: Content, previous: Content | None) -> dict[str, Any]:
         else 0.0,
     }
     if previous is not None and previous.transactions.num_rows:
-        figures |= _changes(content, previous)
+        figures |= _changes(content, previous, rates)
     return figures
 
 
@@ -190,16 +202,16 @@ def _counted(content: Content, name: str) -> int:
     return count if type(count) is int else -1
 
 
-def _changes(content: Content, previous: Content) -> dict[str, float]:
+def _changes(content: Content, previous: Content, rates: Mapping[str, float]) -> dict[str, float]:
     now, before = content.transactions, previous.transactions
     volumes = [table.num_rows / len(table["file"].unique()) for table in (before, now)]
-    rates = [_frauds(c.labels) / c.transactions.num_rows for c in (previous, content)]
-    amounts = [table["amount_minor"].drop_null().to_numpy() for table in (before, now)]
+    fraud_rates = [_frauds(c.labels) / c.transactions.num_rows for c in (previous, content)]
+    amounts = [(found := _in_base(table, rates))[~np.isnan(found)] for table in (before, now)]
     edges = np.unique(np.quantile(amounts[0], np.linspace(0.1, 0.9, 9)))
     counts = [np.bincount(np.searchsorted(edges, a), minlength=len(edges) + 1).astype(float) for a in amounts]
     result = {
         "volume_change": volumes[1] / volumes[0] - 1.0,
-        "fraud_rate_change": _change(*rates),
+        "fraud_rate_change": _change(*fraud_rates),
         "psi_amount": stability_index(*counts),
         "days_lost": float(len(set(before["file"].unique().to_pylist()) - set(now["file"].unique().to_pylist()))),
     }
@@ -223,6 +235,15 @@ def _class_counts(before: pa.ChunkedArray, now: pa.ChunkedArray) -> list[npt.NDA
 
 def _frauds(labels: pa.Table) -> int:
     return int(pc.sum(labels["is_fraud"]).as_py() or 0)
+
+
+def _in_base(table: pa.Table, rates: Mapping[str, float]) -> npt.NDArray[np.float64]:
+    """Amounts in minor units of the base currency, (n,) float64; NaN where there is none."""
+    codes = pc.fill_null(table["currency"], "").combine_chunks().dictionary_encode()
+    factors = np.array([rates.get(code, 1.0) for code in codes.dictionary.to_pylist()], np.float64)
+    amounts = table["amount_minor"].cast(pa.float64(), safe=False).to_numpy()  # a null is NaN
+    result: npt.NDArray[np.float64] = amounts * factors[codes.indices.to_numpy()]
+    return result
 
 
 def _integers(times: pa.ChunkedArray) -> npt.NDArray[np.int64]:

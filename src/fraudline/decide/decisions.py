@@ -216,11 +216,10 @@ def _amounts(file: Path, table: pa.Table, spec: FeatureSpec) -> NDArray[np.int64
     amounts = reading.whole_numbers(column(file, table, "amount_minor"))
     if "currency" not in table.column_names:
         return amounts
-    base = spec.currencies[spec.base_currency].factor
     codes = reading.strings(column(file, table, "currency")).dictionary_encode()
     names = codes.dictionary.to_pylist()
     unknown = [name for name in names if name not in spec.currencies]
     if unknown:
         raise SchemaError(f"The currency {unknown[0]} has no rate.", "Add it to the feature specification.")
-    rates = np.array([spec.currencies[name].factor / base for name in names])
+    rates = np.array([spec.minor_rates[name] for name in names])
     return np.asarray(np.rint(amounts * rates[codes.indices.to_numpy()]), np.int64)

@@ -191,6 +191,12 @@ class FeatureSpec(Versioned):
         return tuple(feature.name for feature in self.features)
 
     @cached_property
+    def minor_rates(self) -> dict[str, float]:
+        """By currency, how many minor units of the base currency one of its minor units is."""
+        base = self.currencies[self.base_currency].factor
+        return {code: currency.factor / base for code, currency in self.currencies.items()}
+
+    @cached_property
     def columns(self) -> tuple[int, ...]:
         """For each feature its position among the kernel's features, and behind them the history's."""
         first, (bases, _) = len(KERNEL_FEATURES), self.history

@@ -119,6 +119,5 @@ def _silent(transactions: pa.Table, spec: FeatureSpec) -> list[str]:
 def _in_base_currency(transactions: pa.Table, spec: FeatureSpec) -> pa.Array:
     """Amounts in minor units of the base currency, (n,) int64; those in it stay as they are."""
     found = transactions["currency"].combine_chunks().dictionary_encode()
-    base = spec.currencies[spec.base_currency].factor
-    rates = np.array([spec.currencies[code].factor / base for code in found.dictionary.to_pylist()])
+    rates = np.array([spec.minor_rates[code] for code in found.dictionary.to_pylist()])
     return pa.array(np.rint(transactions["amount_minor"].to_numpy() * rates[found.indices.to_numpy()]), pa.int64())

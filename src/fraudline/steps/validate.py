@@ -24,7 +24,7 @@ def validate(*, dataset: Path, report: Path, params: Params, previous: Path | No
     Args:
         dataset: the data set folder.
         report: folder of ``validation.json`` and ``index.html``, written also when the data is refused.
-        params: the section ``validation`` has the bounds.
+        params: the section ``validation`` has the bounds, and ``features`` the rates of currencies.
         previous: the previous version of the data set, for volume, label rate and distribution shift; when not given,
             the one that the Git revision ``validation.previous`` names, none when that is empty.
 
@@ -38,7 +38,7 @@ def validate(*, dataset: Path, report: Path, params: Params, previous: Path | No
         UnavailableError: the previous version cannot be fetched.
     """
     with _before(previous, dataset, params) as before:
-        found = validate_dataset(dataset, params.validation, before)
+        found = validate_dataset(dataset, params.validation, before, params.features.rates().minor_rates)
     with atomic_folder(report) as temporary:
         write_json(temporary / "validation.json", found.to_dict())
         write_text(temporary / "index.html", render(found))

@@ -7,7 +7,7 @@ A decoder refuses what is no transaction (a dead letter); this counts what is on
 hold a window's share against a bound. Labels are fixed names: a field and what is wrong with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -17,7 +17,7 @@ from fraudline.data.params import ValidateParams
 from fraudline.stream.messages import Transaction
 
 AMOUNT_MOST_MINOR = ValidateParams().max_amount_minor
-"""The largest credible amount."""
+"""The largest credible amount, in minor units of the base currency."""
 LATE_US = 3_600_000_000
 """A transaction that comes later than an hour after it happened is late."""
 LEARNED = 10_000
@@ -33,7 +33,7 @@ PROBLEMS = (
 )
 
 _country, _latitude = attrgetter("country"), attrgetter("latitude")
-_device, _amount = attrgetter("device_id"), attrgetter("amount_minor")
+_device, _amount, _currency = attrgetter("device_id"), attrgetter("amount_minor"), attrgetter("currency")
 _category, _time = attrgetter("category"), attrgetter("event_time")
 
 
@@ -42,6 +42,9 @@ class Traffic:
 
     Args:
         registry: where they are registered.
+
+    Attributes:
+        rates: by currency, minor units of the base currency for one of its own; 1 where none is given.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -55,6 +58,7 @@ class Traffic:
         self._newest = Gauge(
             "fraudline_newest_event_timestamp_seconds", "Time of the newest transaction read.", registry=registry
         )
+        self.rates: Mapping[str, float] = {}
         self._seen: set[int] = set()
         self._rows = 0
         self._newest_us = 0
@@ -73,8 +77,11 @@ class Traffic:
             ("amount_minor", "zero"): amounts.count(0),
             ("category", "unseen"): self._unseen(list(map(_category, transactions))),
         }
-        if max(amounts) > AMOUNT_MOST_MINOR:
-            found["amount_minor", "out_of_range"] = sum(amount > AMOUNT_MOST_MINOR for amount in amounts)
+        if max(amounts) * max([1.0, *self.rates.values()]) > AMOUNT_MOST_MINOR:
+            found["amount_minor", "out_of_range"] = sum(
+                amount * self.rates.get(currency, 1.0) > AMOUNT_MOST_MINOR
+                for amount, currency in zip(amounts, map(_currency, transactions), strict=True)
+            )
         if min(times) < late:
             found["event_time", "late"] = sum(time < late for time in times)
         for pair, count in found.items():

@@ -161,6 +161,7 @@ class Worker:
         self._states = Partitions(
             params, artifact, engines=engines, transport=transport, metrics=metrics, tables=tables, cards=cards
         )
+        self._metrics.traffic.rates = artifact.card_spec.minor_rates
         names = tuple(artifact.spec.names)
         self._amount = names.index("amount") if "amount" in names else None
         self._epoch = -1

@@ -126,9 +126,10 @@ def test_a_folder_that_is_no_data_set_is_named(tmp_path: Path) -> None:
             read(tmp_path)
 
 
-def test_a_file_that_is_not_named_by_a_day_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["all", "NaT", "20260105", "2026-W02-1", "2026-02-30", "today", "2026-01"])
+def test_a_file_that_is_not_named_by_a_day_is_refused(tmp_path: Path, name: str) -> None:
     folder = small_dataset(tmp_path)
-    (folder / "transactions" / "all.parquet").write_bytes(b"")
+    (folder / "transactions" / f"{name}.parquet").write_bytes(b"")
 
     with pytest.raises(DataError, match="not named by a day"):
         days(folder)

@@ -50,6 +50,18 @@ def test_what_is_missing_and_out_of_range_is_counted_by_field() -> None:
     assert counted.of("event_time", "late") == 1
 
 
+def test_an_amount_is_out_of_range_by_what_it_is_in_the_base_currency() -> None:
+    """A yen is .62 of a cent, a fils (a thousandth of a dinar) .3 of one, a penny 1.17."""
+    counted = Counted.new()
+    counted.traffic.rates = {"EUR": 1.0, "JPY": 0.62, "KWD": 0.3, "GBP": 1.17}
+    most = AMOUNT_MOST_MINOR
+    counted.traffic.add([like(amount_minor=most * 1.6, currency="JPY"), like(amount_minor=most * 3, currency="KWD"),
+                         like(amount_minor=most, currency="EUR")])  # fmt: skip
+    assert counted.of("amount_minor", "out_of_range") == 0
+    counted.traffic.add([like(amount_minor=most * 1.7, currency="JPY"), like(amount_minor=most * 0.9, currency="GBP")])
+    assert counted.of("amount_minor", "out_of_range") == 2
+
+
 def test_every_problem_stands_at_zero_before_it_happens() -> None:
     counted = Counted.new()
     counted.traffic.add([])
