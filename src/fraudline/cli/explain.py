@@ -21,7 +21,7 @@ _ROWS = 10
 @click.option(
     "--data", "dataset", type=folder, help="Data set with the transaction and what came before; default: data."
 )
-@click.option("--decisions", type=file, help="JSON lines of the topic decisions, instead of a data set.")
+@click.option("--decisions", type=file, help="JSON lines of the topic decisions or parquet, instead of a data set.")
 @click.option("--profiles", type=folder, help="Merchant profiles; default: build/profiles when it is there.")
 @click.option("--thresholds", type=file, help="A thresholds file, instead of the model's own thresholds.")
 @click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write an HTML page with a plot.")

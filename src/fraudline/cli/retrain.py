@@ -214,7 +214,8 @@ def _on_a_server(
 
 
 def _say(result: Mapping[str, Any]) -> None:
-    words = [result["action"], result["run"], result.get("digest", "")[:12], result.get("url") or result.get("branch")]
+    did = "served already, nothing to propose" if result["action"] == "served" else result["action"]
+    words = [did, result["run"], result.get("digest", "")[:12], result.get("url") or result.get("branch")]
     shown = "  ".join(word for word in words if word)
     Console(stderr=True, highlight=False).print(f"[bold]{shown}[/]  {result['reason']}", soft_wrap=True)
 

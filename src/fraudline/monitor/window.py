@@ -25,7 +25,7 @@ from fraudline.core.errors import DataError, SchemaError
 from fraudline.data.schema import times_us
 
 PIECE_ROWS = 65_536
-_PARQUET = {".parquet", ".pq"}
+PARQUET = {".parquet", ".pq"}
 _LINES = {".jsonl", ".json", ".ndjson"}
 _RECORD = ("value", "hash")
 """Columns of an exported trail: a decision as it lies in Kafka, and its place in the chain."""
@@ -75,7 +75,7 @@ def pieces(source: Path, names: Sequence[str], model_version: str = "", *, spec_
     """
     files = [source]
     if source.is_dir():
-        files = sorted(p for p in source.rglob("*") if p.suffix.lower() in _PARQUET | _LINES and p.name != _CHAIN)
+        files = sorted(p for p in source.rglob("*") if p.suffix.lower() in PARQUET | _LINES and p.name != _CHAIN)
     if not files:
         raise DataError(
             f"{source} holds no parquet or JSON lines.", "Name the file or folder of the window's decisions."
@@ -124,7 +124,7 @@ def _of_file(file: Path, names: Sequence[str], model_version: str, spec_version:
 
 def _tables(file: Path, names: Sequence[str]) -> Iterable[pa.Table]:
     suffix = file.suffix.lower()
-    if suffix in _PARQUET:
+    if suffix in PARQUET:
         with pq.ParquetFile(file) as opened:
             if set(_RECORD) <= set(opened.schema_arrow.names):
                 yield from _recorded(opened)

@@ -10,19 +10,22 @@ the score.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fraudline.core.clock import from_us
+from fraudline.core.clock import DAY_US, from_us
 from fraudline.core.documents import parse_json
 from fraudline.core.errors import DataError, StateError, UsageError
 from fraudline.core.files import write_text
 from fraudline.core.log import get_logger
+from fraudline.core.words import counted
 from fraudline.data.store import read_labels, read_transactions
 from fraudline.decide.policy import DECISIONS, decide
 from fraudline.decide.threshold_log import ThresholdLog
@@ -34,12 +37,15 @@ from fraudline.model.card import expected_is
 from fraudline.model.scorer import Scorer, Scores
 from fraudline.model.thresholds import Thresholds
 from fraudline.model.wording import Wording
+from fraudline.monitor.window import PARQUET
 from fraudline.steps.params import Params
 
 log = get_logger(__name__)
 
 _HISTORY = 10
 _A_LINE = "Give one decision a line, as JSON."
+_WINDOW_DAYS = 30
+"""The longest window of a card's features."""
 
 
 def explain(
@@ -60,7 +66,8 @@ def explain(
         model: the artifact.
         params: ``stream.reasons``: how many reasons are named.
         dataset: the data set that holds the transaction and what came before it.
-        decisions: JSON lines of the topic ``decisions``, instead of a data set: the features recorded there are scored.
+        decisions: JSON lines of the topic ``decisions``, or parquet, instead of a data set: the features recorded there
+            are scored.
         profiles: the merchant tables; without them every merchant is unknown.
         thresholds: a thresholds file whose newest line holds, instead of the model's own.
         page: an HTML page to write.
@@ -144,10 +151,24 @@ def _in_dataset(wanted: str, dataset: Path, artifact: Artifact, profiles: Path |
     if tables is None:
         log.warning("explain.profiles", note="no merchant profiles are given: every merchant counts as unknown")
     features = FeatureEngine(artifact.card_spec, tables).advance(columns_from_table(table))
+    _warn_of_history(table)
     mine = pc.equal(table["card_id"], table["card_id"][at]).to_numpy(zero_copy_only=False)
     rows = np.flatnonzero(mine)[-_HISTORY - 1 :]
     seen = [_plain(row) for row in table.take(pa.array(rows)).to_pylist()]
     return _Found(seen[-1], features[rows], seen[:-1], _label(dataset, wanted))
+
+
+def _warn_of_history(table: pa.Table) -> None:
+    """Say it where the last transaction of a table has too little before it for its features to be the worker's."""
+    card, times = table["card_id"], pc.cast(table["event_time"], pa.int64())
+    days = (times[-1].as_py() - pc.min(times).as_py()) / DAY_US
+    if pc.sum(pc.equal(card, card[-1])).as_py() == 1:
+        note = "the data set has no earlier transaction of the card: its features are those of a first one"
+    elif days < _WINDOW_DAYS:
+        note = f"the data set begins {days:.0f} days before it, features look back {_WINDOW_DAYS}: windows are not full"
+    else:
+        return
+    log.warning("explain.history", note=note)
 
 
 def finder(wanted: str) -> Callable[[bytes], bool]:
@@ -157,6 +178,8 @@ def finder(wanted: str) -> Callable[[bytes], bool]:
 
 
 def _in_decisions(wanted: str, decisions: Path, artifact: Artifact) -> _Found:
+    if decisions.suffix.lower() in PARQUET:
+        return _of_decision(_in_parquet(wanted, decisions, artifact), artifact)
     holds = finder(wanted)
     try:
         with decisions.open("rb") as lines:
@@ -166,8 +189,30 @@ def _in_decisions(wanted: str, decisions: Path, artifact: Artifact) -> _Found:
         raise DataError(f"{decisions} cannot be read: {error}.", _A_LINE) from error
     row = next((row for row in reversed(rows) if row.get("transaction_id") == wanted), None)
     if row is None:
-        raise DataError(f"{decisions} has no decision on {wanted}.", "Check the id, or take the decisions of its day.")
+        raise _absent(wanted, decisions)
     return _of_decision(row, artifact)
+
+
+def _absent(wanted: str, decisions: Path) -> DataError:
+    return DataError(f"{decisions} has no decision on {wanted}.", "Check the id, or take the decisions of its day.")
+
+
+def _in_parquet(wanted: str, decisions: Path, artifact: Artifact) -> dict[str, Any]:
+    """The decision as its topic has it; of features that are a column each (`score --with-features`) a list is made."""
+    try:
+        found = pq.read_table(decisions, filters=[("transaction_id", "==", wanted)], partitioning=None).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        problem = f"{decisions} cannot be read, or has no text column transaction_id: {error}."
+        raise DataError(problem, "Give decisions as the topic or `fraudline score` writes them.") from error
+    if not found:
+        raise _absent(wanted, decisions)
+    row: dict[str, Any] = found[-1]
+    if "features" in row:
+        return row
+    if missing := [name for name in artifact.spec.names if name not in row]:
+        problem = f"{decisions} lacks {counted(len(missing), 'features')} of the model, {missing[0]} for one."
+        raise DataError(problem, "Write it with `fraudline score --with-features`, by the same model.")
+    return {"spec_version": artifact.spec.version, **row, "features": [row[name] for name in artifact.spec.names]}
 
 
 def _of_decision(row: Mapping[str, Any], artifact: Artifact) -> _Found:
@@ -258,7 +303,8 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
     plain = {}
     for name, value in row.items():
         if name in ("event_time", "label_time"):
-            plain[name] = (from_us(value) if isinstance(value, int) else value).isoformat(timespec="seconds")
+            at = from_us(value) if isinstance(value, int) else value
+            plain[name] = at.isoformat(timespec="seconds") if isinstance(at, datetime) else at
         elif value is not None:
             plain[name] = round(value, 5) if isinstance(value, float) else value
     return plain

@@ -37,6 +37,7 @@ UNMEASURED = ("DriftNotMeasured", "DriftNeverMeasured")
 FIRING = f'ALERTS{{alertstate="firing",alertname=~"{"|".join((DRIFT, WORSE, *UNMEASURED))}"}}'
 """What Prometheus is asked: the alerts (`docs.monitoring`) that ask for a run, and the one that says nobody looked."""
 
+SERVED = "served"
 _NAME_REPORT = "Name the folder of `fraudline drift`."
 _MADE = ("trained", "found")
 """States of a run that has its model."""
@@ -70,7 +71,10 @@ class Trainer(Protocol):
 
 
 Propose = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""Opens the pull request of a trained model: takes what training noted, gives ``branch``, ``revision``, ``url``."""
+"""Opens the pull request of a trained model: takes what training noted, gives ``branch``, ``revision``, ``url``.
+
+The branch is empty where the model is served already.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +208,8 @@ def retrain(
         asked: why a person wants it, whatever the signs.
 
     Returns:
-        ``action`` (wait, busy, submitted, refused, trained, found, held, proposed), ``reason``, ``triggers``, ``run``,
+        ``action`` (wait, busy, submitted, refused, trained, found, held, proposed, or served: the model that came of
+        it is served already, and nothing was proposed), ``reason``, ``triggers``, ``run``,
         and what training and the pull request noted.
 
     Raises:
@@ -271,10 +276,11 @@ def _go_on(journal: Journal, run: Run, now: datetime, trainer: Trainer, propose:
     except GateFailed as error:  # another rollout goes on: the next look tries again, and a newer run replaces it
         log.info("retrain.held", run=name, problem=error.problem)
         return {"action": "held", **shown, "problem": error.problem}
-    kept: dict[str, Any] = {key: request[key] for key in ("branch", "revision", "url") if key in request}
-    journal.note(now, run=name, state="proposed", **kept)
-    log.info("retrain.proposed", run=name, **kept)
-    return {"action": "proposed", **shown, **kept}
+    kept: dict[str, Any] = {key: request[key] for key in ("branch", "revision", "url") if request.get(key)}
+    ended = "proposed" if "branch" in kept else SERVED
+    journal.note(now, run=name, state=ended, **kept)
+    log.info(f"retrain.{ended}", run=name, **kept)
+    return {"action": ended, **shown, **kept}
 
 
 def look(*, params: Params, data_dvc: Path, drift: Path | None = None, prometheus: str = "") -> Signs:

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from structlog.testing import capture_logs
 
 import fraudline
 from fraudline.cli.main import cli
@@ -140,6 +142,51 @@ def test_a_decision_is_explained_by_the_features_recorded_on_it(place: dict[str,
     assert document["transaction"]["event_time"] == "2026-01-01T00:00:00+00:00"
     values = {entry["feature"]: entry["value"] for entry in document["features"]}
     assert [values[name] for name in load_artifact(place["model"]).spec.names] == decision(place)["features"]
+
+
+@pytest.mark.parametrize("when", [None, "2026-01-01"])
+def test_a_decision_is_explained_whatever_its_time_is(place: dict[str, Any], tmp_path: Path, when: Any) -> None:
+    file = tmp_path / "decisions.jsonl"
+    file.write_text(json.dumps(decision(place, event_time=when)) + "\n")
+    assert explain(transaction_id="t1", model=place["model"], params=PARAMS, decisions=file)["recorded_score"] == 0.5
+
+
+def test_a_decision_in_parquet_is_explained_like_the_same_one_in_lines(place: dict[str, Any], tmp_path: Path) -> None:
+    kept, wanted = tmp_path / "scored.parquet", place["scored"][-1]["transaction_id"]
+    given = {"model": place["model"], "params": PARAMS}
+    score(file=place["dataset"], out=kept, with_features=True, **given)
+    document = explain(transaction_id=wanted, decisions=kept, **given)
+    assert document["score"] == document["recorded_score"] == place["scored"][-1]["score"]
+    names = load_artifact(place["model"]).spec.names
+    row = next(row for row in pq.read_table(kept).to_pylist() if row["transaction_id"] == wanted)
+    listed = pa.Table.from_pylist([decision(place, transaction_id=wanted, features=[row[name] for name in names])])
+    pq.write_table(listed, tmp_path / "topic.parquet")
+    assert explain(transaction_id=wanted, decisions=tmp_path / "topic.parquet", **given)["score"] == document["score"]
+
+
+def test_parquet_that_holds_no_decision_with_features_is_named(place: dict[str, Any], tmp_path: Path) -> None:
+    given = {"transaction_id": "t1", "model": place["model"], "params": PARAMS}
+    for content, problem in (
+        ({"transaction_id": ["t1"], "score": [0.5]}, "lacks .* features of the model"),
+        ({"transaction_id": ["t2"], "score": [0.5]}, "has no decision on t1"),
+        ({"transaction_id": [1], "score": [0.5]}, "cannot be read"),
+        ({"score": [0.5]}, "cannot be read"),
+    ):
+        pq.write_table(pa.table(content), tmp_path / "other.parquet")
+        with pytest.raises(DataError, match=problem):
+            explain(**given, decisions=tmp_path / "other.parquet")
+
+
+def test_a_transaction_whose_past_the_data_set_lacks_is_explained_with_a_warning(
+    place: dict[str, Any], tmp_path: Path
+) -> None:
+    rows = read_transactions(place["dataset"])
+    cards = rows["card_id"].to_pylist()
+    again = next(at for at in range(len(cards)) if cards[at] in cards[:at])
+    for at, said in ((0, "no earlier transaction of the card"), (again, "windows are not full")):
+        with capture_logs() as logs:
+            one(place, rows["transaction_id"][at].as_py())
+        assert [said in line.get("note", "") for line in logs if line["event"] == "explain.history"] == [True]
 
 
 @pytest.mark.parametrize("ascii_only", [True, False])

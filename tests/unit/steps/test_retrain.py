@@ -57,6 +57,12 @@ def test_drift_is_trained_proposed_and_written_down_once(tmp_path):
     assert said == ["begun", "trained", "proposed", "wait"]
 
 
+def test_a_model_that_is_served_already_was_not_proposed(tmp_path):
+    done = once(tmp_path, Kitchen(), propose=lambda _: {"branch": "", "revision": "abc", "url": "", "state": "merged"})
+    assert (done["action"], "branch" in done, "url" in done) == ("served", False, False)
+    assert once(tmp_path, Kitchen(), now=NOW + timedelta(hours=1))["action"] == "wait", "the run is over"
+
+
 def looks(folder, kitchen, *signs):
     """What a look every fifth day does."""
     rules = RenewParams(schedule_days=0, drift_days=14)
