@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from fraudline.cli.options import bootstrap_option, by_option, json_option, load_params, params_option, present
+from fraudline.cli.options import bootstrap_option, by_option, json_option, load_params, output, params_option, present
 from fraudline.core.clock import now
 from fraudline.core.errors import StateError, UsageError
 from fraudline.core.words import counted
@@ -176,7 +176,7 @@ def erase(card: str, why: str, by: str, bootstrap: str | None, params_file: Path
 def _print(document: dict[str, Any]) -> None:
     from fraudline.steps.audit_page import lead, lines
 
-    console = Console(highlight=False)
+    console = output()
     decision, score = document["decision"], document["score"]
     console.print(f"[bold]{decision.get('decision')}[/]  {lead(document)}", soft_wrap=True)
     reasons = score["reasons"] if "reasons" in score else [reason["text"] for reason in decision.get("reasons", [])]

@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fraudline.cli.options import json_option, load_params, params_option, present
+from fraudline.cli.options import json_option, load_params, output, params_option, present
 from fraudline.cli.serve import newest_artifact
 
 folder = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -70,7 +70,7 @@ def command(
 
 
 def _print(document: dict[str, Any]) -> None:
-    console = Console(highlight=False)
+    console = output()
     held, colour = document["thresholds"], {"allow": "green", "review": "yellow", "block": "red"}[document["decision"]]
     rank = "" if document["rank"] is None else f", above {document['rank']:.2%} of the validation scores"
     console.print(

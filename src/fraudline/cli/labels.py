@@ -13,6 +13,7 @@ from fraudline.cli.options import (
     json_option,
     load_params,
     metrics_options,
+    output,
     params_option,
     present,
     publish,
@@ -115,7 +116,7 @@ def _say(document: Mapping[str, Any], least: int) -> None:
     from fraudline.data.money import money
     from fraudline.monitor.labelled_money import OUTCOMES
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = output()
     for name, each in document["figures"].items():
         console.print(f"{name:10} {_figure(each)}")
     if not document["figures"]:

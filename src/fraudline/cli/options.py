@@ -4,6 +4,7 @@ import getpass
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from fraudline.core.tracing import ENVIRONMENT, Tracing, TracingParams, open_tra
 from fraudline.steps.params import Params
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from fraudline.ops.ended import EndedMetrics
 
 params_option = click.option(
@@ -54,6 +57,22 @@ by_option = click.option(
     "--by", envvar="FRAUDLINE_ACTOR", show_envvar=True, default=_user, help="Who; stands in the trail. Default: you."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+
+
+_PIPE_WIDTH = 10_000
+"""Columns of what is no terminal: more than any table has."""
+
+
+def output(*, markup: bool = True) -> "Console":
+    """Standard output for text and tables; where it is no terminal, nothing is cut or broken to fit one.
+
+    Args:
+        markup: whether brackets are styles; False where people's own words are shown, which may have some.
+    """
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return Console(highlight=False, markup=markup, width=width)
 
 
 def present(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from rich.console import Console
 
-from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.cli.options import json_option, load_params, output, params_option
 
 if TYPE_CHECKING:
     from fraudline.steps.params import Params
@@ -229,7 +229,7 @@ def status_command(host: str, token: str, namespace: str, as_json: bool, run_id:
         )
         for task in status.tasks:
             table.add_row(task.name, task.state, "" if task.seconds is None else f"{task.seconds:.0f}", task.error)
-        Console(highlight=False).print(table)
+        output(markup=False).print(table)
         click.echo(status.url)
     if status.state in ("FAILED", "CANCELED"):
         raise click.exceptions.Exit(1)

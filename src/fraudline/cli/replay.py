@@ -7,7 +7,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from fraudline.cli.options import bootstrap_option, json_option, load_params, params_option, present
+from fraudline.cli.options import bootstrap_option, json_option, load_params, output, params_option, present
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import UsageError
 from fraudline.core.words import counted
@@ -107,7 +107,7 @@ def _print(document: dict[str, Any]) -> None:
     from fraudline.cli.threshold import comparison
     from fraudline.data.money import money
 
-    console = Console(highlight=False)
+    console = output()
     console.print(comparison(document))
     moved = {name: count for name, count in document["transitions"].items() if count and len({*name.split(" -> ")}) > 1}
     console.print("changed: " + (", ".join(f"{count:,} {name}" for name, count in moved.items()) or "nothing"))

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fraudline.cli.options import json_option, load_params, params_option, with_environment
+from fraudline.cli.options import json_option, load_params, output, params_option, with_environment
 from fraudline.cli.promote import key_option, repo_option, to_option
 from fraudline.core.clock import now
 from fraudline.core.errors import GateFailed, UsageError
@@ -241,4 +241,4 @@ def _history(journal: Path, as_json: bool) -> None:
             what = f"{what}, {len(again) + 1:,} times up to {again[-1]['at']}"
         table.add_row(line["at"], line.get("run", ""), what, line.get("reason") or line.get("problem") or
                       line.get("url") or line.get("branch") or line.get("digest", "")[:12])  # fmt: skip
-    Console(highlight=False).print(table)
+    output(markup=False).print(table)

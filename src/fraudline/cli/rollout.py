@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fraudline.cli.options import INCONCLUSIVE, json_option, metrics_options, publish
+from fraudline.cli.options import INCONCLUSIVE, json_option, metrics_options, output, publish
 from fraudline.cli.promote import key_option, params_at, remote_options, to_option, told
 from fraudline.core.clock import now
 
@@ -184,7 +184,7 @@ def _publish(to: str, verdict: dict[str, Any] | None, textfiles: Path | None, pu
 
 def _show(verdict: dict[str, Any]) -> None:
     colour = {"successful": "green", "failed": "red", "inconclusive": "yellow"}[verdict["verdict"]]
-    screen = Console(highlight=False)
+    screen = output()
     screen.print(f"[bold {colour}]{verdict['verdict']}[/]  {verdict['reason']}", soft_wrap=True)
     table = Table("check", "canary", "champion", "events", "against it", "for it", "result", box=None, pad_edge=False)
     for column in table.columns[1:6]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fraudline.cli.dlq import stream_params
-from fraudline.cli.options import bootstrap_option, json_option, load_params, params_option
+from fraudline.cli.options import bootstrap_option, json_option, load_params, output, params_option
 from fraudline.core.errors import FraudlineError, UsageError
 from fraudline.core.words import counted
 
@@ -141,7 +141,7 @@ def _topic(params: "StreamParams", file: Path) -> Path:
 def _show(document: dict[str, Any]) -> None:
     from fraudline.data.money import money
 
-    console, currency = Console(highlight=False), document["currency"]
+    console, currency = output(), document["currency"]
     changes = Table("was", "would be", "transactions", "amount", "known frauds", "of known", title="what would change")
     for change in document["changes"]:
         changes.add_row(change["from"], change["to"], *_cells(change, currency))

@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fraudline.cli.options import json_option, load_params, metrics_options, params_option, publish
+from fraudline.cli.options import json_option, load_params, metrics_options, output, params_option, publish
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import SkewFound
 from fraudline.core.files import read_json
@@ -73,7 +73,7 @@ def command(
             values = (f"{each['logged']:.6g}", f"{each['offline']:.6g}")
             table.add_row(each["feature"], f"{each['rows']:,}", each["first"]["transaction_id"], *values, each["hint"])
         if document["features"]:
-            Console(highlight=False).print(table)
+            output(markup=False).print(table)
         console.print(
             f"[bold]{result['differing']:,}[/] of {result['rows']:,} decisions differ  {report / 'index.html'}"
         )

@@ -15,6 +15,7 @@ from fraudline.cli.options import (
     by_option,
     json_option,
     load_params,
+    output,
     params_option,
     present,
 )
@@ -93,7 +94,7 @@ def compare_command(
             choose_days=choose_days,
             page=page,
         )
-    present(document, as_json, lambda found: Console(highlight=False).print(comparison(found)), page)
+    present(document, as_json, lambda found: output().print(comparison(found)), page)
 
 
 @group.command("adjust")
@@ -138,7 +139,7 @@ def adjust_command(
     if as_json:
         click.echo(json.dumps(result, sort_keys=True))
         return
-    console = Console(highlight=False)
+    console = output()
     for name in ("review", "block"):
         move = result[name]
         console.print(
@@ -204,7 +205,7 @@ def log_command(thresholds: Path, as_json: bool) -> None:
     for change in trail.changes:
         held = change.thresholds
         table.add_row(change.at, change.by, f"{held.review:.4g}", f"{held.block:.4g}", held.version, change.why)
-    Console(highlight=False).print(table)
+    output(markup=False).print(table)
 
 
 def comparison(document: Mapping[str, Any]) -> Table:
@@ -258,7 +259,7 @@ def ab_command(a: str, b: str, decisions: Path, dataset: Path, params_file: Path
         worth, low, high = (
             money(each, result["currency"], signed=True) for each in (result["money_a_unit"], *result["interval"])
         )
-        Console(highlight=False).print(
+        output().print(
             f"B less A: {worth} a card and week ({low} to {high}), "
             f"{result['units']:,} of them in {counted(result['weeks'], 'weeks')}: {result['say']}"
         )

@@ -1,4 +1,4 @@
-"""Numbers with the word of what they count."""
+"""Values as words: a number with what it counts, yes and no."""
 
 
 def counted(number: int, things: str) -> str:
@@ -12,3 +12,12 @@ def counted(number: int, things: str) -> str:
         things: the plural, ending in s.
     """
     return f"{number:,} {things.removesuffix('s') if number == 1 else things}"
+
+
+def told(value: object) -> str:
+    """A value as a page shows it.
+
+    >>> told(True), told(False), told(7)
+    ('yes', 'no', '7')
+    """
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from fraudline.core.words import told
 from fraudline.model.page import facts, page
 from fraudline.steps.explain_page import explained
 
@@ -79,7 +80,11 @@ def lines(part: Any, prefix: str = "") -> list[tuple[str, str]]:
     if part is None or part == "":
         return []
     text = (
-        ", ".join(map(str, part)) if isinstance(part, list) else f"{part:.6g}" if isinstance(part, float) else str(part)
+        ", ".join(map(told, part))
+        if isinstance(part, list)
+        else f"{part:.6g}"
+        if isinstance(part, float)
+        else told(part)
     )
     return [(prefix.strip(), text)]
 

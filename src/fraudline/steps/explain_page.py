@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from fraudline.core.words import told
 from fraudline.data.money import money
 from fraudline.model.page import figure, page, percent, sheet, tile_row
 from fraudline.model.waterfall import waterfall
@@ -58,9 +59,7 @@ def _lead(document: Mapping[str, Any]) -> str:
     fields = {key: value for key, value in document["transaction"].items() if key != "transaction_id"}
     if "amount_minor" in fields and "currency" in fields:
         fields["amount"] = money(fields.pop("amount_minor"), fields.pop("currency"))
-    told = {True: "yes", False: "no"}
-    fields |= {key: told[value] for key, value in fields.items() if isinstance(value, bool)}
-    words = " · ".join(f"{escape(key.replace('_', ' '))} {escape(str(value))}" for key, value in fields.items())
+    words = " · ".join(f"{escape(key.replace('_', ' '))} {escape(told(value))}" for key, value in fields.items())
     label = document["label"]
     known = "" if label is None else f" Labelled {'fraud' if label['is_fraud'] else 'normal'} at {label['label_time']}."
     return f'<p class="soft">{words}.{escape(known)}</p>'

@@ -199,6 +199,17 @@ def test_a_threshold_set_by_hand_stays_within_its_bounds(tmp_path):
     assert (said["after"]["review"], said["after"]["block"]) == (0.6, 0.9)
 
 
+def test_a_trail_in_a_pipe_is_one_whole_line_a_change_brackets_included(tmp_path):
+    model, trail = tiny_artifact(tmp_path / "model", review=0.40, block=0.50), tmp_path / "thresholds.json"
+    why = f"[ticket 7] {'asked for by the fraud desk ' * 9}".strip()
+    set_thresholds(thresholds=trail, params=Params(), by="ada", why=why, model=model, review=None, block=0.52)
+    title, *lines = invoke("threshold", "log", "--thresholds", trail).stdout.splitlines()
+    changes = ThresholdLog.read(trail).changes
+    assert title.split() == ["at", "by", "review", "block", "version", "why"]
+    assert [line.startswith(each.at) for line, each in zip(lines, changes, strict=True)] == [True] * len(changes)
+    assert why in lines[-1]
+
+
 @pytest.mark.parametrize("adjusted", [False, True])
 def test_changes_at_the_same_time_all_stand_in_the_trail(tmp_path, traffic, monkeypatch, adjusted):
     model, trail = tiny_artifact(tmp_path / "model"), tmp_path / "t.jsonl"
