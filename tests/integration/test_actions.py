@@ -161,9 +161,15 @@ def test_what_people_block_is_blocked_until_they_unblock_it_and_the_trail_says_w
 def test_a_list_that_is_not_there_is_said_and_no_broker_is_left_to_make_it(kafka: LocalKafka, tmp_path: Path) -> None:
     params = own_params(tmp_path, kafka.bootstrap, timeout_s=5.0)
     ensure_topics(params)  # of a worker that blocks no cards
-    refused = invoke(params, tmp_path, "block", "c-1", "--by", "ada", "--why", "stolen").exception
-    assert isinstance(refused, UsageError), refused
-    assert f"There is no topic {params.topics.blocked_cards}" in refused.problem
+    for command, topic in (
+        (("block", "c-1", "--by", "ada", "--why", "stolen"), params.topics.blocked_cards),
+        (("list",), params.topics.blocked_cards),
+        (("log",), params.topics.card_actions),
+    ):
+        refused = invoke(params, tmp_path, *command).exception
+        assert isinstance(refused, UsageError), refused
+        assert f"There is no topic {topic}" in refused.problem
+        assert "`fraudline stream --block-hours 24 --create-topics`" in refused.action, "what makes the list"
 
 
 def test_no_block_is_written_that_nothing_can_be_blocked_by_or_whose_end_no_calendar_has(

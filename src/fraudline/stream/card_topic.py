@@ -27,6 +27,11 @@ from fraudline.stream.sealing import check_reason, keys_at_hand
 from fraudline.stream.topic_reader import open_consumer, places_of, read_topic, wait_readable
 from fraudline.stream.topic_writer import open_producer
 
+_NO_LIST = (
+    "A worker has a list where its stream.block_hours is above 0: `fraudline stream --block-hours 24 --create-topics`. "
+    "Or name its --params, or give the right to the topic."
+)
+
 
 def block_cards(params: StreamParams, cards: Sequence[str], until: int, *, by: str, why: str) -> None:
     """Put cards on the list; a card that is there gets the new time and reason.
@@ -80,7 +85,7 @@ def listed(params: StreamParams) -> list[BlockedCard]:
         UsageError: there is no such topic.
     """
     newest: dict[bytes, BlockedCard] = {}
-    for record in read_topic(params, params.topics.blocked_cards):
+    for record in read_topic(params, params.topics.blocked_cards, _NO_LIST):
         key, entry = record.key or b"", entry_of(record)
         if entry is None:
             newest.pop(key, None)
@@ -100,7 +105,7 @@ def actions(params: StreamParams) -> list[CardAction]:
     """
     decoder, found = msgspec.json.Decoder(CardAction), []
     with keys_at_hand(params) as keys:
-        for record in read_topic(params, params.topics.card_actions):
+        for record in read_topic(params, params.topics.card_actions, _NO_LIST):
             try:
                 found.append(_opened(decoder.decode(record.value or b""), keys))
             except UNREADABLE as error:
@@ -142,7 +147,7 @@ def _write(params: StreamParams, changes: Sequence[tuple[str, bytes | None]], tr
     topics = params.topics
     with open_consumer(params) as consumer:  # a broker may make a topic that is written to, and not as it must be
         for topic in (topics.blocked_cards, topics.card_actions):
-            places_of(consumer, topic)
+            places_of(consumer, topic, _NO_LIST)
     with keys_at_hand(params) as keys:
         trail = _sealed(trail, keys)
     with open_producer(params, f"{params.group}.cards.{uuid4().hex[:12]}") as producer:

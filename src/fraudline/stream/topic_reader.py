@@ -23,8 +23,16 @@ _BATCH = 500
 _AGAIN_S = 0.02
 
 
-def places_of(consumer: Any, topic: str) -> list[Any]:
+_ABSENT = "Name the worker's --params, run it with --create-topics, or give the right to it."
+
+
+def places_of(consumer: Any, topic: str, action: str = _ABSENT) -> list[Any]:
     """The partitions of a topic, in order.
+
+    Args:
+        consumer: the client.
+        topic: its name.
+        action: what helps where there is none.
 
     Raises:
         UsageError: there is no such topic.
@@ -32,7 +40,7 @@ def places_of(consumer: Any, topic: str) -> list[Any]:
     partitions = consumer.partitions_for_topic(topic)
     if not partitions:
         problem = f"There is no topic {topic}, or this client's user may not see it."  # the broker does not say which
-        raise UsageError(problem, "Name the worker's --params, run it with --create-topics, or give the right to it.")
+        raise UsageError(problem, action)
     return [TopicPartition(topic, partition) for partition in sorted(partitions)]
 
 
@@ -75,15 +83,15 @@ def read_partition(
             raise UnavailableError(f"{place.topic} {place.partition} gives no records before {end}.", BROKER)
 
 
-def read_topic(params: StreamParams, topic: str) -> Iterator[Record]:
-    """All committed records of a topic, partition by partition, in offset order.
+def read_topic(params: StreamParams, topic: str, action: str = _ABSENT) -> Iterator[Record]:
+    """All committed records of a topic, partition by partition, in offset order; ``action`` helps where there is none.
 
     Raises:
         UnavailableError: the broker does not answer.
         UsageError: there is no such topic.
     """
     with open_consumer(params) as consumer:
-        for place in places_of(consumer, topic):
+        for place in places_of(consumer, topic, action):
             for records in read_partition(consumer, place, 0, params.timeout_s):
                 yield from records
 
