@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fraudline.core.errors import UsageError
+from fraudline.core.errors import StateError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.decide.outcomes import arms_of, read_outcomes
 from fraudline.monitor.canary import judge
@@ -22,6 +22,9 @@ from fraudline.steps.params import Params
 from fraudline.steps.promote import environment_of
 
 log = get_logger(__name__)
+
+_CLOCKS_S = 600.0
+"""Seconds that the clocks of two machines may differ by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ def judge_rollout(
 
     Raises:
         UsageError: there is no rollout.
+        StateError: its newest commit is of the future.
         UnavailableError: remote or Prometheus does not answer.
     """
     environment = environment_of(params.rollout, to)
@@ -149,6 +153,11 @@ def _judged(clone: Clone, held: Standing, params: Params, sources: Sources, now:
     if state.canary is None or state.stable is None:
         raise UsageError("There is no rollout to judge.", "Promote a model first.")
     began, end = _began(clone, held), now.timestamp()
+    if held.since - end > _CLOCKS_S:
+        raise StateError(
+            f"The rollout's last change in Git is dated {(held.since - end) / 60:,.0f} minutes after the present.",
+            "Set the clock here, or revert that commit and merge it again where the clock is right.",
+        )
     seen = observe(
         Prometheus(sources.prometheus),
         state.canary.version,

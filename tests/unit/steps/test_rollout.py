@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fraudline.core.errors import UnavailableError, UsageError
+from fraudline.core.errors import StateError, UnavailableError, UsageError
 from fraudline.decide.outcomes import arms_of, read_outcomes
 from fraudline.monitor.canary import DEFAULT_CHECKS, JudgeParams, judge
 from fraudline.ops.gitops.observe import Prometheus, observe
@@ -162,6 +162,12 @@ def test_with_auto_merge_the_step_lands_and_the_registrys_champion_follows_at_th
         assert case.step(params=params)["action"] == "merged"
     assert registry.resolve("champion").digest == case.second.name
     assert case.step(params=params) == {"action": "none", "alias": ""}
+
+
+def test_a_merge_that_is_dated_in_the_future_is_named_and_not_waited_for(case):
+    case.now -= 86_400
+    with pytest.raises(StateError, match="1,440 minutes after the present"):
+        case.judge()
 
 
 def test_without_a_rollout_there_is_nothing_to_judge(case):

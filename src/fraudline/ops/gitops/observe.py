@@ -3,7 +3,10 @@
     observed = observe(Prometheus("http://prometheus:9090"), canary, champion, begin, end, seconds=60)
 
 Counters are read as they stand at the ends of strata, and their differences are taken here: whole numbers, without the
-extrapolation of ``increase()``. A counter that falls was restarted; one that appears began at nothing.
+extrapolation of ``increase()``. A counter that falls was restarted; one that appears began at nothing, unless it is the
+champion's, who was there before Prometheus was. Strata in which a predictor could not be scraped are one with the next
+in which it could: what it did meanwhile is compared with what the other arm did meanwhile. A process that is scraped
+twice, by two jobs or two replicas of Prometheus, counts once: twice it would be taken for more evidence than there is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,11 +19,16 @@ from fraudline.core.errors import UnavailableError
 from fraudline.monitor.canary import Arms, bands, slow
 from fraudline.monitor.sequential import Counts
 
+Series = Sequence[tuple[dict[str, str], dict[int, float]]]
+"""Labels, and value by the number of the step, of each series."""
+
 _PREFIX = "fraudline_predictor_"
 _POINTS = 10_000
 """Points a query: Prometheus refuses more than 11,000."""
 
 _TIMEOUT_S = 30.0
+_ANYWHERE = ("", "localhost", "127.0.0.1")
+"""Hosts that are another one on each machine that scrapes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +117,23 @@ def observe(
     step = seconds
     while (end - begin) / step > _POINTS:
         step *= 2
-    count = int((end - begin) // step)
+    count = max(int((end - begin) // step), 0)  # a clock behind that of the merge
     grid = (begin, begin + count * step, step)
     more = f", {series}" if series else ""
 
-    def read(name: str, label: str = "", keys: Sequence[str] = ()) -> tuple[list[str], Counts, Counts]:
-        found = [
-            _by_label(source.series(f'{_PREFIX}{name}{{version="{version}"{more}}}', *grid), label, count)
+    def asked(name: str, label: str = "") -> tuple[Series, Series]:
+        one, other = (
+            _once(source.series(f'{_PREFIX}{name}{{version="{version}"{more}}}', *grid), label)
             for version in (canary, champion)
-        ]
+        )
+        return one, other
+
+    known = asked("rows_total")
+    since = (0, min((min(values) for _, values in known[1] if values), default=0))
+    into = _reaches([values for side in known for _, values in side], count)
+
+    def read(name: str, label: str = "", keys: Sequence[str] = ()) -> tuple[list[str], Counts, Counts]:
+        found = [_by_label(side, label, into, first) for side, first in zip(asked(name, label), since, strict=True)]
         names = list(keys) or sorted(set(found[0]) | set(found[1]), key=_bucket)
         nothing = np.zeros(count, np.int64)
         one, other = (
@@ -147,16 +163,39 @@ def observe(
     return Observed(arms, rows[0], edges_s[:-1], edges_s[1:])
 
 
-def _by_label(series: Sequence[tuple[dict[str, str], dict[int, float]]], label: str, count: int) -> dict[str, Counts]:
-    """Increases in each of ``count`` strata, summed over the series of a label's value."""
+def _once(series: Series, label: str) -> Series:
+    """One of the series that are of one process, the longest; which is told by the address that was scraped."""
+    found: dict[tuple[Any, ...], tuple[dict[str, str], dict[int, float]]] = {}
+    for labels, values in series:
+        host = labels.get("instance", "localhost").rpartition(":")[0]
+        of = ("namespace", "instance", "model", label) if host not in _ANYWHERE else tuple(sorted(labels))
+        key = tuple((name, labels.get(name, "")) for name in of)
+        if key not in found or len(values) > len(found[key][1]):
+            found[key] = (labels, values)
+    return list(found.values())
+
+
+def _reaches(series: Sequence[Mapping[int, float]], count: int) -> Counts:
+    """(count,) the stratum that each belongs to: where a series was away and came back, the one of its return."""
+    ends = np.ones(count, bool)
+    for values in series:
+        places = np.array(sorted(values), np.int64)
+        for gap in np.flatnonzero(np.diff(places) > 1):
+            ends[places[gap] : places[gap + 1] - 1] = False
+    ends[-1:] = True
+    return np.asarray(np.flatnonzero(ends)[np.cumsum(ends) - ends], np.int64)
+
+
+def _by_label(series: Series, label: str, into: Counts, since: int) -> dict[str, Counts]:
+    """Increases from step ``since`` on, in the strata that ``into`` names, summed over the series of a label's value."""
     found: dict[str, Counts] = {}
     for labels, values in series:
-        sums = found.setdefault(labels.get(label, ""), np.zeros(count, np.int64))
-        last = values.get(0, 0.0)
-        for place in range(1, count + 1):
+        sums = found.setdefault(labels.get(label, ""), np.zeros(len(into), np.int64))
+        last = values.get(since, 0.0)
+        for place in range(since + 1, len(into) + 1):
             value = values.get(place)
             if value is not None:
-                sums[place - 1] += round(value - last if value >= last else value)
+                sums[into[place - 1]] += round(value - last if value >= last else value)
                 last = value
     return found
 
