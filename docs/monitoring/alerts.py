@@ -121,8 +121,8 @@ STREAM = (
         severity="page",
         role="oncall",
         summary="Prometheus finds no {{ $labels.job }} any more",
-        means="All pods of a kind are gone, or Prometheus does not find them: nothing is decided, nothing scored at the "
-        "endpoint, or no alert sent, and no other alert can say so.",
+        means="All pods of a kind are gone, or Prometheus does not find them: nothing is decided, nothing scored at "
+        "the endpoint, or no alert sent, and no other alert can say so.",
         look=(
             "`kubectl -n fraudline get statefulset,deployment,inferenceservice,pods,events`: scaled to none, pending, "
             "evicted, a predictor that its controller refuses?",

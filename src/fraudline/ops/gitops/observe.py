@@ -187,7 +187,7 @@ def _reaches(series: Sequence[Mapping[int, float]], count: int) -> Counts:
 
 
 def _by_label(series: Series, label: str, into: Counts, since: int) -> dict[str, Counts]:
-    """Increases from step ``since`` on, in the strata that ``into`` names, summed over the series of a label's value."""
+    """Increases after step ``since`` in the strata that ``into`` names, summed over the series of a label's value."""
     found: dict[str, Counts] = {}
     for labels, values in series:
         sums = found.setdefault(labels.get(label, ""), np.zeros(len(into), np.int64))
