@@ -14,6 +14,7 @@ A run id in the parameters (a launcher's ``MLFLOW_RUN_ID``) is joined instead, a
 Without a tracking address every call does nothing.
 """
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ PARENT_TAG = "mlflow.parentRunId"
 _BATCH = 500  # MLflow takes 1,000 metrics a call at most
 _PARAMS_BATCH = 100  # and 100 parameters
 _VALUE_LIMIT = 6_000  # characters of a parameter's value
+_DIGEST_LIMIT = 36  # and of a data set's digest: an md5 of DVC's, with its ending
+_DATASET = "transactions"
 
 
 class StepRun(Protocol):
@@ -58,6 +61,9 @@ class StepRun(Protocol):
 
     def tag(self, name: str, value: str) -> None:
         """Mark the run."""
+
+    def data(self, md5: str) -> None:
+        """Name the version of the data set that the run learns from."""
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Keep a file or a folder with the run."""
@@ -101,7 +107,7 @@ def open_run(settings: RegistryParams, name: str) -> str:
     """
     client = connect(settings.tracking_uri)
     with translated(settings.tracking_uri):
-        return str(client.create_run(_experiment(client, settings), run_name=name).info.run_id)
+        return str(client.create_run(_experiment(client, settings), run_name=name, tags=_code()).info.run_id)
 
 
 def end_run(settings: RegistryParams, *, succeeded: bool) -> None:
@@ -150,12 +156,15 @@ def _recording(client: Any, run: "MlflowRun", settings: RegistryParams, *, ends:
     status = "FAILED"
     try:
         yield
+        run.flush()
         status = "FINISHED"
     finally:
-        run.flush()
-        if ends:
-            with translated(settings.tracking_uri):
-                client.set_terminated(run.run_id, status=status)
+        try:
+            run.flush()  # of a block that failed
+        finally:  # a run whose figures were refused is over, too
+            if ends:
+                with translated(settings.tracking_uri):
+                    client.set_terminated(run.run_id, status=status)
         log.debug("tracking.recorded", run_id=run.run_id, status=status)
 
 
@@ -174,6 +183,9 @@ class NoRun:
         """Do nothing."""
 
     def tag(self, name: str, value: str) -> None:
+        """Do nothing."""
+
+    def data(self, md5: str) -> None:
         """Do nothing."""
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
@@ -217,6 +229,15 @@ class MlflowRun:
         with translated(self._uri):
             self._client.set_tag(self.run_id, name, mask_text(value))
 
+    def data(self, md5: str) -> None:
+        """Name the version of the data set that the run learns from: its input, and a tag to search by."""
+        from mlflow.entities import Dataset, DatasetInput
+
+        known = Dataset(_DATASET, md5[:_DIGEST_LIMIT], source_type="dvc", source=json.dumps({"md5": md5}))
+        self.tag(DATA_TAG, md5)
+        with translated(self._uri):
+            self._client.log_inputs(self.run_id, [DatasetInput(known)])
+
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Keep a file or a folder with the run."""
         keep = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
@@ -253,11 +274,17 @@ def _find_or_start(client: Any, step: str, settings: RegistryParams, digest: str
     found = find_run(client, experiment, digest) if digest else ""
     if found:
         return found, False
-    code = provenance.git_state()
-    tags = {"mlflow.source.git.commit": code.revision, "fraudline.dirty": str(code.dirty).lower()}
-    if digest:
-        tags[DIGEST_TAG] = digest
+    tags = _code() | ({DIGEST_TAG: digest} if digest else {})
     return str(client.create_run(experiment, run_name=step, tags=tags).info.run_id), True
+
+
+def _code() -> dict[str, str]:
+    """Tags that say which code ran; MLflow shows the revision beside a source's name, and nowhere without one."""
+    code = provenance.git_state()
+    source = {"name": "fraudline", "type": "LOCAL", "git.commit": code.revision}
+    return {f"mlflow.source.{name}": value for name, value in source.items()} | {
+        "fraudline.dirty": str(code.dirty).lower()
+    }
 
 
 def _experiment(client: Any, settings: RegistryParams) -> str:

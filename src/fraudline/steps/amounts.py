@@ -14,7 +14,7 @@ from fraudline.core.log import get_logger
 from fraudline.data.store import read_transactions
 from fraudline.steps.matured import Decided, Known, own_amounts
 from fraudline.steps.params import Params
-from fraudline.stream.messages import Decoder
+from fraudline.stream.decoding import Decoder
 from fraudline.stream.transaction_places import transactions_at
 
 log = get_logger(__name__)

@@ -58,7 +58,22 @@ def evaluate(
         UsageError: ``params.champion`` names a store that is not on this machine.
     """
     artifact = load_artifact(model)
-    reigning = _champion(champion, params.champion)
+    with step_run("evaluate", params.registry, digest=artifact.digest) as run:
+        document = _measured(artifact, _champion(champion, params.champion), features, dataset, evaluation, params)
+        headline = {name: value for name, value in document.items() if isinstance(value, int | float)}
+        run.metrics({f"test/{name}": value for name, value in headline.items()})
+        run.artifact(evaluation / "index.html", "evaluation")
+        run.artifact(evaluation / "metrics.json", "evaluation")
+        for plot in sorted((evaluation / "plots").iterdir()):
+            run.artifact(plot, "evaluation")
+    log.info("evaluate.measured", model=artifact.version, **headline)
+    return headline
+
+
+def _measured(
+    artifact: Artifact, reigning: Artifact | None, features: Path, dataset: Path, evaluation: Path, params: Params
+) -> dict[str, Any]:
+    """What ``metrics.json`` holds, written with all else of the folder."""
     rows = _read(features, artifact, params)
     begin = rows.split.test.start
     if seen := _seen_until(artifact, begin):
@@ -85,15 +100,7 @@ def evaluate(
         document.setdefault("champion", {"comparable": False, "reason": obstacle})["digest"] = reigning.digest
         document["champion"][SHARE] = _suspicious_share(reigning)
     _write(evaluation, document, curves(truth.labels, scores, artifact.thresholds.review))
-    headline = {name: value for name, value in document.items() if isinstance(value, int | float)}
-    with step_run("evaluate", params.registry, digest=artifact.digest) as run:
-        run.metrics({f"test/{name}": value for name, value in headline.items()})
-        run.artifact(evaluation / "index.html", "evaluation")
-        run.artifact(evaluation / "metrics.json", "evaluation")
-        for plot in sorted((evaluation / "plots").iterdir()):
-            run.artifact(plot, "evaluation")
-    log.info("evaluate.measured", model=artifact.version, **headline)
-    return headline
+    return document
 
 
 @dataclass(frozen=True)

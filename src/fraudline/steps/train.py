@@ -33,7 +33,7 @@ from fraudline.model.trimming import suspicious
 from fraudline.model.unseen import UNSEEN, unseen_scores
 from fraudline.monitor.poisoning import SHARE, contamination
 from fraudline.monitor.reference import day_reference, feature_reference, row_reference, score_reference
-from fraudline.ops.tracking import DATA_TAG, DIGEST_TAG, StepRun, step_run
+from fraudline.ops.tracking import DIGEST_TAG, StepRun, step_run
 from fraudline.steps.labelled import LabelledRows, learned_spec, matrix_of
 from fraudline.steps.params import Params
 
@@ -69,16 +69,16 @@ def train(*, features: Path, dataset: Path, model: Path, params: Params) -> dict
     if params.train.kind in (*AUTOENCODERS, HYBRID):
         load_tensorflow()
     spec = learned_spec(features, params)
-    rows = _Rows.read(features, spec, params).trimmed(params)
     with step_run("train", params.registry) as run:
         run.params(_recorded(params))
+        run.data(data_md5)
+        rows = _Rows.read(features, spec, params).trimmed(params)
         fitted = fit_kind(rows.learned, spec, params.train, params.seed, _listener(run))
         with atomic_folder(model) as folder:
             thresholds, digest = _write(folder, fitted, rows, spec, params, data_md5)
             run.artifact(folder / "card.md", "model")
             run.artifact(folder / "model.json", "model")
         run.tag(DIGEST_TAG, digest)
-        run.tag(DATA_TAG, data_md5)
         figures = _figures(fitted)
         if rows.contamination and rows.contamination["share"] is not None:
             figures |= {SHARE: rows.contamination["share"], "trimmed": rows.contamination["trimmed"]}

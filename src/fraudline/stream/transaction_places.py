@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 
 from fraudline.core.errors import MessageError
 from fraudline.core.log import get_logger
-from fraudline.stream.messages import Decoder, Transaction
+from fraudline.stream.decoding import Decoder
+from fraudline.stream.messages import Transaction
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import open_consumer, places_of, read_partition
 
