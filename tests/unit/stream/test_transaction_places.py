@@ -7,7 +7,8 @@ import pytest
 from kafka import TopicPartition
 
 from fraudline.stream import transaction_places
-from fraudline.stream.messages import Decoder, Transaction, encode
+from fraudline.stream.decoding import Decoder
+from fraudline.stream.messages import Transaction, encode
 from fraudline.stream.params import StreamParams
 from tests.support.transactions import transaction
 
