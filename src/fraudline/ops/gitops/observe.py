@@ -164,15 +164,15 @@ def observe(
 
 
 def _once(series: Series, label: str) -> Series:
-    """One of the series that are of one process, the longest; which is told by the address that was scraped."""
-    found: dict[tuple[Any, ...], tuple[dict[str, str], dict[int, float]]] = {}
-    for labels, values in series:
+    """Of series of one process the longest: of one address, which two processes have only one after the other."""
+    kept: dict[tuple[Any, ...], list[tuple[dict[str, str], dict[int, float]]]] = {}
+    for labels, values in sorted(series, key=lambda each: len(each[1]), reverse=True):
         host = labels.get("instance", "localhost").rpartition(":")[0]
         of = ("namespace", "instance", "model", label) if host not in _ANYWHERE else tuple(sorted(labels))
-        key = tuple((name, labels.get(name, "")) for name in of)
-        if key not in found or len(values) > len(found[key][1]):
-            found[key] = (labels, values)
-    return list(found.values())
+        same = kept.setdefault(tuple((name, labels.get(name, "")) for name in of), [])
+        if all(values.keys().isdisjoint(others) for _, others in same):
+            same.append((labels, values))
+    return [each for same in kept.values() for each in same]
 
 
 def _reaches(series: Sequence[Mapping[int, float]], count: int) -> Counts:
