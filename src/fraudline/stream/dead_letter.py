@@ -18,7 +18,7 @@ import msgspec
 from fraudline.core.card_keys import CardKeys
 from fraudline.core.errors import MessageError
 from fraudline.core.masking import mask_bytes, mask_text
-from fraudline.stream.transport import Output, Record
+from fraudline.stream.transport import NOT_UNPACKED, Output, Record
 
 MOST_BYTES = 15 << 20
 """Largest record kept whole: what the worker's producer takes (16 MiB a request), less headers."""
@@ -95,6 +95,15 @@ def _without_card_numbers(value: bytes | None, key: bytes | None, headers: Heade
         None if value is None else mask_bytes(value),
         None if key is None else mask_bytes(key),
         tuple((mask_text(name), mask_bytes(content)) for name, content in headers),
+    )
+
+
+def not_unpacked(record: Record) -> str:
+    """What is wrong with a record that stands for a batch which was not unpacked; empty for any other."""
+    if record.value is not None or record.key is not None:
+        return ""
+    return next(
+        (f"batch: {what.decode(errors='replace')}" for name, what in record.headers if name == NOT_UNPACKED), ""
     )
 
 
@@ -198,11 +207,14 @@ class DeadLetter:
         """The record as it first came, with the dead letter's place in one more header.
 
         Raises:
-            MessageError: the value was cut, or is sealed.
+            MessageError: the value was cut, is sealed, or never was unpacked.
         """
         if self.sealed_key is not None:
             problem = f"The dead letter {self.place} is sealed, and its card's key is not at hand."
             raise MessageError(problem, "Name the store (stream.card_keys); an erased card's letters stay closed.")
+        if any(name == NOT_UNPACKED for name, _ in self.headers):
+            problem = f"The dead letter {self.place} stands for a batch that was not unpacked."
+            raise MessageError(problem, "Have its producer send the transactions again, in smaller batches.")
         if self.cut_from is not None:
             problem = f"The dead letter {self.place} holds only the beginning of its {self.cut_from} bytes."
             action = f"Read the whole record from {self.topic} {self.source_partition}:{self.source_offset}."

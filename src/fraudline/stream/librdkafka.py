@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
-from typing import Any
+from typing import Any, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
@@ -90,15 +90,27 @@ def records_of(messages: Sequence[Any]) -> list[Record]:
 
     Raises:
         KafkaException: one that does not.
+        UnavailableError: a batch cannot be unpacked, or is too large for the client.
     """
     errors = list(map(Message.error, messages))
     if any(errors):
         for error in filter(None, errors):
             if error.code() in _FATAL or error.fatal():
                 raise KafkaException(error)
+            if error.code() == KafkaError._BAD_COMPRESSION:  # noqa: SLF001 - librdkafka's own code
+                _refuse_packed(messages)
         messages = [message for message, error in zip(messages, errors, strict=True) if error is None]
     columns = (Message.topic, Message.partition, Message.offset, _appended_ms, Message.key, Message.value)
     return list(map(_made, zip(*(map(column, messages) for column in columns), _headers(messages), strict=True)))
+
+
+def _refuse_packed(messages: Sequence[Any]) -> NoReturn:
+    """The client asks for the same batch again and again, in silence: its partition stands still."""
+    bad = next(each for each in messages if each.error() and each.error().code() == KafkaError._BAD_COMPRESSION)  # noqa: SLF001
+    raise UnavailableError(
+        f"{bad.topic()} {bad.partition()} has a batch at {bad.offset()} that this client does not unpack.",
+        "Set stream.transport to kafka-python, which makes one dead letter of it: docs/how-to/secure.md.",
+    )
 
 
 def missing_right(messages: Sequence[Any]) -> Any:

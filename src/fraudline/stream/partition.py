@@ -22,7 +22,7 @@ from fraudline.features.engine import FeatureEngine
 from fraudline.features.frozen import Frozen
 from fraudline.features.profiles import ProfileTable
 from fraudline.stream.checkpoint import Checkpoint, CheckpointStore, record_digest
-from fraudline.stream.dead_letter import is_replayed
+from fraudline.stream.dead_letter import is_replayed, not_unpacked
 from fraudline.stream.decoding import Decoder
 from fraudline.stream.dedupe import SeenIds, hash_ids
 from fraudline.stream.messages import Transaction
@@ -139,7 +139,7 @@ class PartitionState:
         begun = time.monotonic()
         good = list(records)
         transactions, refused = self._decoder.decode_all(values)
-        bad = [(records[place], problem) for place, problem in refused]
+        bad = [(records[place], not_unpacked(records[place]) or problem) for place, problem in refused]
         for place, _ in reversed(refused):
             del good[place]
         engine = self._begun_with(transactions)

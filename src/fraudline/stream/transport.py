@@ -66,6 +66,9 @@ class Output(NamedTuple):
 UNREADABLE_HEADERS = (("unreadable-headers", b""),)
 """What a record has for its headers where the name of one is no UTF-8: no client gives any of them."""
 
+NOT_UNPACKED = "not-unpacked"
+"""Header of the empty record that stands for a batch which is too large when unpacked; its value says of what size."""
+
 
 def with_values(headers: Iterable[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:
     """A record's headers as a client gives them; one without a value, which Kafka allows, has an empty one."""

@@ -69,3 +69,11 @@ def test_a_record_that_the_client_refuses_fails_the_transaction() -> None:
     producer = Producer(4, confluent_kafka.KafkaError.MSG_SIZE_TOO_LARGE)
     with pytest.raises(UnavailableError, match="large"), librdkafka.translated():
         librdkafka.append(producer, OUTPUTS)
+
+
+def test_a_batch_that_the_client_cannot_unpack_is_said_with_its_place() -> None:
+    """It would be asked for again and again, and the partition would stand still without a word."""
+    packed = confluent_kafka.KafkaError(confluent_kafka.KafkaError._BAD_COMPRESSION)
+    told = confluent_kafka.Message(topic="transactions", partition=3, offset=7, error=packed)
+    with pytest.raises(UnavailableError, match="transactions 3 has a batch at 7 that this client does not unpack"):
+        librdkafka.records_of([told])
