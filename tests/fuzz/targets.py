@@ -17,7 +17,8 @@ from fraudline.core.sealing import KeysOfFile, unsealed
 from fraudline.data.importers.table import Mapping
 from fraudline.features.spec import load_spec
 from fraudline.model.artifact import MANIFEST, load_artifact
-from fraudline.model.contents import check_onnx, check_saved_model
+from fraudline.model.contents import check_onnx
+from fraudline.model.saved_model import check_saved_model
 from fraudline.model.signature import Trust, check
 from fraudline.serve.dataplane import StrictDataPlane, decode_json, parse_binary_request
 from fraudline.serve.payload import parse_instances

@@ -25,6 +25,7 @@ from onnx import TensorProto, helper
 
 from fraudline.core.errors import ArtifactError, FraudlineError, UsageError
 from fraudline.model.artifact import MANIFEST, load_artifact, write_manifest
+from fraudline.model.saved_model import check_saved_model
 from fraudline.model.scorer import Scorer
 from fraudline.model.signature import RELEASE, SIGNATURE, Trust, sign
 from fraudline.ops.local.predictor import LocalPredictor
@@ -513,6 +514,83 @@ def test_a_hostile_artifact_with_a_fitting_digest_is_refused_with_its_reason_and
         proven(load_artifact(folder))
     assert isinstance(caught.value, ArtifactError)
     assert not canary.exists()
+
+
+# ---- SavedModels that TensorFlow itself made ------------------------------------------------------------------------
+
+
+def made(folder: Path, serve: Callable[[Any], Any]) -> bytes:
+    """A SavedModel of one variable; ``serve`` is called with its input and gives what it adds."""
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.weight = tf.Variable([1.0])
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
+    def signature(features: Any) -> Any:
+        with tf.control_dependencies(serve(tf)):
+            return {"score": tf.tanh(features * module.weight)}
+
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": signature})
+    return (folder / "saved_model.pb").read_bytes()
+
+
+BEYOND: dict[str, Callable[[Any], list[Any]]] = {
+    "SaveV2": lambda tf: [tf.raw_ops.SaveV2(prefix="/x", tensor_names=["a"], shape_and_slices=[""], tensors=[[1.0]])],
+    "MergeV2Checkpoints": lambda tf: [tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=["a"], destination_prefix="b")],
+    "RestoreV2": lambda tf: [
+        tf.raw_ops.RestoreV2(prefix="/x", tensor_names=["a"], shape_and_slices=[""], dtypes=[tf.float32])[0]
+    ],
+    "RecordInput": lambda tf: [tf.raw_ops.RecordInput(file_pattern="/etc/*")],
+    "FixedUnigramCandidateSampler": lambda tf: [
+        tf.raw_ops.FixedUnigramCandidateSampler(
+            true_classes=[[1]], num_true=1, num_sampled=1, unique=True, range_max=2, vocab_file="/etc/passwd"
+        )[0]
+    ],
+    "Abort": lambda tf: [tf.raw_ops.Abort(error_msg="bye")],
+    "EagerPyFunc": lambda tf: [tf.py_function(lambda: 1.0, [], tf.float32)],
+    "ReadFile": lambda tf: [tf.io.read_file("/etc/passwd")],
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("operator", BEYOND)
+def test_a_savedmodel_that_does_more_than_compute_is_refused(operator: str, tmp_path: Path) -> None:
+    content = made(tmp_path / "m", BEYOND[operator])
+    with pytest.raises(ArtifactError, match=f"calls {operator}"):
+        check_saved_model(content)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_savedmodel_keeps_its_variables_and_what_keeps_them_is_not_served(tmp_path: Path) -> None:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    content = made(tmp_path / "m", lambda _: [])
+    check_saved_model(content)
+    good = saved_model_pb2.SavedModel.FromString(content)
+    saver = good.meta_graphs[0].saver_def
+
+    served = saved_model_pb2.SavedModel.FromString(content)
+    served.meta_graphs[0].signature_def["serving_default"].outputs["score"].name = saver.save_tensor_name
+    called = saved_model_pb2.SavedModel.FromString(content)
+    called.meta_graphs[0].graph_def.node.add(name="evil", op="Identity", input=[saver.save_tensor_name])
+    loaded = saved_model_pb2.SavedModel.FromString(content)
+    loaded.meta_graphs[0].collection_def["saved_model_main_op"].node_list.value.append(
+        saver.save_tensor_name.split(":")[0]
+    )
+    for hostile in (served, called, loaded):
+        with pytest.raises(ArtifactError, match="which keeps its variables"):
+            check_saved_model(hostile.SerializeToString())
+
+    swapped = saved_model_pb2.SavedModel.FromString(content)  # what restores at loading is what writes
+    swapped.meta_graphs[0].saver_def.restore_op_name = saver.save_tensor_name.split(":")[0]
+    again = saved_model_pb2.SavedModel.FromString(content)
+    saving = next(n for n in good.meta_graphs[0].graph_def.node if n.name == saver.save_tensor_name.split(":")[0])
+    again.meta_graphs[0].graph_def.node.add().CopyFrom(saving)
+    again.meta_graphs[0].graph_def.node[-1].name = "evil"
+    for hostile in (swapped, again):
+        with pytest.raises(ArtifactError, match="beyond keeping its variables"):
+            check_saved_model(hostile.SerializeToString())
 
 
 @pytest.mark.integration

@@ -34,7 +34,8 @@ from fraudline.core.settings import Settings
 from fraudline.features.spec import FeatureSpec
 from fraudline.features.table import TableSpec
 from fraudline.model import signature
-from fraudline.model.contents import check_content, check_name, check_schema, check_size
+from fraudline.model.contents import check_name, check_onnx, check_schema, check_size
+from fraudline.model.saved_model import check_saved_model
 from fraudline.model.signature import ANYBODY, BESIDE, Trust
 from fraudline.model.thresholds import Thresholds
 
@@ -195,12 +196,13 @@ def verify(folder: Path, expected_digest: str | None = None, trust: Trust = ANYB
         raise DigestMismatch(f"{folder}: extra files {extra[:5]}, missing files {missing[:5]}.", _REBUILD)
     content = {path: _checked(folder, path, value) for path, value in named.items()}
     for path, value in unnamed.items():
-        check_content(path, _checked(folder, path, value))
+        unread = _checked(folder, path, value)
+        if path.endswith("saved_model.pb"):
+            check_saved_model(unread)
     if trust.public_key:
         aside = {path: _read(folder, path, MAX_MANIFEST_BYTES) for path in beside}
         signature.check(trust, digest, {**named, **unnamed, MANIFEST: manifest, **aside})
-    for path, raw in content.items():
-        check_content(path, raw)
+    check_onnx(content["model.onnx"])
     return digest, content
 
 

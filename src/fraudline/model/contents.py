@@ -1,8 +1,8 @@
 """What the verified files of an artifact may contain: known names, plain graphs, plain tables. Nothing is run here.
 
 A digest says that an artifact is the one that was named, not that its maker meant well. So a pickle, a Keras file, an
-ONNX graph that reads other files or calls custom operators, and a SavedModel that calls Python or files are refused
-with the reason before anything is loaded.
+ONNX graph that reads other files or calls custom operators, and a SavedModel that does more than compute
+(:mod:`fraudline.model.saved_model`) are refused with the reason before anything is loaded.
 """
 
 import re
@@ -18,19 +18,13 @@ _NAMES = re.compile(
     r"model\.json|model\.onnx|golden\.parquet|trees\.parquet|card\.md|reference/[a-z_]{1,64}\.parquet|"
     r"savedmodel/1/(saved_model\.pb|fingerprint\.pb|variables/variables\.(index|data-\d{5}-of-\d{5}))"
 )
-_OUTSIDE = re.compile(
-    r".*(PyFunc|Dataset|Reader|Iterator|Summary|Debug|Print|Proto|RemoteCall|FileSystem|ImmutableConst|LoadAndRemap).*|"
-    r".*(Read|Write|Text)File.*|MatchingFiles|Save|SaveSlices|DistributedSave|Restore|RestoreSlice|LoadLibrary"
-)
-"""TensorFlow's operators that run Python or touch files or the net, but those by which it keeps its variables."""
-
 _EXTENSION = b"ARROW:extension:name"
 _MOST_VALUES = 1 << 26
 """Of one table: 256 MB of 32-bit numbers."""
 _DEPTH = 64
 _TAG_BITS = 32
 """Of a larger tag readers differ in what they take: Google's drops the rest, and would find another field than this."""
-_ACTION = "Take artifacts only from your own training pipeline; see docs/how-to/secure.md."
+TAKE_FROM_YOUR_OWN = "Take artifacts only from your own training pipeline; see docs/how-to/secure.md."
 
 
 def check_name(path: str) -> None:
@@ -40,19 +34,7 @@ def check_name(path: str) -> None:
         ArtifactError: names it.
     """
     if not _NAMES.fullmatch(path):
-        raise ArtifactError(f"{path!r:.100} is no part of a model artifact.", _ACTION)
-
-
-def check_content(path: str, content: bytes) -> None:
-    """Refuse content that would run, or read, something else when it is loaded.
-
-    Raises:
-        ArtifactError: the reason.
-    """
-    if path == "model.onnx":
-        check_onnx(content)
-    elif path.endswith("saved_model.pb"):
-        check_saved_model(content)
+        raise ArtifactError(f"{path!r:.100} is no part of a model artifact.", TAKE_FROM_YOUR_OWN)
 
 
 def check_schema(schema: Any, name: str) -> None:
@@ -68,7 +50,9 @@ def check_schema(schema: Any, name: str) -> None:
     for field in schema:
         text = str(field.type)
         if _EXTENSION in (field.metadata or {}) or text.startswith(("extension", "binary", "large_binary")):
-            raise ArtifactError(f"{name}: the column {field.name!r:.60} holds objects ({text:.60}).", _ACTION)
+            raise ArtifactError(
+                f"{name}: the column {field.name!r:.60} holds objects ({text:.60}).", TAKE_FROM_YOUR_OWN
+            )
 
 
 def check_size(metadata: Any, name: str) -> None:
@@ -83,7 +67,7 @@ def check_size(metadata: Any, name: str) -> None:
     """
     rows = sum(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
     if rows * metadata.num_columns > _MOST_VALUES:
-        raise ArtifactError(f"{name} has {rows:,} rows of {metadata.num_columns} columns.", _ACTION)
+        raise ArtifactError(f"{name} has {rows:,} rows of {metadata.num_columns} columns.", TAKE_FROM_YOUR_OWN)
 
 
 def check_onnx(content: bytes) -> None:
@@ -98,20 +82,7 @@ def check_onnx(content: bytes) -> None:
         raise ArtifactError("model.onnx is not an ONNX graph.", "Build the artifact again.") from error
 
 
-def check_saved_model(content: bytes) -> None:
-    """Walk a SavedModel on the wire: no operators that run Python or touch files, in its graphs and functions.
-
-    Raises:
-        ArtifactError: the reason; also bytes that are no protobuf message.
-    """
-    try:
-        _walk(content, "saved model", 0)
-    except IndexError as error:
-        raise ArtifactError("saved_model.pb is not a SavedModel.", "Build the artifact again.") from error
-
-
-# What a field of a message is, by its number (onnx.proto3, TensorFlow's saved_model.proto); fields that are not here
-# hold nothing to look at.
+# What a field of a message is, by its number (onnx.proto3); fields that are not here hold nothing to look at.
 _FIELDS: Mapping[str, Mapping[int, str]] = {
     "model": {7: "graph", 8: "opset", 20: "training", 25: "functions"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
@@ -120,20 +91,14 @@ _FIELDS: Mapping[str, Mapping[int, str]] = {
     "sparse": {1: "tensor", 2: "tensor"},
     "tensor": {13: "external", 14: "location"},
     "opset": {1: "domain"},
-    "saved model": {2: "meta graph"},
-    "meta graph": {2: "operations"},
-    "operations": {1: "operation", 2: "library"},
-    "library": {1: "function"},
-    "function": {3: "operation"},
-    "operation": {2: "call"},
 }
 
 
 def _walk(content: bytes, message: str, depth: int) -> None:
     if depth > _DEPTH:
-        raise ArtifactError(f"The graph nests more than {_DEPTH} messages.", _ACTION)
+        raise ArtifactError(f"The graph nests more than {_DEPTH} messages.", TAKE_FROM_YOUR_OWN)
     fields = _FIELDS[message]
-    for number, value in _read(content):
+    for number, value in fields_of(content):
         what = fields.get(number, "")
         if what in _FIELDS:
             if not isinstance(value, bytes):
@@ -143,7 +108,7 @@ def _walk(content: bytes, message: str, depth: int) -> None:
             _REFUSALS[what](value)
 
 
-def _read(content: bytes) -> Iterator[tuple[int, bytes | int]]:
+def fields_of(content: bytes) -> Iterator[tuple[int, bytes | int]]:
     """Fields of a protobuf message: number, and a number or bytes.
 
     Raises:
@@ -183,7 +148,7 @@ def _varint(content: bytes, at: int) -> tuple[int, int]:
 
 
 def _external(_: bytes | int) -> None:
-    raise ArtifactError("model.onnx keeps tensors in other files (external data).", _ACTION)
+    raise ArtifactError("model.onnx keeps tensors in other files (external data).", TAKE_FROM_YOUR_OWN)
 
 
 def _location(value: bytes | int) -> None:
@@ -191,28 +156,21 @@ def _location(value: bytes | int) -> None:
         _external(value)
 
 
-def _call(value: bytes | int) -> None:
-    name = value.decode(errors="replace") if isinstance(value, bytes) else ""
-    if _OUTSIDE.fullmatch(name):
-        raise ArtifactError(f"saved_model.pb calls {name:.60}, which runs Python or touches files.", _ACTION)
-
-
 def _domain(value: bytes | int) -> None:
     name = value.decode(errors="replace") if isinstance(value, bytes) else ""
     if name not in ONNX_DOMAINS:
-        raise ArtifactError(f"model.onnx uses operators of {name!r:.60}: only ONNX's own are run.", _ACTION)
+        raise ArtifactError(f"model.onnx uses operators of {name!r:.60}: only ONNX's own are run.", TAKE_FROM_YOUR_OWN)
 
 
 def _functions(_: bytes | int) -> None:
-    raise ArtifactError("model.onnx defines operators of its own.", _ACTION)
+    raise ArtifactError("model.onnx defines operators of its own.", TAKE_FROM_YOUR_OWN)
 
 
 def _training(_: bytes | int) -> None:
-    raise ArtifactError("model.onnx carries training steps.", _ACTION)
+    raise ArtifactError("model.onnx carries training steps.", TAKE_FROM_YOUR_OWN)
 
 
 _REFUSALS: Mapping[str, Callable[[bytes | int], None]] = {
-    "call": _call,
     "domain": _domain,
     "external": _external,
     "functions": _functions,
