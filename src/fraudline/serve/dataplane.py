@@ -25,6 +25,7 @@ from fraudline.serve.encoding import encode_response
 from fraudline.serve.errors import RequestError
 from fraudline.serve.payload import kind
 
+_READ_AGAIN_BYTES = 1 << 20
 BINARY = f"Send binary tensors as application/octet-stream with the header {INFERENCE_CONTENT_LENGTH_HEADER}."
 
 _STRUCTURED = "application/cloudevents+json"
@@ -201,10 +202,15 @@ def parse_binary_request(body: bytes, json_length: str | None, model_name: str) 
 
 
 def _decode_any_number(body: bytes) -> Any:
-    """JSON, in which NaN and infinities are let through: the tensor that has them is named later."""
+    """JSON, in which NaN and infinities are let through: the tensor that has them is named later.
+
+    Of a large body only the place is named: nobody else is answered while it is read again.
+    """
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        if len(body) > _READ_AGAIN_BYTES:
+            raise RequestError("body", f"not JSON: {error}.", BINARY) from error
         try:
             content = json.loads(body)
             json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is no text that can be answered

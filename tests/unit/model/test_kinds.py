@@ -11,6 +11,7 @@ from fraudline.core.errors import ArtifactError, DataError, UsageError
 from fraudline.model.kinds import Fitted, TrainingRows, fit_kind
 from fraudline.model.metrics import average_precision
 from fraudline.model.params import ForestParams, TrainParams
+from fraudline.model.saved_model import check_saved_model
 from fraudline.model.scorer import GraphScorer, open_graph
 from tests.support.inputs import PlainInput, PlainInputs
 
@@ -46,6 +47,14 @@ def opened(fitted: Fitted, tmp_path_factory: pytest.TempPathFactory) -> GraphSco
     folder = tmp_path_factory.mktemp("model")
     fitted.export(folder)
     return open_graph(folder, NAMES, fitted.reasons)
+
+
+def test_a_savedmodel_of_every_kind_is_one_that_may_be_loaded(fitted: Fitted, tmp_path: Path) -> None:
+    fitted.export(tmp_path)
+    found = list(tmp_path.glob("savedmodel/1/saved_model.pb"))
+    assert len(found) == ("savedmodel" in fitted.formats)
+    for path in found:
+        check_saved_model(path.read_bytes())
 
 
 def test_contributions_sum_to_the_score_and_all_is_finite(opened: GraphScorer) -> None:
