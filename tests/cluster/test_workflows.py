@@ -39,6 +39,17 @@ def test_gitlabs_scripts_are_shell(job: str) -> None:
         subprocess.run(["bash", "-n"], input=line, text=True, check=True)
 
 
+@pytest.mark.parametrize("name", ["FORGE_TOKEN", "FRAUDLINE_FORGE_TOKEN"])
+def test_the_job_of_gitlab_that_runs_a_merge_requests_code_refuses_to_see_a_token(name: str) -> None:
+    check = next(line for line in GITLAB["pipeline"]["script"] if "FORGE_TOKEN" in line)
+    for token, code in (("glpat-x", 1), ("", 0)):
+        environment = {"PATH": os.environ["PATH"], name: token}
+        done = subprocess.run(["bash", "-c", check], capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == code
+        assert ("Mark its variable as protected" in done.stderr) is bool(code)
+    assert "TOKEN" not in str({key: value for key, value in GITLAB["pipeline"].items() if key != "script"})
+
+
 def test_gitlab_shows_what_the_cluster_would_get_of_the_proposal_alone(tmp_path: Path) -> None:
     need_go()
     (tmp_path / "bin").mkdir()

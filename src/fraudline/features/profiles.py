@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from fraudline.core.clock import from_us, to_us
 from fraudline.core.digest import digest_of, sha256_bytes, sha256_file
 from fraudline.core.documents import parse_json
-from fraudline.core.errors import DataError, SchemaError
+from fraudline.core.errors import DataError, SchemaError, UnavailableError
 from fraudline.core.files import atomic_folder, write_json
 from fraudline.features.columns import hash64
 from fraudline.features.merchant_history import KEY, POPULATION, SCHEMA, VALUES, build_profiles
@@ -110,6 +110,7 @@ class ProfileTable:
             since: µs; tables from before it are left out, except the latest one, which holds until the next.
 
         Raises:
+            UnavailableError: a remote store does not answer.
             DataError: there is no profile at ``source``, a file cannot be read, or is not the one of ``profiles.json``
                 (a publication under way, or a damaged one); or its tables come at other hours than the model's.
             SchemaError: a file is no profile.
@@ -142,6 +143,7 @@ def published_version(source: Path | str) -> str:
 
     Raises:
         DataError: there is none, or it is damaged.
+        UnavailableError: a remote store does not answer.
     """
     with _readable(source) as (filesystem, root):
         version: str = _index(filesystem, root)["version"]
@@ -178,11 +180,17 @@ def write_profiles(
 
 @contextmanager
 def _readable(source: Path | str) -> Iterator[tuple[Any, str]]:
-    """The file system and folder of a publication; what goes wrong while it is read is a DataError."""
+    """The file system and folder of a publication.
+
+    What goes wrong while it is read is a DataError, or where a remote store does not answer an UnavailableError.
+    """
     try:
         yield _filesystem(source)
     except (OSError, ValueError, TypeError, KeyError, pa.ArrowInvalid) as error:
-        raise DataError(f"Merchant profiles at {source} cannot be read: {error}.", _NAME_ONE) from error
+        problem = f"Merchant profiles at {source} cannot be read: {error}."
+        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError) and "://" in str(source):
+            raise UnavailableError(problem, "Check the store's address and its credentials.") from error
+        raise DataError(problem, _NAME_ONE) from error
 
 
 def _index(filesystem: Any, root: str) -> dict[str, Any]:

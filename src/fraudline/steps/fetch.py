@@ -189,7 +189,6 @@ def _workspace(data_dvc: Path, tracked: Tracked) -> Path:
 
 
 def _pull(data_dvc: Path) -> None:
-    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     root = _repository(data_dvc) or data_dvc.parent
@@ -197,7 +196,7 @@ def _pull(data_dvc: Path) -> None:
         try:
             with Repo(str(root)) as repo:
                 repo.pull(targets=[str(data_dvc.resolve())])
-        except DvcException as error:
+        except Exception as error:  # dvc's own, or whatever the client of that kind of remote raises
             why = f"{_line(error)}{_named(causes)}"
             raise UnavailableError(
                 f"{data_dvc} cannot be pulled from {_remote(root)}: {why}.", "Check the remote: dvc remote list"
@@ -277,14 +276,11 @@ def _read_elsewhere(data_dvc: Path, repo: str, revision: str) -> str:
 
 
 def _get(path: Path, out: Path, repo: str, revision: str) -> None:
-    from dvc.exceptions import DvcException
     from dvc.repo import Repo
-    from dvc_data.index import DataIndexDirError
-    from scmrepo.exceptions import SCMError
 
     try:
         Repo.get(str(Path(repo).resolve()), path.as_posix(), str(out), revision or None)
-    except (DvcException, DataIndexDirError, SCMError, OSError) as error:
+    except Exception as error:  # dvc's own, or whatever the client of that kind of remote raises
         where = f"{path} of {repo} at {revision or 'HEAD'} cannot be fetched from {_remote(Path(repo))}"
         raise UnavailableError(f"{where}: {_line(error)}.", "Check the remote: dvc remote list") from error
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraudline.core.errors import DataError, SchemaError
+from fraudline.core.errors import DataError, SchemaError, UnavailableError
 from fraudline.core.files import read_json, write_json
 from fraudline.features import profiles as module
 from fraudline.features.columns import columns_from_table, hash64
@@ -287,6 +287,14 @@ def test_the_same_data_gives_the_same_version_and_other_data_another(tmp_path):
     other = write_profiles(tmp_path / "c", dict(list(TABLES.items())[:-1]), spec=DAILY, label_delay_days=7)
     assert first["version"] == again["version"] != other["version"]
     assert ProfileTable.load(tmp_path / "a", DAILY).version == first["version"]
+
+
+def test_a_store_that_does_not_answer_is_unavailable_and_a_folder_that_is_not_there_is_wrong_data():
+    store = "s3://a:b@bucket/profiles?endpoint_override=127.0.0.1:1&scheme=http&region=x"
+    with pytest.raises(UnavailableError, match="Merchant profiles at s3://bucket/profiles"):
+        module.published_version(store)
+    with pytest.raises(DataError, match=r"Merchant profiles at file:///nowhere"):
+        module.published_version("file:///nowhere/profiles")
 
 
 def test_profiles_load_from_a_uri_and_from_a_day_on(tmp_path):

@@ -125,3 +125,30 @@ def test_dvc_is_not_imported_when_the_workspace_has_the_data(data_dvc: Path, tmp
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+class ClientError(Exception):
+    """What a store's own client raises; botocore's, for one, is no OSError."""
+
+
+@pytest.mark.parametrize("elsewhere", [True, False], ids=["of a revision", "pulled"])
+def test_what_the_client_of_a_store_raises_is_unavailable(
+    data_dvc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    dvc = pytest.importorskip("dvc.repo")
+    listing = yaml.safe_load(data_dvc.read_text())
+    monkeypatch.setattr("fraudline.steps.fetch._read_elsewhere", lambda *_: yaml.safe_dump(listing))
+
+    class Repo:
+        def __init__(self, *_: object, **__: object) -> None:
+            self.get()
+
+        @staticmethod
+        def get(*_: object) -> None:
+            raise ClientError("Unable to locate credentials.")
+
+    monkeypatch.setattr(dvc, "Repo", Repo)
+    if not elsewhere:
+        (tmp_path / "data").rename(tmp_path / "moved")
+    with pytest.raises(UnavailableError, match="Unable to locate credentials"):
+        fetch(data_dvc=data_dvc, dataset=tmp_path / "d", params=Params(), revision="HEAD" if elsewhere else "")
