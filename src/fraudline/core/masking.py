@@ -14,12 +14,13 @@ Only what goes to such a place is scanned; a stream of good records costs nothin
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 from operator import itemgetter
 from typing import Any
 
-_RUN = re.compile(rb"(?<!\d)\d(?:[ -]?\d){12,}")
+_RUN = re.compile(rb"\d(?<!\d\d)(?:[ -]?\d){12,}")  # begins with the digit: the search skips to one
 _GROUP = re.compile(rb"\d+")
-_DIGIT = re.compile(rb"\d")
+_STARS = bytes.maketrans(b"0123456789", b"*" * 10)
 _LEFT_ALONE = re.compile(
     rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32,}|(?<=\d)\.\d+(?:[eE][+-]?\d+)?"
     rb"|(?<!\d)(?<!\d[ -])20\d\d-(?:0[1-9]|1[0-2])-(?:[0-2]\d|3[01])-[0-2]\d-[0-5]\d-[0-5]\d-\d{6}(?![ -]?\d)"
@@ -33,13 +34,14 @@ _PASSES = 4
 """What is left of a card number may be one with the digits beside it, and so on. A record made to go on for ever loses
 every run of digits after so many."""
 
+_LONG = re.compile(rb"\d(?<!\d\d)(?<!\d[ -]\d)(?:[ -]?\d){256,}")
+"""A run that is not looked at, because only a record made to keep us busy has one: it loses all its digits."""
+
+_MOST_GAPS = 1_000
+"""Spaces and dashes within the runs of a text; with more, which no text but such a record has, all runs lose theirs."""
+
+_ONE = ord("1")
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
-
-
-def luhn(digits: bytes) -> bool:
-    """Whether the Luhn checksum of ASCII digits holds."""
-    total = sum(digit - 48 for digit in digits[-1::-2]) + sum(_DOUBLED[digit - 48] for digit in digits[-2::-2])
-    return total % 10 == 0
 
 
 def card_numbers(content: bytes) -> Iterator[tuple[int, int]]:
@@ -58,6 +60,9 @@ def mask_bytes(content: bytes) -> bytes:
     What is left of one may be a card number with the digits beside it: it is masked too, until there is none. The time
     grows with the length of ``content``, whatever it holds.
     """
+    content = _LONG.sub(_hidden, content)
+    if _gaps(content) > _MOST_GAPS and _gaps(_LEFT_ALONE.sub(b"x", content)) > _MOST_GAPS:
+        return _RUN.sub(_hidden, content)
     for _ in range(_PASSES):
         places = list(card_numbers(content))
         if not places:
@@ -68,7 +73,15 @@ def mask_bytes(content: bytes) -> bytes:
             for at in digits[:-_SHOWN]:
                 masked[at] = 42
         content = bytes(masked)
-    return _RUN.sub(lambda run: _DIGIT.sub(b"*", run[0]), content)
+    return _RUN.sub(_hidden, content)
+
+
+def _gaps(content: bytes) -> int:
+    return sum(run[0].count(b" ") + run[0].count(b"-") for run in _RUN.finditer(content))
+
+
+def _hidden(run: re.Match[bytes]) -> bytes:
+    return run[0].translate(_STARS)
 
 
 def mask_text(text: str) -> str:
@@ -104,21 +117,44 @@ def is_card_number(text: str) -> bool:
 
 def _among(groups: list[tuple[int, int]], content: bytes) -> Iterator[tuple[int, int]]:
     """Card numbers that begin and end with groups of digits; a group alone before groups together."""
+    for first, past in _stretches(groups):
+        yield from _in_stretch(groups[first:past], content)
+
+
+def _stretches(groups: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Groups with at most one byte between: the first of them, and the one after the last."""
+    first = 0
+    for at in range(1, len(groups) + 1):
+        if at == len(groups) or groups[at][0] - groups[at - 1][1] > 1:
+            yield first, at
+            first = at
+
+
+def _in_stretch(groups: list[tuple[int, int]], content: bytes) -> Iterator[tuple[int, int]]:
+    """The longest card number at each group, by Luhn sums of all the digits before each."""
+    digits = b"".join([content[begin:end] for begin, end in groups])
+    sums = [[0, *accumulate(_weighed(digits, even))] for even in (True, False)]
+    ends = list(accumulate(end - begin for begin, end in groups))
+    group_ending = {end: at for at, end in enumerate(ends)}
     at = 0
     while at < len(groups):
-        end, digits = at, b""
-        for last in range(at, len(groups)):
-            if last > at and groups[last][0] - groups[last - 1][1] > 1:
-                break
-            digits += content[slice(*groups[last])]
-            if len(digits) > _LONGEST:
-                break
-            time = last == at and len(digits) in _TIMES and digits.startswith(b"1")
-            if len(digits) >= _SHORTEST and luhn(digits) and not time and digits.strip(b"0"):
-                end = last + 1
-        if end > at:
-            yield groups[at][0], groups[end - 1][1]
-        at = max(end, at + 1)
+        begin, found = ends[at - 1] if at else 0, at
+        for end in range(begin + _SHORTEST, min(begin + _LONGEST, len(digits)) + 1):
+            last = group_ending.get(end)
+            if last is None:
+                continue
+            total = sums[end % 2][end] - sums[end % 2][begin]
+            time = last == at and end - begin in _TIMES and digits[begin] == _ONE
+            if total and total % 10 == 0 and not time:  # no sum: nothing but zeros
+                found = last + 1
+        if found > at:
+            yield groups[at][0], groups[found - 1][1]
+        at = max(found, at + 1)
+
+
+def _weighed(digits: bytes, even: bool) -> Iterator[int]:
+    """What each digit adds to a Luhn sum in which those at even places are doubled, or those at odd ones."""
+    return (_DOUBLED[digit - 48] if (at % 2 == 0) is even else digit - 48 for at, digit in enumerate(digits))
 
 
 def _covered(group: tuple[int, int], alone: list[tuple[int, int]]) -> bool:
