@@ -47,3 +47,18 @@ def test_what_is_missing_or_stands_still_is_said(rows):
     first, second = differences(NAMES, logged, rows)
     assert (first.feature, first.hint) == ("amount", "it is missing")
     assert (second.feature, second.hint) == ("count", "it stands still at 7")
+
+
+def test_a_feature_that_stands_still_is_not_taken_for_another_that_does(rows):
+    rows[:, 2] = 7
+    logged = rows.copy()
+    logged[:, 0] = 7
+    (found,) = differences(NAMES, logged, rows)
+    assert found.hint == "it stands still at 7"
+
+
+def test_the_difference_that_began_first_comes_first_whatever_its_rows(rows):
+    logged = rows.copy()
+    logged[40, 2] += 1
+    logged[50:, 0] += 1
+    assert [each.feature for each in differences(NAMES, logged, rows)] == ["flag", "amount"]
