@@ -105,6 +105,16 @@ def test_changes_by_others_count_in_the_order_of_the_log_around_what_the_worker_
     assert len(cards) == 0
 
 
+def test_a_card_that_was_listed_before_is_blocked_for_as_long_as_the_workers_newer_entry_says(log: Log) -> None:
+    log.append(0, "c", entry(by="ada"))
+    cards = BlockedCards(log)
+    cards.align(0)
+    longer = entry(until=2 * HOUR)
+    cards.put(0, longer)
+    cards.committed()
+    assert cards.blocked(0, "c", HOUR) == longer, "although only the older one was read yet"
+
+
 def test_a_new_owner_waits_for_the_transaction_of_the_one_before(log: Log) -> None:
     log.append(0, "c", entry())
     log.settled = {0: 0}

@@ -1,3 +1,5 @@
+import hashlib
+import struct
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,16 @@ def test_a_checkpoint_of_another_partition_is_refused(store: CheckpointStore) ->
 def test_a_checkpoint_of_a_later_format_is_refused(store: CheckpointStore) -> None:
     store.save(checkpoint(format=4))
     with pytest.raises(StateError, match="format 4"):
+        store.load(2)
+
+
+def test_a_block_that_says_more_than_it_can_hold_is_given_no_memory(store: CheckpointStore) -> None:
+    store.save(checkpoint())
+    body = bytearray(store.path(2).read_bytes()[:-32])
+    (stored,) = struct.unpack_from("<Q", body, body.rindex(b"}") + 9)
+    struct.pack_into("<Q", body, body.rindex(b"}") + 1, 1 << 30)
+    store.path(2).write_bytes(body + hashlib.sha256(body).digest())
+    with pytest.raises(StateError, match=f"{1 << 30} bytes in {stored}"):
         store.load(2)
 
 

@@ -1,4 +1,5 @@
 import shutil
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
@@ -11,7 +12,8 @@ from fraudline.core.errors import UnavailableError
 from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.spec import load_spec
-from fraudline.stream.checkpoint import CheckpointStore
+from fraudline.stream.checkpoint import Checkpoint, CheckpointStore
+from fraudline.stream.dead_letter import REPLAYED
 from fraudline.stream.decoding import Decoder
 from fraudline.stream.messages import Transaction
 from fraudline.stream.partition import PartitionState
@@ -136,6 +138,16 @@ def test_the_same_transaction_again_gives_no_row_and_changes_no_feature() -> Non
     assert np.concatenate([part.features for part in parts]).tobytes() == ORACLE.tobytes()
     assert sum(part.duplicates for part in parts) == 12
     assert len(worker.seen) == 60
+
+
+def test_a_letter_that_was_sent_again_is_compared_with_letters_only() -> None:
+    log = log_of([GOOD, GOOD, GOOD])
+    again = [each._replace(headers=((REPLAYED, b"0:1"),)) for each in log[1:]]
+    worker = state(FakeTransport({0: log}))
+    worker.align(0)
+    assert worker.advance(log[:1]).transactions == [GOOD]
+    sent = worker.advance(again)
+    assert (sent.transactions, sent.duplicates) == ([GOOD], 1), "its first copy may have been a dead letter then"
 
 
 @pytest.mark.parametrize("checkpointed", [True, False], ids=["checkpoint", "replay"])
@@ -281,6 +293,30 @@ def test_a_checkpoint_written_while_the_stream_goes_on_is_of_the_moment_it_was_b
     second = state(transport, tmp_path)
     second.align(30)
     assert second.advance(log[30:]).features.tobytes() == ORACLE[30:].tobytes()
+
+
+def test_a_slow_checkpoint_makes_the_stream_wait_for_no_other(tmp_path: Path) -> None:
+    log, written, slow = log_of(TRANSACTIONS), [], threading.Event()
+    worker = state(FakeTransport({0: log}), tmp_path)
+    worker.align(0)
+    worker.advance(log[:25])
+
+    def save(_store: CheckpointStore, checkpoint: Checkpoint, _pieces: object) -> None:
+        slow.wait(30)
+        written.append(checkpoint.next_offset)
+
+    with mock.patch.object(CheckpointStore, "save", save):
+        worker.save(wait=False)
+        worker.advance(log[25:])
+        another = threading.Thread(target=worker.save, kwargs={"wait": False})
+        another.start()
+        another.join(10)
+        waited = another.is_alive()
+        slow.set()
+        another.join()
+        worker.settle()
+    assert not waited
+    assert written == [25], "the next one that is due holds the rest"
 
 
 def test_a_folder_that_cannot_be_written_does_not_end_the_stream(tmp_path: Path) -> None:

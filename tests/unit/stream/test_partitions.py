@@ -1,4 +1,4 @@
-"""The partitions that went to another worker: nothing is written or followed for them any more."""
+"""The states of the partitions that a worker owns, and of those that went to another worker."""
 
 import dataclasses
 from pathlib import Path
@@ -7,11 +7,14 @@ import pytest
 
 from fraudline.features.engine import FeatureEngine
 from fraudline.model.artifact import load_artifact
+from fraudline.stream.checkpoint import CheckpointStore
+from fraudline.stream.merchant_tables import MerchantTables
 from fraudline.stream.metrics import StreamMetrics
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partitions import Partitions
 from tests.support.artifacts import tiny_artifact
 from tests.unit.stream.fakes import FakeTransport, log_of
+from tests.unit.stream.test_merchant_tables import publish, watching
 from tests.unit.stream.test_partition import SPEC, TRANSACTIONS
 
 
@@ -39,6 +42,10 @@ class Case:
 
 @pytest.fixture
 def case(tmp_path: Path) -> Case:
+    return made(tmp_path)
+
+
+def made(tmp_path: Path, tables: MerchantTables | None = None) -> Case:
     transport, metrics = Shared(), StreamMetrics("fraud")
     params = StreamParams(checkpoint_dir=str(tmp_path / "checkpoints"))
     partitions = Partitions(
@@ -47,6 +54,7 @@ def case(tmp_path: Path) -> Case:
         engines=lambda *_: FeatureEngine(SPEC),
         transport=transport,
         metrics=metrics,
+        tables=tables,
     )
     for partition, log in transport.logs.items():
         partitions.advance(partition, log[:30])
@@ -74,3 +82,13 @@ def test_what_is_remembered_of_a_partition_that_went_away_is_let_go(case: Case) 
     case.transport.mine = frozenset((1,))
     case.partitions.save()
     assert remembered() == 30
+
+
+def test_a_partition_that_comes_later_begins_with_the_tables_of_now_and_not_of_the_start(tmp_path: Path) -> None:
+    version = publish(tmp_path / "profiles", 3)
+    with watching(tmp_path / "profiles") as tables:
+        case = made(tmp_path, tables)
+        case.partitions.save()
+    saved = CheckpointStore(case.folder, group="fraudline", topic="transactions").load(1)
+    assert saved is not None
+    assert saved.profile_version == version, "the engines' maker knows none"
