@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from fraudline.core.clock import DAY_US, EPOCH
 from fraudline.core.errors import DataError, SchemaError
@@ -72,7 +73,7 @@ def write_dataset(
 
 
 def _summary(
-    transactions: pa.Table, labels: pa.Table, numbers: "np.ndarray[Any, np.dtype[np.int64]]", meta: Mapping[str, Any]
+    transactions: pa.Table, labels: pa.Table, numbers: NDArray[np.int64], meta: Mapping[str, Any]
 ) -> dict[str, Any]:
     currencies = transactions["currency"].unique().to_pylist()
     return {
@@ -152,9 +153,9 @@ def day_named(path: Path) -> date:
     return date.fromisoformat(path.stem)
 
 
-def day_numbers_of(times: pa.ChunkedArray) -> "np.ndarray[Any, np.dtype[np.int64]]":
+def day_numbers_of(times: pa.ChunkedArray) -> NDArray[np.int64]:
     """Days since the epoch, int64 (n,), of a timestamp[us] column without nulls."""
-    result: np.ndarray[Any, np.dtype[np.int64]] = times.cast(pa.int64()).to_numpy() // DAY_US
+    result: NDArray[np.int64] = times.cast(pa.int64()).to_numpy() // DAY_US
     return result
 
 
@@ -181,9 +182,7 @@ def _fit(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
         raise SchemaError(f"{name}: {error}.", f"Give the types of {schema}.") from error
 
 
-def _write_days(
-    folder: Path, table: pa.Table, numbers: "np.ndarray[Any, np.dtype[np.int64]]", encoding: Mapping[str, str]
-) -> None:
+def _write_days(folder: Path, table: pa.Table, numbers: NDArray[np.int64], encoding: Mapping[str, str]) -> None:
     folder.mkdir()
     dictionary = [name for name in table.column_names if name not in encoding]
     table = table.combine_chunks()

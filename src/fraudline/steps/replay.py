@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from fraudline.core.clock import from_us, to_us
 from fraudline.core.errors import DataError, UsageError
@@ -275,8 +276,8 @@ class _Sides:
     """Both decisions on each transaction, as indices into ``DECISIONS``, in the order of ``rows``."""
 
     rows: Decisions
-    then: np.ndarray[Any, np.dtype[np.int8]]
-    now: np.ndarray[Any, np.dtype[np.int8]]
+    then: NDArray[np.int8]
+    now: NDArray[np.int8]
     table: pa.Table
 
 

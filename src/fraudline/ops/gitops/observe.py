@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fraudline.core.errors import UnavailableError
 from fraudline.monitor.canary import Arms, bands, slow
@@ -44,8 +45,8 @@ class Observed:
 
     arms: Mapping[str, Arms]
     rows: Counts
-    starts: np.ndarray[Any, np.dtype[np.float64]]
-    ends: np.ndarray[Any, np.dtype[np.float64]]
+    starts: NDArray[np.float64]
+    ends: NDArray[np.float64]
 
 
 class Prometheus:
