@@ -66,6 +66,15 @@ def test_a_day_without_decisions_adds_nothing_and_what_is_no_decision_is_kept_as
     assert pq.read_table(made.folder / made.seals[0].file)["value"].to_pylist() == [None, b"\xff\x00", b"{}"]
 
 
+def test_a_line_that_is_not_in_its_place_is_found_though_each_seal_fits(trail: Trail, tmp_path: Path) -> None:
+    folder = shutil.copytree(trail.folder, tmp_path / "trail")
+    lines = chain_lines(folder)
+    last = Seal.parse_json(lines[-1], CHAIN).model_copy(update={"sequence": FILES}).sealed()
+    write_chain(folder, [*lines[:-1], last.line()])
+    write_text(folder / HEAD, f"{last.seal}\n")
+    assert [(finding.file, finding.row) for finding in verify(folder).findings] == [(CHAIN, FILES)]
+
+
 def test_a_folder_without_a_chain_is_no_trail_and_a_broken_chain_cannot_be_gone_on_with(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has no chain"):
         verify(tmp_path)
@@ -231,7 +240,7 @@ def test_a_change_is_found_and_named_wherever_it_is(name: str, trail: Trail, tmp
 
 
 def seals(folder: Path) -> list[Seal]:
-    return [Seal.parse(json.loads(line), CHAIN) for line in chain_lines(folder)]
+    return [Seal.parse_json(line, CHAIN) for line in chain_lines(folder)]
 
 
 def chain_lines(folder: Path) -> list[str]:
