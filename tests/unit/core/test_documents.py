@@ -35,13 +35,25 @@ def test_what_is_no_json_is_one_error_with_the_place(text, said):
         ("a: 1\nb: 2018-02-31", "line 2, column 4: this is no timestamp"),
         ("a:\n  - !!bool maybe", "line 2, column 5: this is no bool"),
         ("!!int ''", "line 1, column 1: this is no int"),
+        ("!!timestamp soon", "line 1, column 1: this is no timestamp"),
         ("a: *b", "line 1, column 4: found undefined alias"),
         ("!!python/object:os.system {}", "line 1, column 1: could not determine a constructor"),
         ("a: \x00", "special characters are not allowed"),
         (b"a: \xff", "can't decode byte 0xff in position 3"),
         ("[" * DEEP, "it is nested too deeply"),
     ],
-    ids=["open list", "no date", "no bool", "no number", "no anchor", "an object", "a zero byte", "not UTF-8", "deep"],
+    ids=[
+        "open list",
+        "no date",
+        "no bool",
+        "no number",
+        "no time",
+        "no anchor",
+        "an object",
+        "a zero byte",
+        "not UTF-8",
+        "deep",
+    ],
 )
 def test_what_is_no_yaml_is_one_error_with_the_place(text, said):
     with pytest.raises(UsageError, match=r"^params.yaml is not YAML: ") as error:

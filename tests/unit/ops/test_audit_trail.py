@@ -75,6 +75,14 @@ def test_a_line_that_is_not_in_its_place_is_found_though_each_seal_fits(trail: T
     assert [(finding.file, finding.row) for finding in verify(folder).findings] == [(CHAIN, FILES)]
 
 
+def test_offsets_that_a_file_skips_are_found_though_each_seal_fits(tmp_path: Path) -> None:
+    made = Trail.open(tmp_path).append(DAYS[0], "decisions", iter(rows(0)), {p: (0, 6) for p in range(2)})
+    made = made.append(DAYS[1], "decisions", iter(rows(2)), {p: (12, 18) for p in range(2)})
+    found = [(finding.file, finding.problem) for finding in verify(tmp_path, head=made.head).findings]
+    problem = "partition {} goes on at 12, but the file before ends at 6"
+    assert found == [(made.seals[1].file, problem.format(p)) for p in range(2)]
+
+
 def test_a_folder_without_a_chain_is_no_trail_and_a_broken_chain_cannot_be_gone_on_with(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has no chain"):
         verify(tmp_path)
