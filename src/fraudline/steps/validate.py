@@ -48,7 +48,8 @@ def validate(*, dataset: Path, report: Path, params: Params, previous: Path | No
     critical = found.failed("critical")
     if critical:
         raise ValidationFailed(
-            _problem(critical), f"Correct the data, or the bound that is named; the report is {report / 'index.html'}."
+            _problem(critical),
+            f"Correct the data, or the bound that is named, in params.yaml; the report is {report / 'index.html'}.",
         )
     log.info("validate.done", expectations=len(found.outcomes), warnings=len(found.failed("warning")))
     return _metrics(found)

@@ -23,6 +23,7 @@ EARLIEST, LATEST = date(2000, 1, 1), date(2100, 1, 1)
 """Times are in [EARLIEST, LATEST), as in the stream; others are seconds taken for milliseconds, or the like."""
 LARGEST_AMOUNT_MINOR = 1_000_000_000_000
 """Above it a value is a mistake, as in the stream."""
+TRANSLATE = "Correct the row, or translate the value by `values` in the mapping of `fraudline data import table`"
 _TRUE = ("1", "true", "t", "yes", "y", "1.0")
 _FALSE = ("0", "false", "f", "no", "n", "0.0")
 
@@ -135,14 +136,16 @@ def booleans(source: Column) -> npt.NDArray[np.bool_]:
     """Truth values (n,): booleans, or 1/0, true/false, yes/no."""
     texts = pc.utf8_lower(optional_strings(source))
     known = pc.is_in(texts, value_set=pa.array(_TRUE + _FALSE))
-    refuse(source, ~known.to_numpy(zero_copy_only=False), "true or false")
+    refuse(source, ~known.to_numpy(zero_copy_only=False), "true or false", TRANSLATE)
     result: npt.NDArray[np.bool_] = pc.is_in(texts, value_set=pa.array(_TRUE)).to_numpy(zero_copy_only=False)
     return result
 
 
 def channels(source: Column) -> pa.Array:
     """Texts (n,) of ``schema.CHANNELS``."""
-    return strings(source, "|".join(CHANNELS), f"one of {', '.join(CHANNELS)}")
+    texts, expected = optional_strings(source), f"one of {', '.join(CHANNELS)}"
+    refuse(source, ~pc.is_in(texts, value_set=pa.array(CHANNELS)).to_numpy(zero_copy_only=False), expected, TRANSLATE)
+    return texts
 
 
 def times(source: Column, *, pattern: str = "", unit: str = "", zone: str = "UTC") -> npt.NDArray[np.int64]:
@@ -218,14 +221,14 @@ def unique(source: Column, values: Iterable[Any]) -> None:
         seen.add(value)
 
 
-def refuse(source: Column, wrong: npt.NDArray[np.bool_], expected: str) -> None:
+def refuse(source: Column, wrong: npt.NDArray[np.bool_], expected: str, action: str = "Correct the row") -> None:
     """Raise for the first row where ``wrong`` (n,) holds.
 
     Raises:
         SchemaError: naming that row.
     """
     if wrong.any():
-        raise source.error(int(np.argmax(wrong)), expected)
+        raise source.error(int(np.argmax(wrong)), expected, action)
 
 
 def _filled(

@@ -48,6 +48,18 @@ class Origin(Settings):
     constant: str | int | float | bool | None = None
     values: dict[str, str] = {}
 
+    @field_validator("values", mode="before")
+    @classmethod
+    def _texts(cls, values: Any) -> Any:
+        """Numbers and truth values as texts of the file; what a bare ``yes`` was before YAML read it is not known."""
+        if not isinstance(values, dict):
+            return values
+        if any(isinstance(found, bool) for found in values):
+            message = 'put yes, no, on, off, true and false in quotes before the colon: {"yes": true}'
+            raise ValueError(message)
+        told = {key: str(each).lower() if isinstance(each, bool) else each for key, each in values.items()}
+        return {str(key): str(each) if isinstance(each, int) else each for key, each in told.items()}
+
     @model_validator(mode="after")
     def _one_origin(self) -> "Origin":
         if bool(self.column) == (self.constant is not None):

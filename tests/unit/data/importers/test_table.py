@@ -66,6 +66,21 @@ def test_mapped_columns_arrive_in_the_schemas_units(tmp_path: Path) -> None:
     assert label["label_time"].isoformat() == "2026-01-07T12:00:00+00:00"
 
 
+def test_values_are_translated_as_a_person_writes_them_in_yaml(tmp_path: Path) -> None:
+    """Numbers and truth values need no quotes: the file has the text 1, and the label is true."""
+    columns = {**COLUMNS, "channel": {"column": "kind", "values": {1: "pos", 2: "ecommerce"}}}
+    labels = {"is_fraud": {"column": "bad", "values": {"ja": True, "nein": False}}}
+    rows = ROWS.replace(",P,", ",1,").replace(",W,", ",2,").replace(",yes,", ",ja,").replace(",no,", ",nein,")
+    bring(tmp_path, rows, columns, labels)
+    assert read_transactions(tmp_path / "data")["channel"].to_pylist() == ["pos", "ecommerce"]
+    assert read_labels(tmp_path / "data")["transaction_id"].to_pylist() == ["a2"]
+
+
+def test_a_yes_that_yaml_reads_as_true_is_asked_for_in_quotes(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match='in quotes before the colon: {"yes": true}'):
+        bring(tmp_path, labels={"is_fraud": {"column": "bad", "values": {True: True, False: False}}})
+
+
 @pytest.mark.parametrize(("currency", "price", "minor"), [("JPY", "1234", 1234), ("KWD", "1.234", 1234)])
 def test_an_amount_has_the_decimals_of_its_rows_currency(tmp_path: Path, currency: str, price: str, minor: int) -> None:
     bring(tmp_path, ROWS.replace("5,EUR", f"{price},{currency}"))
@@ -77,6 +92,7 @@ def test_an_amount_has_the_decimals_of_its_rows_currency(tmp_path: Path, currenc
     [
         ("5,EUR", "1.234,EUR", "expected at most 2 decimals", "decimals"),
         (",W,", ",A,", "row 2, column kind: found 'A', expected one of P, W (line 3 of the file)", "values"),
+        (",yes,", ",ja,", "row 2, column bad: found 'ja', expected true or false (line 3 of the file)", "`values`"),
         ("01.01.2026 12", "2026-01-01 12", "expected a time like", "strptime"),
         ("5,EUR", '"5,00",EUR', "found '5,00', expected a number", "decimal"),
     ],
