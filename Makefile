@@ -30,7 +30,9 @@ UV := $(shell command -v uv 2>/dev/null || echo $(BOOT)/bin/uv)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  \033[36mmake %-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@if [ -t 1 ]; then on=$$'\033[36m' off=$$'\033[0m'; else on= off=; fi; awk -F':.*## ' -v on="$$on" -v off="$$off" '\
+		/^# ---- /{gsub(/^# -+ | -+$$/, ""); section = "\n" $$0 "\n"} \
+		/^[a-z][a-z-]*:.*## /{printf "%s  %smake %-22s%s %s\n", section, on, $$1, off, $$2; section = ""}' $(MAKEFILE_LIST)
 
 # ---- the environment -------------------------------------------------------------------------------------------------
 

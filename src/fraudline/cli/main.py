@@ -1,5 +1,6 @@
 """``fraudline``: the command tree. Each command lives in a module of its own, imported when it is called."""
 
+import difflib
 import importlib
 import os
 import signal
@@ -44,6 +45,18 @@ _COMMANDS = {
 }
 
 
+_SECTIONS = {
+    "Begin": ("demo", "simulate"),
+    "Data and models": ("data", "step", "tune", "pipeline", "artifact"),
+    "Score and explain": ("stream", "serve", "score", "produce", "explain", "threshold"),
+    "Act": ("rules", "cards", "alerts", "dlq"),
+    "Watch and renew": ("drift", "skew", "labels", "replay", "retrain"),
+    "Promote": ("promote", "promotion", "rollout"),
+    "Audit and protect": ("audit", "seal", "unseal"),
+}
+"""Each command once, in the order of the help."""
+
+
 def with_blocks(command: click.Command) -> click.Command:
     """Give the lines that begin a block of a help text, written as two plain characters, their meaning to click."""
     if command.help:
@@ -69,8 +82,21 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in sorted(_COMMANDS.items())])
+        widest = max(map(len, _COMMANDS))
+        for title, names in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:{widest}}", _COMMANDS[name][2]) for name in names])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As in click; an unknown name is answered with the one that it is nearest to."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            for near in difflib.get_close_matches(args[0], _COMMANDS, 1):
+                error.message += f" Did you mean {near}?"
+            raise
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -32,6 +32,15 @@ def test_help_names_every_command_and_imports_nothing_heavy():
         assert f"\n  {name} " in done.stdout
 
 
+def test_help_has_each_command_once():
+    assert sorted(name for names in module._SECTIONS.values() for name in names) == sorted(module._COMMANDS)
+
+
+def test_a_command_with_a_slip_of_the_finger_is_guessed(monkeypatch, capsys):
+    assert run(monkeypatch, "scroe") == 2
+    assert "No such command 'scroe'. Did you mean score?" in capsys.readouterr().err
+
+
 def test_an_unknown_command_is_a_usage_error(monkeypatch, capsys):
     assert run(monkeypatch, "frobnicate") == 2
     assert "No such command 'frobnicate'" in capsys.readouterr().err
