@@ -9,12 +9,16 @@ _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1c2430;background:#fff}
 h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #dde3ea;
-vertical-align:top}th{font-weight:600;background:#f4f6f9}td.n{text-align:right;font-variant-numeric:tabular-nums}
+vertical-align:top}th{font-weight:600;background:#f4f6f9}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .ok{color:#1b7f4b}.critical{color:#b3261e;font-weight:600}.warning{color:#9a6700;font-weight:600}
+.wide{overflow-x:auto}
 .samples{overflow-x:auto;font-size:12px;margin:.4rem 0}.samples td,.samples th{white-space:nowrap;padding:.15rem .4rem}
 @media(prefers-color-scheme:dark){body{color:#dfe6ee;background:#14181d}th{background:#20262d}
 th,td{border-color:#333b44}.ok{color:#5cc98d}.critical{color:#ff8a80}.warning{color:#f0b849}}
 """
+
+
+_FACTS = ("name", "start", "days", "transactions", "frauds", "currency")
 
 
 def render(report: Report) -> str:
@@ -25,10 +29,10 @@ def render(report: Report) -> str:
         if critical
         else '<span class="ok">valid</span>'
     )
+    found = [(key, report.meta[key]) for key in _FACTS if report.meta.get(key) is not None]
     facts = "".join(
-        f"<tr><th>{escape(str(key))}</th><td>{escape(str(value))}</td></tr>"
-        for key, value in sorted(report.meta.items())
-        if not isinstance(value, dict | list) and value is not None
+        f"<tr><th>{key}</th><td>{f'{value:,}' if isinstance(value, int) else escape(str(value))}</td></tr>"
+        for key, value in found
     )
     compared = "compared with the previous version" if report.compared else "no previous version to compare with"
     tables = dict.fromkeys(outcome.table for outcome in report.outcomes)
@@ -46,10 +50,9 @@ def render(report: Report) -> str:
 
 def _section(name: str, outcomes: list[Outcome]) -> str:
     ordered = sorted(outcomes, key=lambda o: (o.success, o.severity))
-    return (
-        f"<h2>{escape(name)}</h2><table><tr><th>Result</th><th>Expectation</th><th>Severity</th><th>Unexpected</th>"
-        f"<th>Rows</th></tr>{''.join(_row(outcome) for outcome in ordered)}</table>"
-    )
+    head = '<th>Result</th><th>Expectation</th><th>Severity</th><th class="n">Unexpected</th><th class="n">Rows</th>'
+    rows = "".join(_row(outcome) for outcome in ordered)
+    return f'<h2>{escape(name)}</h2><div class="wide"><table><tr>{head}</tr>{rows}</table></div>'
 
 
 def _row(outcome: Outcome) -> str:

@@ -88,20 +88,27 @@ def histogram(centres: Sequence[float], shares: dict[str, tuple[Sequence[float],
     return _svg(body, f"histogram of {x_label}")
 
 
-def interval_chart(rows: Sequence[tuple[str, float, float | None, float | None, str]], *, x_label: str) -> str:
-    """A dot with its interval for each row: name, figure, low, high (None without an interval), colour."""
+def interval_chart(
+    rows: Sequence[tuple[str, float, float | None, float | None, str]], *, x_label: str, least: float = 0.0
+) -> str:
+    """A dot with its interval for each row: name, figure, low, high (None without an interval), colour.
+
+    The axis begins at ``least``, or at 0 where a row lies below it.
+    """
     height = 34 * len(rows) + 56
     left, right = 132, _WIDTH - 52
     top = max([figure if high is None else high for _, figure, _, high, _ in rows] + [0.05]) * 1.05
+    bottom = least if least <= min(figure if low is None else low for _, figure, low, _, _ in rows) else 0.0
+    scale = (right - left) / (top - bottom)
     body = []
-    for tick in _ticks(0.0, top):
-        x = left + (right - left) * tick / top
+    for tick in _ticks(bottom, top):
+        x = left + scale * (tick - bottom)
         body.append(f'<line class="grid" x1="{x:.1f}" y1="10" x2="{x:.1f}" y2="{height - 40}"/>')
         body.append(f'<text class="tick" x="{x:.1f}" y="{height - 26}" text-anchor="middle">{tick:g}</text>')
     for number, (name, figure, low, high, colour) in enumerate(rows):
         y = 26 + 34 * number
         ends = (figure if end is None else end for end in (low, high))
-        b, a, c = (left + (right - left) * value / top for value in (figure, *ends))
+        b, a, c = (left + scale * (value - bottom) for value in (figure, *ends))
         body.append(f'<text class="name" x="{left - 12}" y="{y + 4}" text-anchor="end">{escape(name)}</text>')
         body.append(f'<line class="whisker {colour}" x1="{a:.1f}" y1="{y}" x2="{c:.1f}" y2="{y}"/>')
         body.append(f'<circle class="dot {colour}" cx="{b:.1f}" cy="{y}" r="5"/>')

@@ -43,7 +43,7 @@ def report(document: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> str:
         _tiles(document),
         '<h2>Beside other models</h2><div class="plots">',
         figure("Average precision with its interval", _beside(document, "ap", "average precision")),
-        figure("ROC-AUC with its interval", _beside(document, "roc_auc", "ROC-AUC")),
+        figure("ROC-AUC with its interval; 0.5 is chance", _beside(document, "roc_auc", "ROC-AUC", least=0.5)),
         "</div><br>",
         _models(document),
         "<h2>Each fraud kind</h2>",
@@ -93,9 +93,9 @@ def _compared(document: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any],
     return rows + [(name.replace("_", " "), figures, "c3") for name, figures in document["baselines"].items()]
 
 
-def _beside(document: Mapping[str, Any], key: str, label: str) -> str:
+def _beside(document: Mapping[str, Any], key: str, label: str, least: float = 0.0) -> str:
     rows = [(name, figures[key], *(figures["intervals"][key]), colour) for name, figures, colour in _compared(document)]
-    return interval_chart(rows, x_label=label)
+    return interval_chart(rows, x_label=label, least=least)
 
 
 def _models(document: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ code{font:13px ui-monospace,SFMono-Regular,Menlo,monospace}
 .tile,figure,.sheet{background:var(--card);border:1px solid var(--line);border-radius:10px}
 .tile{padding:14px 16px}.tile b{display:block;font-size:27px;font-weight:650;letter-spacing:-.02em;line-height:1.25;
 font-variant-numeric:tabular-nums}.tile span{font-size:13px;color:var(--soft);display:block}
-.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(400px,1fr));gap:16px}
+.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(400px,100%),1fr));gap:16px}
 figure{margin:0;padding:14px 16px 10px}figcaption{font-size:13px;padding-bottom:6px}
 svg{width:100%;height:auto;display:block}
 .sheet{overflow-x:auto}.sheet+p{margin-top:16px}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
@@ -25,12 +25,14 @@ th,td{padding:8px 10px;text-align:right;border-bottom:1px solid var(--line);whit
 th:first-child,td:first-child{text-align:left}th{font-size:13px;font-weight:600;color:var(--soft);white-space:normal}
 .facts td{text-align:left;white-space:normal;overflow-wrap:anywhere}.facts td:first-child{white-space:nowrap}
 tr:last-child td{border-bottom:0}tr.main td{font-weight:650}
-td small{display:block;color:var(--soft);font-weight:400;white-space:normal}
+td small{display:block;color:var(--soft);font-weight:400;white-space:normal}td+td small{white-space:nowrap}
 .curve{fill:none;stroke-width:2}.curve.dashed{stroke-dasharray:5 4;stroke-width:1.2}.grid{stroke:var(--line)}
 .curve.c1,.whisker.c1{stroke:var(--c1)}.curve.c2,.whisker.c2{stroke:var(--c2)}.curve.c3,.whisker.c3{stroke:var(--c3)}
 .curve.c4,.whisker.c4{stroke:var(--c4)}.c1.bar,.c1.key,.c1.dot{fill:var(--c1)}.c2.bar,.c2.key,.c2.dot{fill:var(--c2)}
 .c3.bar,.c3.key,.c3.dot{fill:var(--c3)}.c4.bar,.c4.key,.c4.dot{fill:var(--c4)}.bar{opacity:.55}.whisker{stroke-width:3}
 svg text{fill:var(--soft);font:12px system-ui,sans-serif}svg .name,svg .value{fill:var(--ink);font-size:13px}
+@media print{body{background:none}main{max-width:none;padding:0}.sheet{overflow:visible}
+figure,.tile,tr{break-inside:avoid}h2{break-after:avoid}}
 """
 
 

@@ -31,7 +31,8 @@ h2{font-size:18px;margin:38px 0 10px;padding-bottom:6px;border-bottom:1px solid 
 .sub{color:var(--soft);margin:0 0 20px}code{font:12.5px ui-monospace,Menlo,Consolas,monospace;word-break:break-all}
 table{border-collapse:collapse;width:100%;font-size:13.5px}th{text-align:left;color:var(--soft);font-weight:600}
 th,td{padding:6px 10px 6px 0;border-bottom:1px solid var(--line);vertical-align:top}
-td .ci{display:block}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+td .ci{display:block}td:first-child code{word-break:normal}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));gap:12px;margin:22px 0}
 .tile{background:var(--panel);border:1px solid var(--line);border-radius:10px;padding:14px 16px}
 .tile b{display:block;font-size:26px;line-height:1.2}.tile span,.ci{color:var(--soft);font-size:12.5px}

@@ -9,6 +9,7 @@ import pytest
 
 from fraudline.core.errors import DataError
 from fraudline.model.evaluation import EvaluationRows, Evaluator, curves, score_histogram
+from fraudline.model.evaluation_charts import interval_chart
 from fraudline.model.evaluation_params import BootstrapParams, EvaluateParams
 from fraudline.model.evaluation_report import report
 from fraudline.model.metrics import average_precision, card_precision, roc_auc
@@ -165,6 +166,18 @@ def test_of_one_card_no_figure_has_an_interval_and_the_report_says_why() -> None
     assert "Too few cards for an interval: 1, and not 10." in page
     assert "None" not in page.replace("None of these days", "")
     assert "Too few" not in report(document(), curves(truth.labels, scores, 2.0))
+
+
+def test_an_axis_that_begins_at_chance_shows_how_models_differ_and_begins_at_zero_for_one_below_it() -> None:
+    """Between 0 and 1 the intervals of good models are points."""
+
+    def length(low: float) -> float:
+        drawn = interval_chart([("a", 0.95, low, 0.97, "c1"), ("b", 0.9, 0.9, 0.9, "c3")], x_label="ROC-AUC", least=0.5)
+        start, end = re.search(r'class="whisker c1" x1="([\d.]+)"[^>]*x2="([\d.]+)"', drawn).groups()  # type: ignore[union-attr]
+        assert (">0<" in drawn) == (low < 0.5)
+        return (float(end) - float(start)) / (0.97 - low)
+
+    assert length(0.93) > 1.9 * length(0.4)
 
 
 def test_the_report_says_so_when_a_data_set_names_no_kinds() -> None:
