@@ -113,7 +113,7 @@ def cli(log_level: str, log_json: bool) -> None:
       make demo                                   everything once, in about three minutes
       fraudline data import table FILE --mapping MAP.yaml
       dvc repro                                   train, evaluate and gate on the data in data/
-      fraudline score FILE --model DIR -o OUT     score a file offline
+      fraudline score FILE -o OUT                 score a file offline
 
     \b
     Exit codes: 0 done · 2 wrong usage · 3 the data is wrong · 4 the gate, a rule or the judge refused ·

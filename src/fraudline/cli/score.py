@@ -9,6 +9,7 @@ from rich.console import Console
 
 from fraudline.cli import progress
 from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import UsageError
 from fraudline.core.words import counted
 
@@ -17,7 +18,7 @@ path = click.Path(path_type=Path, exists=True)
 
 @click.command()
 @click.argument("file", type=path)
-@click.option("--model", required=True, type=path, help="Folder of the artifact.")
+@click.option("--model", type=path, help="Folder of the artifact; default: the newest packaged one.")
 @click.option("--history", type=path, help="What the cards did before: a data set folder or a file of transactions.")
 @click.option("--checkpoint", type=path, help="A worker's checkpoint folder, instead of --history.")
 @click.option("--profiles", type=path, help="Merchant profiles (`fraudline step profiles`).")
@@ -31,7 +32,7 @@ path = click.Path(path_type=Path, exists=True)
 @json_option
 def command(
     file: Path,
-    model: Path,
+    model: Path | None,
     history: Path | None,
     checkpoint: Path | None,
     profiles: Path | None,
@@ -49,8 +50,8 @@ def command(
 
     \b
     Try:
-      fraudline score newdata --model artifacts/<digest> --history data --profiles build/profiles -o out.csv
-      fraudline score day.parquet --model artifacts/<digest> --history data --profiles build/profiles -o out.csv
+      fraudline score newdata --history data --profiles build/profiles -o out.csv
+      fraudline score day.parquet --history data --profiles build/profiles -o out.csv
     """
     from fraudline.steps.score import score
 
@@ -63,7 +64,7 @@ def command(
     with progress.rows(console, f"scoring {file}"):
         result = score(
             file=file,
-            model=model,
+            model=model or newest_artifact(),
             out=out,
             params=params,
             history=history,

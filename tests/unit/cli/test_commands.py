@@ -51,6 +51,16 @@ def test_score_writes_a_row_for_each_transaction(tmp_path):
     assert lines[0].replace('"', "").startswith("transaction_id,score,decision,threshold")
 
 
+def test_score_takes_the_newest_packaged_artifact(seen, tmp_path):
+    artifact = tiny_artifact(tmp_path / "artifacts" / "abc")
+    pq.write_table(read_transactions(small_dataset(tmp_path)).slice(0, 5), tmp_path / "day.parquet")
+    with pytest.raises(ArtifactError, match="There is no build/package"):
+        invoke("score", tmp_path / "day.parquet", "-o", tmp_path / "out.csv")
+    write_json(tmp_path / serve_module.PACKAGE, {"uri": artifact.as_uri(), "digest": "abc"})
+    said = invoke("score", tmp_path / "day.parquet", "-o", tmp_path / "out.csv", "--json")
+    assert json.loads(said.stdout)["rows"] == 5
+
+
 def test_serve_takes_the_newest_packaged_artifact(monkeypatch, seen, tmp_path):
     monkeypatch.setattr(serve_main, "serve", lambda model, **options: seen.update(model=model, **options))
     artifact = tiny_artifact(tmp_path / "artifacts" / "abc")
