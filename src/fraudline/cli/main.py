@@ -94,9 +94,8 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            for near in difflib.get_close_matches(args[0], _COMMANDS, 1):
-                error.message += f" Did you mean {near}?"
-            raise
+            near = difflib.get_close_matches(args[0], _COMMANDS, 1)
+            raise click.UsageError(f"{error.message} Did you mean {near[0]}?", ctx) if near else error from None
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
