@@ -152,6 +152,8 @@ class Journal:
             if "signs" not in line or not (line["signs"].get("measured", True) or line["signs"]["drifted"]):
                 continue
             at = datetime.fromisoformat(line["at"])
+            if at > now:  # by a clock that was ahead
+                continue
             if line["signs"]["champion"] != signs.champion or (not line["signs"]["drifted"] and since - at >= flicker):
                 break
             if line["signs"]["drifted"]:

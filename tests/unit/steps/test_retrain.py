@@ -124,6 +124,16 @@ def test_a_look_that_nobody_measured_drift_for_does_not_end_it(tmp_path):
     assert looks(tmp_path, Kitchen(), SIGNS, blind, blind, SIGNS) == ["wait", "wait", "wait", "proposed"]
 
 
+@pytest.mark.parametrize("signs", [SIGNS, replace(SIGNS, drifted=())], ids=["drift", "none"])
+def test_a_look_by_a_clock_that_was_ahead_neither_begins_a_drift_nor_ends_one(tmp_path, signs):
+    rules = RenewParams(schedule_days=0, drift_days=14)
+    once(tmp_path, Kitchen(), now=NOW, params=rules)
+    with opened(tmp_path) as journal:
+        journal.note(NOW + timedelta(days=365), decision="wait", reason="", triggers=[], signs=signs.document())
+    acted = [once(tmp_path, Kitchen(), now=NOW + timedelta(days=day), params=rules)["action"] for day in range(1, 15)]
+    assert acted == ["wait"] * 13 + ["proposed"]
+
+
 def test_a_decision_not_to_train_is_recorded_with_its_reason_and_what_was_known(tmp_path):
     once(tmp_path, Kitchen(), signs=Signs(data="b"))
     (line,) = read_journal(tmp_path / JOURNAL)
