@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from fraudline.core.digest import sha256_bytes
-from fraudline.core.errors import UsageError
+from fraudline.core.errors import DataError, UsageError
 from fraudline.core.settings import Settings
 
 Policy = Literal["alert_budget", "quantile", "cost"]
@@ -96,9 +96,11 @@ def choose(
 
     Raises:
         UsageError: no scores, or the policy lacks what it needs.
+        DataError: a score is no number.
     """
     if scores.size == 0:
         raise UsageError("There are no validation scores to choose thresholds on.", "Widen split.validation_days.")
+    check_finite(scores, "The validation period")
     policy = {"name": params.policy, **_figures(params)}
     if params.policy == "alert_budget":
         review, block = budget(scores, params.review_rate), budget(scores, params.block_rate)
@@ -113,6 +115,24 @@ def choose(
         review = cheapest(scores, fraud, amounts, params)
         block = max(review, budget(scores, params.block_rate))
     return Thresholds.of(review, max(review, block), policy)
+
+
+def check_finite(scores: NDArray[np.floating], of: str) -> None:
+    """Refuse scores that no threshold stops: every comparison with what is no number says allow.
+
+    Args:
+        scores: (n,).
+        of: whose they are, as the error's sentence begins.
+
+    Raises:
+        DataError: a score is not finite.
+    """
+    wrong = int(np.count_nonzero(~np.isfinite(scores)))
+    if wrong:
+        raise DataError(
+            f"{of} has {wrong:,} of {scores.size:,} scores that are no finite number.",
+            "Train again: with a smaller learning rate, or without the feature whose values are beyond all others.",
+        )
 
 
 def budget(scores: NDArray[np.float32], rate: float) -> float:

@@ -22,7 +22,7 @@ from fraudline.model.evaluation import EvaluationRows, Evaluator, curves
 from fraudline.model.evaluation_report import plots, report
 from fraudline.model.policies import ChosenOn, policy_table
 from fraudline.model.scorer import Scorer
-from fraudline.model.thresholds import ThresholdParams
+from fraudline.model.thresholds import ThresholdParams, check_finite
 from fraudline.model.unseen import UNSEEN
 from fraudline.monitor.poisoning import SHARE
 from fraudline.ops.tracking import step_run
@@ -53,7 +53,8 @@ def evaluate(
         The headline figures.
 
     Raises:
-        DataError: there are no features, too few days, no fraud in the test weeks, or the model has seen them.
+        DataError: there are no features, too few days, no fraud in the test weeks, the model has seen them, or
+            gives one of them a score that is no number.
         ArtifactError: an artifact cannot be verified.
         UsageError: ``params.champion`` names a store that is not on this machine.
     """
@@ -156,7 +157,13 @@ def _suspicious_share(artifact: Artifact) -> float | None:
 
 
 def _scores(artifact: Artifact, table: pa.Table) -> NDArray[np.float64]:
-    return Scorer(artifact).score(matrix_of(table, artifact.spec.names)).score.astype(np.float64)
+    return _finite_scores(artifact, matrix_of(table, artifact.spec.names))
+
+
+def _finite_scores(artifact: Artifact, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+    scores = Scorer(artifact).score(matrix).score.astype(np.float64)
+    check_finite(scores, f"The model {artifact.version}")
+    return scores
 
 
 def _champion(path: Path | None, uri: str) -> Artifact | None:
@@ -186,9 +193,9 @@ def _champion_scores(
         return None, f"it learned from days up to {seen}, test days among them"
     try:
         matrix = _champion_features(champion, artifact, rows.test, dataset, params.label_delay_days)
+        return _finite_scores(champion, matrix), ""
     except DataError as error:
         return None, str(error).removesuffix(".")
-    return Scorer(champion).score(matrix).score.astype(np.float64), ""
 
 
 def _champion_features(

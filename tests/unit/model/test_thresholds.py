@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 
-from fraudline.core.errors import UsageError
+from fraudline.core.errors import DataError, UsageError
 from fraudline.model.thresholds import ThresholdParams, Thresholds, budget, choose
 
 SCORES = np.random.default_rng(3).lognormal(size=10_000).astype(np.float32)
@@ -27,6 +27,20 @@ def test_the_default_policy_reviews_and_blocks_the_given_shares() -> None:
     assert np.count_nonzero(np.float32(chosen.review) <= SCORES) == 50
     assert np.count_nonzero(np.float32(chosen.block) <= SCORES) == 10
     assert chosen.policy == {"name": "alert_budget", "review_rate": 0.005, "block_rate": 0.001}
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@pytest.mark.parametrize("policy", ["alert_budget", "quantile", "cost"])
+def test_no_threshold_is_chosen_on_what_is_no_number(policy: str, wrong: float) -> None:
+    scores, fraud = np.where(np.arange(100) == 7, np.float32(wrong), SCORES[:100]), np.arange(100) < 5
+    with pytest.raises(DataError, match="1 of 100 scores that are no finite number"):
+        choose(
+            ThresholdParams(policy=policy),
+            scores,
+            known_normal=~fraud,
+            known_fraud=fraud,
+            amounts_minor=np.full(100, 100),
+        )
 
 
 def test_the_quantile_policy_looks_at_known_normals_only() -> None:

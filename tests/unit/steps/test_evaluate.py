@@ -284,6 +284,34 @@ def test_evaluate_says_what_is_missing(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("whose", ["candidate", "champion"])
+def test_scores_that_are_no_number_are_refused_and_a_champion_with_one_is_not_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    """What is no number ranks last and is allowed everywhere, so its figures would look like those of a good model."""
+    features = features_folder(tmp_path / "features")
+    models = {"candidate": tiny_artifact(tmp_path / "model"), "champion": tiny_artifact(tmp_path / "champion", seed=9)}
+    broken = load_artifact(models[whose]).digest
+
+    class Broken(Scorer):
+        def score(self, features: np.ndarray) -> Any:
+            found = super().score(features)
+            if self.artifact.digest == broken:
+                found.score[3] = np.nan
+            return found
+
+    monkeypatch.setattr("fraudline.steps.evaluate.Scorer", Broken)
+    given = {"features": features, "dataset": NO_DATA, "evaluation": tmp_path / "out", "params": params()}
+    if whose == "candidate":
+        with pytest.raises(DataError, match="1 of 600 scores that are no finite number"):
+            evaluate(model=models["candidate"], **given)
+        return
+    evaluate(model=models["candidate"], champion=models["champion"], **given)
+    champion = json.loads((tmp_path / "out" / "metrics.json").read_text())["champion"]
+    assert champion["comparable"] is False
+    assert "no finite number" in champion["reason"]
+
+
 def test_a_changed_model_is_not_evaluated(tmp_path: Path) -> None:
     features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
     (model / "model.onnx").write_bytes(b"other")
