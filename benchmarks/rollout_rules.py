@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraudline.monitor.canary import (
+    AGAINST,
     DEFAULT_CHECKS,
     Arms,
     CheckParams,
@@ -17,6 +18,7 @@ from fraudline.monitor.canary import (
     gathered,
     thresholds,
 )
+from fraudline.monitor.sequential import renewed_by
 
 STEPS = (10, 25, 50)
 ROWS = 1_200
@@ -90,8 +92,9 @@ class Judge:
         self.params = JudgeParams()
         self.checks = checks
         self.last: dict[str, Evidence] = {}
-        self._sums: dict[str, dict[str, NDArray[np.float64]]] = {}
+        self._going: dict[str, dict[str, NDArray[np.float64]]] = {}
         self._rows = np.zeros(rollouts, np.int64)
+        self._strata = 0
 
     def look(self, drawn: Drawn) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which rollouts fail, and which succeed at this step, after another stratum."""
@@ -100,12 +103,17 @@ class Judge:
         failed = np.zeros(len(self._rows), bool)
         fine = self._rows >= self.params.min_rows
         for name, check in self.checks.items():
-            found = self._sums.setdefault(name, {})
-            for null, steps in gathered(drawn[name], check).items():
-                found[null] = found.get(null, 0) + steps
+            going, found = self._going.setdefault(name, {}), {}
+            for null, step in gathered(drawn[name], check).items():
+                if null in AGAINST:
+                    before = going.get(null, np.full(step.shape, -np.inf))
+                    going[null], found[null] = renewed_by(before, step, self._strata)
+                else:
+                    going[null] = found[null] = going.get(null, 0) + step
             self.last[name] = evidence = composed(found, check)
             failed |= evidence.worse[:, 0] >= against
             fine &= evidence.fine[:, 0] >= good
+        self._strata += 1
         return failed, fine & ~failed
 
     def begin(self, rollouts: NDArray[np.bool_]) -> None:

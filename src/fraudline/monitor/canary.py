@@ -19,10 +19,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from fraudline.core.settings import Settings
-from fraudline.monitor.sequential import Counts, Floats, least_of, mean_of, odds_steps, share_steps
+from fraudline.monitor.sequential import Counts, Floats, least_of, mean_of, odds_steps, renewed, share_steps
 
 SLOW_SHARE = 0.1
 """A slow answer takes longer than nine of ten of the champion's."""
+
+AGAINST = ("not worse", "not too few", "below the floor")
+"""Nulls of what speaks against a canary, which may turn bad at any time; what speaks for it is of the whole rollout."""
 
 Verdict = Literal["successful", "failed", "inconclusive"]
 
@@ -112,7 +115,8 @@ class Evidence:
 
 def evidence(arms: Arms, check: CheckParams) -> Evidence:
     """What the counts say about one check."""
-    return composed({name: np.cumsum(steps, axis=-1) for name, steps in gathered(arms, check).items()}, check)
+    found = gathered(arms, check).items()
+    return composed({name: (renewed if name in AGAINST else _sums)(steps) for name, steps in found}, check)
 
 
 def gathered(arms: Arms, check: CheckParams) -> dict[str, Floats]:
@@ -132,7 +136,7 @@ def gathered(arms: Arms, check: CheckParams) -> dict[str, Floats]:
 
 
 def composed(sums: Mapping[str, Floats], check: CheckParams) -> Evidence:
-    """The two e-processes of a check, from the sums of :func:`gathered` so far."""
+    """The two e-processes of a check, from what :func:`gathered` came to so far: sums, :data:`AGAINST` renewed."""
     against = {name: mean_of(*alternatives) for name, alternatives in sums.items()}
     worse, fine = against["not worse"], against["worse"]
     if check.both_sides:
@@ -236,6 +240,10 @@ def bands(canary: Counts, champion: Counts) -> Arms:
     x, y = (np.cumsum(side[:, ::-1], axis=1)[:, ::-1][:, 1:].T for side in (canary, champion))
     n, m = (np.broadcast_to(side.sum(1), x.shape) for side in (canary, champion))
     return Arms(x, n.astype(np.int64), y, m.astype(np.int64))
+
+
+def _sums(steps: Floats) -> Floats:
+    return np.cumsum(steps, axis=-1)
 
 
 def _run(looks: NDArray[np.bool_]) -> int:

@@ -15,6 +15,12 @@ because each stratum is compared with itself. (Stratified as Cochran-Mantel-Haen
 Grünwald 2024, "Generic E-variables for exact sequential k-sample tests".) At ω = 1 it is also exact under the random
 split alone: given which transactions came and which of them are events, a fair split draws x without replacement.
 
+*Beginning anew.* A product over all strata remembers for ever: what was good for three days would have to be bad for
+hours before evidence against it is back at 1. Products that begin at any stratum, 1 until then, are e-processes, too,
+and so is their mean with weights that are fixed beforehand and sum to 1: half for the first stratum, 1 / 2k(k + 1) for
+the one after k others. It costs a factor of two where a canary is bad at once. (The sum without weights is the
+e-detector of Shin, Ramdas & Rinaldo 2023, which sooner or later alarms on an equal canary.)
+
 *One share.* The likelihood ratio of Bernoulli trials, p₁ against p₀, is an e-value for p ≤ p₀ when p₁ > p₀, and for p
 ≥ p₀ when p₁ < p₀, by the same argument (Robbins 1970; Howard, Ramdas, McAuliffe & Sekhon 2021; Waudby-Smith & Ramdas
 2024).
@@ -81,6 +87,41 @@ def share_steps(x: Counts, n: Counts, bound: float, side: Side) -> Floats:
     shares = (odds / (1 + odds)).reshape(-1, *[1] * x.ndim)
     gain, loss = np.log(shares / bound), np.log((1 - shares) / (1 - bound))
     return np.asarray(x[None] * gain + (n - x)[None] * loss)
+
+
+def renewed(steps: Floats) -> Floats:
+    """The evidence of steps that may begin anew at each stratum, (..., T) logarithms.
+
+    >>> steps = np.array([-1.0] * 100 + [15.0])
+    >>> round(float(steps.sum()), 1), round(float(renewed(steps)[-1]), 1)
+    (-85.0, 5.6)
+    """
+    strata = np.arange(steps.shape[-1])
+    sums = np.cumsum(steps, axis=-1)
+    going = sums + np.logaddexp.accumulate(_start(strata) - (sums - steps), axis=-1)
+    return np.asarray(np.logaddexp(going, _left(strata)))
+
+
+def renewed_by(going: Floats, step: Floats, stratum: int) -> tuple[Floats, Floats]:
+    """The same a stratum at a time: what goes on to the next one, and the evidence.
+
+    Args:
+        going: (...) of the stratum before; -inf before the first.
+        step: (...) of this stratum.
+        stratum: its number.
+    """
+    going = np.logaddexp(going, _start(np.array(stratum))) + step
+    return going, np.asarray(np.logaddexp(going, _left(np.array(stratum))))
+
+
+def _start(strata: Counts) -> Floats:
+    """Log weight of the product that begins with a stratum."""
+    return np.where(strata == 0, -np.log(2), -np.log(2 * np.maximum(strata, 1) * (strata + 1)))
+
+
+def _left(strata: Counts) -> Floats:
+    """Log weight of the products that begin after a stratum."""
+    return np.asarray(-np.log(2 * (strata + 1)))
 
 
 def mean_of(*processes: Floats) -> Floats:

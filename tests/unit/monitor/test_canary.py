@@ -106,6 +106,16 @@ def test_a_check_of_several_kinds_is_as_good_when_each_kind_is():
     assert evidence(one_after_the_other(good, good, axis=0), check).fine[-1] > np.log(20)
 
 
+@pytest.mark.parametrize(("errors", "alerts", "named"), [(0.05, 0.02, "errors"), (0.0, 0.06, "alerts")])
+def test_a_canary_that_turns_bad_after_days_is_found_as_soon_as_one_that_is_bad_at_once(errors, alerts, named):
+    """A leak of memory, or a certificate that ends: two good days are no credit for the third."""
+    good = {"errors": arms(0.0, 0.0, strata=2880), "alerts": arms(0.02, 0.02, strata=2880)}
+    bad = {"errors": arms(errors, 0.0, strata=12, seed=1), "alerts": arms(alerts, 0.02, strata=12, seed=1)}
+    result = said({name: one_after_the_other(good[name], bad[name], axis=1) for name in good})
+    assert (result["verdict"], named in result["reason"]) == ("failed", True)
+    assert said(good)["verdict"] == "successful"
+
+
 def test_what_failed_at_an_earlier_step_stays_failed():
     alerts = one_after_the_other(arms(0.08, 0.02, strata=10), arms(0.002, 0.02, strata=60), axis=1)
     params = JudgeParams(checks={"alerts": CheckParams(margin=1.5)})

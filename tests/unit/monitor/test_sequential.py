@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from fraudline.monitor.sequential import ABOVE, BELOW, least_of, mean_of, odds_steps, share_steps
+from fraudline.monitor.sequential import ABOVE, BELOW, least_of, mean_of, odds_steps, renewed, renewed_by, share_steps
 
 
 def law(n, m, k, odds):
@@ -103,3 +104,16 @@ def test_mixtures_are_means_and_the_rest_is_least():
     assert np.exp(least_of(a, b)) == pytest.approx([2, 1])
     assert all(low < high for low, high in pairwise(ABOVE))
     assert all(ratio < 1 for ratio in BELOW)
+
+
+@given(arrays(np.float64, st.tuples(st.just(2), st.integers(1, 30)), elements=st.floats(-20, 20)))
+def test_evidence_that_begins_anew_is_the_weighted_mean_of_products_that_begin_at_any_stratum(steps):
+    strata = steps.shape[-1]
+    weights = np.array([0.5, *(1 / (2 * k * (k + 1)) for k in range(1, strata))])
+    begun = [np.where(np.arange(strata) >= k, steps, 0.0).cumsum(axis=-1) for k in range(strata)]
+    mean = sum(weight * np.exp(each) for weight, each in zip(weights, begun, strict=True)) + 1 - weights.sum()
+    np.testing.assert_allclose(renewed(steps), np.log(mean), rtol=1e-6, atol=1e-9)
+    going = np.full(2, -np.inf)
+    for stratum in range(strata):
+        going, found = renewed_by(going, steps[:, stratum], stratum)
+        np.testing.assert_allclose(found, renewed(steps)[:, stratum], rtol=1e-9, atol=1e-9)
