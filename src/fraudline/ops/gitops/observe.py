@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fraudline.core.errors import UnavailableError
 from fraudline.monitor.canary import Arms, bands, slow
@@ -45,8 +44,8 @@ class Observed:
 
     arms: Mapping[str, Arms]
     rows: Counts
-    starts: NDArray[np.float64]
-    ends: NDArray[np.float64]
+    starts: np.ndarray[Any, np.dtype[np.float64]]
+    ends: np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Prometheus:
@@ -165,15 +164,15 @@ def observe(
 
 
 def _once(series: Series, label: str) -> Series:
-    """Of series of one process the longest: of one address, which two processes have only one after the other."""
-    kept: dict[tuple[Any, ...], list[tuple[dict[str, str], dict[int, float]]]] = {}
-    for labels, values in sorted(series, key=lambda each: len(each[1]), reverse=True):
+    """One of the series that are of one process at one time, the longest; the address that was scraped tells it."""
+    found: dict[tuple[Any, ...], list[tuple[dict[str, str], dict[int, float]]]] = {}
+    for labels, values in sorted(series, key=lambda each: -len(each[1])):
         host = labels.get("instance", "localhost").rpartition(":")[0]
         of = ("namespace", "instance", "model", label) if host not in _ANYWHERE else tuple(sorted(labels))
-        same = kept.setdefault(tuple((name, labels.get(name, "")) for name in of), [])
-        if all(values.keys().isdisjoint(others) for _, others in same):
-            same.append((labels, values))
-    return [each for same in kept.values() for each in same]
+        kept = found.setdefault(tuple((name, labels.get(name, "")) for name in of), [])
+        if all(values.keys().isdisjoint(known) for _, known in kept):  # another pod may get the address later
+            kept.append((labels, values))
+    return [each for kept in found.values() for each in kept]
 
 
 def _reaches(series: Sequence[Mapping[int, float]], count: int) -> Counts:
