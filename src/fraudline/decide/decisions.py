@@ -8,20 +8,19 @@ amount and label come from the file's columns ``card_id``, ``event_time``, ``amo
 ``is_fraud`` (null where unknown), or from a data set by ``transaction_id``.
 """
 
-import io
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.json as pa_json
 from numpy.typing import NDArray
 
 from fraudline.core.clock import DAY_US
 from fraudline.core.errors import DataError, SchemaError
 from fraudline.data.importers import reading
 from fraudline.data.importers.source import column, read_source
+from fraudline.data.json_lines import table_of_lines
 from fraudline.data.schema import times_us
 from fraudline.data.store import read_labels, read_transactions
 from fraudline.decide.policy import BLOCK, DECISIONS
@@ -128,15 +127,16 @@ def read_columns(file: Path) -> pa.Table:
     if file.suffix.lower() not in _LINES:
         return read_source(file)
     try:
-        content = b"".join(line for line in file.read_bytes().splitlines(keepends=True) if line.strip())
-        return pa_json.read_json(io.BytesIO(content)) if content else pa.table({"score": pa.array([], pa.float64())})
+        content = file.read_bytes()
+        none = pa.table({"score": pa.array([], pa.float64())})
+        return table_of_lines(content.splitlines()) if content.strip() else none
     except (OSError, pa.ArrowInvalid) as error:
         raise SchemaError(f"{file} cannot be read: {error}.", "Give one JSON object a line.") from error
 
 
 def _joined(file: Path, table: pa.Table, dataset: Path, delay_days: int, spec: FeatureSpec) -> pa.Table:
     """The file's rows with the data set's columns and what its labels say by now."""
-    ids = column(file, table, "transaction_id").values.combine_chunks()
+    ids = reading.strings(column(file, table, "transaction_id"))
     known = read_transactions(dataset)
     at = pc.index_in(ids, value_set=known["transaction_id"].combine_chunks())
     absent = pc.is_null(at).to_numpy(zero_copy_only=False)

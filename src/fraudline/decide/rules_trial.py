@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fraudline.core.errors import SchemaError
+from fraudline.data.importers import reading
 from fraudline.data.importers.source import column
 from fraudline.data.store import read_transactions
 from fraudline.decide.decisions import Decisions, read_columns, read_decisions
@@ -176,7 +177,7 @@ class _Columns:
     def _rows_of(self, dataset: Path) -> pa.Table:
         """The transactions that were decided on, in the file's order."""
         whole = read_transactions(dataset)
-        ids = column(self._file, self._table, "transaction_id").values.combine_chunks()
+        ids = reading.strings(column(self._file, self._table, "transaction_id"))
         return whole.take(pc.index_in(ids, value_set=whole["transaction_id"].combine_chunks()))
 
     def _feature(self, name: str) -> Any:

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fraudline.core.errors import DataError, SchemaError
+from fraudline.data.json_lines import table_of_lines, tables_of_file
 from fraudline.data.schema import times_us
 
 PIECE_ROWS = 65_536
@@ -34,7 +34,6 @@ _CHAIN = "chain.jsonl"
 """What a trail has beside its decisions."""
 
 _RECORD_ROWS = 4_096
-_BLOCK_BYTES = 16 << 20
 _OPTIONAL = ("transaction_id", "score", "model_version", "spec_version", "offset")
 
 
@@ -134,18 +133,15 @@ def _tables(file: Path, names: Sequence[str]) -> Iterable[pa.Table]:
             for batch in opened.iter_batches(PIECE_ROWS, columns=columns):
                 yield pa.Table.from_batches([batch])
     elif suffix in _LINES:
-        with pa_json.open_json(file, pa_json.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES)) as reader:
-            for batch in reader:
-                yield pa.Table.from_batches([batch])
+        yield from tables_of_file(file)
     else:
         raise SchemaError(f"{file} is neither parquet nor JSON lines.", "Write the decisions as one of them.")
 
 
 def _recorded(opened: pq.ParquetFile) -> Iterator[pa.Table]:
-    options = pa_json.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES)
     for batch in opened.iter_batches(_RECORD_ROWS, columns=_RECORD[:1]):
-        if lines := b"\n".join(value for value in batch["value"].to_pylist() if value):
-            yield pa_json.read_json(pa.BufferReader(lines), options)
+        if lines := [value for value in batch["value"].to_pylist() if value]:
+            yield table_of_lines(lines)
 
 
 def _features(table: pa.Table, names: Sequence[str], source: str) -> NDArray[np.float32]:

@@ -176,6 +176,8 @@ def read_dvc_file(data_dvc: Path) -> str:
         return data_dvc.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{data_dvc} cannot be read: {error.strerror}.", "Name a .dvc file.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{data_dvc} is no text in UTF-8.", "Name a .dvc file.") from error
 
 
 def _workspace(data_dvc: Path, tracked: Tracked) -> Path:

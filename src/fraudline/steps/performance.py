@@ -8,6 +8,8 @@ import numpy as np
 
 from fraudline.core.errors import DataError, UsageError
 from fraudline.core.files import read_json
+from fraudline.data.importers import reading
+from fraudline.data.importers.source import column
 from fraudline.decide.decisions import decided, read_columns, read_decisions, shares
 from fraudline.decide.policy import ALLOW, BLOCK, DECISIONS
 from fraudline.model.evaluation import BELOW_BLOCK
@@ -47,7 +49,7 @@ def performance(
     spec = params.features.rates()
     rows = read_decisions(decisions, dataset=labels, label_delay_days=params.label_delay_days, spec=spec)
     words, sampled = decided(table)[rows.rows], shares(decisions, table)[rows.rows]
-    ids = table["transaction_id"].to_pylist()
+    ids = reading.strings(column(decisions, table, "transaction_id")).to_pylist()
     normal = rows.known & ~rows.fraud
     matured = rows.times_us <= rows.times_us[normal].max(initial=0)  # a young fraud is known, a young normal is not
     alerted = np.where(words == "", rows.score >= np.float32(thresholds.review), words != DECISIONS[ALLOW])

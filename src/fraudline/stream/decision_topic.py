@@ -1,6 +1,5 @@
 """The newest decisions of the topic ``decisions``: what thresholds are adjusted by and drift is measured on."""
 
-import io
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,10 +7,10 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.json as pa_json
 from numpy.typing import NDArray
 
 from fraudline.core.errors import DataError, SchemaError
+from fraudline.data.json_lines import table_of_lines
 from fraudline.monitor.window import PIECE_ROWS, Piece, piece_of
 from fraudline.stream.decoding import UNREADABLE
 from fraudline.stream.params import StreamParams
@@ -102,7 +101,7 @@ def _piece(place: Any, first: int, lines: Sequence[bytes], names: Sequence[str],
         return
     source = f"{place.topic} {place.partition}"
     try:
-        table = pa_json.read_json(io.BytesIO(b"\n".join(lines)), pa_json.ReadOptions(block_size=16 << 20))
+        table = table_of_lines(lines)
     except pa.ArrowInvalid as error:
         raise _no_decision(place, first, error) from error
     piece = piece_of(table, names, source, model_version)

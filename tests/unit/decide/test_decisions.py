@@ -93,6 +93,19 @@ def test_a_transaction_that_the_data_set_lacks_is_named(tmp_path: Path) -> None:
         read_decisions(file, dataset=dataset)
 
 
+def test_an_id_that_is_a_number_is_one_that_the_data_set_lacks_and_no_traceback(tmp_path: Path) -> None:
+    file = write_lines(tmp_path / "d.jsonl", [{"transaction_id": 17, "score": 1.0}])
+    with pytest.raises(SchemaError, match="1 transactions are not in .* 17 for one"):
+        read_decisions(file, dataset=small_dataset(tmp_path))
+
+
+@pytest.mark.parametrize("line", ["null", "null\n{}"])
+def test_a_line_that_is_null_is_refused_by_its_file(tmp_path: Path, line: str) -> None:
+    (tmp_path / "d.jsonl").write_text(line)
+    with pytest.raises(SchemaError, match=r"d\.jsonl cannot be read: .*null"):
+        read_decisions(tmp_path / "d.jsonl")
+
+
 def test_of_a_blocked_one_that_the_data_set_lacks_nothing_is_known(tmp_path: Path) -> None:
     """The data set that collect made has no blocked row without a label."""
     dataset = small_dataset(tmp_path)

@@ -10,7 +10,7 @@ import yaml
 
 from fraudline.core.digest import files_under, md5_file
 from fraudline.core.errors import DataError, UnavailableError, UsageError
-from fraudline.steps.fetch import directory_md5, fetch, parse_dvc_file
+from fraudline.steps.fetch import directory_md5, fetch, parse_dvc_file, read_dvc_file
 from fraudline.steps.params import Params
 
 
@@ -89,6 +89,12 @@ def test_the_expected_md5_passes_with_and_without_its_suffix(data_dvc: Path, tmp
     md5 = parse_dvc_file(data_dvc.read_text(), "data.dvc").md5
     for given in (md5, md5.removesuffix(".dir")):
         assert fetch(data_dvc=data_dvc, dataset=tmp_path / "d", params=Params(), md5=given)["md5"] == md5
+
+
+def test_a_dvc_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data.dvc").write_bytes(b"\x89PNG\xff")
+    with pytest.raises(UsageError, match="no text in UTF-8"):
+        read_dvc_file(tmp_path / "data.dvc")
 
 
 @pytest.mark.parametrize(
