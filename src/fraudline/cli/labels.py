@@ -53,9 +53,10 @@ def send_command(source: Path, bootstrap: str | None, params_file: Path, as_json
     kind is chargeback, analyst or reversal. The highest version of a transaction holds, whatever arrives last: a
     chargeback that is taken back is sent again as a reversal with is_fraud false and the next version.
     """
-    from fraudline.stream.labels import read_label_file, send_labels
+    from fraudline.stream.labels import check_past, read_label_file, send_labels
 
     labels = list(read_label_file(source))
+    check_past(labels, now_us())
     count = send_labels(labels, load_params(params_file).with_bootstrap(bootstrap).stream)
     if as_json:
         click.echo(json.dumps({"sent": count}))

@@ -15,6 +15,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fraudline.core.clock import HOUR_US, from_us
 from fraudline.core.errors import SchemaError
 from fraudline.core.masking import mask_text
 from fraudline.data.schema import LABELS
@@ -72,6 +73,25 @@ def read_label_file(file: Path) -> Iterator[Label]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             yield _decoded(line, f"{file}:{number}")
+
+
+def check_past(labels: Iterable[Label], now_us: int) -> None:
+    """Refuse labels that are dated after the present: until then they count nowhere, and later versions stay behind.
+
+    Args:
+        labels: that are to be sent.
+        now_us: the present, µs since the epoch; an hour after it is a difference of clocks.
+
+    Raises:
+        SchemaError: one is; names the transaction.
+    """
+    for label in labels:
+        if label.labelled_at > now_us + HOUR_US:
+            when = f"{from_us(label.labelled_at):%Y-%m-%d %H:%M} UTC"
+            raise SchemaError(
+                f"The label of {label.transaction_id} is dated {when}, after the present.",
+                "Correct labelled_at: it is when the label was found, in UTC. Nothing was sent.",
+            )
 
 
 def newest(labels: Iterable[Label], *, before_us: int | None = None) -> dict[str, Label]:

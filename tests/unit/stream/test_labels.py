@@ -4,7 +4,10 @@ import itertools
 
 import pyarrow.compute as pc
 import pytest
+from click.testing import CliRunner
 
+from fraudline.cli.labels import group as command
+from fraudline.core.clock import clock_at, from_us
 from fraudline.core.errors import SchemaError
 from fraudline.stream import labels
 from fraudline.stream.labels import labels_table, newest, read_label_file
@@ -68,6 +71,16 @@ def test_a_label_whose_time_is_in_milliseconds_is_refused_with_the_unit_that_is_
     file.write_bytes(encode(label()).replace(b"%d" % label().labelled_at, b"%d" % (label().labelled_at // 1000)))
     with pytest.raises(SchemaError, match=r"Expected microseconds since the epoch, from 2000 to 2100.*labelled_at"):
         list(read_label_file(file))
+
+
+def test_a_label_that_is_dated_after_the_present_is_refused_before_anything_is_sent(tmp_path, monkeypatch):
+    monkeypatch.setattr(labels, "send_labels", lambda *_: pytest.fail("sent"))
+    file = tmp_path / "labels.jsonl"
+    file.write_bytes(encode(label()) + b"\n" + encode(label("t2", day=9)))
+    with clock_at(from_us(START + 8 * DAY)):
+        result = CliRunner().invoke(command, ["send", str(file)])
+    assert isinstance(result.exception, SchemaError)
+    assert "label of t2 is dated" in result.exception.problem
 
 
 def test_a_card_number_in_a_label_s_texts_is_masked_where_the_label_comes_in(tmp_path):
