@@ -31,7 +31,8 @@ _USUAL = 0.01
 _CHANCE = 1e-4
 """Chance, over all cards together, that a card is called out although it is like the others."""
 _FIT_ROWS = 20_000
-_LEAST_FRAUDS = 20
+_LEAST = 20
+"""Frauds, and normals, outside the batch, below which nothing is said."""
 
 
 def screen(*, features: Path, batch: pa.Array, params: Params) -> dict[str, Any]:
@@ -69,14 +70,15 @@ def screened(
 
     Returns:
         ``share``: rows of the batch's concentrated cards on its worst day, of all normals of that day; ``suspicious``:
-        of all rows of the batch; None where there are too few frauds outside the batch. ``record``: of
+        of all rows of the batch; None where there are too few frauds or normals outside the batch. ``record``: of
         :func:`~fraudline.monitor.poisoning.contamination`.
 
     Raises:
         GateFailed: the batch is poisoned.
     """
     new, before = batch & ~frauds, ~batch
-    if np.count_nonzero(frauds & before) < _LEAST_FRAUDS or not new.any():
+    known = min(np.count_nonzero(before & of) for of in (frauds, ~frauds))
+    if known < _LEAST or not new.any():
         return {"share": None, "suspicious": None, "record": {}}
     chance, least = _likeness(matrix, frauds, before, new, params.seed)
     found = chance >= least

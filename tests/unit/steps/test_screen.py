@@ -89,6 +89,12 @@ def test_without_frauds_to_learn_from_nothing_is_said():
     assert look(0, frauds=10)["share"] is None
 
 
+def test_without_normals_to_learn_from_nothing_is_said():
+    """After a pause as long as the window, a few frauds whose labels came late may be all that is left of before."""
+    matrix, fraud, cards, day = rows(0)
+    assert screened(matrix, fraud, cards, day, (day >= 15) | ~fraud, PARAMS)["share"] is None
+
+
 def test_late_rows_and_reversed_frauds_of_days_that_are_there_are_looked_at_too():
     """60 frauds of two cards on three early days: 20 of some 320 rows a day are 6 %."""
     matrix, fraud, cards, day = rows(60)
