@@ -115,7 +115,7 @@ def _table(document: Mapping[str, Any]) -> str:
             f"<tr{' class=main' if name == 'money_saved' else ''}><td>{escape(title_of(name, currency))}</td>{sides}"
             f"<td>{gap}<small>{between(low, high)}</small></td><td>{better}</td></tr>"
         )
-    return sheet(["", names["a"], names["b"], "difference", f"resamples for {names['b']}"], rows)
+    return sheet(["", names["a"], names["b"], "difference", f"resamples in which {names['b']} is better"], rows)
 
 
 def _changed(document: Mapping[str, Any]) -> str:
@@ -168,8 +168,8 @@ def _notes(document: Mapping[str, Any]) -> str:
         f'<p class="soft"><br>Intervals are the central {percent(bootstrap["confidence"], 0)} of '
         f"{bootstrap['resamples']} resamples, drawn by {bootstrap['unit']}, the same for both sides. An "
         f"alert costs {review}, a caught fraud saves "
-        f"{percent(cost['recovered_share'], 0)} of its amount. A higher recall is not worth its "
-        "price where the interval of the money holds 0.</p>"
+        f"{percent(cost['recovered_share'], 0)} of its amount. Where the interval of the money "
+        "holds 0, neither side is shown to be worth more, whatever its recall.</p>"
     )
 
 

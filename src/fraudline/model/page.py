@@ -21,7 +21,7 @@ font-variant-numeric:tabular-nums}.tile span{font-size:13px;color:var(--soft);di
 figure{margin:0;padding:14px 16px 10px}figcaption{font-size:13px;padding-bottom:6px}
 svg{width:100%;height:auto;display:block}
 .sheet{overflow-x:auto}.sheet+p{margin-top:16px}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{padding:8px 10px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
+th,td{padding:8px 7px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
 th:first-child,td:first-child{text-align:left}th{font-size:13px;font-weight:600;color:var(--soft);white-space:normal}
 .facts td{text-align:left;white-space:normal;overflow-wrap:anywhere}.facts td:first-child{white-space:nowrap}
 tr:last-child td{border-bottom:0}tr.main td{font-weight:650}

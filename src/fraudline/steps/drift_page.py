@@ -68,13 +68,17 @@ def _table(figures: Sequence[Mapping[str, Any]]) -> str:
         "PSI",
         "Wasserstein, sd",
         "Jensen-Shannon, bits",
-        "p",
+        "p of these",
         "most moved values",
         "times as often",
-        "p",
+        "p of this",
         "mean",
     ]
-    return sheet(titles, rows)
+    words = (
+        '<p class="soft">PSI: population stability index. p: how likely windows of ordinary days move as much in any '
+        "figure. Times as often: how much more (or, below 1, less) frequent the most moved values are.</p>"
+    )
+    return sheet(titles, rows) + words
 
 
 def _range(each: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ def replay_page(document: Mapping[str, Any]) -> str:
         A complete HTML document.
     """
     window, names = document["window"], document["names"]
-    title = f"{names['b']} instead of {names['a']}"
+    title = f"What if: {names['b']} instead of {names['a']}"
     moved = [
         f"<tr><td>{escape(name)}</td><td>{count:,}</td></tr>"
         for name, count in document["transitions"].items()
