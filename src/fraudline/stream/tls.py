@@ -8,6 +8,7 @@ import contextlib
 import os
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -15,7 +16,10 @@ from typing import Any, Literal, Self
 from pydantic import model_validator
 
 from fraudline.core.errors import UnavailableError, UsageError
+from fraudline.core.log import get_logger
 from fraudline.core.settings import Settings
+
+log = get_logger(__name__)
 
 PASSWORD_VARIABLE = "FRAUDLINE_KAFKA_PASSWORD"  # noqa: S105 - its name, not its value
 BROKER = "Check the broker's address and that it runs."
@@ -24,6 +28,19 @@ LOGIN = "Check stream.tls: username, password file and mechanism."
 LOGIN_OR_BROKER = f"{LOGIN} Where they are right, look at the broker: it may be slow, starting, or no Kafka."
 TOPICS = "Name it in stream.topics, or run once with --create-topics."
 _PROBE_S = 3.0
+_MOMENT_S = 2.5
+
+
+@contextlib.contextmanager
+def awaited(bootstrap: str) -> Iterator[None]:
+    """Say that a broker is waited for, where a first connection takes longer than a moment."""
+    word = threading.Timer(_MOMENT_S, log.warning, ["broker.awaited"], {"bootstrap": bootstrap})
+    word.daemon = True
+    word.start()
+    try:
+        yield
+    finally:
+        word.cancel()
 
 
 class Tls(Settings):
@@ -113,7 +130,8 @@ class Tls(Settings):
             UnavailableError: as the block raised it, with the reason that a connection of our own found.
         """
         try:
-            yield
+            with awaited(bootstrap):
+                yield
         except UnavailableError as error:
             if error.action in (RIGHTS, LOGIN, TOPICS):
                 raise  # the broker has said it itself

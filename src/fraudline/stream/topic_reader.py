@@ -16,7 +16,7 @@ from kafka import KafkaConsumer, TopicPartition
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.stream.kafka_client import record_of, translated
 from fraudline.stream.params import StreamParams
-from fraudline.stream.tls import BROKER
+from fraudline.stream.tls import BROKER, awaited
 from fraudline.stream.transport import Record
 
 _BATCH = 500
@@ -183,6 +183,7 @@ def open_consumer(params: StreamParams, group: str | None = None) -> Iterator[An
         UnavailableError: the broker does not answer.
     """
     with translated():
-        consumer = KafkaConsumer(group_id=group, **client_settings(params))
+        with awaited(params.bootstrap):
+            consumer = KafkaConsumer(group_id=group, **client_settings(params))
         with contextlib.closing(consumer):
             yield consumer

@@ -14,6 +14,7 @@ from kafka.errors import InvalidProducerEpochError, ProducerFencedError
 from fraudline.core.errors import UnavailableError
 from fraudline.stream.kafka_client import translated
 from fraudline.stream.params import StreamParams
+from fraudline.stream.tls import awaited
 from fraudline.stream.transport import MAX_REQUEST_BYTES
 
 
@@ -29,7 +30,7 @@ def open_producer(params: StreamParams, transactional_id: str, compression: str 
     Raises:
         UnavailableError: the broker does not answer, or refuses, or another of the same id was opened meanwhile.
     """
-    with translated():
+    with translated(), awaited(params.bootstrap):
         producer = KafkaProducer(
             bootstrap_servers=params.bootstrap.split(","),
             transactional_id=transactional_id,

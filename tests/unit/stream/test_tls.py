@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from fraudline.core.errors import UnavailableError
-from fraudline.stream.tls import Tls
+from fraudline.stream import tls as module
+from fraudline.stream.tls import Tls, awaited
 from tests.support.certificates import Authority
 
 
@@ -36,3 +37,32 @@ def test_a_server_that_says_nothing_after_tls_is_not_put_down_to_the_password_al
         thread.join(10)
     assert "password file" in caught.value.action
     assert "look at the broker" in caught.value.action
+
+
+class Said:
+    """Hears what is logged."""
+
+    def __init__(self) -> None:
+        self.broker = ""
+        self.heard = threading.Event()
+
+    def warning(self, _event: str, *, bootstrap: str) -> None:
+        self.broker = bootstrap
+        self.heard.set()
+
+
+def test_a_broker_that_is_waited_for_is_named_while_it_is_and_no_other_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = Said()
+    monkeypatch.setattr(module, "log", said)
+    monkeypatch.setattr(module, "_MOMENT_S", 0.01)
+    with awaited("kafka.example:9092"):
+        assert said.heard.wait(30)
+    assert said.broker == "kafka.example:9092"
+    monkeypatch.setattr(module, "_MOMENT_S", 3_600.0)
+    before = threading.active_count()
+    with awaited("quick.example:9092"):
+        pass
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.join(30)
+    assert threading.active_count() == before
