@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from reprlib import Repr
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -12,6 +13,12 @@ from fraudline.core.errors import UsageError
 _NAMES = ("extra_forbidden", "missing")
 _SHOWN = 80
 """Characters of a wrong value in an error."""
+
+_short = Repr()
+"""A few lines of YAML whose aliases name one another are a value of gigabytes when it is written out whole."""
+
+_short.maxlevel, _short.maxlist, _short.maxdict = 2, _SHOWN, _SHOWN
+_short.maxstring = _short.maxlong = _short.maxother = 1 << 20
 
 
 class Settings(BaseModel):
@@ -76,5 +83,5 @@ def _said(error: Mapping[str, Any]) -> str:
         return "there is no such setting" if error["type"] == _NAMES[0] else "it is missing"
     if error["type"] == "model_type" and error["input"] is None:
         return "there is nothing in it"
-    shown = repr(error.get("input"))
+    shown = _short.repr(error.get("input"))
     return f"{error['msg']} (got {shown if len(shown) <= _SHOWN else shown[:_SHOWN] + '…'})"

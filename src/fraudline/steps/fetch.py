@@ -116,7 +116,10 @@ def parse_dvc_file(text: str, name: str) -> Tracked:
         content = parse_yaml(text, name, action="Make it with: dvc add data")
         (out,) = content["outs"]
         base = Path(content.get("wdir", "."))
-        tracked = Tracked(str(out["md5"]), int(out.get("nfiles", 0)), (base / str(out["path"])).as_posix())
+        md5, path = out["md5"], out["path"]
+        if isinstance(md5, list | dict) or isinstance(path, list | dict):
+            raise TypeError  # aliases that name one another: as a text it would fill the memory
+        tracked = Tracked(str(md5), int(out.get("nfiles", 0)), (base / str(path)).as_posix())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{name} is not a .dvc file with one output.", "Make it with: dvc add data") from error
     if not tracked.md5.endswith(".dir"):

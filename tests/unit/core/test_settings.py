@@ -43,3 +43,13 @@ def test_a_missing_file_and_broken_yaml_are_said(tmp_path):
         Example.load(tmp_path / "none.yaml")
     with pytest.raises(UsageError, match="is not YAML"):
         Example.load(write(tmp_path, "a: ["))
+
+
+@pytest.mark.timeout(60)
+def test_a_few_lines_whose_aliases_name_one_another_are_refused_at_once(tmp_path):
+    bomb = "- &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+    bomb += "".join(f"- &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12))
+    text = "rate: 1\nname:\n" + bomb
+    with pytest.raises(UsageError, match="name: Input should be a valid string") as caught:
+        Example.load(write(tmp_path, text))
+    assert len(str(caught.value)) < 1_000

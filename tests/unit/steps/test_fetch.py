@@ -133,6 +133,14 @@ def test_dvc_is_not_imported_when_the_workspace_has_the_data(data_dvc: Path, tmp
     assert done.stdout.strip().splitlines()[-1] == "[]"
 
 
+@pytest.mark.timeout(60)
+def test_a_dvc_file_whose_aliases_name_one_another_is_refused_at_once() -> None:
+    text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+    text += "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12))
+    with pytest.raises(UsageError, match=r"is not a \.dvc file"):
+        parse_dvc_file(text + "outs: [{md5: *a11, path: data}]\n", "data.dvc")
+
+
 class ClientError(Exception):
     """What a store's own client raises; botocore's, for one, is no OSError."""
 
