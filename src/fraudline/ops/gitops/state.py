@@ -79,7 +79,7 @@ def parse(text: str) -> Rollout:
         for entry in entries:
             percent = entry["trafficPercent"]
             if type(percent) is not int or not 0 < percent < 100:
-                raise ValueError(f"trafficPercent is {percent!r}")
+                raise ValueError("trafficPercent is no whole number from 1 to 99")
             rollout = replace(rollout, canary=_model(entry["predictor"]), percent=percent)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UsageError(f"{ROLLOUT} cannot be read: {error}.", _RESTORE) from error
@@ -127,11 +127,14 @@ def _model(predictor: dict[str, Any]) -> Model:
     digests = [argument.removeprefix(_FLAG) for argument in model["args"] if argument.startswith(_FLAG)]
     if len(digests) != 1 or len(digests[0]) != len(NOBODY) or not set(digests[0]) <= set("0123456789abcdef"):
         raise ValueError(f"{_FLAG} names no digest")
-    found = Model(digests[0], str(model["storageUri"]))
+    uri, name = model["storageUri"], predictor.get("name")
+    if not isinstance(uri, str) or not isinstance(name, str | None):
+        raise TypeError("name and storageUri are no texts")
+    found = Model(digests[0], uri)
     if not found.uri.rstrip("/").endswith(found.digest):
         raise ValueError("storageUri does not end in the digest")
-    if found.digest != NOBODY and predictor.get("name", found.predictor) != found.predictor:
-        raise ValueError(f"the predictor is named {predictor['name']}, not {found.predictor}")
+    if found.digest != NOBODY and name not in (None, found.predictor):
+        raise ValueError(f"the predictor is named {name}, not {found.predictor}")
     if (predictor.get("annotations") or {}).get(DIGEST_ANNOTATION, found.digest) != found.digest:
         raise ValueError(f"{DIGEST_ANNOTATION} names another model than the predictor")
     return found
