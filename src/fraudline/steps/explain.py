@@ -178,41 +178,35 @@ def finder(wanted: str) -> Callable[[bytes], bool]:
 
 
 def _in_decisions(wanted: str, decisions: Path, artifact: Artifact) -> _Found:
-    if decisions.suffix.lower() in PARQUET:
-        return _of_decision(_in_parquet(wanted, decisions, artifact), artifact)
+    rows = (_in_parquet if decisions.suffix.lower() in PARQUET else _in_lines)(wanted, decisions)
+    row = next((row for row in reversed(rows) if row.get("transaction_id") == wanted), None)
+    if row is None:
+        raise DataError(f"{decisions} has no decision on {wanted}.", "Check the id, or take the decisions of its day.")
+    if "features" not in row and decisions.suffix.lower() in PARQUET:  # a column each: `score --with-features`
+        if missing := [name for name in artifact.spec.names if name not in row]:
+            problem = f"{decisions} lacks {counted(len(missing), 'features')} of the model, {missing[0]} for one."
+            raise DataError(problem, "Write it with `fraudline score --with-features`, by the same model.")
+        row = {"spec_version": artifact.spec.version, **row, "features": [row[name] for name in artifact.spec.names]}
+    return _of_decision(row, artifact)
+
+
+def _in_lines(wanted: str, decisions: Path) -> list[dict[str, Any]]:
     holds = finder(wanted)
     try:
         with decisions.open("rb") as lines:
             named = ((line, f"{decisions}:{number}") for number, line in enumerate(lines, 1) if holds(line))
-            rows = [row for line, name in named if isinstance(row := parse_json(line, name, action=_A_LINE), dict)]
+            return [row for line, name in named if isinstance(row := parse_json(line, name, action=_A_LINE), dict)]
     except OSError as error:
         raise DataError(f"{decisions} cannot be read: {error}.", _A_LINE) from error
-    row = next((row for row in reversed(rows) if row.get("transaction_id") == wanted), None)
-    if row is None:
-        raise _absent(wanted, decisions)
-    return _of_decision(row, artifact)
 
 
-def _absent(wanted: str, decisions: Path) -> DataError:
-    return DataError(f"{decisions} has no decision on {wanted}.", "Check the id, or take the decisions of its day.")
-
-
-def _in_parquet(wanted: str, decisions: Path, artifact: Artifact) -> dict[str, Any]:
-    """The decision as its topic has it; of features that are a column each (`score --with-features`) a list is made."""
+def _in_parquet(wanted: str, decisions: Path) -> list[dict[str, Any]]:
+    kept = [("transaction_id", "==", wanted)]
     try:
-        found = pq.read_table(decisions, filters=[("transaction_id", "==", wanted)], partitioning=None).to_pylist()
+        return list(pq.read_table(decisions, filters=kept, partitioning=None).to_pylist())
     except (OSError, pa.ArrowException) as error:
         problem = f"{decisions} cannot be read, or has no text column transaction_id: {error}."
         raise DataError(problem, "Give decisions as the topic or `fraudline score` writes them.") from error
-    if not found:
-        raise _absent(wanted, decisions)
-    row: dict[str, Any] = found[-1]
-    if "features" in row:
-        return row
-    if missing := [name for name in artifact.spec.names if name not in row]:
-        problem = f"{decisions} lacks {counted(len(missing), 'features')} of the model, {missing[0]} for one."
-        raise DataError(problem, "Write it with `fraudline score --with-features`, by the same model.")
-    return {"spec_version": artifact.spec.version, **row, "features": [row[name] for name in artifact.spec.names]}
 
 
 def _of_decision(row: Mapping[str, Any], artifact: Artifact) -> _Found:
