@@ -4,14 +4,17 @@ import json
 from contextlib import closing
 
 import pytest
+from msgspec import structs
 
 from fraudline.core.clock import DAY_US, from_us
 from fraudline.data.store import write_dataset
+from fraudline.monitor.labelled_money import OUTCOMES
+from fraudline.steps.amounts import amounts_by
 from fraudline.steps.collect import joined
 from fraudline.steps.collect_stream import LEFT_OUT, META, read_stream, remembered
-from fraudline.steps.matured import Window
+from fraudline.steps.matured import Window, decided_on_topic, matured
 from fraudline.steps.params import Params
-from fraudline.stream.labels import send_labels
+from fraudline.stream.labels import newest, read_label_topic, send_labels
 from fraudline.stream.messages import Label
 from fraudline.stream.topics import ensure_topics
 from fraudline.stream.transport import Output, open_sender
@@ -89,6 +92,21 @@ def test_a_second_collecting_reads_what_is_new_and_finds_what_reading_everything
     assert counts == {"new": 3 * A_DAY + 1, "unknown": 1, "gone": 0, "left_out": 0, "relabelled": 1}
     assert second.read[0] == 4 * A_DAY, "days 8 and 9, which had not matured, and what came after"
     assert 3 * A_DAY + 2 <= second.read[1] < 4 * A_DAY, "those of three days, what was left out, and what lies between"
+
+
+def test_the_amounts_of_missed_frauds_and_of_what_was_blocked_come_from_the_topic_of_transactions(params):
+    """Each is 10.00 EUR; a topic whose offsets are not those of the decisions gives none, and the count says so."""
+    decide(params, 0, 2, blocked={"t0-5", "t1-6"})
+    label(params, "t1-1", "t0-9")
+    given = {"window": Window(FIRST + 8), "amounts": amounts_by(params, on_topic=True), "params": params,
+             "labels": newest(read_label_topic(params.stream), before_us=START + 60 * DAY)}  # fmt: skip
+    found = matured(decisions=decided_on_topic(params), **given)
+    sums = found["money"]["EUR"]
+    assert {name: sums[name] for name in OUTCOMES} == {"stopped": 0, "missed": 2_000, "held_up": 0, "blocked": 2_000}
+    assert found["amounts_unknown"] == 0
+    moved = [structs.replace(each, offset=each.offset + 1) for each in decided_on_topic(params)]
+    lost = matured(decisions=moved, **given)
+    assert (lost["money"], lost["amounts_unknown"]) == ({}, 4)
 
 
 def test_nothing_new_reads_nothing_and_a_wider_window_reads_everything(params, tmp_path):

@@ -44,8 +44,7 @@ log = get_logger(__name__)
 
 _HISTORY = 10
 _A_LINE = "Give one decision a line, as JSON."
-_WINDOW_DAYS = 30
-"""The longest window of a card's features."""
+_WINDOW_DAYS = 30  # the longest window of a card's features
 
 
 def explain(
@@ -205,7 +204,7 @@ def _in_parquet(wanted: str, decisions: Path) -> list[dict[str, Any]]:
     try:
         return list(pq.read_table(decisions, filters=kept, partitioning=None).to_pylist())
     except (OSError, pa.ArrowException) as error:
-        problem = f"{decisions} cannot be read, or has no text column transaction_id: {error}."
+        problem = f"{decisions} cannot be read, or has no texts as transaction_id: {error}."
         raise DataError(problem, "Give decisions as the topic or `fraudline score` writes them.") from error
 
 
