@@ -6,6 +6,7 @@
 Ranges of days are half-open, ``[start, end)``. Writing is atomic: an earlier folder is replaced as a whole or stays.
 """
 
+import contextlib
 import itertools
 import re
 from collections.abc import Mapping
@@ -148,9 +149,10 @@ def day_named(path: Path) -> date:
     Raises:
         ValueError: it is named by none, or not as YYYY-MM-DD.parquet.
     """
-    if not _DAY.fullmatch(path.name):
-        raise ValueError(f"{path} is not named by a day")
-    return date.fromisoformat(path.stem)
+    if _DAY.fullmatch(path.name):
+        with contextlib.suppress(ValueError):  # 2026-02-30
+            return date.fromisoformat(path.stem)
+    raise ValueError(f"{path} is not named by a day")
 
 
 def day_numbers_of(times: pa.ChunkedArray) -> NDArray[np.int64]:

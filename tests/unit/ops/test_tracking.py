@@ -79,34 +79,34 @@ def test_a_step_that_fails_leaves_a_failed_run_with_what_it_recorded(tracker):
     assert _run(tracker, run.run_id).data.metrics["loss"] == 2.0
 
 
-def test_a_run_whose_figures_are_refused_has_failed_and_does_not_go_on(settings):
+def test_a_run_whose_figures_are_refused_has_failed_and_does_not_go_on(tracker):
     kept = []
 
     def record() -> None:
-        with step_run("train", settings) as run:
+        with step_run("train", tracker) as run:
             kept.append(run)
             run.metric("no such name: $", 1.0)
 
     with pytest.raises(UnavailableError, match=r"\$"):
         record()
-    assert _run(settings, kept[0].run_id).info.status == "FAILED"
+    assert _run(tracker, kept[0].run_id).info.status == "FAILED"
 
 
-def test_the_data_set_is_an_input_of_the_run_also_where_a_try_again_names_it_twice(settings):
+def test_the_data_set_is_an_input_of_the_run_also_where_a_try_again_names_it_twice(tracker):
     md5 = f"{'0a' * 16}.dir"
-    with step_run("train", settings) as run:
+    with step_run("train", tracker) as run:
         run.data(md5)
         run.data(md5)
-    (given,) = _run(settings, run.run_id).inputs.dataset_inputs
+    (given,) = _run(tracker, run.run_id).inputs.dataset_inputs
     assert (given.dataset.digest, given.dataset.source_type) == (md5, "dvc")
-    assert _run(settings, run.run_id).data.tags[DATA_TAG] == md5
+    assert _run(tracker, run.run_id).data.tags[DATA_TAG] == md5
 
 
-def test_a_pipelines_run_says_which_code_it_is_of_like_a_steps(settings):
-    pipeline = open_run(settings, "pipeline")
-    with step_run("train", settings) as run:
+def test_a_pipelines_run_says_which_code_it_is_of_like_a_steps(tracker):
+    pipeline = open_run(tracker, "pipeline")
+    with step_run("train", tracker) as run:
         pass
-    said = [_run(settings, run_id).data.tags for run_id in (pipeline, run.run_id)]
+    said = [_run(tracker, run_id).data.tags for run_id in (pipeline, run.run_id)]
     for name in ("mlflow.source.git.commit", "mlflow.source.name", "fraudline.dirty"):
         assert said[0][name] == said[1][name] != "", "MLflow shows a revision beside the name of a source"
 
