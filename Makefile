@@ -175,7 +175,7 @@ test: setup lint test-fast ## lint, types, layers, and every test that needs no 
 lint: setup ## ruff, mypy strict, import-linter
 	@ruff check .
 	@ruff format --check .
-	@mypy src/fraudline
+	@mypy src/fraudline docs
 	@lint-imports --no-cache
 
 # A file is one process's; each process has a broker of its own.

@@ -68,7 +68,7 @@ def command_line() -> str:
         command = copy.copy(command)
         command._help_option = None  # noqa: SLF001 - click keeps that of the first context, which a test may have made
         context = click.Context(
-            command, info_name=name, parent=parent, **command.context_settings | {"terminal_width": 100}
+            command, info_name=name, parent=parent, **{**command.context_settings, "terminal_width": 100}
         )
         parts.append(f"## `{path}`\n\n```text\n{command.get_help(context)}\n```\n")
         if isinstance(command, click.Group):

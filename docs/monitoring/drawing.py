@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, DateFormatter
 from matplotlib.figure import Figure
@@ -114,7 +115,7 @@ def _lines(axes: Axes, found: list[Series], unit: str) -> None:
     for number, series in enumerate(found):
         times = [from_us(int(at * 1e6)) for at in series.times]
         name = series.name if number < _SHOWN else None
-        axes.plot(times, series.values, color=COLOURS[number % len(COLOURS)], linewidth=1.3, label=name)
+        axes.plot(np.array(times), series.values, color=COLOURS[number % len(COLOURS)], linewidth=1.3, label=name)
     axes.grid(color=LINE, linewidth=0.6)
     low, high = (extreme(extreme(series.values) for series in found) for extreme in (min, max))
     axes.set_ylim(min(low, 0.0), max(high, 0.0) * 1.08 or 1.0)

@@ -63,6 +63,8 @@ class Line:
     broker: Broker
     settings: StreamParams
     plan: Plan
+    predictors: dict[str, int]
+    """HTTP port of each predictor, by label: what a Prometheus scrapes."""
     _stop: threading.Event = field(default_factory=threading.Event)
     _ready: threading.Event = field(default_factory=threading.Event)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
@@ -155,10 +157,10 @@ def running(plan: Plan) -> Iterator[Line]:
         for predictor in predictors:
             predictor.wait_ready()
         weights = (100 - plan.canary_percent, plan.canary_percent)
-        ports = [predictor.http_port for predictor in predictors]
-        upstreams = list(zip((CHAMPION, CANARY), ports, weights, strict=True))
+        ports = {label: each.http_port for label, each in zip((CHAMPION, CANARY), predictors, strict=True)}
+        upstreams = [(*port, weight) for port, weight in zip(ports.items(), weights, strict=True)]
         envoy = stack.enter_context(LocalEnvoy(upstreams, log_path=plan.folder / "envoy.log"))
-        line = Line(chosen, _settings(plan, chosen, envoy.url), plan)
+        line = Line(chosen, _settings(plan, chosen, envoy.url), plan, ports)
         stack.callback(line.end)
         yield line
 
