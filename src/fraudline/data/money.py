@@ -1,9 +1,10 @@
 """Amounts as people read and write them: the one place that knows how many decimals a currency has (ISO 4217)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 _LISTED = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
@@ -21,6 +22,28 @@ def decimals_of(currencies: Sequence[str]) -> npt.NDArray[np.int64]:
     [2, 0, 3]
     """
     return np.array([_digits(code) for code in currencies], np.int64)
+
+
+def in_base(
+    amounts: npt.NDArray[np.number], currencies: pa.Array, rates: Mapping[str, float]
+) -> npt.NDArray[np.float64]:
+    """Amounts in minor units of the base currency, (n,) float64.
+
+    >>> in_base(np.array([100, 100]), pa.array(["EUR", "JPY"]), {"EUR": 1.0, "JPY": 0.5}).tolist()
+    [100.0, 50.0]
+
+    Args:
+        amounts: (n,) minor units; NaN stays.
+        currencies: (n,) codes without nulls.
+        rates: by currency, minor units of the base currency for one of its own.
+
+    Raises:
+        KeyError: a currency has no rate.
+    """
+    codes = currencies.dictionary_encode()
+    of_code = np.array([rates[code] for code in codes.dictionary.to_pylist()], np.float64)
+    result: npt.NDArray[np.float64] = amounts * of_code[codes.indices.to_numpy()]
+    return result
 
 
 def money(amount_minor: float, currency: str, *, signed: bool = False) -> str:

@@ -8,6 +8,7 @@ dataset       one row: figures of the whole, and of the change since the previou
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ import pyarrow.parquet as pq
 from fraudline.core.clock import DAY_US, EPOCH
 from fraudline.core.errors import DataError
 from fraudline.core.files import read_json
+from fraudline.data.money import in_base
 from fraudline.data.schema import LABELS, TRANSACTIONS
 from fraudline.data.store import day_named, day_of
 
@@ -239,11 +241,9 @@ def _frauds(labels: pa.Table) -> int:
 
 def _in_base(table: pa.Table, rates: Mapping[str, float]) -> npt.NDArray[np.float64]:
     """Amounts in minor units of the base currency, (n,) float64; NaN where there is none."""
-    codes = pc.fill_null(table["currency"], "").combine_chunks().dictionary_encode()
-    factors = np.array([rates.get(code, 1.0) for code in codes.dictionary.to_pylist()], np.float64)
+    codes = pc.fill_null(table["currency"], "").combine_chunks()
     amounts = table["amount_minor"].cast(pa.float64(), safe=False).to_numpy()  # a null is NaN
-    result: npt.NDArray[np.float64] = amounts * factors[codes.indices.to_numpy()]
-    return result
+    return in_base(amounts, codes, defaultdict(lambda: 1.0, rates))
 
 
 def _integers(times: pa.ChunkedArray) -> npt.NDArray[np.int64]:

@@ -21,6 +21,7 @@ from fraudline.core.errors import DataError, SchemaError
 from fraudline.data.importers import reading
 from fraudline.data.importers.source import column, read_source
 from fraudline.data.json_lines import table_of_lines
+from fraudline.data.money import in_base
 from fraudline.data.schema import times_us
 from fraudline.data.store import read_labels, read_transactions
 from fraudline.decide.policy import BLOCK, DECISIONS
@@ -216,10 +217,8 @@ def _amounts(file: Path, table: pa.Table, spec: FeatureSpec) -> NDArray[np.int64
     amounts = reading.whole_numbers(column(file, table, "amount_minor"))
     if "currency" not in table.column_names:
         return amounts
-    codes = reading.strings(column(file, table, "currency")).dictionary_encode()
-    names = codes.dictionary.to_pylist()
-    unknown = [name for name in names if name not in spec.currencies]
+    codes = reading.strings(column(file, table, "currency"))
+    unknown = [name for name in codes.unique().to_pylist() if name not in spec.currencies]
     if unknown:
         raise SchemaError(f"The currency {unknown[0]} has no rate.", "Add it to the feature specification.")
-    rates = np.array([spec.minor_rates[name] for name in names])
-    return np.asarray(np.rint(amounts * rates[codes.indices.to_numpy()]), np.int64)
+    return np.asarray(np.rint(in_base(amounts, codes, spec.minor_rates)), np.int64)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fraudline.core.errors import SchemaError
 from fraudline.data.importers import reading
 from fraudline.data.importers.source import column
-from fraudline.data.store import read_transactions
+from fraudline.data.store import read_transactions_of
 from fraudline.decide.decisions import Decisions, read_columns, read_decisions
 from fraudline.decide.policy import ALLOW, DECISIONS
 from fraudline.decide.rules import FIELDS, RuleSet, base_amounts, settle
@@ -171,14 +171,9 @@ class _Columns:
                 f"{self._file} has no column {name}, which a rule asks for.", "Name the data set (--data)."
             )
         if self._decided is None:
-            self._decided = self._rows_of(self._dataset)
+            ids = reading.strings(column(self._file, self._table, "transaction_id"))
+            self._decided = read_transactions_of(self._dataset, ids)
         return self._decided[name]
-
-    def _rows_of(self, dataset: Path) -> pa.Table:
-        """The transactions that were decided on, in the file's order."""
-        whole = read_transactions(dataset)
-        ids = reading.strings(column(self._file, self._table, "transaction_id"))
-        return whole.take(pc.index_in(ids, value_set=whole["transaction_id"].combine_chunks()))
 
     def _feature(self, name: str) -> Any:
         if name in self._table.column_names:

@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from fraudline.core.errors import UsageError
 from fraudline.core.log import get_logger
-from fraudline.data.store import read_transactions
+from fraudline.data.store import read_transactions_of
 from fraudline.steps.matured import Decided, Known, own_amounts
 from fraudline.steps.params import Params
 from fraudline.stream.decoding import Decoder
@@ -35,8 +34,7 @@ def amounts_in(dataset: Path, ids: Sequence[str]) -> list[Known]:
     Raises:
         DataError: the folder is no data set.
     """
-    known = read_transactions(dataset)
-    rows = known.take(pc.index_in(pa.array(ids, pa.string()), value_set=known["transaction_id"].combine_chunks()))
+    rows = read_transactions_of(dataset, pa.array(ids, pa.string()))
     pairs = zip(rows["amount_minor"].to_pylist(), rows["currency"].to_pylist(), strict=True)
     return [None if minor is None else (minor, currency) for minor, currency in pairs]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fraudline.core.files import atomic_folder
 from fraudline.core.log import get_logger
+from fraudline.data.money import in_base
 from fraudline.data.schema import ORDER
 from fraudline.data.store import read_labels, read_transactions
 from fraudline.features.columns import columns_from_table
@@ -118,6 +119,5 @@ def _silent(transactions: pa.Table, spec: FeatureSpec) -> list[str]:
 
 def _in_base_currency(transactions: pa.Table, spec: FeatureSpec) -> pa.Array:
     """Amounts in minor units of the base currency, (n,) int64; those in it stay as they are."""
-    found = transactions["currency"].combine_chunks().dictionary_encode()
-    rates = np.array([spec.minor_rates[code] for code in found.dictionary.to_pylist()])
-    return pa.array(np.rint(transactions["amount_minor"].to_numpy() * rates[found.indices.to_numpy()]), pa.int64())
+    amounts, currencies = transactions["amount_minor"].to_numpy(), transactions["currency"].combine_chunks()
+    return pa.array(np.rint(in_base(amounts, currencies, spec.minor_rates)), pa.int64())
