@@ -35,7 +35,9 @@ def test_the_ids_of_a_checkpoint_are_restored_without_compiling_anything(tmp_pat
     model = tiny_artifact(tmp_path / "m")
     command = [sys.executable, "-c", _SCRIPT, str(model), str(tmp_path / "seen")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.split() == ["2", "1", "1"]
+    ids, before, after = done.stdout.split()
+    assert ids == "2"
+    assert int(after) == int(before) >= 1
 
 
 @pytest.mark.parametrize("found", [3, 5])
