@@ -149,6 +149,25 @@ class TestGoldenScores:
         assert answer.headers["content-type"].startswith("application/cloudevents+json")
         assert abs(answer.json()["data"]["predictions"][0]["score"] - served.scores[4]) <= TOLERANCE
 
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"content-type": "application/cloudevents+json; charset=utf-8"},
+            {"content-type": "Application/CloudEvents+JSON"},
+            EVENT | {"content-type": "application/cloudevents+json"},
+        ],
+        ids=["with a charset", "in capitals", "with copies of its attributes as headers"],
+    )
+    def test_a_structured_event_is_answered_as_one_however_its_sender_writes_it(
+        self, served: Served, headers: dict[str, str]
+    ) -> None:
+        event = {"specversion": "1.0", "id": "e1", "source": "test", "type": "t", "data": served.objects[4]}
+        answer = served.client.post(V1, content=orjson.dumps(event), headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"] == "application/cloudevents+json"
+        assert answer.json()["type"] == "io.kserve.inference.response"
+        assert abs(answer.json()["data"]["predictions"][0]["score"] - served.scores[4]) <= TOLERANCE
+
 
 def infer(served: Served, features: np.ndarray, *, raw: bool = True, **changes: Any) -> Any:
     from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb

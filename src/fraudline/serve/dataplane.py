@@ -60,11 +60,12 @@ class StrictDataPlane(DataPlane):  # type: ignore[misc]  # kserve has no type in
         headers = headers or {}
         if protocol_version.lower() == PredictorProtocol.REST_V2.value:
             return self._decode_v2(body, headers, model_name or ""), {}
-        if any(f"ce-{name}" in headers for name in _EVENT_FIELDS):
+        structured = _media_type(headers) == _STRUCTURED  # headers ce-* beside it are copies
+        if not structured and any(f"ce-{name}" in headers for name in _EVENT_FIELDS):
             return self._decode_binary_event(body, headers)
         content = decode_json(body, "body")
         is_event = isinstance(content, dict) and all(name in content for name in _EVENT_FIELDS)
-        if is_event or _media_type(headers) == _STRUCTURED:
+        if structured or is_event:
             return _unwrap(content)
         return content, {}
 
@@ -75,6 +76,8 @@ class StrictDataPlane(DataPlane):  # type: ignore[misc]  # kserve has no type in
         try:
             if isinstance(response, InferResponse):
                 return encode_response(response)
+            if _media_type(headers or {}) == _STRUCTURED:
+                headers = {"content-type": _STRUCTURED}  # KServe takes a charset, or ce-* beside it, for another form
             content: tuple[Any, dict[str, str]] = super().encode(model_name, response, headers, req_attributes)
         except Exception:
             self.model_registry.get_model(model_name).failed()
