@@ -49,11 +49,7 @@ class Settings(BaseModel):
         Raises:
             UsageError: the file is missing, not YAML, or does not fit.
         """
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror}.", "Name an existing file.") from error
-        return cls.parse_yaml(content, str(path))
+        return cls.parse_yaml(content_of(path), str(path))
 
     @classmethod
     def parse_yaml(cls, content: bytes, source: str) -> Self:
@@ -72,6 +68,18 @@ class Settings(BaseModel):
             UsageError: it is not JSON, or does not fit.
         """
         return cls.parse(parse_json(content, source, wrong=UsageError), source)
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of a settings file.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Name an existing file.") from error
 
 
 def _field(error: Mapping[str, Any]) -> str:

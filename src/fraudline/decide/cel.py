@@ -116,7 +116,9 @@ class Environment:
             ) from error
         kinds = {"double": cel.Type.DOUBLE, "int": cel.Type.INT, "string": cel.Type.STRING, "bool": cel.Type.BOOL}
         kinds["list"] = cel.Type.List(cel.Type.STRING)
-        self._types = types
+        self._probe = {
+            name: [] if kind == "list" else pa.array([0]).cast(_ARROW[kind]) for name, kind in types.items()
+        }
         self._compiler = cel.NewEnv(variables={name: kinds[kind] for name, kind in types.items()})
 
     def compile(self, text: str) -> Condition:
@@ -133,9 +135,8 @@ class Environment:
             raise UsageError(f"it gives {kind}, not true or false", "Compare it with something.")
         tree = _Tree(text, checked.serialize())
         condition = Condition(frozenset(tree.names), tree.root)
-        probe = {name: [] if kind == "list" else pa.array([0]).cast(_ARROW[kind]) for name, kind in self._types.items()}
         try:
-            condition.where(probe.__getitem__, 1)
+            condition.where(self._probe.__getitem__, 1)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise UsageError(f"it cannot be evaluated: {error}", "Correct the condition.") from error
         return condition

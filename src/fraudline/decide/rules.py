@@ -35,7 +35,7 @@ from pydantic import Field, model_validator
 
 from fraudline.core.digest import digest_of, sha256_bytes
 from fraudline.core.errors import UsageError
-from fraudline.core.settings import Settings
+from fraudline.core.settings import Settings, content_of
 from fraudline.decide.cel import Column, Condition, Environment, Type
 from fraudline.decide.policy import ALLOW, BLOCK, DECISIONS, REVIEW
 from fraudline.features.spec import FeatureSpec
@@ -124,8 +124,9 @@ class RuleSet:
         Raises:
             UsageError: the file cannot be read or does not fit, or a condition is wrong: names the rule and the place.
         """
-        file = RuleFile.load(path)
-        members, digests = {}, {path.name: sha256_bytes(path.read_bytes())}
+        content = content_of(path)  # once: the version is of what was checked, whatever is written there meanwhile
+        file = RuleFile.parse_yaml(content, str(path))
+        members, digests = {}, {path.name: sha256_bytes(content)}
         for name, source in file.lists.items():
             members[name], digests[f"list {name}"] = _members(path, name, source)
         types: dict[str, Type] = {name: "double" for name in spec.names}
@@ -135,6 +136,8 @@ class RuleSet:
                 raise UsageError(f"{path}: the list {name} has the name of a field.", "Give the list another name.")
             types[name] = "list"
         environment = Environment(types)
+        for name in members:
+            _check_name(environment, name, path)
         conditions = tuple(_compiled(environment, rule, path) for rule in file.rules)
         names = frozenset().union(*(condition.names for condition in conditions)) - set(members)
         return cls(file.rules, digest_of(digests)[:_VERSION_DIGITS], names, conditions, members)
@@ -205,6 +208,15 @@ def base_amounts(amounts: Iterable[tuple[int, str]], spec: FeatureSpec) -> Any:
     return pa.array([minor * factor[code] for minor, code in amounts], pa.float64())
 
 
+def _check_name(environment: Environment, name: str, path: Path) -> None:
+    try:
+        usable = environment.compile(f"'' in {name}").names == {name}
+    except UsageError:
+        usable = False
+    if not usable:
+        raise UsageError(f"{path}: no condition can name the list {name!r}.", "Use letters, digits and underscores.")
+
+
 def _members(path: Path, name: str, source: ListSource) -> tuple[frozenset[str], str]:
     """The members of a list and a digest of them."""
     if not source.file:
@@ -213,7 +225,7 @@ def _members(path: Path, name: str, source: ListSource) -> tuple[frozenset[str],
     try:
         content = file.read_bytes()
         lines = (line.partition("#")[0].strip() for line in content.decode("utf-8-sig").splitlines())
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # not there, not UTF-8, or no name of a file
         raise UsageError(
             f"{path}: the list {name} cannot be read: {error}.", f"Give {file} one entry a line."
         ) from error

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from fraudline.cli.main import cli
 from fraudline.core.errors import SchemaError, UsageError
-from fraudline.decide.rules import Rule, RuleSet, columns_of, settle
+from fraudline.decide.rules import Rule, RuleFile, RuleSet, columns_of, settle
 from fraudline.decide.rules_trial import try_rules
 from fraudline.features.spec import load_spec
 from fraudline.model.evaluation_params import CostParams
@@ -89,6 +89,22 @@ def test_the_version_changes_with_the_file_and_with_its_lists_and_with_nothing_e
     assert len({before, after, RuleSet.load(file, SPEC).version}) == 3
 
 
+def test_the_version_is_of_the_rules_that_are_checked_also_when_the_file_changes_meanwhile(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = RuleSet.load(file, SPEC).version
+    parse = RuleFile.parse_yaml
+
+    def parse_and_change(content: bytes, source: str) -> RuleFile:
+        file.write_text(FILE.replace("3.0", "4.0"))
+        return parse(content, source)
+
+    monkeypatch.setattr(RuleFile, "parse_yaml", parse_and_change)
+    rules = RuleSet.load(file, SPEC)
+    assert rules.rules[2].when.startswith("card_count_1h >= 3.0")
+    assert rules.version == before
+
+
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
@@ -98,6 +114,9 @@ def test_the_version_changes_with_the_file_and_with_its_lists_and_with_nothing_e
         ("trusted.txt", "lost.txt", "the list trusted cannot be read"),
         ("reason: embargo", "raison: embargo", "reason"),
         ("  trusted: {", "  score: {", "has the name of a field"),
+        ("  trusted: {", "  the trusted: {", "no condition can name the list 'the trusted'"),
+        ("  trusted: {", "  double: {", "no condition can name the list 'double'"),
+        ("trusted.txt", r'"trusted\0.txt"', "the list trusted cannot be read"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_rule_and_the_place(file: Path, old: str, new: str, problem: str) -> None:
