@@ -3,13 +3,15 @@
 import ctypes
 import errno
 import fcntl
+import glob
 import json
 import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -19,6 +21,8 @@ from fraudline.core.documents import parse_json
 from fraudline.core.errors import DataError, FraudlineError, UsageError
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_SUFFIX_BYTES = 4
+_ABANDONED_S = 3_600.0
 _HERE, _EXCHANGE = -100, 2
 """``AT_FDCWD`` and ``RENAME_EXCHANGE`` of renameat2(2)."""
 
@@ -51,6 +55,18 @@ def atomic_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def clear_leftovers(path: Path) -> None:
+    """Remove what writers of ``path`` by :func:`atomic_file` left beside it when they were killed.
+
+    What changed within the last hour stays: its writer may be alive.
+    """
+    before = time.time() - _ABANDONED_S
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * (2 * _SUFFIX_BYTES)}"):
+        with suppress(OSError):  # a folder, another's, or gone meanwhile
+            if left.lstat().st_mtime < before:
+                left.unlink()
 
 
 @contextmanager
@@ -126,7 +142,7 @@ def write_text(path: Path, text: str) -> None:
 def _beside(path: Path) -> Path:
     if path.name in ("", ".."):
         raise UsageError(f"{path} cannot be replaced as a whole.", "Give its name, seen from another folder.")
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    return path.with_name(f".{path.name}.{secrets.token_hex(_SUFFIX_BYTES)}")
 
 
 def _exchanged(one: Path, other: Path) -> bool:

@@ -26,7 +26,7 @@ import msgspec
 import pyarrow as pa
 
 from fraudline.core.errors import StateError, UsageError
-from fraudline.core.files import atomic_file
+from fraudline.core.files import atomic_file, clear_leftovers
 from fraudline.core.sealing import KeyWrapper, Sealer, is_sealed, unsealed
 from fraudline.features.frozen import Frozen
 
@@ -116,12 +116,13 @@ class CheckpointStore:
             file.write(digest.digest())
 
     def load(self, partition: int) -> Checkpoint | None:
-        """The checkpoint of a partition; None where there is none.
+        """The checkpoint of a partition; None where there is none. What killed workers left half written is removed.
 
         Raises:
             StateError: the file is damaged, of another format, or of another partition.
         """
         path = self.path(partition)
+        clear_leftovers(path)
         try:
             content = path.read_bytes()
         except FileNotFoundError:

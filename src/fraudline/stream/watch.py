@@ -1,6 +1,7 @@
 """Something outside that may change while the worker runs: looked at by a thread, taken between two batches."""
 
 import threading
+from collections import deque
 from typing import Generic, TypeVar
 
 from fraudline.core.errors import FraudlineError
@@ -23,7 +24,7 @@ class Watch(Generic[T]):
 
     def __init__(self, name: str, interval_s: float) -> None:
         self._name, self._interval_s = name, interval_s
-        self._next: T | None = None
+        self._next: deque[T] = deque(maxlen=1)  # changed by two threads, each time in one step
         self._problem = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=name, daemon=True)
@@ -35,8 +36,10 @@ class Watch(Generic[T]):
 
     def take(self) -> T | None:
         """What is new, once. Never waits."""
-        found, self._next = self._next, None
-        return found
+        try:
+            return self._next.pop()
+        except IndexError:
+            return None
 
     def close(self) -> None:
         """Stop looking."""
@@ -66,4 +69,4 @@ class Watch(Generic[T]):
                 self._problem = refused.problem
                 continue
             if found is not None:
-                self._next = found
+                self._next.append(found)

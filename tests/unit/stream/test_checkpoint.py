@@ -1,5 +1,8 @@
 import hashlib
+import os
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +41,27 @@ def test_a_checkpoint_comes_back_as_it_was_saved(store: CheckpointStore) -> None
 
 def test_a_partition_without_a_checkpoint_has_none(store: CheckpointStore) -> None:
     assert store.load(0) is None
+
+
+def killed_while_writing(path: Path) -> Path:
+    """What is left beside ``path``."""
+    code = "import os, sys, pathlib, fraudline.core.files as f\nwith f.atomic_file(pathlib.Path(sys.argv[1])) as t:\n"
+    before = set(path.parent.iterdir())
+    subprocess.run([sys.executable, "-c", f"{code}    t.write_bytes(b'half'); os.kill(os.getpid(), 9)", path])
+    (left,) = set(path.parent.iterdir()) - before
+    return left
+
+
+def test_what_a_killed_worker_left_half_written_is_removed_when_its_partition_is_taken_again(
+    store: CheckpointStore,
+) -> None:
+    store.save(checkpoint())
+    path = store.path(2)
+    old, fresh, other = (killed_while_writing(each) for each in (path, path, store.path(22)))
+    for each in (old, other):
+        os.utime(each, (1e9, 1e9))
+    assert store.load(2) == checkpoint()
+    assert set(path.parent.iterdir()) == {path, fresh, other}, "a fresh one may still be written"
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
