@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from fraudline.core.clock import DAY_US, to_us
 from fraudline.core.log import get_logger
 from fraudline.data.store import read_meta
-from fraudline.steps.matured import Decided, Window, decided_of
+from fraudline.steps.matured import Decided, Window, decided_of, hold
 from fraudline.steps.params import Params
 from fraudline.stream.decoding import Decoder
 from fraudline.stream.labels import newest, read_label_topic
@@ -140,14 +140,13 @@ def read_stream(params: Params, window: Window, now: datetime, memory: Memory | 
             )
         ):
             memory = Memory(topic, 0, 0, {})
-        held |= {each.transaction_id: each for each in memory.left if window.holds(each.event_time)}
+        hold(held, memory.left, window)
         for place in places:
             position, matured = memory.positions.get(place.partition, 0), True
             for records in read_partition(consumer, place, position, params.stream.timeout_s):
-                for record in records:
-                    each = decided_of(record)
-                    if window.holds(each.event_time):
-                        held.setdefault(each.transaction_id, each)
+                decided = list(map(decided_of, records))
+                hold(held, decided, window)
+                for record, each in zip(records, decided, strict=True):
                     matured = matured and each.event_time // DAY_US < window.end
                     if matured:
                         position = record.offset + 1

@@ -74,6 +74,17 @@ class Window:
         return day < self.end and (self.first is None or day >= self.first)
 
 
+def hold(held: dict[str, Decided], decisions: Iterable[Decided], window: Window) -> None:
+    """Add the decisions of a window to ``held``, by transaction.
+
+    Of several on one transaction the first that is read holds: it is the one that was acted on. A copy that was sent
+    after the worker had forgotten its id, or a dead letter that was replayed, is decided again.
+    """
+    for each in decisions:
+        if window.holds(each.event_time):
+            held.setdefault(each.transaction_id, each)
+
+
 def decided_in_file(file: Path) -> Iterable[Decided]:
     """The decisions of a file of JSON lines.
 
@@ -124,7 +135,7 @@ def matured(
     """Precision, recall and money of the decisions whose label is known by now.
 
     Args:
-        decisions: in any order; the last one of a transaction holds.
+        decisions: as they were made, partition by partition; see :func:`hold`.
         labels: those that hold, by transaction (:func:`fraudline.stream.labels.newest`).
         window: the days; a decision of another day is left out.
         params: ``evaluate.bootstrap``, ``monitor.confidence``, ``monitor.label_rows_min`` and ``seed``.
@@ -137,7 +148,8 @@ def matured(
     Raises:
         DataError: no decision lies in the window.
     """
-    held = {each.transaction_id: each for each in decisions if window.holds(each.event_time)}
+    held: dict[str, Decided] = {}
+    hold(held, decisions, window)
     rows = [each for each in held.values() if model_version in ("", each.model_version)]
     if not rows:
         raise DataError(
