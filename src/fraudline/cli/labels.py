@@ -62,9 +62,8 @@ def send_command(source: Path, bootstrap: str | None, params_file: Path, as_json
     if as_json:
         click.echo(json.dumps({"sent": count}))
     else:
-        Console(stderr=True, highlight=False).print(
-            f"[bold green]labels[/]  {count:,} sent" if labels else f"[bold]labels[/]  none in {source}: nothing is sent"
-        )
+        said = f"{count:,} sent" if labels else f"none in {source}: nothing is sent"
+        Console(stderr=True, highlight=False, soft_wrap=True).print("[bold green]labels[/] ", said)
 
 
 @group.command("performance")

@@ -116,9 +116,7 @@ class Environment:
             ) from error
         kinds = {"double": cel.Type.DOUBLE, "int": cel.Type.INT, "string": cel.Type.STRING, "bool": cel.Type.BOOL}
         kinds["list"] = cel.Type.List(cel.Type.STRING)
-        self._probe = {
-            name: [] if kind == "list" else pa.array([0]).cast(_ARROW[kind]) for name, kind in types.items()
-        }
+        self._probe = {name: [] if kind == "list" else pa.array([0]).cast(_ARROW[kind]) for name, kind in types.items()}
         self._compiler = cel.NewEnv(variables={name: kinds[kind] for name, kind in types.items()})
 
     def compile(self, text: str) -> Condition:

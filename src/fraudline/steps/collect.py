@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraudline.core.clock import DAY_US, day_us, to_us
-from fraudline.core.errors import DataError, UnavailableError
+from fraudline.core.errors import DataError, SchemaError, UnavailableError
 from fraudline.core.files import read_json
 from fraudline.core.log import get_logger
 from fraudline.data.schema import TRANSACTIONS
@@ -61,6 +61,9 @@ def joined(
         Transactions, labels, and counts: ``new``, ``unknown`` (blocked, without a label), ``gone`` (no longer in the
         topic), ``left_out`` (of the cards to leave out), ``relabelled`` (rows that were there and whose label came,
         changed or went).
+
+    Raises:
+        SchemaError: a label is dated before its transaction; names it.
     """
     old = read_transactions(before) if before is not None else TRANSACTIONS.empty_table()
     old_labels = read_labels(before) if before is not None else None
@@ -86,11 +89,24 @@ def joined(
     ids = transactions["transaction_id"].combine_chunks()
     relabelled = 0
     labels = labels.filter(pc.is_in(labels["transaction_id"], ids))
+    _check_dates(labels, transactions)
     if old_labels is not None:
         was, now = (_by_id(table, known & set(ids.to_pylist())) for table in (old_labels, labels))
         relabelled = sum(was.get(name) != now.get(name) for name in was.keys() | now.keys())
     counts = {"new": len(rows), "unknown": unknown, "gone": gone, "left_out": left_out, "relabelled": relabelled}
     return transactions, labels, counts
+
+
+def _check_dates(labels: pa.Table, transactions: pa.Table) -> None:
+    """A label before its transaction would be told to the features before the fact."""
+    place = pc.index_in(labels["transaction_id"], transactions["transaction_id"].combine_chunks())
+    early = labels.filter(pc.less(labels["label_time"], transactions["event_time"].take(place)))
+    if early.num_rows:
+        name, when = (early[column][0].as_py() for column in ("transaction_id", "label_time"))
+        raise SchemaError(
+            f"The label of {name} is dated {when:%Y-%m-%d %H:%M} UTC, before its transaction ({early.num_rows} so).",
+            "Send it again (fraudline labels send) with its right labelled_at and the next version.",
+        )
 
 
 def unscreened(before: Path | None, transactions: pa.Table, labels: pa.Table) -> pa.Array:

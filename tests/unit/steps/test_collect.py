@@ -9,6 +9,7 @@ import pytest
 from kafka import TopicPartition
 
 from fraudline.core.clock import DAY_US, from_us
+from fraudline.core.errors import SchemaError
 from fraudline.data.store import write_dataset
 from fraudline.steps import collect_stream
 from fraudline.steps.collect import _checked, joined, unscreened
@@ -141,6 +142,14 @@ def test_a_late_reversal_takes_a_label_of_the_present_version_back(before):
     found = joined(stream([(sent("t1", 10), "allow")], [fraud("o1", yes=False, version=2)]), before, WINDOW)
     assert found[1]["transaction_id"].to_pylist() == ["o2"]
     assert found[2]["relabelled"] == 1
+
+
+def test_a_label_that_is_dated_before_its_transaction_is_named_with_what_mends_it(before):
+    early = msgspec.structs.replace(fraud("o4"), labelled_at=START + 3 * DAY)
+    with pytest.raises(SchemaError, match="label of o4 is dated .* before its transaction .*the next version"):
+        joined(stream([], [fraud("o3"), early]), before, WINDOW)
+    right = msgspec.structs.replace(early, labelled_at=START + 4 * DAY + 60_000_000, version=2)
+    assert joined(stream([], [fraud("o3"), right]), before, WINDOW)[2]["relabelled"] == 2
 
 
 def test_what_the_data_set_has_stays_as_it_is_and_the_window_rolls(before):

@@ -47,7 +47,8 @@ def killed_while_writing(path: Path) -> Path:
     """What is left beside ``path``."""
     code = "import os, sys, pathlib, fraudline.core.files as f\nwith f.atomic_file(pathlib.Path(sys.argv[1])) as t:\n"
     before = set(path.parent.iterdir())
-    subprocess.run([sys.executable, "-c", f"{code}    t.write_bytes(b'half'); os.kill(os.getpid(), 9)", path])
+    code += "    t.write_bytes(b'half'); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", code, path], check=False)
     (left,) = set(path.parent.iterdir()) - before
     return left
 
