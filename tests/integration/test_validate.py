@@ -19,6 +19,7 @@ import pytest
 
 from fraudline.core.errors import DataError, UsageError, ValidationFailed
 from fraudline.data.params import ValidateParams
+from fraudline.data.schema import TRANSACTIONS
 from fraudline.data.store import days
 from fraudline.steps.fetch import fetch
 from fraudline.steps.params import Params
@@ -349,7 +350,7 @@ def test_critical_corruption_is_stopped_with_the_expectation_named(kind: str, da
     assert named["unexpected"] > 0
     assert 1 <= len(named["samples"]) <= 5
     assert failed[0]["statement"] in str(stopped.value)
-    assert f"{failed[0]['unexpected']} of" in str(stopped.value)
+    assert failed[0]["elements"] == 1 or f"{failed[0]['unexpected']:,} of" in str(stopped.value)
 
 
 @pytest.mark.parametrize("kind", WARNINGS)
@@ -425,14 +426,42 @@ def test_frauds_where_there_were_none_are_a_change(now_too: bool, damaged: Path,
     assert [each[0]["fraud_rate_change"] for each in changed] == ([] if now_too else ["inf"])
 
 
-def test_the_message_shows_five_sample_rows(damaged: Path, tmp_path: Path) -> None:
+def test_the_message_gives_five_rows_by_their_id_and_only_the_values_that_fail(damaged: Path, tmp_path: Path) -> None:
     setting("currency", "XXX", 9)(damaged)
+    setting("latitude", None, 9)(damaged)
+    ids = pq.read_table(day_file(damaged))["transaction_id"].to_pylist()
 
     with pytest.raises(ValidationFailed) as stopped:
         validate(dataset=damaged, report=tmp_path / "report", params=Params())
 
-    assert "(9 of " in str(stopped.value)
-    assert str(stopped.value).count("currency=XXX") == 5
+    message = str(stopped.value)
+    assert "(9 of " in message
+    assert [line.strip() for line in message.splitlines() if "XXX" in line] == [f"{i}: currency=XXX" for i in ids[:5]]
+    assert "latitude=null, longitude=" in message
+    assert not re.search(r"nan|None|merchant_id", message)
+    (rule,) = [r for r in report_of(tmp_path / "report")["rules"] if r["statement"].startswith("currency is one of")]
+    assert rule["columns"] == ["currency"]
+    assert set(rule["samples"][0]) == set(TRANSACTIONS.names)
+
+
+def test_a_value_of_the_data_cannot_write_on_the_terminal_nor_fill_it(damaged: Path, tmp_path: Path) -> None:
+    setting("currency", "\x1b[2J" + "X" * 500)(damaged)
+
+    with pytest.raises(ValidationFailed) as stopped:
+        validate(dataset=damaged, report=tmp_path / "report", params=Params())
+
+    assert "\x1b" not in str(stopped.value)
+    assert all(len(line) < 100 for line in str(stopped.value).splitlines() if "XXX" in line)
+
+
+def test_a_source_that_never_had_devices_is_no_warning(damaged: Path, tmp_path: Path) -> None:
+    no_device(damaged)
+
+    for previous in (None, damaged):
+        metrics = validate(dataset=damaged, report=tmp_path / "report", params=Params(), previous=previous)
+
+        assert metrics["warnings"] == 0
+        assert any("no devices" in r["statement"] for r in report_of(tmp_path / "report")["rules"])
 
 
 def test_an_empty_folder_is_a_data_error(tmp_path: Path) -> None:

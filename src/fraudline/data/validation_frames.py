@@ -47,6 +47,12 @@ class Content:
     meta: Mapping[str, Any]
     differences: Mapping[str, str]
 
+    @property
+    def has_devices(self) -> bool:
+        """Whether any transaction names a device."""
+        devices = self.transactions["device_id"]
+        return bool(devices.null_count < len(devices))
+
 
 def read_content(folder: Path) -> Content:
     """Read a data set folder without trusting it; what cannot be read is a difference, not an error."""

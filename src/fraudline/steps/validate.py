@@ -1,7 +1,7 @@
 """Step ``validate``: the data set against its expectations; exit code 3 when a critical one fails."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from fraudline.core.errors import DataError, ValidationFailed
 from fraudline.core.files import atomic_folder, read_json, write_json, write_text
 from fraudline.core.log import get_logger
+from fraudline.core.words import counted
 from fraudline.data.expectations import Outcome, Report, validate_dataset
 from fraudline.data.validation_report import render
 from fraudline.steps.fetch import FETCHED, fetch
@@ -16,6 +17,8 @@ from fraudline.steps.params import Params
 
 log = get_logger(__name__)
 _NAMED = 3
+_ID = "transaction_id"
+_WIDEST = 60  # characters of a value in the message
 
 
 def validate(*, dataset: Path, report: Path, params: Params, previous: Path | None = None) -> dict[str, Any]:
@@ -32,7 +35,8 @@ def validate(*, dataset: Path, report: Path, params: Params, previous: Path | No
         ``expectations``, ``warnings`` and ``transactions``.
 
     Raises:
-        ValidationFailed: a critical expectation failed; names it, the count and five sample rows.
+        ValidationFailed: a critical expectation failed; names it, the count, and of five rows the id and the
+            values that fail; the report has the rows whole.
         DataError: there is no transaction.
         UsageError: ``validation.previous`` names no revision with data.
         UnavailableError: the previous version cannot be fetched.
@@ -43,7 +47,7 @@ def validate(*, dataset: Path, report: Path, params: Params, previous: Path | No
         write_json(temporary / "validation.json", found.to_dict())
         write_text(temporary / "index.html", render(found))
     for outcome in found.failed("warning"):
-        first = outcome.samples[0] if outcome.samples else None
+        first = _row(outcome, outcome.samples[0]) if outcome.samples else None
         log.warning("validate.warning", expectation=outcome.statement, unexpected=outcome.unexpected, first=first)
     critical = found.failed("critical")
     if critical:
@@ -84,12 +88,23 @@ def _metrics(found: Report) -> dict[str, Any]:
 
 
 def _problem(critical: list[Outcome]) -> str:
-    lines = [f"{len(critical)} critical expectation{'s' if len(critical) > 1 else ''} failed:"]
+    lines = [f"{counted(len(critical), 'critical expectations')} failed:"]
     for outcome in critical[:_NAMED]:
-        lines.append(
-            f"- {outcome.table}: {outcome.statement} ({outcome.unexpected} of {outcome.elements} rows do not fit)"
-        )
-        lines += ["    " + ", ".join(f"{key}={value}" for key, value in row.items()) for row in outcome.samples]
+        rows = f" ({outcome.unexpected:,} of {counted(outcome.elements, 'rows')} do not fit)"
+        lines.append(f"- {outcome.table}: {outcome.statement}{rows if outcome.elements > 1 else ''}")
+        lines += [f"    {_row(outcome, sample)}" for sample in outcome.samples]
     if len(critical) > _NAMED:
         lines.append(f"- and {len(critical) - _NAMED} more.")
     return "\n".join(lines) + "\n"
+
+
+def _row(outcome: Outcome, sample: Mapping[str, str]) -> str:
+    """One row that fails: its transaction, where it is one, and the values that say why."""
+    values = ", ".join(f"{name}={_shown(sample[name])}" for name in outcome.columns)
+    return f"{_shown(sample[_ID])}: {values}" if _ID in sample else values
+
+
+def _shown(value: str) -> str:
+    """A value of the data as one short word of a terminal, whatever it holds."""
+    plain = value if value.strip() and value.isprintable() else repr(value)
+    return plain if len(plain) <= _WIDEST else f"{plain[: _WIDEST - 1]}…"
