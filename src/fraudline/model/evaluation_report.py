@@ -10,18 +10,10 @@ from fraudline.core.words import counted
 from fraudline.data import money
 from fraudline.model.bootstrap import too_few
 from fraudline.model.evaluation_charts import Line, histogram, interval_chart, line_chart
+from fraudline.model.figure_words import said
 from fraudline.model.page import STYLE, figure, page, percent, sheet, tile_row
 
-_TILES = (
-    ("ap", "average precision", 3),
-    ("roc_auc", "ROC-AUC", 3),
-    ("cp", "card precision at {k}", 3),
-    ("recall_at_0.5pct", "recall at 0.5 % alerted", 3),
-    ("precision", "precision at the threshold", 3),
-    ("recall", "recall at the threshold", 3),
-    ("f1", "F1 at the threshold", 3),
-    ("money_saved_share", "share of fraud losses saved, net", 3),
-)
+_TILES = ("ap", "roc_auc", "cp", "recall_at_0.5pct", "precision", "recall", "f1", "money_saved_share")
 _COUNTS = {"rows": "transactions", "cards": "cards", "days": "days", "frauds": "frauds"}
 _FEW = 30
 
@@ -42,8 +34,8 @@ def report(document: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> str:
         _lead(document),
         _tiles(document),
         '<h2>Beside other models</h2><div class="plots">',
-        figure("Average precision with its interval", _beside(document, "ap", "average precision")),
-        figure("ROC-AUC with its interval; 0.5 is chance", _beside(document, "roc_auc", "ROC-AUC", least=0.5)),
+        figure("Average precision with its interval", _beside(document, "ap")),
+        figure("ROC-AUC with its interval; 0.5 is chance", _beside(document, "roc_auc", least=0.5)),
         "</div><br>",
         _models(document),
         "<h2>Each fraud kind</h2>",
@@ -74,14 +66,11 @@ def _lead(document: Mapping[str, Any]) -> str:
 
 
 def _tiles(document: Mapping[str, Any]) -> str:
-    k = _k(document)
     tiles = []
-    for name, text, digits in _TILES:
-        key = f"cp{k}" if name == "cp" else name
-        if document.get(key) is None:
-            continue
-        interval = document["intervals"].get(key)
-        tiles.append((f"{document[key]:.{digits}f}", text.format(k=k), _interval(interval)))
+    for name in _TILES:
+        key = f"cp{_k(document)}" if name == "cp" else name
+        if document.get(key) is not None:
+            tiles.append((f"{document[key]:.3f}", said(key), _interval(document["intervals"].get(key))))
     return tile_row(tiles)
 
 
@@ -93,9 +82,9 @@ def _compared(document: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any],
     return rows + [(name.replace("_", " "), figures, "c3") for name, figures in document["baselines"].items()]
 
 
-def _beside(document: Mapping[str, Any], key: str, label: str, least: float = 0.0) -> str:
+def _beside(document: Mapping[str, Any], key: str, least: float = 0.0) -> str:
     rows = [(name, figures[key], *(figures["intervals"][key]), colour) for name, figures, colour in _compared(document)]
-    return interval_chart(rows, x_label=label, least=least)
+    return interval_chart(rows, x_label=said(key), least=least)
 
 
 def _models(document: Mapping[str, Any]) -> str:
@@ -104,7 +93,7 @@ def _models(document: Mapping[str, Any]) -> str:
     for name, figures, _ in _compared(document):
         cells = "".join(f"<td>{_with_interval(figures, key)}</td>" for key in keys)
         rows.append(f"<tr{' class=main' if figures is document else ''}><td>{escape(name)}</td>{cells}</tr>")
-    return sheet(["", *[_title(key) for key in keys]], rows)
+    return sheet(["", *[said(key) for key in keys]], rows)
 
 
 def _kinds(document: Mapping[str, Any]) -> str:
@@ -118,7 +107,7 @@ def _kinds(document: Mapping[str, Any]) -> str:
         for kind, figures in document["kinds"].items()
     ]
     some = next(iter(document["kinds"].values()))
-    return sheet(["kind", "frauds", *[_title(key) for key in keys if key in some]], rows)
+    return sheet(["kind", "frauds", *[said(key) for key in keys if key in some]], rows)
 
 
 def plots(tables: Mapping[str, pa.Table]) -> dict[str, str]:
@@ -229,14 +218,6 @@ def _notes(document: Mapping[str, Any]) -> str:
 
 def _k(document: Mapping[str, Any]) -> int:
     return next(int(key[2:]) for key in document if key.startswith("cp") and key[2:].isdigit())
-
-
-def _title(key: str) -> str:
-    if key.startswith("recall_at_"):
-        return f"recall at {key.removeprefix('recall_at_').removesuffix('pct')} %"
-    if key.startswith("cp"):
-        return f"CP@{key[2:]}"
-    return {"ap": "AP", "roc_auc": "ROC-AUC", "recall": "recall at threshold"}.get(key, key)
 
 
 def _with_interval(figures: Mapping[str, Any], key: str) -> str:

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 
 from fraudline.core.errors import UsageError
 from fraudline.core.settings import Settings
+from fraudline.model.figure_words import with_key
 
 FORMAT = 1
 NO_CHAMPION = "not applicable: no champion"
@@ -222,7 +223,7 @@ def blessing_markdown(record: Mapping[str, Any]) -> str:
     for rule in record["rules"]:
         result = {True: "pass", False: "**fail**", None: "n/a"}[rule["passed"]]
         cells = [_cell(rule["figure"]), _cell(rule["reference"]), rule["bound"], _cell(rule["margin"], sign=True)]
-        lines.append(f"| `{rule['metric']}` | {' | '.join(cells)} | {result} | {rule['note']} |")
+        lines.append(f"| {with_key(rule['metric'])} | {' | '.join(cells)} | {result} | {rule['note']} |")
     lines += ["", "The bounds are those of `gate.rules` in `params.yaml`."]
     return "\n".join(lines) + "\n"
 

@@ -11,13 +11,9 @@ from typing import Any
 from fraudline.data.money import rounded, titled
 from fraudline.model.bootstrap import too_few
 from fraudline.model.card import counted
+from fraudline.model.figure_words import said
 
-HEADLINES = (
-    ("ap", "average precision"),
-    ("roc_auc", "ROC-AUC"),
-    ("recall", "recall at the threshold"),
-    ("precision", "precision at the threshold"),
-)
+HEADLINES = ("ap", "roc_auc", "recall", "precision")
 _KIND_FIGURES = ("frauds", "ap", "roc_auc", "recall")
 _MONEY = frozenset({"money_saved"})
 """Figures in minor units of the base currency."""
@@ -32,7 +28,7 @@ h2{font-size:18px;margin:38px 0 10px;padding-bottom:6px;border-bottom:1px solid 
 table{border-collapse:collapse;width:100%;font-size:13.5px}th{text-align:left;color:var(--soft);font-weight:600}
 th,td{padding:6px 10px 6px 0;border-bottom:1px solid var(--line);vertical-align:top}
 td .ci{display:block}td:first-child code{word-break:normal}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td.n{white-space:nowrap}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));gap:12px;margin:22px 0}
 .tile{background:var(--panel);border:1px solid var(--line);border-radius:10px;padding:14px 16px}
 .tile b{display:block;font-size:26px;line-height:1.2}.tile span,.ci{color:var(--soft);font-size:12.5px}
@@ -125,8 +121,9 @@ def _about(meta: Mapping[str, Any]) -> str:
 
 def _tiles(metrics: Mapping[str, Any]) -> str:
     tiles = [
-        f'<div class="tile"><b>{_number(metrics[name])}</b><span>{label}<br>{_interval(metrics, name)}</span></div>'
-        for name, label in HEADLINES
+        f'<div class="tile"><b>{_number(metrics[name])}</b>'
+        f"<span>{said(name)}<br>{_interval(metrics, name)}</span></div>"
+        for name in HEADLINES
         if metrics.get(name) is not None
     ]
     return f'<div class="tiles">{"".join(tiles)}</div>' if tiles else ""
@@ -147,7 +144,7 @@ def _figures(metrics: Mapping[str, Any]) -> str:
 
 
 def _named(metrics: Mapping[str, Any], name: str) -> str:
-    title = f"<code>{_text(name)}</code>"
+    title = _text(said(name))
     return titled(title, _text(metrics.get("currency", ""))) if name in _MONEY else title
 
 
@@ -166,7 +163,7 @@ def _kinds(metrics: Mapping[str, Any]) -> str:
         (_text(kind.replace("_", " ")), *(_with_interval(figures, name) for name in _KIND_FIGURES))
         for kind, figures in sorted(metrics.get("kinds", {}).items())
     ]
-    return _table(("fraud kind", *_KIND_FIGURES), rows, numeric={1, 2, 3, 4}) if rows else ""
+    return _table(("fraud kind", *map(said, _KIND_FIGURES)), rows, numeric={1, 2, 3, 4}) if rows else ""
 
 
 def _beside(metrics: Mapping[str, Any]) -> str:
@@ -179,16 +176,16 @@ def _beside(metrics: Mapping[str, Any]) -> str:
     names = [name for name in metrics if any(_is_number(other.get(name)) for other in others.values())]
     names = [name for name in names if name not in _SKIPPED]
     rows = [
-        (_text(label), *(_with_interval(of, n) for n in names))
+        (_text(label.replace("_", " ")), *(_with_interval(of, n) for n in names))
         for label, of in {"this model": metrics, **others}.items()
     ]
-    return _table(("", *(f"<code>{_text(n)}</code>" for n in names)), rows, numeric=set(range(1, len(names) + 1)))
+    return _table(("", *(_text(said(n)) for n in names)), rows, numeric=set(range(1, len(names) + 1)))
 
 
 def _gate(blessing: Mapping[str, Any]) -> str:
     rows = [
         (
-            f"<code>{_text(rule['metric'])}</code>",
+            _text(said(rule["metric"])),
             _text(rule["bound"]),
             _number(rule.get("figure")),
             _number(rule.get("reference")),

@@ -138,7 +138,7 @@ def test_the_page_lists_every_rule_with_figure_bound_margin_and_result() -> None
     assert record["blessed"] is False
     assert record["failed"] == 1
     assert "not blessed" in page
-    assert "| `ap` | 0.6 | – | at least 0.75 | -0.15 | **fail** |" in page
+    assert "| average precision (`ap`) | 0.6 | – | at least 0.75 | -0.15 | **fail** |" in page
     assert "| pass |" in page
     assert "d" * 64 in page
 

@@ -1,5 +1,7 @@
 """The model card's figures are read with their units."""
 
+import re
+
 import pytest
 
 from fraudline.ops.model_card import CardSource, render
@@ -13,5 +15,17 @@ def test_money_on_the_card_has_its_unit(currency, shown):
     metrics = {"money_saved": 4_127_181.6, "currency": currency}
     metrics["intervals"] = {"money_saved": [3_000_000.0, 5_234_567.0]}
     page = render(CardSource("a" * 64, {}, metrics, {}, {}, "b" * 40))
-    assert f"<code>money_saved</code>, {currency}" in page
+    assert f"fraud losses saved, net of reviews, {currency}" in page
     assert all(text in page for text in shown)
+
+
+def test_the_card_says_figures_in_the_words_of_the_field_with_their_intervals():
+    figures = {"ap": 0.433, "cp100": 0.108, "recall_at_0.5pct": 0.366, "intervals": {"cp100": [0.094, 0.124]}}
+    metrics = figures | {"kinds": {"card_testing": {"frauds": 9, **figures}}, "baselines": {"pca": figures}}
+    rules = [{"metric": "recall_at_0.5pct", "bound": "at least 0.2", "passed": True}]
+
+    page = render(CardSource("a" * 64, {}, metrics, {"rules": rules}, {}, "b" * 40))
+
+    assert not re.search("cp100|recall_at|roc_auc|>ap<", page)
+    assert page.count("recall at an alert rate of 0.5 %") == 3
+    assert 'card precision at 100</td><td class="n">0.108</td><td >[0.094, 0.124]' in page

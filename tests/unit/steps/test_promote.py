@@ -96,7 +96,7 @@ def test_evidence_and_text_say_what_a_reviewer_asks(forge, served):
     assert canary["infra"]["ok"] is True
     assert canary["data_md5"] == "0" * 32
     assert canary["replaces"] == served.name
-    for shown in (entry.name, "ab" * 20, "0" * 32, "| `ap` | 0.61 |", served.name[:12]):
+    for shown in (entry.name, "ab" * 20, "0" * 32, "| average precision (`ap`) | 0.61 |", served.name[:12]):
         assert shown in result["body"]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fraudline.model import page
+from fraudline.model.figure_words import with_key
 from fraudline.ops.gitops.evidence import Entry, Evidence
 from fraudline.ops.gitops.state import Rollout
 from fraudline.ops.gitops.transition import WHOLE
@@ -159,7 +160,7 @@ def _gate(blessing: Mapping[str, Any]) -> list[str]:
     lines = ["| gate's rule | this model | champion, same rows | bound | result |", "|---|---:|---:|---|---|"]
     for rule in blessing["rules"]:
         cells = [_number(rule.get("figure")), _number(rule.get("reference")), rule["bound"]]
-        lines.append(f"| `{rule['metric']}` | {' | '.join(cells)} | {_WORDS[rule['passed']]} |")
+        lines.append(f"| {with_key(rule['metric'])} | {' | '.join(cells)} | {_WORDS[rule['passed']]} |")
     return lines
 
 

@@ -1,0 +1,45 @@
+"""What a figure of ``metrics.json`` is called in words, on every page and in every table."""
+
+import re
+
+_WORDS = {
+    "ap": "average precision",
+    "roc_auc": "ROC-AUC",
+    "precision": "precision at the threshold",
+    "recall": "recall at the threshold",
+    "f1": "F1 at the threshold",
+    "alerts": "alerts at the threshold",
+    "alert_rate": "share of transactions alerted",
+    "money_saved": "fraud losses saved, net of reviews",
+    "money_saved_share": "share of fraud losses saved, net of reviews",
+    "suspicious_share": "share of the training set that is suspicious",
+}
+_PATTERNS = (
+    (re.compile(r"cp(\d+)"), "card precision at {}"),
+    (re.compile(r"recall_at_([\d.]+)pct"), "recall at an alert rate of {} %"),
+    (re.compile(r"kinds\.(\w+)\.(.+)"), "{1} ({0})"),
+)
+
+
+def said(name: str) -> str:
+    """A figure's name in words; one that is not known, as it is.
+
+    >>> said("cp100"), said("recall_at_0.5pct")
+    ('card precision at 100', 'recall at an alert rate of 0.5 %')
+    >>> said("kinds.card_testing.recall")
+    'recall at the threshold (card testing)'
+    """
+    for pattern, words in _PATTERNS:
+        if found := pattern.fullmatch(name):
+            return words.format(*(said(part).replace("_", " ") for part in found.groups()))
+    return _WORDS.get(name, name)
+
+
+def with_key(name: str) -> str:
+    """A figure in words and, as code in Markdown, its key: for a rule that names it in ``params.yaml``.
+
+    >>> with_key("ap"), with_key("frauds")
+    ('average precision (`ap`)', '`frauds`')
+    """
+    words = said(name)
+    return f"`{name}`" if words == name else f"{words} (`{name}`)"
