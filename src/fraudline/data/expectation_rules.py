@@ -15,7 +15,6 @@ from fraudline.data.validation_frames import AMOUNT, Content
 Severity = Literal["critical", "warning"]
 _READ = {
     AMOUNT: ("amount_minor", "currency"),
-    "transaction_id": ("card_id", "event_time"),
     "identifiers_have_text": ("card_id", "merchant_id"),
     "position_is_whole": ("latitude", "longitude"),
     "position_is_not_0_0": ("latitude", "longitude"),
@@ -31,7 +30,13 @@ _READ = {
     "rows": ("day", "rows"),
 }
 """What a reader wants to see of a row that fails, by the column that is held against the bounds; else that column."""
-_DAYS = {"transactions": ("event_time",), "labels": ("label_time",)}
+_READ_IN = {
+    ("transactions", "transaction_id"): ("card_id", "event_time"),
+    ("transactions", "in_the_files_day"): ("event_time",),
+    ("labels", "transaction_id"): ("is_fraud", "label_time"),
+    ("labels", "in_the_files_day"): ("label_time",),
+}
+"""The same where it depends on the table."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Rule:
     def columns(self) -> tuple[str, ...]:
         """The columns whose values say why a row does not fit."""
         column = str(self.arguments["column"])
-        return _DAYS[self.table] if column == "in_the_files_day" else _READ.get(column, (column,))
+        return _READ_IN.get((self.table, column)) or _READ.get(column, (column,))
 
 
 FILE_RULES = [

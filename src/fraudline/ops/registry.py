@@ -12,7 +12,7 @@ from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.ops.mlflow_client import connect, translated
 from fraudline.ops.params import RegistryParams
-from fraudline.ops.tracking import DIGEST_TAG
+from fraudline.ops.recorders import DIGEST_TAG
 
 log = get_logger(__name__)
 
@@ -98,7 +98,11 @@ class Registry:
             with translated(self._uri):
                 self._ensure_model()
                 version = self._client.create_model_version(
-                    self._name, uri, run_id=run_id or None, tags={**tags, DIGEST_TAG: digest}, description=digest
+                    self._name,
+                    uri,
+                    run_id=run_id or None,
+                    tags={**tags, DIGEST_TAG: digest},
+                    description=f"Artifact {digest}. Score with it: fraudline score FILE -o OUT --model {uri}",
                 )
                 known = _model(version)
             log.info("registry.registered", model=self._name, version=known.version, digest=digest[:12])

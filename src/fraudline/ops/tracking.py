@@ -5,68 +5,35 @@ Train starts the run and tags it with the digest of what it made; every later st
     with step_run("train", params.registry) as run:
         run.params({"seed": 7})
         run.metric("loss", 0.12, step=3)
-        run.tag(DIGEST_TAG, digest)
+        run.made(digest)
 
     with step_run("evaluate", params.registry, digest=digest) as run:
         run.metrics({"ap": 0.71})
 
 A run id in the parameters (a launcher's ``MLFLOW_RUN_ID``) is joined instead, and not ended by a step.
+A run that a step fails in is failed, and tagged with that step, until the step succeeds.
 Without a tracking address every call does nothing.
 """
 
-import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from fraudline.core.clock import now_us
+from fraudline.core.clock import now
 from fraudline.core.log import get_logger
-from fraudline.core.masking import mask_text
 from fraudline.ops import provenance
 from fraudline.ops.mlflow_client import artifact_root, connect, translated
 from fraudline.ops.params import RegistryParams
+from fraudline.ops.recorders import DIGEST_TAG, MlflowRun, NoRun, StepRun
 
 log = get_logger(__name__)
 
-DIGEST_TAG = "fraudline.digest"
 BLESSED_TAG = "fraudline.blessed"
-DATA_TAG = "fraudline.data_md5"
+FAILED_TAG = "fraudline.failed_step"
+"""The step that failed last; empty again when it is run again and succeeds."""
 PARENT_TAG = "mlflow.parentRunId"
 """What MLflow nests runs by."""
-
-_BATCH = 500  # MLflow takes 1,000 metrics a call at most
-_PARAMS_BATCH = 100  # and 100 parameters
-_VALUE_LIMIT = 6_000  # characters of a parameter's value
-_DIGEST_LIMIT = 36  # and of a data set's digest: an md5 of DVC's, with its ending
-_DATASET = "transactions"
-
-
-class StepRun(Protocol):
-    """What a step may record about itself."""
-
-    @property
-    def run_id(self) -> str:
-        """The run's id; empty when nothing is tracked."""
-
-    def params(self, values: Mapping[str, Any]) -> None:
-        """Record parameters; nested mappings become dotted names."""
-
-    def metric(self, name: str, value: float, step: int | None = None) -> None:
-        """Record one figure, at an epoch where one is given."""
-
-    def metrics(self, values: Mapping[str, float]) -> None:
-        """Record several figures."""
-
-    def tag(self, name: str, value: str) -> None:
-        """Mark the run."""
-
-    def data(self, md5: str) -> None:
-        """Name the version of the data set that the run learns from."""
-
-    def artifact(self, path: Path, folder: str | None = None) -> None:
-        """Keep a file or a folder with the run."""
 
 
 @contextmanager
@@ -89,10 +56,10 @@ def step_run(step: str, settings: RegistryParams, *, digest: str = "") -> Iterat
         return
     client = connect(settings.tracking_uri)
     with translated(settings.tracking_uri):
-        run_id, started = _find_or_start(client, step, settings, digest)
-    run = MlflowRun(client, run_id, settings.tracking_uri)
+        run_id, name = _find_or_start(client, step, settings, digest)
+    run = MlflowRun(client, run_id, settings.tracking_uri, name)
     begun = time.monotonic()
-    with _recording(client, run, settings, ends=started):
+    with _failing(client, run, step, settings), _recording(client, run, settings, ends=bool(name)):
         try:
             yield run
         finally:
@@ -168,114 +135,32 @@ def _recording(client: Any, run: "MlflowRun", settings: RegistryParams, *, ends:
         log.debug("tracking.recorded", run_id=run.run_id, status=status)
 
 
-class NoRun:
-    """Records nothing."""
-
-    run_id = ""
-
-    def params(self, values: Mapping[str, Any]) -> None:
-        """Do nothing."""
-
-    def metric(self, name: str, value: float, step: int | None = None) -> None:
-        """Do nothing."""
-
-    def metrics(self, values: Mapping[str, float]) -> None:
-        """Do nothing."""
-
-    def tag(self, name: str, value: str) -> None:
-        """Do nothing."""
-
-    def data(self, md5: str) -> None:
-        """Do nothing."""
-
-    def artifact(self, path: Path, folder: str | None = None) -> None:
-        """Do nothing."""
+@contextmanager
+def _failing(client: Any, run: "MlflowRun", step: str, settings: RegistryParams) -> Iterator[None]:
+    """A run is failed from the step that fails until that step succeeds, whoever began it; a launcher ends its own."""
+    status, said = "FAILED", step
+    try:
+        yield
+        status, said = "FINISHED", ""
+    finally:
+        with translated(settings.tracking_uri):
+            if said or client.get_run(run.run_id).data.tags.get(FAILED_TAG) == step:
+                client.set_tag(run.run_id, FAILED_TAG, said)
+                if not settings.run_id:
+                    client.set_terminated(run.run_id, status=status)
 
 
-class MlflowRun:
-    """Records to one MLflow run; figures wait in a batch until :meth:`flush`."""
-
-    def __init__(self, client: Any, run_id: str, uri: str) -> None:
-        self._client = client
-        self._uri = uri
-        self._waiting: list[Any] = []
-        self.run_id = run_id
-
-    def params(self, values: Mapping[str, Any]) -> None:
-        """Record parameters; nested mappings become dotted names."""
-        from mlflow.entities import Param
-
-        entries = [Param(name, mask_text(str(value))[:_VALUE_LIMIT]) for name, value in flatten(values).items()]
-        with translated(self._uri):
-            for first in range(0, len(entries), _PARAMS_BATCH):
-                self._client.log_batch(self.run_id, params=entries[first : first + _PARAMS_BATCH])
-
-    def metric(self, name: str, value: float, step: int | None = None) -> None:
-        """Record one figure, at an epoch where one is given."""
-        from mlflow.entities import Metric
-
-        self._waiting.append(Metric(name, float(value), now_us() // 1000, step or 0))
-        if len(self._waiting) >= _BATCH:
-            self.flush()
-
-    def metrics(self, values: Mapping[str, float]) -> None:
-        """Record several figures; what is not a number is left out, nested mappings become dotted names."""
-        for name, value in flatten(values).items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                self.metric(name, value)
-
-    def tag(self, name: str, value: str) -> None:
-        """Mark the run."""
-        with translated(self._uri):
-            self._client.set_tag(self.run_id, name, mask_text(value))
-
-    def data(self, md5: str) -> None:
-        """Name the version of the data set that the run learns from: its input, and a tag to search by."""
-        from mlflow.entities import Dataset, DatasetInput
-
-        known = Dataset(_DATASET, md5[:_DIGEST_LIMIT], source_type="dvc", source=json.dumps({"md5": md5}))
-        self.tag(DATA_TAG, md5)
-        with translated(self._uri):
-            self._client.log_inputs(self.run_id, [DatasetInput(known)])
-
-    def artifact(self, path: Path, folder: str | None = None) -> None:
-        """Keep a file or a folder with the run."""
-        keep = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
-        with translated(self._uri):
-            keep(self.run_id, str(path), folder)
-
-    def flush(self) -> None:
-        """Send the figures that wait."""
-        waiting, self._waiting = self._waiting, []
-        if waiting:
-            with translated(self._uri):
-                self._client.log_batch(self.run_id, metrics=waiting)
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted names.
-
-    >>> flatten({"a": {"b": 1}, "c": 2})
-    {'a.b': 1, 'c': 2}
-    """
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{prefix}{name}."))
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
-
-
-def _find_or_start(client: Any, step: str, settings: RegistryParams, digest: str) -> tuple[str, bool]:
+def _find_or_start(client: Any, step: str, settings: RegistryParams, digest: str) -> tuple[str, str]:
+    """Id of the run to record to, and its name where it is started here; empty where it is joined."""
     if settings.run_id:
-        return str(client.get_run(settings.run_id).info.run_id), False
+        return str(client.get_run(settings.run_id).info.run_id), ""
     experiment = _experiment(client, settings)
     found = find_run(client, experiment, digest) if digest else ""
     if found:
-        return found, False
+        return found, ""
     tags = _code() | ({DIGEST_TAG: digest} if digest else {})
-    return str(client.create_run(experiment, run_name=step, tags=tags).info.run_id), True
+    name = f"{step} {now():%Y-%m-%d %H:%M}"
+    return str(client.create_run(experiment, run_name=name, tags=tags).info.run_id), name
 
 
 def _code() -> dict[str, str]:

@@ -9,7 +9,8 @@ from fraudline.core.log import get_logger
 from fraudline.model.artifact import load_artifact
 from fraudline.ops import registry as registries
 from fraudline.ops import store as stores
-from fraudline.ops.tracking import BLESSED_TAG, DATA_TAG, step_run
+from fraudline.ops.recorders import DATA_TAG
+from fraudline.ops.tracking import BLESSED_TAG, step_run
 from fraudline.steps.params import Params
 
 log = get_logger(__name__)

@@ -33,7 +33,8 @@ from fraudline.model.trimming import suspicious
 from fraudline.model.unseen import UNSEEN, unseen_scores
 from fraudline.monitor.poisoning import SHARE, contamination
 from fraudline.monitor.reference import day_reference, feature_reference, row_reference, score_reference
-from fraudline.ops.tracking import DIGEST_TAG, StepRun, step_run
+from fraudline.ops.recorders import StepRun
+from fraudline.ops.tracking import step_run
 from fraudline.steps.labelled import LabelledRows, learned_spec, matrix_of
 from fraudline.steps.params import Params
 
@@ -78,7 +79,7 @@ def train(*, features: Path, dataset: Path, model: Path, params: Params) -> dict
             thresholds, digest = _write(folder, fitted, rows, spec, params, data_md5)
             run.artifact(folder / "card.md", "model")
             run.artifact(folder / "model.json", "model")
-        run.tag(DIGEST_TAG, digest)
+        run.made(digest)
         figures = _figures(fitted)
         if rows.contamination and rows.contamination["share"] is not None:
             figures |= {SHARE: rows.contamination["share"], "trimmed": rows.contamination["trimmed"]}

@@ -22,7 +22,8 @@ from fraudline.core.log import get_logger
 from fraudline.features.spec import FeatureSpec
 from fraudline.features.table import TableSpec
 from fraudline.model.search import OBJECTIVE, SearchSpace, nested
-from fraudline.ops.tracking import StepRun, child_run, step_run
+from fraudline.ops.recorders import StepRun
+from fraudline.ops.tracking import child_run, step_run
 from fraudline.steps.labelled import learned_spec
 from fraudline.steps.params import Params
 from fraudline.steps.tune_point import at_point, measure

@@ -5,8 +5,8 @@ import pytest
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.ops.mlflow_client import connect
 from fraudline.ops.params import RegistryParams
+from fraudline.ops.recorders import DIGEST_TAG
 from fraudline.ops.registry import CHALLENGER, CHAMPION, Registry, give_alias
-from fraudline.ops.tracking import DIGEST_TAG
 
 
 def test_an_empty_registry_resolves_nothing(tracker):

@@ -1,11 +1,14 @@
 """Tracking: one run from train to register, found by digest, joined by id, or no run at all."""
 
+import re
+
 import pytest
 
 from fraudline.core.errors import UnavailableError
 from fraudline.ops.mlflow_client import connect
 from fraudline.ops.params import RegistryParams
-from fraudline.ops.tracking import DATA_TAG, DIGEST_TAG, flatten, open_run, step_run
+from fraudline.ops.recorders import DATA_TAG, DIGEST_TAG, flatten
+from fraudline.ops.tracking import FAILED_TAG, open_run, step_run
 
 
 def _run(tracker: RegistryParams, run_id: str):  # type: ignore[no-untyped-def]
@@ -77,6 +80,44 @@ def test_a_step_that_fails_leaves_a_failed_run_with_what_it_recorded(tracker):
     run = kept[0]
     assert _run(tracker, run.run_id).info.status == "FAILED"
     assert _run(tracker, run.run_id).data.metrics["loss"] == 2.0
+
+
+def _evaluate(tracker: RegistryParams, *, fails: bool) -> None:
+    with step_run("evaluate", tracker, digest="d" * 64):
+        if fails:
+            raise ZeroDivisionError
+
+
+def test_a_run_is_failed_from_the_step_that_fails_in_it_until_that_step_succeeds(tracker):
+    with step_run("train", tracker) as train:
+        train.made("d" * 64)
+    with pytest.raises(ZeroDivisionError):
+        _evaluate(tracker, fails=True)
+    with step_run("cost", tracker, digest="d" * 64):
+        pass
+    failed = _run(tracker, train.run_id)
+    assert (failed.info.status, failed.data.tags[FAILED_TAG]) == ("FAILED", "evaluate")
+
+    _evaluate(tracker, fails=False)
+    mended = _run(tracker, train.run_id)
+    assert (mended.info.status, mended.data.tags[FAILED_TAG]) == ("FINISHED", "")
+
+
+def test_a_launchers_run_is_told_which_step_failed_and_stays_the_launchers(tracker):
+    launched = open_run(tracker, "pipeline 0123")
+    with pytest.raises(ZeroDivisionError):
+        _evaluate(tracker.model_copy(update={"run_id": launched}), fails=True)
+    run = _run(tracker, launched)
+    assert (run.info.status, run.info.run_name, run.data.tags[FAILED_TAG]) == ("RUNNING", "pipeline 0123", "evaluate")
+
+
+def test_a_training_runs_name_tells_it_from_others_by_date_data_and_model(tracker):
+    with step_run("train", tracker) as run:
+        run.data(f"{'0a' * 16}.dir")
+        run.made("d" * 64)
+    assert re.fullmatch(
+        r"train 20[\d-]+ \d\d:\d\d, data 0a0a0a0a, model d{12}", _run(tracker, run.run_id).info.run_name
+    )
 
 
 def test_a_run_whose_figures_are_refused_has_failed_and_does_not_go_on(tracker):

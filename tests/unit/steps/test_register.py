@@ -5,8 +5,9 @@ import pytest
 from fraudline.core.errors import DataError, DigestMismatch
 from fraudline.core.files import read_json, write_text
 from fraudline.ops.params import RegistryParams
+from fraudline.ops.recorders import DIGEST_TAG
 from fraudline.ops.registry import Registry
-from fraudline.ops.tracking import DIGEST_TAG, step_run
+from fraudline.ops.tracking import step_run
 from fraudline.steps.package import package
 from fraudline.steps.params import Params
 from fraudline.steps.register import register
