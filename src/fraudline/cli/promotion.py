@@ -87,9 +87,9 @@ def apply_command(
               default=Path.home() / ".fraudline" / "promotion.key", show_default="~/.fraudline/promotion.key",
               help="Where the private key goes; never into Git.")  # fmt: skip
 @click.option("--public", type=click.Path(path_type=Path, dir_okay=False), default=Path("manifests/promotion.pub"),
-              show_default=True, help="Where the public key goes; commit it to the target branch.")  # fmt: skip
+              show_default=True, help="Where the public key goes, above those that are there; commit it.")  # fmt: skip
 def keygen_command(private: Path, public: Path) -> None:
-    """Make a pair of Ed25519 keys."""
+    """Make a pair of Ed25519 keys. Public keys that the file has stay, and any of them verifies."""
     from fraudline.ops.gitops.signing import make_keys
 
     name = make_keys(private, public)

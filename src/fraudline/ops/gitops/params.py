@@ -78,7 +78,7 @@ class RolloutParams(Settings):
     address that is registered."""
 
     public_key: str = "manifests/promotion.pub"
-    """File with the key that evidence and verdicts are verified with, on the target branch."""
+    """File with the keys that evidence and verdicts are verified with, on the target branch: one of them must fit."""
 
     require_clean_code: bool = True
     """Refuse a model that was made with uncommitted changes."""

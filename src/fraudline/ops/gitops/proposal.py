@@ -178,6 +178,12 @@ def step(held: Standing, verdict: Mapping[str, Any], name: str, rules: RolloutPa
     )
 
 
+def champion_of(parameters: str) -> str:
+    """The champion as ``params.yaml`` writes it, quotes and all; empty when it has no line for one."""
+    found = _CHAMPION.search(parameters)
+    return found[1] if found else ""
+
+
 def with_champion(parameters: str, uri: str) -> str:
     """``params.yaml`` with another champion, every other byte as it was.
 

@@ -1,14 +1,17 @@
 """Ed25519 signatures (RFC 8032) over JSON: who said it, and that nothing was changed since.
 
     signature = sign({"digest": "0f3c..."}, key_file)
-    check({"digest": "0f3c..."}, signature, public_key)
+    check({"digest": "0f3c..."}, signature, public_keys)
 
-What is signed is the canonical text: keys sorted, no spaces, UTF-8.
+What is signed is the canonical text: keys sorted, no spaces, UTF-8. The file of public keys may hold several, and any
+of them verifies: that is how a key is replaced while models that the one before signed are still served.
 """
 
 import base64
 import json
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +19,14 @@ from fraudline.core.digest import sha256_bytes
 from fraudline.core.errors import PromotionRefused, UsageError
 from fraudline.core.files import write_text
 
+_PEM = re.compile(rb"-----BEGIN [^-]+-----.*?-----END [^-]+-----", re.DOTALL)
+
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 
 def make_keys(private: Path, public: Path) -> str:
-    """Write a new pair of keys as PEM; an existing private key is never replaced.
+    """Write a new pair of keys as PEM; an existing private key is never replaced, public ones are kept below the new.
 
     Returns:
         The public key's fingerprint.
@@ -43,7 +48,7 @@ def make_keys(private: Path, public: Path) -> str:
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
-        write_text(public, shown.decode())
+        write_text(public, shown.decode() + (public.read_text(encoding="utf-8") if public.is_file() else ""))
     except BaseException:  # half a pair would stand in the way of the next attempt
         private.unlink()
         raise
@@ -60,22 +65,23 @@ def sign(record: dict[str, Any], private: Path) -> str:
 
 
 def check(record: dict[str, Any], signature: str, public: bytes) -> None:
-    """Verify a signature.
+    """Verify a signature by any of the keys.
 
     Raises:
-        PromotionRefused: the record was not signed with this key, or was changed since.
-        UsageError: the key cannot be read.
+        PromotionRefused: the record was not signed with one of these keys, or was changed since.
+        UsageError: a key cannot be read.
     """
     from cryptography.exceptions import InvalidSignature
 
-    key = _public(public)
-    try:
-        key.verify(base64.b64decode(signature, validate=True), canonical(record))
-    except (InvalidSignature, ValueError, TypeError) as error:
-        raise PromotionRefused(
-            f"The signature is not that of the key {fingerprint(public)}, or what it signs was changed.",
-            "Make it again with `fraudline promote`, with the key whose public half is on the target branch.",
-        ) from error
+    blocks = _PEM.findall(public) or [public]
+    for key in [_public(block) for block in blocks]:
+        with suppress(InvalidSignature, ValueError, TypeError):
+            return key.verify(base64.b64decode(signature, validate=True), canonical(record))
+    names = " or ".join(fingerprint(block) for block in blocks)
+    raise PromotionRefused(
+        f"The signature is not that of the key {names}, or what it signs was changed.",
+        "Make it again with `fraudline promote`, with the key whose public half is on the target branch.",
+    )
 
 
 def fingerprint(public: bytes) -> str:

@@ -18,6 +18,7 @@ from fraudline.core.errors import FraudlineError, PromotionRefused, UnavailableE
 from fraudline.core.files import local_path
 from fraudline.model.artifact import MANIFEST, load_artifact
 from fraudline.ops.gitops import transition
+from fraudline.ops.gitops.change import BY_HAND, Change, check_revert
 from fraudline.ops.gitops.evidence import Entry, Evidence, check_promotion, model_of
 from fraudline.ops.gitops.params import Environment, RolloutParams
 from fraudline.ops.gitops.proposal import PARAMETERS, with_champion
@@ -26,7 +27,6 @@ from fraudline.ops.gitops.state import EVIDENCE, ROLLOUT, Rollout, parse, render
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s-]")
 _FETCH_S = 900
-_BY_HAND = "Make it with `fraudline promote` or `fraudline rollout step`; edit nothing in it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +35,6 @@ class Verified:
 
     kind: str
     said: str
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A proposed change of one environment."""
-
-    repo: Path
-    base: str
-    head: str
-    environment: Environment
-    rules: RolloutParams
-    key: bytes
-    files: tuple[str, ...]
-
-    def before(self, name: str) -> str:
-        """A file of the target branch."""
-        return read_at(self.repo, self.base, name)
-
-    def after(self, name: str) -> str:
-        """A file of the proposal."""
-        return read_at(self.repo, self.head, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +113,7 @@ def verify(
             )
         with tempfile.TemporaryDirectory(prefix="fraudline-models-") as scratch:
             source = Source(models, tuple(fetch), Path(scratch))
-            results.append(_check(Change(repo, base, head, environment, rules, key, files), source))
+            results.append(_check(Change(repo, base, common, head, environment, rules, key, files), source))
     return results
 
 
@@ -186,21 +165,21 @@ def _check(change: Change, source: Source) -> Verified:
     text = change.before(f"{overlay}/{ROLLOUT}")
     old, new = parse(text or service), parse(change.after(f"{overlay}/{ROLLOUT}") or service)
     evidence = Evidence.parse(change.after(f"{overlay}/{EVIDENCE}"))
-    kind = transition.classify(old, new, change.rules.steps, _earlier(change) if old.canary is None else ())
+    kind = transition.classify(old, new, change.rules.steps, change.states() if old.canary is None else ())
     before = Evidence.parse(change.before(f"{overlay}/{EVIDENCE}"))
     _same_models(new, evidence)
     if kind == "revert":
-        _revert(change, new, evidence)
+        check_revert(change, old, new, before, evidence)
     else:
         _only_allowed_files(change, old, new, evidence)
         if change.after(f"{overlay}/{ROLLOUT}") != render(new, service, text):
-            raise PromotionRefused(f"{ROLLOUT} holds more than the change of models.", _BY_HAND)
+            raise PromotionRefused(f"{ROLLOUT} holds more than the change of models.", BY_HAND)
         entry = evidence.stable if new.canary is None else evidence.canary
         if entry is None:
-            raise PromotionRefused("There is no evidence for the model.", _BY_HAND)
+            raise PromotionRefused("There is no evidence for the model.", BY_HAND)
         _forward(change, kind, old, before, entry, source)
         if new.canary is not None and evidence.stable != before.stable:
-            raise PromotionRefused("The champion's evidence was changed.", _BY_HAND)
+            raise PromotionRefused("The champion's evidence was changed.", BY_HAND)
     return Verified(kind, f"{kind}: {transition.shown(old)} becomes {transition.shown(new)}")
 
 
@@ -209,8 +188,8 @@ def _only_allowed_files(change: Change, old: Rollout, new: Rollout, evidence: Ev
     allowed = {f"{overlay}/{ROLLOUT}", f"{overlay}/{EVIDENCE}"}
     if new.canary is None and new.stable != old.stable and evidence.stable is not None:
         allowed.add(PARAMETERS)
-        if change.after(PARAMETERS) != with_champion(change.before(PARAMETERS), str(evidence.stable.model["uri"])):
-            raise PromotionRefused(f"{PARAMETERS} differs in more than the champion.", _BY_HAND)
+        if change.after(PARAMETERS) != with_champion(change.begun(PARAMETERS), str(evidence.stable.model["uri"])):
+            raise PromotionRefused(f"{PARAMETERS} differs in more than the champion.", BY_HAND)
     others = sorted(set(change.files) - allowed)
     if others:
         raise PromotionRefused(f"A promotion also changes {', '.join(others[:3])}.", "Make two pull requests of it.")
@@ -220,28 +199,9 @@ def _same_models(state: Rollout, evidence: Evidence) -> None:
     for role in ("stable", "canary"):
         model, entry = getattr(state, role), getattr(evidence, role)
         if (model is None) != (entry is None) and not (role == "stable" and entry is None):
-            raise PromotionRefused(f"{EVIDENCE} and {ROLLOUT} disagree on whether there is a {role}.", _BY_HAND)
+            raise PromotionRefused(f"{EVIDENCE} and {ROLLOUT} disagree on whether there is a {role}.", BY_HAND)
         if entry is not None and model_of(entry) != model:
-            raise PromotionRefused(f"The {role}'s evidence is of another model or address.", _BY_HAND)
-
-
-def _revert(change: Change, new: Rollout, evidence: Evidence) -> None:
-    """Taking traffic away needs no verdict; whatever is named afterwards still needs its signatures."""
-    allowed = {f"{change.environment.overlay}/{name}" for name in (ROLLOUT, EVIDENCE)} | {PARAMETERS}
-    others = sorted(set(change.files) - allowed)
-    if others:
-        raise PromotionRefused(f"A revert also changes {', '.join(others[:3])}.", "Make two pull requests of it.")
-    text, service = change.after(f"{change.environment.overlay}/{ROLLOUT}"), change.before(change.environment.service)
-    if text and text != render(new, service, change.before(f"{change.environment.overlay}/{ROLLOUT}")):
-        raise PromotionRefused(f"{ROLLOUT} holds more than the change of models.", _BY_HAND)
-    for entry in (evidence.stable, evidence.canary):
-        if entry is not None:
-            for signed in (entry.promotion, *entry.steps):
-                signed.check(change.key)
-    if PARAMETERS in change.files and evidence.stable is not None:
-        wanted = with_champion(change.before(PARAMETERS), str(evidence.stable.model["uri"]))
-        if change.after(PARAMETERS) != wanted:
-            raise PromotionRefused(f"{PARAMETERS} differs in more than the champion.", _BY_HAND)
+            raise PromotionRefused(f"The {role}'s evidence is of another model or address.", BY_HAND)
 
 
 def _forward(change: Change, kind: str, old: Rollout, before: Evidence, entry: Entry, source: Source) -> None:
@@ -249,7 +209,7 @@ def _forward(change: Change, kind: str, old: Rollout, before: Evidence, entry: E
         signed.check(change.key)
     if kind == "promote":
         if entry.steps:
-            raise PromotionRefused("A promotion has no steps yet.", _BY_HAND)
+            raise PromotionRefused("A promotion has no steps yet.", BY_HAND)
         record = entry.promotion.record
         if record["replaces"] != (old.stable.digest if old.stable else None):
             raise PromotionRefused("The evidence is about replacing another champion.", "Promote it again.")
@@ -258,9 +218,9 @@ def _forward(change: Change, kind: str, old: Rollout, before: Evidence, entry: E
         return
     known = before.canary
     if not entry.steps or known is None or entry.steps == known.steps:
-        raise PromotionRefused("The step has no verdict.", _BY_HAND)
+        raise PromotionRefused("The step has no verdict.", BY_HAND)
     if known.promotion != entry.promotion or known.steps != entry.steps[:-1]:
-        raise PromotionRefused("A step changes earlier evidence.", _BY_HAND)
+        raise PromotionRefused("A step changes earlier evidence.", BY_HAND)
     path = f"{change.environment.overlay}/{ROLLOUT}"
     follows = git(change.repo, "log", "-1", "--first-parent", "--format=%H", change.base, "--", path).strip()
     _step(entry.steps[-1].record, old, change.rules, follows)
@@ -271,7 +231,7 @@ def _step(record: Mapping[str, Any], old: Rollout, rules: RolloutParams, follows
     wanted: dict[str, Any] = {"canary": old.canary and old.canary.digest, "stable": old.stable and old.stable.digest}
     wanted |= {"from": old.percent, "to": to, "follows": follows}
     if {key: record.get(key) for key in wanted} != wanted:
-        raise PromotionRefused(f"The signed verdict is not about the step from {old.percent} % to {to} %.", _BY_HAND)
+        raise PromotionRefused(f"The signed verdict is not about the step from {old.percent} % to {to} %.", BY_HAND)
     if record["verdict"].get("verdict") != "successful":
         raise PromotionRefused(
             f"The verdict of the step is {record['verdict'].get('verdict')!r}.", "Wait for a successful one."
@@ -283,23 +243,11 @@ def _artifact(record: Mapping[str, Any], rules: RolloutParams, source: Source) -
     model = record["model"]
     digest = str(model["digest"])
     if rules.models_at and model["served_at"] != f"{rules.models_at.rstrip('/')}/{digest}":
-        raise PromotionRefused(f"{model['served_at']} is not below {rules.models_at}.", _BY_HAND)
+        raise PromotionRefused(f"{model['served_at']} is not below {rules.models_at}.", BY_HAND)
     folder = source.folder_of(digest, str(model["served_at" if source.fetch else "uri"]))
     try:
         artifact = load_artifact(folder, digest)
     except FraudlineError as error:
         raise PromotionRefused(f"The artifact is not what the evidence says: {error.problem}", error.action) from error
     if sha256_file(folder / MANIFEST) != model["manifest_sha256"] or artifact.meta.data_md5 != record["data_md5"]:
-        raise PromotionRefused("The artifact's manifest or data is not what the evidence says.", _BY_HAND)
-
-
-def _earlier(change: Change) -> list[Rollout]:
-    """States that the target branch had before."""
-    path = f"{change.environment.overlay}/{ROLLOUT}"
-    found = []
-    for revision in git(change.repo, "log", "--format=%H", change.base, "--", path).split():
-        try:
-            found.append(parse(read_at(change.repo, revision, path)))
-        except UsageError:
-            continue
-    return found
+        raise PromotionRefused("The artifact's manifest or data is not what the evidence says.", BY_HAND)

@@ -19,7 +19,7 @@ from fraudline.ops.gitops.params import Environment
 from fraudline.ops.gitops.proposal import standing, step, submit, with_champion
 from fraudline.ops.gitops.repository import Clone, read_at
 from fraudline.ops.gitops.signing import make_keys
-from fraudline.ops.gitops.state import parse
+from fraudline.ops.gitops.state import Model, Rollout, parse, render
 from fraudline.ops.gitops.verify import rules_at, verify
 from fraudline.steps.promote import apply_served, promote, remote_params
 from tests.support.gitops import EVIDENCE, ROLLOUT, Forge, git
@@ -464,3 +464,97 @@ def test_what_touches_no_rollout_passes_and_the_command_says_that_it_looked_at_n
         0,
         "verified  no rollout.yaml or evidence.json is changed: this looks at nothing else\n",
     )
+
+
+def reverted(case, revision):
+    """A person's revert of a merge, as a proposal."""
+    case.forge.pull()
+    git(case.forge.work, "checkout", "-q", "-B", "proposal")
+    git(case.forge.work, "revert", "-m", "1", "--no-edit", revision)
+    return case.verify()[0].kind
+
+
+def test_a_revert_that_drops_the_champions_evidence_cannot_change_parameters_behind_it(rolling):
+    rolling.checkout(rolling.step("failed"))
+    rolling.edit("params.yaml", lambda t: t.replace("require_clean_code: false", "require_clean_code: true"))
+    with pytest.raises(PromotionRefused, match="more than the champion"):
+        rolling.verify()
+    rolling.edit(EVIDENCE, record(lambda v: v.update(stable=None)))
+    with pytest.raises(PromotionRefused, match="evidence"):
+        rolling.verify()
+
+
+def test_a_revert_brings_back_the_champion_as_a_person_had_written_it(case):
+    case.forge.pull()
+    parameters = case.forge.work / "params.yaml"
+    written = f"champion: artifacts/{case.first.name}"
+    parameters.write_text(with_champion(parameters.read_text(), "X").replace('champion: "X"', written))
+    case.forge.land("the champion, by hand")
+    case.forge.merge(case.branch)
+    for _ in range(3):
+        merged = case.forge.merge(case.step())
+    assert reverted(case, merged) == "revert"
+    assert written in parameters.read_text()
+    case.edit("params.yaml", lambda t: t.replace(written, "champion: artifacts/another"))
+    with pytest.raises(PromotionRefused, match="champion"):
+        case.verify()
+
+
+def test_a_step_is_verified_though_the_target_branch_has_other_parameters_since(rolling):
+    for _ in range(2):
+        rolling.forge.merge(rolling.step())
+    branch = rolling.step()
+    rolling.forge.pull()
+    rolling.edit("params.yaml", lambda t: t.replace("seed: 1", "seed: 2"))
+    git(rolling.forge.work, "push", "-q", "origin", "HEAD:main")
+    rolling.checkout(branch)
+    assert rolling.verify()[0].kind == "finish"
+
+
+def test_a_state_that_stood_in_a_branch_alone_cannot_come_back_by_a_revert(case):
+    third = case.forge.model(3, champion=case.first.name)
+
+    def swap(text):
+        return text.replace(case.first.name, third.name).replace(f"m{case.first.name[:9]}", f"m{third.name[:9]}")
+
+    case.edit(ROLLOUT, swap)
+    git(case.forge.work, "revert", "--no-edit", "HEAD")
+    assert case.verify()[0].kind == "promote"
+    git(case.forge.work, "push", "-q", "origin", f"HEAD:{case.branch}")
+    case.forge.merge(case.branch)
+    case.forge.merge(case.step("failed"))
+    case.checkout("main")
+    case.edit(ROLLOUT, swap)
+    case.edit(EVIDENCE, record(lambda v: v.update(stable=None)))
+    with pytest.raises(PromotionRefused, match="through fraudline promote only"):
+        case.verify()
+
+
+def test_after_a_new_key_the_one_before_still_verifies_what_it_signed_until_it_is_taken_out(rolling, tmp_path):
+    rolling.forge.pull()
+    public = rolling.forge.work / "manifests" / "promotion.pub"
+    make_keys(tmp_path / "new.key", public)
+    rolling.forge.land("a new key")
+    rolling.forge.key = tmp_path / "new.key"
+    rolling.checkout(rolling.step())
+    assert rolling.verify()[0].kind == "advance"
+    rolling.checkout(rolling.step("failed"))
+    assert rolling.verify()[0].kind == "revert"
+
+
+def test_a_champion_that_was_written_by_hand_comes_back_by_a_revert_as_it_was_written(tmp_path):
+    case = Case.__new__(Case)
+    case.forge = forge = Forge(tmp_path)
+    case.first = forge.model(1)
+    file = forge.work / ROLLOUT
+    file.parent.mkdir(parents=True)
+    service = (forge.work / "kserve" / "inferenceservice.yaml").read_text()
+    file.write_text("# by hand\n" + render(Rollout(Model(case.first.name, case.first.as_uri())), service))
+    forge.land("a champion without evidence")
+    case.second = forge.model(2, champion=case.first.name)
+    merged = [forge.merge(case.promote(case.second)), *(forge.merge(case.step()) for _ in range(3))]
+    for revision in reversed(merged):
+        assert reverted(case, revision) == "revert"
+        git(forge.work, "push", "-q", "origin", "HEAD:main")
+    assert file.read_text().startswith("# by hand\n")
+    assert forge.state().weights() == {case.first.name: 100}
