@@ -57,22 +57,27 @@ PROMOTION_SECRET, PROMOTION = "fraudline-promotion", "/etc/fraudline"
 
 
 class Size(NamedTuple):
-    """What a task asks of a node: requests and limits."""
+    """What a task asks of a node, requests and limits, and the hours after which its pod is ended.
+
+    A schedule starts no run while another goes on: one task that hangs would end all renewal.
+    """
 
     cpu: str
     cpu_limit: str
     memory: str
     memory_limit: str
+    hours: int
 
 
-SMALL = Size("250m", "1", "512Mi", "2Gi")
-MEDIUM = Size("1", "2", "2Gi", "8Gi")
-LARGE = Size("2", "4", "4Gi", "16Gi")
+SMALL = Size("250m", "1", "512Mi", "2Gi", hours=1)
+MEDIUM = Size("1", "2", "2Gi", "8Gi", hours=6)
+LARGE = Size("2", "4", "4Gi", "16Gi", hours=24)
 
 
 def placed(task: dsl.PipelineTask, size: Size) -> dsl.PipelineTask:
-    """Give a task its requests and limits, the images' user, and the services that steps report to."""
+    """Give a task its requests and limits, its time, the images' user, and the services that steps report to."""
     variables(task, SERVICES_SECRET, SERVICES_ENV)
+    kubernetes.set_timeout(task, size.hours * 3600)
     kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
     task.set_cpu_request(size.cpu).set_cpu_limit(size.cpu_limit)
     return task.set_memory_request(size.memory).set_memory_limit(size.memory_limit)
@@ -107,7 +112,7 @@ def training(
     repo: str = ".",
     revision: str = "",
     md5: str = "",
-    store: str = "artifacts",
+    store: str = STORE,
     promote_to: str = "",
 ) -> None:
     """Train, judge, register, and where that is asked for promote.
@@ -119,7 +124,8 @@ def training(
         repo: path or address of the Git repository that tracks the data.
         revision: Git revision of the data; empty means the workspace.
         md5: the md5 that the data must have; empty means what the .dvc file says.
-        store: folder of the artifact store; on a cluster, below the volume mounted at ``/mnt/store``.
+        store: folder of the artifact store; on a cluster the volume mounted at ``/mnt/store``, or a folder below it:
+            what lies elsewhere is lost with the pod.
         promote_to: environment that the model is proposed for by a pull request; empty for none.
     """
     ended = report_status(params=params)

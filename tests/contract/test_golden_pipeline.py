@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from components.image import IMAGE
-from pipelines import rollout
+from pipelines import monitoring, rollout
 from pipelines.training import GOLDEN, MANIFEST, compile_to, manifest_to
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +74,24 @@ def test_no_task_may_run_as_root(spec, platform):
     for label, config in platform.items():
         context = config["securityContext"]
         assert (context["runAsNonRoot"], int(context["runAsUser"])) == (True, 1000), label
+
+
+def test_no_task_hangs_for_ever_and_with_it_the_schedule_that_runs_one_at_a_time(platform):
+    others = (
+        config
+        for module in (monitoring, rollout)
+        for config in list(yaml.safe_load_all(module.GOLDEN.read_text()))[1]["platforms"]["kubernetes"][
+            "deploymentSpec"
+        ]["executors"].values()
+    )
+    for config in (*platform.values(), *others):
+        assert 0 < int(config["activeDeadlineSeconds"]) <= 24 * 3600
+
+
+def test_a_run_that_is_started_in_the_interface_keeps_its_model_on_the_volume(spec, platform):
+    store = spec["root"]["inputDefinitions"]["parameters"]["store"]["defaultValue"]
+    (mounted,) = (mount["mountPath"] for mount in platform["exec-package"]["pvcMount"])
+    assert store == mounted
 
 
 def secrets(config):
