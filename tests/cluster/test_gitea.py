@@ -122,12 +122,16 @@ def test_promotions_at_once_end_in_one_pull_request(house):
     assert house.opened().ensure(branch, "title", "text").url == request["html_url"]
 
 
-def test_what_a_person_closed_is_not_opened_again(house, models):
-    house.promote(models[1])
+def test_what_a_person_closed_is_not_opened_again_until_its_branch_is_deleted(house, models):
+    branch = house.promote(models[1])["branch"]
     house.gitea.call("PATCH", f"{house.project}/pulls/1", state="closed")
     with pytest.raises(PromotionRefused, match="closed without a merge"):
         house.promote(models[1])
     assert [request["state"] for request in house.requests()] == ["closed"]
+    git(house.work, "push", "-q", "origin", f":{branch}")
+    again = house.promote(models[1])
+    assert (again["state"], again["pushed"], len(house.requests())) == ("open", True, 2)
+    assert house.promote(models[1]) == again | {"pushed": False}
 
 
 def test_a_merge_waits_for_the_check_and_is_bound_to_the_revision(house, models):

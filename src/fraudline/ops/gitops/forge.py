@@ -18,7 +18,7 @@ from msgspec import Struct
 from fraudline.core.clock import now
 from fraudline.core.errors import UsageError
 from fraudline.core.log import get_logger
-from fraudline.ops.gitops.forge_api import EXISTS, NOT_YET, Api, PullRequest, State, found
+from fraudline.ops.gitops.forge_api import EXISTS, NOT_YET, Api, PullRequest, State, foremost, found
 from fraudline.ops.gitops.params import ForgeParams
 from fraudline.ops.gitops.repository import Clone
 
@@ -38,8 +38,14 @@ _LOOK_S = 0.2
 class Forge(Protocol):
     """What opens, merges and asks."""
 
-    def ensure(self, branch: str, title: str, body: str) -> PullRequest:
+    def ensure(self, branch: str, title: str, body: str, *, anew: bool = False) -> PullRequest:
         """The pull request of a pushed branch; made when there is none.
+
+        Args:
+            branch: its name.
+            title: of the request.
+            body: of the request.
+            anew: the branch was not there before: a closed request is of one that was deleted since.
 
         Raises:
             UnavailableError: the forge does not answer or refuses.
@@ -69,7 +75,7 @@ class PlainGit:
     def __init__(self, clone: Clone) -> None:
         self._clone = clone
 
-    def ensure(self, branch: str, title: str, body: str) -> PullRequest:
+    def ensure(self, branch: str, title: str, body: str, *, anew: bool = False) -> PullRequest:
         """The branch itself."""
         return PullRequest(branch)
 
@@ -146,9 +152,9 @@ class GitHub:
         self._owner = settings.project.split("/")[0]
         self._base = base
 
-    def ensure(self, branch: str, title: str, body: str) -> PullRequest:
+    def ensure(self, branch: str, title: str, body: str, *, anew: bool = False) -> PullRequest:
         """See :class:`Forge`."""
-        if (known := self._find(branch)) is not None:
+        if (known := self._find(branch)) is not None and not (anew and known.state == "closed"):
             return known
         answer = self._open({"title": title, "head": branch, "base": self._base, "body": body})
         if answer.is_success:
@@ -175,9 +181,8 @@ class GitHub:
 
     def _find(self, branch: str) -> PullRequest | None:
         query = {"state": "all", "head": f"{self._owner}:{branch}", "base": self._base}
-        for known in self._api.read(self._api.call("GET", f"{self._repo}/pulls", params=query), list[_Pull]):
-            return _standing(branch, known)
-        return None
+        known = self._api.read(self._api.call("GET", f"{self._repo}/pulls", params=query), list[_Pull])
+        return foremost(_standing(branch, each) for each in known)
 
 
 class Gitea(GitHub):
@@ -189,16 +194,14 @@ class Gitea(GitHub):
     _page_size = "limit"
     _headers: ClassVar[dict[str, str]] = {}
 
-    def ensure(self, branch: str, title: str, body: str) -> PullRequest:
+    def ensure(self, branch: str, title: str, body: str, *, anew: bool = False) -> PullRequest:
         """See :class:`Forge`."""
-        request = super().ensure(branch, title, body)
-        query = {"state": "open", "base_branch": self._base, "sort": "oldest"}
-        pulls = self._api.pages(f"{self._repo}/pulls", query, list[_OfBranch], size=self._page_size)
-        first = next((pull for pull in pulls if pull.head.ref == branch), None)
+        request = super().ensure(branch, title, body, anew=anew)
+        first = self._first_open(branch)
         if first is None or first.number >= request.number:
             return request
         self._api.call("PATCH", f"{self._repo}/pulls/{request.number}", json={"state": "closed"})
-        return _standing(branch, first)
+        return first
 
     def merge(self, request: PullRequest, revision: str) -> bool:
         """See :class:`Forge`."""
@@ -215,10 +218,18 @@ class Gitea(GitHub):
             time.sleep(_LOOK_S)
         return super()._open(content)
 
+    def _first_open(self, branch: str) -> PullRequest | None:
+        query = {"state": "open", "base_branch": self._base, "sort": "oldest"}
+        pulls = self._api.pages(f"{self._repo}/pulls", query, list[_OfBranch], size=self._page_size)
+        return next((_standing(branch, pull) for pull in pulls if pull.head.ref == branch), None)
+
     def _find(self, branch: str) -> PullRequest | None:
         path = f"{self._repo}/pulls/{quote(self._base, safe='')}/{quote(branch)}"
         answer = self._api.call("GET", path, accept=(404,))
-        return _standing(branch, self._api.read(answer, _Pull)) if answer.is_success else None
+        if not answer.is_success:
+            return None
+        oldest = _standing(branch, self._api.read(answer, _Pull))
+        return (self._first_open(branch) or oldest) if oldest.state == "closed" else oldest
 
 
 class GitLab:
@@ -229,9 +240,9 @@ class GitLab:
         self._project = f"/projects/{quote(settings.project, safe='')}"
         self._base = base
 
-    def ensure(self, branch: str, title: str, body: str) -> PullRequest:
+    def ensure(self, branch: str, title: str, body: str, *, anew: bool = False) -> PullRequest:
         """See :class:`Forge`."""
-        if (known := self._find(branch)) is not None:
+        if (known := self._find(branch)) is not None and not (anew and known.state == "closed"):
             return known
         content = {"source_branch": branch, "target_branch": self._base, "title": title, "description": body}
         answer = self._api.call("POST", f"{self._project}/merge_requests", json=content, accept=EXISTS)
@@ -258,9 +269,8 @@ class GitLab:
         states: dict[str, State] = {"opened": "open", "merged": "merged"}
         query = {"state": "all", "source_branch": branch, "target_branch": self._base}
         answer = self._api.call("GET", f"{self._project}/merge_requests", params=query)
-        for known in self._api.read(answer, list[_MergeRequest]):
-            return PullRequest(branch, states.get(known.state, "closed"), known.web_url, known.iid)
-        return None
+        known = self._api.read(answer, list[_MergeRequest])
+        return foremost(PullRequest(branch, states.get(each.state, "closed"), each.web_url, each.iid) for each in known)
 
 
 HOSTED: dict[str, Callable[[ForgeParams, str, str], Forge]] = {"github": GitHub, "gitlab": GitLab, "gitea": Gitea}

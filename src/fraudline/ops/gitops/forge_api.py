@@ -1,6 +1,6 @@
 """The API of a forge: JSON in, JSON out, errors of ours."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -116,3 +116,8 @@ def found(known: PullRequest | None, answer: "httpx.Response") -> PullRequest:
             "Check the branch and its rules.",
         )
     return known
+
+
+def foremost(known: Iterable[PullRequest]) -> PullRequest | None:
+    """The one of a branch that counts: of several, all but one were closed."""
+    return min(known, key=lambda each: each.state == "closed", default=None)

@@ -234,10 +234,11 @@ def submit(clone: Clone, proposal: Proposal, forge: Forge | None) -> Submitted:
         return Submitted(PullRequest(proposal.branch, "merged"), tip, title, body, pushed)
     if forge is None:
         return Submitted(PullRequest(proposal.branch, "planned" if planned else "open"), tip, title, body, pushed)
-    request = forge.ensure(proposal.branch, title, body)
+    request = forge.ensure(proposal.branch, title, body, anew=pushed)
     if request.state == "closed":
         raise PromotionRefused(
-            f"The pull request {request.url} was closed without a merge.", "Open it again, or delete its branch."
+            f"The pull request {request.url} was closed without a merge.",
+            f"Open it again, or delete its branch: git push origin :{proposal.branch}",
         )
     log.info("proposal.open", branch=proposal.branch, url=request.url, title=title)
     return Submitted(request, tip, title, body, pushed)

@@ -10,7 +10,7 @@ from fraudline.ops.gitops.observe import Prometheus
 from fraudline.ops.gitops.params import ForgeParams
 from fraudline.steps.promote import promote
 from tests.support.forges import GitHubServer, GitLabServer
-from tests.support.gitops import Forge
+from tests.support.gitops import Forge, git
 from tests.support.json_server import JsonServer
 from tests.support.loopback import LoopbackServer
 
@@ -83,6 +83,19 @@ def test_a_request_that_a_person_closed_is_not_opened_again(server, run):
     with pytest.raises(PromotionRefused, match="closed without a merge"):
         run()
     assert len(server.requests) == 1
+
+
+def test_a_request_that_a_person_closed_is_followed_by_another_once_its_branch_is_deleted(server, run):
+    branch = run()["branch"]
+    server.requests[0]["state"] = "closed"
+    with pytest.raises(PromotionRefused, match="closed without a merge") as caught:
+        run()
+    assert caught.value.action.endswith(f"git push origin :{branch}")
+    git(run.forge.work, "push", "-q", "origin", f":{branch}")
+    again = run()
+    assert (again["state"], again["pushed"], len(server.requests)) == ("open", True, 2)
+    assert run() == again | {"pushed": False}
+    assert len(server.requests) == 2
 
 
 def test_a_wrong_token_says_what_it_must_be_able_to_do(run):
