@@ -10,6 +10,7 @@ from fraudline.cli.dlq import stream_params
 from fraudline.cli.letters import gathered, place_of, show_counts, show_replayed, written_at
 from fraudline.cli.options import bootstrap_option, json_option, params_option
 from fraudline.core.errors import UnavailableError
+from fraudline.core.words import printable
 
 if TYPE_CHECKING:
     from fraudline.stream.alert_letters import AlertLetter
@@ -48,7 +49,8 @@ def list_letters(sink: str, limit: int, bootstrap: str | None, params_file: Path
         click.echo(json.dumps({"total": counts.total(), "sinks": dict(counts), "letters": letters}))
         return
     for letter in kept:
-        click.echo(f"{letter.place:>8}  {written_at(letter)}  {letter.sink}  {_subject(letter)}  {letter.reason}")
+        subject = f"{letter.sink}  {_subject(letter)}  {letter.reason}"
+        click.echo(printable(f"{letter.place:>8}  {written_at(letter)}  {subject}"))
     show_counts(counts, "letters")
 
 
@@ -66,7 +68,7 @@ def show(place: str, bootstrap: str | None, params_file: Path, as_json: bool) ->
         click.echo(json.dumps({**_described(letter), "event": letter.event}))
         return
     for name, text in _described(letter).items():
-        click.echo(f"{name:>15}  {text}")
+        click.echo(printable(f"{name:>15}  {text}"))
     click.echo(json.dumps(letter.event, indent=1))
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from fraudline.cli.options import bootstrap_option, by_option, json_option, load_params, output, params_option, present
 from fraudline.core.clock import now
 from fraudline.core.errors import StateError, UsageError
-from fraudline.core.words import counted
+from fraudline.core.words import counted, printable
 
 file = click.Path(path_type=Path, exists=True, dir_okay=False)
 folder = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -181,11 +181,11 @@ def _print(document: dict[str, Any]) -> None:
     console.print(f"[bold]{decision.get('decision')}[/]  {lead(document)}", soft_wrap=True)
     reasons = score["reasons"] if "reasons" in score else [reason["text"] for reason in decision.get("reasons", [])]
     for reason in reasons:
-        console.print(f"  · {reason}", soft_wrap=True)
+        console.print(f"  · {printable(reason)}", soft_wrap=True, markup=False)
     if "same" in score:
         said = "is that of the artifact" if score["same"] else "is NOT that of the artifact"
         console.print(f"the recorded score {said} (difference {score['difference']:.2g})")
     for part in _SHOWN:
         console.print(f"[bold]{part}[/]")
         for name, value in lines(document[part]):
-            console.print(f"  {name:28} {value}", soft_wrap=True, markup=False)
+            console.print(f"  {name:28} {printable(value)}", soft_wrap=True, markup=False)

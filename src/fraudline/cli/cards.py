@@ -10,7 +10,7 @@ import click
 from fraudline.cli.dlq import stream_params
 from fraudline.cli.options import FiniteRange, bootstrap_option, by_option, json_option, params_option
 from fraudline.core.clock import HOUR_US, from_us, now_us, to_us
-from fraudline.core.words import counted
+from fraudline.core.words import counted, printable
 
 if TYPE_CHECKING:
     from fraudline.stream.messages import BlockedCard, CardAction
@@ -110,7 +110,7 @@ def list_cards(expired: bool, bootstrap: str | None, params_file: Path, as_json:
         return
     for entry in found:
         said = " (over)" if entry.until <= at else ""
-        click.echo(f"{entry.card_id}  until {_when(entry.until)}{said}  by {entry.by}: {entry.why}")
+        click.echo(printable(f"{entry.card_id}  until {_when(entry.until)}{said}  by {entry.by}: {entry.why}"))
     over = len(every) - len(found)
     click.echo(counted(len(found), "cards") + (f"; {over:,} more are over (--expired)" if over else ""), err=True)
 
@@ -132,7 +132,7 @@ def log_actions(card: str, bootstrap: str | None, params_file: Path, as_json: bo
         click.echo(json.dumps({"actions": [_line(action) for action in found]}))
         return
     for action in found:
-        click.echo(f"{_when(action.at)}  {action.action:<7}  {action.card_id}  {action.by}: {action.why}")
+        click.echo(printable(f"{_when(action.at)}  {action.action:<7}  {action.card_id}  {action.by}: {action.why}"))
     click.echo(f"{len(found):,} lines", err=True)
 
 

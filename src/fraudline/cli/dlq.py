@@ -9,6 +9,7 @@ import click
 
 from fraudline.cli.letters import gathered, place_of, show_counts, show_replayed, written_at
 from fraudline.cli.options import bootstrap_option, json_option, load_params, params_option
+from fraudline.core.words import printable
 
 if TYPE_CHECKING:
     from fraudline.stream.dead_letter import DeadLetter
@@ -48,7 +49,8 @@ def list_letters(reason: str, limit: int, bootstrap: str | None, params_file: Pa
         return
     for letter in kept:
         source = f"{letter.topic} {letter.source_partition}:{letter.source_offset}"
-        click.echo(f"{letter.place:>8}  {written_at(letter)}  {source}  {_size(letter):>9} B  {letter.reason}")
+        line = f"{letter.place:>8}  {written_at(letter)}  {source}  {_size(letter):>9} B  {letter.reason}"
+        click.echo(printable(line))
     show_counts(counts, "dead letters")
 
 
@@ -69,8 +71,8 @@ def show(place: str, raw: bool, bootstrap: str | None, params_file: Path, as_jso
         click.echo(json.dumps({**_described(letter), "key": _base64(letter.key), "value": _base64(letter.value)}))
     else:
         for name, text in _described(letter).items():
-            click.echo(f"{name:>10}  {text}")
-        click.echo((letter.value or b"").decode("utf-8", errors="backslashreplace"))
+            click.echo(printable(f"{name:>10}  {text}"))
+        click.echo(printable((letter.value or b"").decode("utf-8", errors="backslashreplace"), kept="\t\n"))
 
 
 @group.command()

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from fraudline.cli.options import json_option, load_params, output, params_option, present
 from fraudline.cli.serve import newest_artifact
+from fraudline.core.words import printable
 
 folder = click.Path(path_type=Path, exists=True, file_okay=False)
 file = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -79,7 +80,7 @@ def _print(document: dict[str, Any]) -> None:
         soft_wrap=True,
     )
     for text in document["reasons"]:
-        console.print(f"  - {text}", soft_wrap=True)
+        console.print(f"  - {printable(text)}", soft_wrap=True, markup=False)
     table = Table("feature", "value", "expected", "contribution", "share", box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"

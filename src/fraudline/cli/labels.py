@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from fraudline.cli.options import (
     bootstrap_option,
@@ -62,8 +63,8 @@ def send_command(source: Path, bootstrap: str | None, params_file: Path, as_json
     if as_json:
         click.echo(json.dumps({"sent": count}))
     else:
-        said = f"{count:,} sent" if labels else f"none in {source}: nothing is sent"
-        Console(stderr=True, highlight=False, soft_wrap=True).print("[bold green]labels[/] ", said)
+        said = f"{count:,} sent" if labels else f"none in {escape(str(source))}: nothing is sent"
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold green]labels[/]  {said}")
 
 
 @group.command("performance")

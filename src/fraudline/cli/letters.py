@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from fraudline.core.errors import UsageError
+from fraudline.core.words import printable
 
 if TYPE_CHECKING:
     from fraudline.stream.alert_letters import AlertLetter
@@ -51,7 +52,7 @@ def written_at(letter: "DeadLetter | AlertLetter") -> str:
 
 def show_counts(counts: Counter[str], noun: str) -> None:
     """How many letters there are, on standard error."""
-    parts = "".join(f"\n  {count:>8,}  {kind}" for kind, count in counts.most_common())
+    parts = "".join(f"\n  {count:>8,}  {printable(kind)}" for kind, count in counts.most_common())
     click.echo(f"{counts.total():,} {noun}{parts}", err=True)
 
 

@@ -12,6 +12,7 @@ import click
 
 from fraudline import __version__
 from fraudline.core.errors import FraudlineError, StateError, UsageError
+from fraudline.core.words import printable
 
 _COMMANDS = {
     "alerts": ("fraudline.cli.alerts", "group", "send alerts on: webhook, e-mail, Alertmanager, topic"),
@@ -175,10 +176,14 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+_LINES = "\t\n"
+"""An error may quote what another program said."""
+
+
 def _said(error: FraudlineError) -> int:
-    click.secho(f"error: {error.problem}", fg="red", err=True)
+    click.secho(f"error: {printable(error.problem, kept=_LINES)}", fg="red", err=True)
     if error.action:
-        click.echo(f"  -> {error.action}", err=True)
+        click.echo(f"  -> {printable(error.action, kept=_LINES)}", err=True)
     return error.exit_code
 
 

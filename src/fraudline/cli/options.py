@@ -88,7 +88,7 @@ def present(
     console = Console(stderr=True, highlight=False)
     for page in pages:
         if page is not None:
-            console.print(f"[bold green]{page}[/]", soft_wrap=True)
+            console.print(str(page), style="bold green", soft_wrap=True, markup=False)
 
 
 tracing_option = click.option(

@@ -11,6 +11,7 @@ from fraudline.cli.options import json_option, load_params, metrics_options, out
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import SkewFound
 from fraudline.core.files import read_json
+from fraudline.core.words import printable
 
 path = click.Path(path_type=Path, exists=True)
 folder = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -71,7 +72,9 @@ def command(
         table = Table("feature", "rows", "first transaction", "logged", "offline", "", box=None, pad_edge=False)
         for each in document["features"]:
             values = (f"{each['logged']:.6g}", f"{each['offline']:.6g}")
-            table.add_row(each["feature"], f"{each['rows']:,}", each["first"]["transaction_id"], *values, each["hint"])
+            table.add_row(
+                each["feature"], f"{each['rows']:,}", printable(each["first"]["transaction_id"]), *values, each["hint"]
+            )
         if document["features"]:
             output(markup=False).print(table)
         console.print(

@@ -12,6 +12,7 @@ from typing import Any, get_args, get_type_hints
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from fraudline.cli.options import json_option, load_params, metrics_options, params_option, publish
 from fraudline.cli.progress import epochs
@@ -117,4 +118,4 @@ def _summary(console: Console, name: str, result: dict[str, Any]) -> None:
         for key, value in result.items()
         if isinstance(value, str | int | float) and value != ""
     )
-    console.print(f"[bold green]{name}[/]  {shown}", soft_wrap=True)
+    console.print(f"[bold green]{name}[/]  {escape(shown)}", soft_wrap=True)

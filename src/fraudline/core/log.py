@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from fraudline.core.masking import mask_text
+from fraudline.core.words import printable
 
 get_logger = structlog.get_logger
 
@@ -39,8 +40,8 @@ def configure(*, level: str = "info", as_json: bool = False) -> None:
 def _printable(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Texts without characters that command a terminal: a client may have written them. JSON escapes them by itself."""
     for name, value in event.items():
-        if isinstance(value, str) and not value.isprintable():
-            event[name] = "".join(c if c.isprintable() or c in "\t\r\n" else repr(c)[1:-1] for c in value)
+        if isinstance(value, str):
+            event[name] = printable(value, kept="\t\r\n")
     return event
 
 

@@ -1,4 +1,4 @@
-"""Values as words: a number with what it counts, yes and no."""
+"""Values as words: a number with what it counts, yes and no, a stranger's text."""
 
 
 def counted(number: int, things: str) -> str:
@@ -21,3 +21,16 @@ def told(value: object) -> str:
     ('yes', 'no', '7')
     """
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def printable(text: str, kept: str = "") -> str:
+    r"""A text that a client may have written, without characters that command a terminal or begin a line.
+
+    >>> printable("c-1\x1b[2J\n"), printable("two\nlines", kept="\n")
+    ('c-1\\x1b[2J\\n', 'two\nlines')
+
+    Args:
+        text: any text.
+        kept: characters that stay.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() or c in kept else repr(c)[1:-1] for c in text)

@@ -19,7 +19,7 @@ from fraudline.stream import produce as produce_module
 from fraudline.stream import topics as topics_module
 from fraudline.stream import worker as worker_module
 from fraudline.stream.dead_letter import DeadLetter
-from fraudline.stream.messages import BlockedCard
+from fraudline.stream.messages import BlockedCard, CardAction
 from tests.support.artifacts import tiny_artifact
 from tests.support.datasets import small_dataset, small_tables
 
@@ -147,6 +147,23 @@ def test_the_list_of_cards_says_how_many_blocks_are_over(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert invoke("cards", "list").stderr == "1 card; 1 more are over (--expired)\n"
     assert invoke("cards", "list", "--expired").stderr == "2 cards\n"
+
+
+def test_what_a_stranger_wrote_commands_no_terminal_and_forges_no_line(seen, monkeypatch):
+    card = "c-1\x1b]0;owned\x07\nc-2  until 2099"
+    entry = BlockedCard(card, 2**52, 1, "worker", "the score\r")
+    action = CardAction("block", card, 1, "ada", "stolen")
+    letter = DeadLetter(0, 17, 0, f"{card}: expected JSON", "transactions", 3, 4, b"c-1", b'{"a":\n"\x1b[2J\xff"}')
+    monkeypatch.setattr(card_topic, "listed", lambda _: [entry])
+    monkeypatch.setattr(card_topic, "actions", lambda _: [action])
+    monkeypatch.setattr(dead_letter_topic, "read_letter", lambda *_: letter)
+    monkeypatch.setattr(dead_letter_topic, "read_letters", lambda _: [letter])
+    for command in (("cards", "list"), ("cards", "log"), ("dlq", "list")):
+        (line,) = invoke(*command).stdout.splitlines()
+        assert r"c-1\x1b]0;owned\x07\nc-2  until 2099" in line
+    shown = invoke("dlq", "show", "0:17").stdout
+    assert shown.endswith('{"a":\n"\\x1b[2J\\xff"}\n')
+    assert "\x1b" not in shown + invoke("dlq", "list").stderr
 
 
 @pytest.mark.parametrize("masked", [True, False])
