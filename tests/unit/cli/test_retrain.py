@@ -218,10 +218,10 @@ def test_labels_are_sent_when_the_whole_file_is_right_and_none_of_them_before(he
 
 def test_a_file_without_labels_is_told_at_once_and_waits_for_no_broker(here, monkeypatch):
     monkeypatch.setattr("fraudline.stream.labels.ensure_topics", lambda *_: pytest.fail("asked a broker"))
-    (here / "l.jsonl").write_bytes(b"\n")
-    done = run(labels, "send", "l.jsonl")
-    assert (done.exit_code, done.stderr) == (0, "labels  none in l.jsonl: nothing is sent\n")
-    assert json.loads(run(labels, "send", "l.jsonl", "--json").stdout) == {"sent": 0}
+    (here / "[bold]l.jsonl").write_bytes(b"\n")
+    done = run(labels, "send", "[bold]l.jsonl")
+    assert (done.exit_code, done.stderr) == (0, "labels  none in [bold]l.jsonl: nothing is sent\n")
+    assert json.loads(run(labels, "send", "[bold]l.jsonl", "--json").stdout) == {"sent": 0}
 
 
 def test_performance_says_which_figure_has_no_value_and_what_it_does_not_cover(here):
