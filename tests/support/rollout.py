@@ -24,12 +24,14 @@ class Case:
         self.labels = {}
         self.now = float(git(forge.remote, "log", "-1", "--format=%ct", "main"))  # when the canary was merged
 
-    def minutes(self, count, *, errors=0.0, alerts=0.02, slow=1.0, constant=False, blocks=0.0):
-        """Traffic of some minutes; the canary's share follows the state on main."""
+    def minutes(self, count, *, errors=0.0, alerts=0.02, slow=1.0, constant=False, blocks=0.0, dead=False):
+        """Traffic of some minutes; the canary's share follows the state on main, and a dead one answers nothing."""
         weights = self.forge.state().weights()
         for _ in range(count):
             self.now += 60
             for entry, bad in ((self.first, False), (self.second, True)):
+                if bad and dead:
+                    continue
                 n = round(20 * weights.get(entry.name, 0))
                 given = (errors, alerts, slow, constant, blocks) if bad else (0.0, 0.02, 1.0, False, 0.0)
                 self._minute(entry.name[:12], n, *given)

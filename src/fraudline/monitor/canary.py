@@ -24,6 +24,9 @@ from fraudline.monitor.sequential import Counts, Floats, least_of, mean_of, odds
 SLOW_SHARE = 0.1
 """A slow answer takes longer than nine of ten of the champion's."""
 
+MISSED = 100
+"""Requests that a share must have brought to a canary before its silence counts: none of them by chance has e⁻¹⁰⁰."""
+
 AGAINST = ("not worse", "not too few", "below the floor")
 """Nulls of what speaks against a canary, which may turn bad at any time; what speaks for it is of the whole rollout."""
 
@@ -84,6 +87,10 @@ class JudgeParams(Settings):
 
     min_minutes: float = Field(default=10.0, ge=0)
     """Minutes at a step since the canary's first row there, at least; one that is silent for longer goes no further."""
+
+    silent_minutes: float = Field(default=30.0, gt=0)
+    """Minutes without an answer after which a canary has failed, where its share should have brought 100 requests: it
+    never became ready, crashed, or nothing routes to it. Longer than a node, an image and a model take to arrive."""
 
     failure_limit: int = Field(default=0, ge=0)
     """Failed looks that are tolerated."""
@@ -161,6 +168,7 @@ def judge(
     rows: int,
     minutes: float,
     silent: float = 0.0,
+    missed: float = 0.0,
     ended: int | None = None,
 ) -> dict[str, Any]:
     """The verdict after the last stratum.
@@ -172,7 +180,8 @@ def judge(
             those of the whole rollout because they mature long after the step that they are of.
         rows: that the canary scored at the present step.
         minutes: that the present step lasts.
-        silent: minutes since the canary last scored a row.
+        silent: minutes since the canary last scored a row, or since it should have begun.
+        missed: requests that its share should have brought in these minutes, where it got none.
         ended: strata to look at; default: all.
 
     Returns:
@@ -196,7 +205,9 @@ def judge(
             if _run(looks) < params.consecutive_success_limit:
                 waiting.append(name)
     verdict, reason = _said(bad, waiting, rows, minutes, params)
-    if verdict == "successful" and silent > params.min_minutes + params.stratum_s / 60:
+    if verdict != "failed" and silent >= params.silent_minutes and missed >= MISSED:
+        verdict, reason = "failed", _silence(silent, missed)
+    elif verdict == "successful" and silent > params.min_minutes + params.stratum_s / 60:
         verdict, reason = "inconclusive", f"the canary has scored nothing for {silent:.0f} minutes."
     return {
         "verdict": verdict,
@@ -289,3 +300,10 @@ def _said(bad: list[str], waiting: list[str], rows: int, minutes: float, params:
     if waiting:
         return "inconclusive", f"not yet shown to be as good as the champion: {', '.join(waiting)}."
     return "successful", "every check that is needed is within its margin."
+
+
+def _silence(minutes: float, missed: float) -> str:
+    return (
+        f"the canary has answered nothing for {minutes:.0f} minutes, in which its share should have brought "
+        f"{missed:,.0f} requests: it is not ready, or nothing routes to it."
+    )

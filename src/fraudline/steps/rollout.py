@@ -12,7 +12,7 @@ from fraudline.core.log import get_logger
 from fraudline.decide.outcomes import arms_of, read_outcomes
 from fraudline.monitor.canary import judge
 from fraudline.ops.gitops.forge import Forge, open_forge
-from fraudline.ops.gitops.observe import Prometheus, observe
+from fraudline.ops.gitops.observe import Observed, Prometheus, observe
 from fraudline.ops.gitops.proposal import Standing, Submitted, standing, step, submit
 from fraudline.ops.gitops.repository import Clone, address_of
 from fraudline.ops.gitops.state import parse
@@ -179,13 +179,15 @@ def _judged(clone: Clone, held: Standing, params: Params, sources: Sources, now:
     first = int(np.searchsorted(seen.ends, held.since, side="right"))
     scored = first + np.flatnonzero(seen.rows[first:])
     since = max(held.since, seen.starts[scored[0]]) if scored.size else held.since
+    silent, missed = _silence(clone, held, seen, end, first)
     verdict = judge(
         counts,
         settings,
         begin=dict.fromkeys(seen.arms, first),
         rows=int(seen.rows[first:].sum()),
         minutes=max(end - since, 0.0) / 60,
-        silent=(end - seen.ends[scored[-1]]) / 60 if scored.size else 0.0,
+        silent=silent,
+        missed=missed,
     )
     verdict |= {
         "canary": state.canary.digest,
@@ -195,6 +197,22 @@ def _judged(clone: Clone, held: Standing, params: Params, sources: Sources, now:
     }
     log.info("rollout.judged", canary=state.canary.version, percent=state.percent, verdict=verdict["verdict"])
     return verdict
+
+
+def _silence(clone: Clone, held: Standing, seen: Observed, end: float, first: int) -> tuple[float, float]:
+    """Minutes since the canary's last row, and the requests that its share should have brought since, but did not.
+
+    One that never scored a row should have begun when it was merged. A commit that came by fast-forward does not say
+    when that was, and counts as no silence.
+    """
+    scored = np.flatnonzero(seen.rows)
+    if not scored.size and not clone.is_merge(held.revision):
+        return 0.0, 0.0
+    last = int(scored[-1]) + 1 if scored.size else first
+    since = seen.ends[last - 1] if scored.size else held.since
+    came, champions = seen.requests[:, last:].sum(1)
+    share = held.rollout.percent / 100
+    return max(end - float(since), 0.0) / 60, 0.0 if came else float(champions) * share / (1 - share)
 
 
 def _began(clone: Clone, held: Standing) -> float:

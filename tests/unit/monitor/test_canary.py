@@ -56,6 +56,15 @@ def test_too_few_rows_or_minutes_are_too_early_however_good_it_looks():
     assert said(good, minutes=9.0)["verdict"] == "inconclusive"
 
 
+@pytest.mark.parametrize(
+    ("silent", "missed", "verdict"), [(29, 1e6, "inconclusive"), (30, 99, "inconclusive"), (30, 100, "failed")]
+)
+def test_a_canary_that_answers_nothing_fails_once_its_share_should_have_brought_many_requests(silent, missed, verdict):
+    result = judge({}, PARAMS, begin={}, rows=0, minutes=silent, silent=silent, missed=missed)
+    assert result["verdict"] == verdict
+    assert ("answered nothing for 30 minutes" in result["reason"]) == (verdict == "failed")
+
+
 def test_a_failure_needs_no_minimum():
     bad = {"errors": arms(0.5, 0.0, strata=2), "alerts": arms(0.02, 0.02, strata=2)}
     assert said(bad, rows=10, minutes=1)["verdict"] == "failed"

@@ -139,6 +139,36 @@ def test_a_canary_that_answered_well_and_then_nothing_goes_no_further(case):
     assert case.judge()["reason"] == "the canary has scored nothing for 15 minutes."
 
 
+def test_a_canary_that_never_becomes_ready_is_taken_back_with_that_reason(case):
+    case.minutes(29, dead=True)
+    assert case.step()["action"] == "wait", "a node, an image and a model take their time"
+    case.minutes(2, dead=True)
+    result = case.step(key=None)
+    assert "the canary has answered nothing for 31 minutes" in result["verdict"]["reason"]
+    case.merge(result["branch"])
+    assert case.forge.state().weights() == {case.first.name: 100}
+
+
+def test_a_canary_that_dies_after_answering_well_is_taken_back(case):
+    case.minutes(20)
+    case.minutes(31, dead=True)
+    assert case.judge()["verdict"] == "failed"
+    case.minutes(1)
+    assert case.judge()["verdict"] != "failed", "it is back"
+
+
+def test_where_nobody_asks_a_canary_that_answers_nothing_is_not_to_blame(case):
+    case.now += 7_200
+    assert case.judge()["verdict"] == "inconclusive"
+
+
+def test_a_merge_by_fast_forward_does_not_make_a_canary_late(case):
+    git(case.forge.work, "checkout", "-q", "-B", "main", "origin/main^2")
+    git(case.forge.work, "push", "-q", "-f", "origin", "main")
+    case.minutes(600, dead=True)
+    assert case.judge()["verdict"] == "inconclusive"
+
+
 def test_a_step_begins_with_the_canarys_first_row_however_old_the_commit_is(case):
     """A merge by fast-forward keeps the time of the commit that was proposed, days ago."""
     case.now += 3 * 86_400

@@ -38,12 +38,14 @@ class Observed:
     Attributes:
         arms: by check.
         rows: (T,) rows that the canary scored.
+        requests: (2, T) requests that came to canary and champion.
         starts: (T,) starts of the strata, seconds since 1970.
         ends: (T,) ends of the strata, seconds since 1970.
     """
 
     arms: Mapping[str, Arms]
     rows: Counts
+    requests: Counts
     starts: np.ndarray[Any, np.dtype[np.float64]]
     ends: np.ndarray[Any, np.dtype[np.float64]]
 
@@ -160,7 +162,8 @@ def observe(
         of, champion_of = (np.broadcast_to(side.sum(0), side.shape).copy() for side in (one, other))
         arms["reasons"] = Arms(one, of, other, champion_of)
     edges_s = np.asarray(begin + step * np.arange(count + 1), np.float64)
-    return Observed(arms, rows[0], edges_s[:-1], edges_s[1:])
+    came = np.stack([requests[0], champion_requests[0]])
+    return Observed(arms, rows[0], came, edges_s[:-1], edges_s[1:])
 
 
 def _once(series: Series, label: str) -> Series:

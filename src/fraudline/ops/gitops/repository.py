@@ -176,6 +176,10 @@ class Clone:
             return False
         return True
 
+    def is_merge(self, revision: str) -> bool:
+        """Whether a revision joins branches, and so was made when it came to the branch."""
+        return len(self.run("log", "-1", "--format=%P", revision).split()) > 1
+
     def diff(self, revision: str) -> str:
         """What a revision changes beside the target branch, as a patch."""
         return self.run("diff", "--no-color", "--no-ext-diff", f"origin/{self.branch}...{revision}")
