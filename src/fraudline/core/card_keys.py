@@ -64,6 +64,7 @@ class CardKeys:
         self._aead: Any = AESGCM
         secret = _master(master)
         self._wrap, self._tags = (AESGCM(_derived(secret, b"wrap")), _derived(secret, b"tags"))
+        self._erasures = _derived(secret, b"erasures")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._names: dict[str, CardName] = {}
@@ -159,6 +160,10 @@ class CardKeys:
         except sqlite3.Error as error:
             raise self._damaged(error) from error
         return there
+
+    def proof_of_erasure(self, card: str) -> bytes:
+        """What only who has the master key can say of a card: that it is to be erased. Hexadecimal digits."""
+        return _hmac(self._erasures, card.encode()).hex().encode()
 
     def forget(self, card: str) -> None:
         """Destroy the key that a card may have got again after it was erased."""

@@ -167,7 +167,7 @@ def erase(*, card: str, params: Params, by: str, why: str) -> dict[str, Any]:
             raise UsageError("Cards have no keys here, so none can be destroyed.", "Set stream.card_keys first.")
         check_reason(why, [card])
         pseudonym = keys.known(card)
-        outputs = [erasure(stream.topics.transactions, card)]
+        outputs = [erasure(stream.topics.transactions, card, keys.proof_of_erasure(card))]
         if is_there(stream, stream.topics.blocked_cards):
             outputs.append(Output(stream.topics.blocked_cards, card.encode(), None))
         with closing(open_sender(stream.transport, stream.bootstrap, stream.tls)) as sender:

@@ -163,7 +163,9 @@ class Judge:
         settled = Settled([])
         # keys of erased cards go before names come
         bad = dead_letters(self._topics.dead_letters, parts, self._sealer, self.letter_bytes)
-        names = self._sealer.names(transactions, _before_erasure(parts)) if self._sealer is not None else None
+        names = (
+            self._sealer.names(transactions, before_erasure(parts, self._sealer)) if self._sealer is not None else None
+        )
         if records:
             features = np.concatenate([part.features for part in parts])
             scored = self._score(features, transactions)
@@ -277,15 +279,16 @@ def dead_letters(topic: str, parts: Sequence[Advanced], sealer: Sealer | None, m
     letters = [dead_letter(topic, record, reason, most) for part in parts for record, reason in part.bad]
     if sealer is not None:
         letters = [sealer.sealed(letter) for letter in letters]
-        sealer.erase(card for part in parts for card in part.erased)
+        sealer.erase([record for part in parts for record in part.erasures])
     return letters
 
 
-def _before_erasure(parts: Sequence[Advanced]) -> frozenset[int]:
+def before_erasure(parts: Sequence[Advanced], sealer: Sealer) -> frozenset[int]:
     """Rows of the batch that lie before the erasure of their card."""
-    if not any(part.erased for part in parts):
+    if not any(part.erasures for part in parts):
         return frozenset()
-    rows = (each for part in parts for each in zip(part.records, part.transactions, repeat(part.erased)))
+    gone = ((part, sealer.erased(part.erasures)) for part in parts)
+    rows = (each for part, erased in gone for each in zip(part.records, part.transactions, repeat(erased)))
     return frozenset(i for i, (record, each, erased) in enumerate(rows) if record.offset < erased.get(each.card_id, -1))
 
 

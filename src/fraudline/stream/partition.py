@@ -4,8 +4,8 @@ It is restored from a checkpoint, replayed silently, and advanced in offset orde
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import compress, groupby
 from operator import attrgetter
 from threading import Thread
@@ -26,7 +26,7 @@ from fraudline.stream.dead_letter import is_replayed, not_unpacked
 from fraudline.stream.decoding import Decoder
 from fraudline.stream.dedupe import SeenIds, hash_ids
 from fraudline.stream.messages import Transaction
-from fraudline.stream.sealing import erases
+from fraudline.stream.sealing import erased_card, erases
 from fraudline.stream.transport import Record, Transport
 
 log = get_logger(__name__)
@@ -47,7 +47,7 @@ class Advanced:
         features: (n, d) float32, one row a transaction.
         bad: records that hold none, each with the reason.
         duplicates: records that hold a transaction seen before: no decision, no change of state.
-        erased: cards that a record erased, each with the offset of the last that did.
+        erasures: records that erase a card, in offset order.
         moments: when decoding began, when features were begun, and when they were there (``time.monotonic``).
     """
 
@@ -57,7 +57,7 @@ class Advanced:
     bad: list[tuple[Record, str]]
     duplicates: int = 0
     moments: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    erased: Mapping[str, int] = field(default_factory=dict)
+    erasures: Sequence[Record] = ()
 
 
 class PartitionState:
@@ -159,7 +159,7 @@ class PartitionState:
     def _by_turns(self, records: Sequence[Record]) -> Advanced:
         """Records that erase cards, and those between them, in their order."""
         parts: list[Advanced] = []
-        erased: dict[str, int] = {}
+        erasures: list[Record] = []
         engine = self._begun_with(
             () if self._begun else self._decoder.decode_all([r.value for r in records if not erases(r)])[0]
         )
@@ -168,13 +168,12 @@ class PartitionState:
             if not erasing:
                 parts.append(self.advance(run))
                 continue
-            cards = [(record.key or b"").decode(errors="replace") for record in run]
-            engine.forget(cards)
+            engine.forget(list(map(erased_card, run)))
             self.next_offset, self._last, self._last_value = run[-1].offset + 1, (run[-1].offset, ""), None
-            log.info("state.cards_erased", partition=self.partition, offset=run[0].offset, cards=len(cards))
-            erased |= dict(zip(cards, (record.offset for record in run), strict=True))
+            log.info("state.cards_erased", partition=self.partition, offset=run[0].offset, cards=len(run))
+            erasures += run
         if not self._begun:
-            self._erased += erased
+            self._erased += map(erased_card, erasures)
         nothing = np.empty((0, len(engine.spec.names)), np.float32)
         return Advanced(
             [each for part in parts for each in part.records],
@@ -183,7 +182,7 @@ class PartitionState:
             [each for part in parts for each in part.bad],
             sum(part.duplicates for part in parts),
             parts[0].moments if parts else (0.0, 0.0, 0.0),
-            erased,
+            erasures,
         )
 
     def _begun_with(self, transactions: Sequence[Transaction]) -> FeatureEngine:

@@ -1,35 +1,45 @@
 """Keeps cards out of what is kept: decisions and dead letters carry a pseudonym, and the card under the card's own key.
 
 A card is erased by a record of its own on the topic ``transactions``: its key, no value, the header ``erase``. It lies
-in the order of the log, so every worker, and every state that is built again, forgets the card at the same place.
+in the order of the log, so every worker, and every state that is built again, forgets the card at the same place. Its
+header proves that its writer has the master key: without it the state is forgotten all the same, and no key destroyed.
 """
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from hmac import compare_digest
 from pathlib import Path
 
 import msgspec
 
 from fraudline.core.card_keys import NOBODY, CardKeys, CardName
 from fraudline.core.errors import UsageError
+from fraudline.core.log import get_logger
 from fraudline.stream.dead_letter import SEALED, SEALED_HEADERS, DeadLetter
 from fraudline.stream.messages import Transaction
 from fraudline.stream.params import StreamParams
 from fraudline.stream.transport import Output, Record
 
+log = get_logger(__name__)
+
 ERASE = "erase"
 _CARD = re.compile(rb'"card_id"\s*:\s*"((?:[^"\\]|\\.){1,512})"')
 
 
-def erasure(topic: str, card: str) -> Output:
-    """The record that erases a card."""
-    return Output(topic, card.encode(), None, ((ERASE, b"1"),))
+def erasure(topic: str, card: str, proof: bytes = b"") -> Output:
+    """The record that erases a card; ``proof`` as :meth:`CardKeys.proof_of_erasure` gives it."""
+    return Output(topic, card.encode(), None, ((ERASE, proof),))
 
 
 def erases(record: Record) -> bool:
     """Whether a record erases the card that is its key."""
     return record.value is None and any(name == ERASE for name, _ in record.headers)
+
+
+def erased_card(record: Record) -> str:
+    """The card that a record erases."""
+    return (record.key or b"").decode(errors="replace")
 
 
 class Sealer:
@@ -70,10 +80,21 @@ class Sealer:
         headers = (*own, (SEALED, key), *hidden, *marks)
         return Output(letter.topic, pseudonym.encode(), value, headers)
 
-    def erase(self, cards: Iterable[str]) -> None:
-        """Destroy the keys that erased cards may have got again meanwhile."""
-        for card in cards:
+    def erased(self, erasures: Iterable[Record]) -> dict[str, int]:
+        """Cards whose erasure is proven, each with the offset of the last record that erases it."""
+        return {erased_card(record): record.offset for record in erasures if self._proven(record)}
+
+    def erase(self, erasures: Collection[Record]) -> None:
+        """Destroy the keys that erased cards may have got again meanwhile; keys without a proof stay."""
+        for card in self.erased(erasures):
             self.keys.forget(card)
+        for record in erasures:
+            if not self._proven(record):
+                log.warning("cards.erasure_not_proven", partition=record.partition, offset=record.offset)
+
+    def _proven(self, record: Record) -> bool:
+        proof = self.keys.proof_of_erasure(erased_card(record))
+        return any(name == ERASE and compare_digest(value, proof) for name, value in record.headers)
 
     def rebalanced(self) -> None:
         """Look names up anew: whoever had a partition meanwhile may have read there that a card is erased."""

@@ -30,7 +30,7 @@ def test_a_card_that_comes_again_before_the_command_ends_keeps_the_key_it_has_th
             """What it sends a worker reads at once, and the card comes again."""
 
             def send(self, output: Output) -> None:
-                Sealer(worker).erase([output.key.decode()])
+                Sealer(worker).erase([Record("transactions", 0, 7, 0, output.key, output.value, output.headers)])
                 again.append(worker.names(["card-1"])["card-1"])
 
             def flush(self) -> None: ...

@@ -19,8 +19,9 @@ from fraudline.stream.messages import Alert, BlockedCard, Decision
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partition import Advanced
 from fraudline.stream.scoring import InProcessScoring, Scored
-from fraudline.stream.sealing import Sealer
+from fraudline.stream.sealing import ERASE, Sealer
 from fraudline.stream.settling import Settling
+from fraudline.stream.transport import Record
 from fraudline.stream.worker import run_worker
 from tests.support.artifacts import tiny_artifact
 from tests.unit.stream.fakes import log_of
@@ -104,10 +105,15 @@ def test_where_cards_have_keys_decisions_name_no_card_and_alerts_do(artifact: Ar
         assert (alert.card_id, alert.card_sealed) == (cards[alert.transaction_id], "")
 
 
+def erasing(keys: CardKeys, card: str, offset: int) -> Record:
+    key, headers = card.encode(), ((ERASE, keys.proof_of_erasure(card)),)
+    return Record("transactions", 0, offset, 0, key, None, headers)
+
+
 def test_the_key_of_a_card_that_a_batch_erases_is_gone_after_it(artifact: Artifact, keys: CardKeys) -> None:
     keys.names(["c-1", "c-2"])
     judge = Judge(artifact, InProcessScoring(artifact), StreamParams(), "p1", sealer=Sealer(keys))
-    judge.judge([Advanced([], [], FEATURES[:0], [], erased={"c-1": 7})])
+    judge.judge([Advanced([], [], FEATURES[:0], [], erasures=[erasing(keys, "c-1", 7)])])
     assert keys.known("c-1") == ""
     assert keys.known("c-2")
 
@@ -118,7 +124,8 @@ def test_a_card_that_comes_again_in_the_batch_that_erases_it_has_a_key_and_what_
     card, half = TRANSACTIONS[0].card_id, len(TRANSACTIONS) // 2
     old = keys.names([card])[card].pseudonym
     judge = Judge(artifact, InProcessScoring(artifact), StreamParams(), "p1", sealer=Sealer(keys))
-    judged = judge.judge([Advanced(log_of(TRANSACTIONS), TRANSACTIONS, FEATURES, [], erased={card: half})])
+    gone = [erasing(keys, card, half)]
+    judged = judge.judge([Advanced(log_of(TRANSACTIONS), TRANSACTIONS, FEATURES, [], erasures=gone)])
     rows = [n for n, each in enumerate(TRANSACTIONS) if each.card_id == card and n != half]
     said = [judged.decisions[n] for n in rows]
     opened = [keys.opened(each.card_id, each.card_sealed) for each in said]

@@ -6,15 +6,16 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from fraudline.core.card_keys import CardKeys
+from fraudline.core.card_keys import CardKeys, CardName
 from fraudline.core.errors import UsageError
 from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
+from fraudline.stream.batch import before_erasure, dead_letters
 from fraudline.stream.dead_letter import dead_letter
 from fraudline.stream.decoding import Decoder
 from fraudline.stream.params import StreamParams, Topics
-from fraudline.stream.partition import PartitionState
-from fraudline.stream.sealing import ERASE, Sealer, erases, erasure, open_sealer
+from fraudline.stream.partition import Advanced, PartitionState
+from fraudline.stream.sealing import ERASE, Sealer, erased_card, erases, erasure, open_sealer
 from fraudline.stream.transport import Output, Record
 from tests.unit.stream.fakes import FakeTransport, log_of
 from tests.unit.stream.test_partition import SPEC, TRANSACTIONS
@@ -57,7 +58,7 @@ def test_the_card_begins_anew_and_no_other_notices_however_the_log_is_cut() -> N
         one = state(log)
         parts = [one.advance(log[at : at + size]) for at in range(0, len(log), size)]
         assert np.concatenate([part.features for part in parts]).tobytes() == expected().tobytes()
-        assert [card for part in parts for card in part.erased] == [CARD]
+        assert [erased_card(record) for part in parts for record in part.erasures] == [CARD]
         assert [bad for part in parts for bad in part.bad] == []
 
 
@@ -67,7 +68,7 @@ def test_a_batch_of_nothing_but_an_erasure_gives_nothing_and_moves_on() -> None:
     one.advance(log[:HALF])
     cards = one.cards
     gone = one.advance(log[HALF : HALF + 1])
-    assert (len(gone.records), len(gone.features), gone.erased) == (0, 0, {CARD: HALF})
+    assert (len(gone.records), len(gone.features), gone.erasures) == (0, 0, [log[HALF]])
     assert (one.cards, one.next_offset) == (cards - 1, HALF + 1)
 
 
@@ -99,8 +100,8 @@ def test_a_batch_of_two_thousand_erasures_forgets_each_card_and_no_other_at_its_
     with mock.patch.object(FeatureEngine, "forget", autospec=True, side_effect=FeatureEngine.forget) as forget:
         found = one.advance([record._replace(offset=offset) for offset, record in enumerate(log)])
     assert found.features.tobytes() == expected().tobytes()
-    last = HALF + len(cards)
-    assert (found.erased, one.next_offset) == ({card: last + n for n, card in enumerate(cards)}, len(log))
+    assert list(map(erased_card, found.erasures)) == [*cards, *cards]
+    assert one.next_offset == len(log)
     assert forget.call_count == 1, "erasures that follow one another are one pass over the state"
 
 
@@ -161,6 +162,26 @@ def test_a_dead_letter_is_gone_with_the_key_of_the_card_that_its_json_means(
     letter = sealed(worker, value, key)
     assert person.erase(card, by="ada", why="request")
     assert person.opened(letter.key.decode(), letter.value) is None
+
+
+def test_a_record_that_anybody_wrote_makes_the_card_begin_anew_and_destroys_no_key(tmp_path: Path) -> None:
+    worker, person = stores(tmp_path)
+    named = worker.names([CARD])[CARD]
+
+    def batch(proof: bytes) -> tuple[Advanced, list[CardName]]:
+        output, log = erasure("transactions", CARD, proof), with_erasure()
+        log[HALF] = log[HALF]._replace(headers=output.headers)
+        found = state(log).advance(log)
+        dead_letters("dlq", [found], Sealer(worker))
+        return found, Sealer(worker).names(found.transactions, before_erasure([found], Sealer(worker)))
+
+    for forged in (b"", b"1", person.proof_of_erasure("another card"), "é".encode()):
+        found, names = batch(forged)
+        assert found.features.tobytes() == expected().tobytes()
+        assert worker.opened(*named) == CARD.encode()
+        assert {name for name, each in zip(names, found.transactions, strict=True) if each.card_id == CARD} == {named}
+    batch(person.proof_of_erasure(CARD))
+    assert worker.opened(*named) is None
 
 
 def test_a_second_group_that_would_come_to_an_erasure_later_needs_keys_of_its_own(tmp_path: Path) -> None:
