@@ -11,13 +11,12 @@
     │   └── DigestMismatch
     ├── StateError                 exit 6   feature state or a checkpoint cannot be used
     ├── MessageError               exit 7   one record or request is malformed (a dead letter, a 4xx)
-    ├── UnavailableError           exit 8   a broker, registry or endpoint does not answer (retryable)
+    ├── UnavailableError           exit 8   a broker, registry or endpoint does not answer (try again)
     └── WatchFailed                exit 10  what production does is not what training saw
         ├── DriftFound                      the traffic moved
         └── SkewFound                       the stream's features are not those of the same rows offline
 
-Each error says the problem and the corrective action, and carries what a server and a command line need:
-``http_status``, ``exit_code`` and ``retryable``.
+Each error says the problem and the corrective action, and carries the ``exit_code`` of a command line.
 """
 
 import re
@@ -44,9 +43,7 @@ class FraudlineError(Exception):
     In both card numbers are masked, and passwords of addresses left out.
     """
 
-    http_status: ClassVar[int] = 500
     exit_code: ClassVar[int] = 1
-    retryable: ClassVar[bool] = False
 
     def __init__(self, problem: str, action: str = "") -> None:
         self.problem = without_passwords(mask_text(problem))
@@ -57,14 +54,12 @@ class FraudlineError(Exception):
 class UsageError(FraudlineError):
     """The caller's parameters are wrong."""
 
-    http_status = 400
     exit_code = 2
 
 
 class DataError(FraudlineError):
     """A data file or data set is wrong."""
 
-    http_status = 422
     exit_code = 3
 
 
@@ -79,7 +74,6 @@ class ValidationFailed(DataError):
 class GateFailed(FraudlineError):
     """The candidate model is not blessed."""
 
-    http_status = 409
     exit_code = 4
 
 
@@ -106,22 +100,18 @@ class StateError(FraudlineError):
 class MessageError(FraudlineError):
     """One record or one request is malformed."""
 
-    http_status = 400
     exit_code = 7
 
 
 class UnavailableError(FraudlineError):
     """A broker, a registry or an endpoint does not answer."""
 
-    http_status = 503
     exit_code = 8
-    retryable = True
 
 
 class WatchFailed(FraudlineError):
     """What production does is not what training saw."""
 
-    http_status = 409
     exit_code = 10
 
 

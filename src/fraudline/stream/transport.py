@@ -28,8 +28,6 @@ READ_ROWS = 2_000
 class FencedError(UnavailableError):
     """Another worker with the same identity took over; this one must end."""
 
-    retryable = False
-
     def __init__(self) -> None:
         super().__init__("Another worker runs under this worker's id.", "Give each worker its own worker_id.")
 
