@@ -109,7 +109,8 @@ STREAM = (
         ),
         act=(
             "Restart it: the worker goes on at the committed offsets, nothing is lost or doubled.",
-            "When it does not come up, revert the last rollout or change of configuration.",
+            "When it does not come up, take the last rollout (`fraudline rollout revert --because WHY`) or change of "
+            "configuration back.",
         ),
         fires={'up{job="worker",instance="TargetDown"}': "1x20 0x40"},
         quiet={'up{job="worker",instance="TargetDown"}': "1x60"},
@@ -490,7 +491,7 @@ MODEL = (
         ),
         act=(
             "`fraudline threshold set --review SCORE --why REASON --model DIR`, within its bounds, while the "
-            "cause is looked for; revert a rollout.",
+            "cause is looked for; `fraudline rollout revert --because WHY`.",
         ),
         fires=_traffic((3, 30)),
         quiet=_traffic((3, 5)),
@@ -599,7 +600,10 @@ MODEL = (
         summary="the rollout in {{ $labels.environment }} waits for a person",
         means="The judge could not tell in time whether the canary is as good: its share stays until somebody decides.",
         look=("`fraudline rollout judge --prometheus ADDRESS`: which check is waited for, and what it has seen.",),
-        act=("Revert the last merge to take the canary back, or raise `rollout.judge.inconclusive_minutes`.",),
+        act=(
+            "`fraudline rollout revert --because WHY` takes the canary back; or raise "
+            "`rollout.judge.inconclusive_minutes`.",
+        ),
         fires={"fraudline_rollout_overdue{job}": "0x20 1x40"},
         quiet={"fraudline_rollout_overdue{job}": "0x60"},
     ),

@@ -103,5 +103,5 @@ def told(result: dict[str, Any], as_json: bool) -> None:
     if result.get("diff"):
         click.echo(f"\n{result['diff']}", nl=False)
     where = result["url"] or (f"branch {result['branch']}" if result["branch"] else "nothing to do")
-    done = "pushed" if result["pushed"] else result["state"]
+    done = "pushed" if result["pushed"] and result["state"] != "merged" else result["state"]
     Console(stderr=True, highlight=False).print(f"[bold green]{result['title']}[/]  {where}: {done}", soft_wrap=True)

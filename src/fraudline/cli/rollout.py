@@ -36,6 +36,7 @@ def group() -> None:
     Try:
       fraudline rollout judge --prometheus http://prometheus:9090
       fraudline rollout step --prometheus http://prometheus:9090 --key ~/.fraudline/promotion.key
+      fraudline rollout revert --because "alerts doubled"
 
     `step` is made to be run every few minutes: it judges, and proposes one step at most.
     """
@@ -146,6 +147,51 @@ def step_command(
         Console(stderr=True, highlight=False).print(f"[bold]{said[result['action']]}[/]", soft_wrap=True)
     if result["action"] == "ask":
         click.get_current_context().exit(EXIT["inconclusive"])
+
+
+@group.command("revert")
+@to_option
+@click.option("--because", required=True, help="Why: the pull request says it.")
+@click.option("--champion", default="", help="Version of the champion to take back (12 digits); default: the canary.")
+@click.option("--merge", is_flag=True, help="Merge it, too, where the forge's checks and reviews allow that by now.")
+@click.option("--dry-run", is_flag=True, help="Show the commit and the pull request; push and open nothing.")
+@remote_options
+@json_option
+def revert_command(
+    to: str,
+    because: str,
+    champion: str,
+    merge: bool,
+    dry_run: bool,
+    token: str,
+    remote: str,
+    repo: Path,
+    params_file: Path,
+    as_json: bool,
+) -> None:
+    r"""Take the canary back now, or the champion, by a pull request: without a verdict, a key or Prometheus.
+
+    \b
+    Try:
+      fraudline rollout revert --because "alerts doubled"                           the champion gets all traffic
+      fraudline rollout revert --champion 0f3c5a7b9d1e --because "wrong scores"     the model before it does
+
+    Run twice it makes one pull request, and takes back one model. Where a check still runs, run it with --merge again.
+    """
+    from fraudline.steps.rollout import revert_rollout
+
+    result = revert_rollout(
+        to=to,
+        because=because,
+        params=params_at(remote, token, params_file),
+        repo=repo,
+        now=now(),
+        champion=champion,
+        token=token,
+        merge=merge,
+        dry_run=dry_run,
+    )
+    told(result, as_json)
 
 
 @group.command("demo")

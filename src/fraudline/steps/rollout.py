@@ -11,6 +11,7 @@ from fraudline.core.errors import StateError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.decide.outcomes import arms_of, read_outcomes
 from fraudline.monitor.canary import judge
+from fraudline.ops.gitops.back import back
 from fraudline.ops.gitops.forge import Forge, open_forge
 from fraudline.ops.gitops.observe import Observed, Prometheus, observe
 from fraudline.ops.gitops.proposal import Standing, Submitted, standing, step, submit
@@ -128,6 +129,51 @@ def step_rollout(
         return result | _proposed(done, proposal.branch, merged)
 
 
+def revert_rollout(
+    *,
+    to: str,
+    because: str,
+    params: Params,
+    repo: Path,
+    now: datetime,
+    champion: str = "",
+    token: str = "",
+    merge: bool = False,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Propose to take the canary back, or a champion that is named, without a judge, a key or a registry.
+
+    Args:
+        to: name of the environment.
+        because: why, for the pull request.
+        params: ``rollout`` has the rules.
+        repo: a repository that knows the remote; its files are not touched.
+        now: the present.
+        champion: version of the champion to take back; empty for the canary.
+        token: of the forge.
+        merge: merge it as well, where the forge's checks and reviews allow that.
+        dry_run: show the change; push nothing.
+
+    Returns:
+        As :func:`step_rollout` gives of a proposal; with ``dry_run`` also its ``diff``.
+
+    Raises:
+        PromotionRefused: there is nothing to take back, or nothing to go back to.
+        UnavailableError: remote or forge does not answer.
+    """
+    rules = params.rollout
+    environment = environment_of(rules, to)
+    with Clone.of(address_of(rules.forge.remote, repo), environment.branch, token) as clone:
+        proposal = back(clone, standing(clone, environment), to, because, int(now.timestamp()), champion=champion)
+        forge = None if dry_run else open_forge(rules.forge, token, clone)
+        done = submit(clone, proposal, forge)
+        merged = done.request.state == "merged"
+        if merge and forge is not None and not merged:
+            merged = forge.merge(done.request, done.revision)
+        shown = {"diff": clone.diff(done.revision)} if dry_run else {}
+    return _proposed(done, proposal.branch, merged) | shown
+
+
 def follow(held: Standing, params: Params) -> str:
     """Let the registry's champion be what is served; nothing happens while a canary has traffic.
 
@@ -236,7 +282,7 @@ def _asked(forge: Forge, held: Standing, verdict: dict[str, Any], to: str) -> di
         [
             f"After {verdict['minutes']:.0f} minutes: {verdict['reason']}",
             "",
-            "Revert the last merge to take it back, or give it more time.",
+            "Take it back (`fraudline rollout revert --because WHY`), or give it more time.",
             "",
             *verdict_table(verdict),
         ]

@@ -6,15 +6,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
-from fraudline.core.errors import StateError, UnavailableError, UsageError
+from fraudline.cli.main import cli
+from fraudline.core.errors import PromotionRefused, StateError, UnavailableError, UsageError
 from fraudline.decide.outcomes import arms_of, read_outcomes
 from fraudline.monitor.canary import DEFAULT_CHECKS, JudgeParams, judge
 from fraudline.ops.gitops.observe import Prometheus, observe
 from fraudline.ops.local.scraper import LocalScraper
 from fraudline.ops.registry import Registry, give_alias
 from fraudline.steps.promote import promote
-from fraudline.steps.rollout import Sources, judge_rollout
+from fraudline.steps.rollout import Sources, judge_rollout, revert_rollout
 from tests.support.gitops import Forge, git
 from tests.support.rollout import JUDGE, Case
 
@@ -342,3 +344,63 @@ def test_mature_labels_add_precision_and_recall(case, tmp_path):
     assert "false_alarms" in verdict["reason"]
     (check,) = (c for c in verdict["checks"] if c["name"] == "false_alarms")
     assert check["canary"] == pytest.approx(0.9, abs=0.02)
+
+
+def back(case, **more):
+    given = {"to": "production", "because": "alerts doubled", "params": case.forge.params, "repo": case.forge.work}
+    return revert_rollout(**given | {"now": datetime.fromtimestamp(case.now + 1, UTC)} | more)
+
+
+def finished(case):
+    """The canary is champion."""
+    while case.forge.state().canary is not None:
+        case.minutes(60)
+        case.tick()
+        case.merge(case.step()["branch"])
+
+
+def test_a_person_takes_the_canary_back_with_neither_verdict_nor_key_nor_prometheus(case):
+    planned = back(case, dry_run=True)
+    assert (planned["state"], case.forge.branches() & {planned["branch"]}) == ("planned", set())
+    assert "-  canary:" in planned["diff"]
+    proposed = back(case)
+    assert "alerts doubled" in proposed["body"]
+    assert back(case)["pushed"] is False
+    case.merge(proposed["branch"])
+    assert case.forge.state().weights() == {case.first.name: 100}
+    with pytest.raises(PromotionRefused, match="no rollout") as caught:
+        back(case)
+    assert "--champion" in caught.value.action
+
+
+def test_what_the_judge_and_a_person_take_back_is_one_pull_request(case):
+    case.minutes(25, errors=0.05)
+    judged = case.step()
+    assert back(case)["branch"] == judged["branch"]
+    assert "**failed**" in back(case)["body"]
+    assert back(case, merge=True)["action"] == "merged"
+    assert case.forge.state().weights() == {case.first.name: 100}
+
+
+def test_a_person_takes_the_champion_back_and_the_model_before_it_serves_again_and_no_other(case):
+    with pytest.raises(PromotionRefused, match="is at 10 %"):
+        back(case, champion=case.first.name[:12])
+    finished(case)
+    with pytest.raises(PromotionRefused, match=f"{case.second.name[:12]} is served, not"):
+        back(case, champion=case.first.name[:12])
+    case.merge(back(case, champion=case.second.name[:12])["branch"])
+    assert case.forge.state().weights() == {case.first.name: 100}
+    assert f'champion: "{case.first.as_uri()}"' in git(case.forge.remote, "show", "main:params.yaml")
+    assert case.forge.evidence()["stable"]["promotion"]["record"]["model"]["digest"] == case.first.name
+    with pytest.raises(PromotionRefused, match=f"{case.first.name[:12]} is served, not"):
+        back(case, champion=case.second.name[:12])
+    with pytest.raises(PromotionRefused, match="No model was served before"):
+        back(case, champion=case.first.name[:12])
+
+
+def test_the_command_of_the_night_says_that_it_merged(case):
+    told = ["rollout", "revert", "--because", "alerts doubled", "--merge", "--repo", str(case.forge.work)]
+    done = CliRunner().invoke(cli, [*told, "--params", str(case.forge.work / "params.yaml")])
+    assert done.exit_code == 0, done.output
+    assert done.output.rstrip().endswith(": merged")
+    assert case.forge.state().weights() == {case.first.name: 100}

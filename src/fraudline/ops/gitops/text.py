@@ -82,6 +82,25 @@ def step_body(state: Rollout, to: int, verdict: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def back_title(state: Rollout, environment: str) -> str:
+    """The title of a way back: of the canary, or without one of the champion."""
+    if state.canary is not None:
+        return step_title(state, 0, environment)
+    return f"Take back the champion {state.stable.version if state.stable else ''} of {environment}"
+
+
+def back_body(state: Rollout, new: Rollout, because: str) -> str:
+    """What a person said, and what merging does."""
+    gone = state.canary or state.stable
+    lines = [
+        f"**Asked for by a person**: {because}",
+        "",
+        f"After the merge `{gone.version if gone else ''}` gets no traffic any more, and "
+        f"`{new.stable.version if new.stable else ''}` gets all of it.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def verdict_table(verdict: Mapping[str, Any]) -> list[str]:
     """The figures of a verdict, one line a check."""
     lines = [
