@@ -1,4 +1,4 @@
-"""GitHub's workflows: what runs is pinned, what is checked is what it is said of, no right is there for nothing."""
+"""The forges' workflows: what runs is pinned, what is checked is what it is said of, no right is there for nothing."""
 
 import os
 import re
@@ -61,3 +61,22 @@ def test_a_promotion_is_checked_at_the_revision_that_the_result_is_shown_on(tmp_
     assert (done.returncode != 0) is gone
     if not gone:
         assert git(clone, "rev-parse", "proposal") == revisions[1]
+
+
+def test_gitlabs_runner_gets_a_shell_of_our_image_and_its_user_may_read_the_clone(tmp_path: Path) -> None:
+    jobs = yaml.safe_load((ROOT / ".gitlab-ci.yml").read_text())
+    ours = [job for job in jobs.values() if "$IMAGE" in str(job.get("image"))]
+    assert ours
+    repository = tmp_path / "builds"
+    git(tmp_path, "init", "-q", str(repository))
+    for job in ours:
+        assert job["image"] == {"name": "$IMAGE", "entrypoint": [""]}
+        asked = {
+            name: str(value).replace("$CI_PROJECT_DIR", str(repository)) for name, value in job["variables"].items()
+        }
+        for given, refused in (({}, True), (asked, False)):
+            environment = {"PATH": os.environ["PATH"], "GIT_TEST_ASSUME_DIFFERENT_OWNER": "1", **given}
+            command = ["git", "-C", str(repository), "status"]
+            assert (
+                bool(subprocess.run(command, env=environment, capture_output=True, check=False).returncode) is refused
+            )
