@@ -106,18 +106,21 @@ stream: repro ## a broker, the worker and a producer until Ctrl-C
 
 # ---- containers ------------------------------------------------------------------------------------------------------
 
-# A registry's address before both names is set by IMAGE_PREFIX=...; a proxy that signs TLS by CA_BUNDLE=FILE.
+# A registry's address before both names is set by IMAGE_PREFIX=...; a proxy that signs TLS by CA_BUNDLE=FILE; another base, or
+# the same by its digest, by PYTHON_IMAGE=python:3.11-slim@sha256:...
 DOCKER ?= docker
 COMPOSE ?= $(shell if $(DOCKER) compose version >/dev/null 2>&1; then echo $(DOCKER) compose; else echo docker-compose; fi)
 PROFILE ?= core
 PROJECT ?= fraudline
 VERSION := 0.1.0
 CA_BUNDLE ?=
+PYTHON_IMAGE ?=
 export FRAUDLINE_PIPELINE_IMAGE ?= $(IMAGE_PREFIX)fraudline/pipeline:$(VERSION)-python3.11
 export FRAUDLINE_SERVING_IMAGE ?= $(IMAGE_PREFIX)fraudline/predictor:$(VERSION)
 # build/images/TARGET.digest names what was built last; containers are started by that name, whatever a tag says meanwhile.
 build_image = mkdir -p build/images; DOCKER_BUILDKIT=1 $(DOCKER) build -q -f docker/Dockerfile --target $(1) -t $(2) \
 	--iidfile build/images/$(1).digest --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
+	--build-arg SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) \
 	$(if $(CA_BUNDLE),--secret id=ca$(comma)src=$(CA_BUNDLE)) .
 compose_up = $(COMPOSE) -p $(PROJECT) --profile $(PROFILE)
 compose_built = FRAUDLINE_SERVING_IMAGE=$$(cat build/images/serving.digest) \

@@ -71,12 +71,9 @@ def test_gitlabs_runner_gets_a_shell_of_our_image_and_its_user_may_read_the_clon
     git(tmp_path, "init", "-q", str(repository))
     for job in ours:
         assert job["image"] == {"name": "$IMAGE", "entrypoint": [""]}
-        asked = {
-            name: str(value).replace("$CI_PROJECT_DIR", str(repository)) for name, value in job["variables"].items()
-        }
+        asked = {key: str(value).replace("$CI_PROJECT_DIR", str(repository)) for key, value in job["variables"].items()}
         for given, refused in (({}, True), (asked, False)):
             environment = {"PATH": os.environ["PATH"], "GIT_TEST_ASSUME_DIFFERENT_OWNER": "1", **given}
             command = ["git", "-C", str(repository), "status"]
-            assert (
-                bool(subprocess.run(command, env=environment, capture_output=True, check=False).returncode) is refused
-            )
+            done = subprocess.run(command, env=environment, capture_output=True, check=False)
+            assert (done.returncode != 0) is refused
