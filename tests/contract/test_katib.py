@@ -70,3 +70,8 @@ def test_every_container_is_the_pipeline_image_with_limits_and_no_privileges(spe
         assert container["command"][0] == "fraudline"
         assert set(container["resources"]) == {"requests", "limits"}
         assert container["securityContext"]["allowPrivilegeEscalation"] is False
+
+
+def test_no_proxy_of_a_mesh_keeps_a_trial_from_ending(spec):
+    template = spec["trialTemplate"]["trialSpec"]["spec"]["template"]
+    assert template["metadata"]["labels"] == {"sidecar.istio.io/inject": "false"}

@@ -35,6 +35,11 @@ def test_no_job_that_runs_a_proposal_may_write() -> None:
             assert not builds or set(rights.values()) == {"read"}
 
 
+def test_a_promotion_that_is_aimed_at_another_branch_is_checked_again() -> None:
+    trigger = WORKFLOWS["promotion"][True]  # YAML 1.1 reads `on` so
+    assert set(trigger["pull_request_target"]["types"]) >= {"opened", "synchronize", "reopened", "edited"}
+
+
 @pytest.mark.parametrize("gone", [False, True])
 def test_a_promotion_is_checked_at_the_revision_that_the_result_is_shown_on(tmp_path: Path, gone: bool) -> None:
     remote, work, clone = tmp_path / "remote.git", tmp_path / "work", tmp_path / "clone"

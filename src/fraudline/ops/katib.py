@@ -106,6 +106,8 @@ def _job(space: SearchSpace) -> dict[str, Any]:
         "spec": {
             "backoffLimit": 1,
             "template": {
+                # a proxy beside the trial would run on after it, and the job never end
+                "metadata": {"labels": {"sidecar.istio.io/inject": "false"}},
                 "spec": {
                     "restartPolicy": "Never",
                     "initContainers": [
