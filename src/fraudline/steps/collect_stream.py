@@ -120,7 +120,7 @@ def read_stream(params: Params, window: Window, now: datetime, memory: Memory | 
     Labels are read whole: there are few, and any of them may be of a decision of any day.
 
     Raises:
-        SchemaError: a record is no decision, or no label.
+        SchemaError: a record is no decision.
         UnavailableError: the broker does not answer.
         UsageError: a topic is missing.
     """

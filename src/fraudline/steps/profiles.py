@@ -41,7 +41,7 @@ def profiles(
 
     Raises:
         DataError: the data set cannot be read.
-        SchemaError: a currency has no rate, or a record is no label.
+        SchemaError: a currency has no rate.
         UnavailableError: the broker does not answer.
         UsageError: a topic is missing.
     """

@@ -17,7 +17,8 @@ import msgspec
 
 from fraudline.core.card_keys import CardKeys
 from fraudline.core.clock import LAST_US, now_us
-from fraudline.core.errors import SchemaError, UsageError
+from fraudline.core.errors import UsageError
+from fraudline.core.log import get_logger
 from fraudline.core.masking import is_card_number, mask_text
 from fraudline.stream.blocked import entry_of
 from fraudline.stream.decoding import UNREADABLE
@@ -26,6 +27,8 @@ from fraudline.stream.params import StreamParams
 from fraudline.stream.sealing import check_reason, keys_at_hand
 from fraudline.stream.topic_reader import open_consumer, places_of, read_topic, wait_readable
 from fraudline.stream.topic_writer import open_producer
+
+log = get_logger(__name__)
 
 _NO_LIST = (
     "A worker has a list where its stream.block_hours is above 0: `fraudline stream --block-hours 24 --create-topics`. "
@@ -97,8 +100,9 @@ def listed(params: StreamParams) -> list[BlockedCard]:
 def actions(params: StreamParams) -> list[CardAction]:
     """The trail, the oldest first; a card that was erased, or whose key is not at hand, keeps its pseudonym.
 
+    A record that is no line of it is left out and said so.
+
     Raises:
-        SchemaError: a record is no line of the trail.
         StateError: the store of keys cannot be used.
         UnavailableError: the broker does not answer.
         UsageError: there is no such topic.
@@ -109,10 +113,7 @@ def actions(params: StreamParams) -> list[CardAction]:
             try:
                 found.append(_opened(decoder.decode(record.value or b""), keys))
             except UNREADABLE as error:
-                place = f"{record.topic} {record.partition}:{record.offset}"
-                raise SchemaError(
-                    f"{place} is no line of the trail: {error}.", "Find out who writes to this topic."
-                ) from error
+                log.warning("cards.foreign", partition=record.partition, offset=record.offset, problem=str(error))
     return sorted(found, key=lambda action: action.at)
 
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from fraudline.core.clock import HOUR_US, from_us
 from fraudline.core.errors import SchemaError
+from fraudline.core.log import get_logger
 from fraudline.core.masking import mask_text
 from fraudline.data.schema import LABELS
 from fraudline.stream.decoding import UNREADABLE, timed
@@ -25,6 +26,8 @@ from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import read_topic
 from fraudline.stream.topics import ensure_topics
 from fraudline.stream.transport import Output, open_sender
+
+log = get_logger(__name__)
 
 KEEP = {"retention.ms": "-1"}
 """Of the topic: compaction would keep the newest record of a transaction, which need not be its highest version."""
@@ -51,13 +54,19 @@ def send_labels(labels: Iterable[Label], params: StreamParams) -> int:
 def read_label_topic(params: StreamParams) -> Iterator[Label]:
     """Every label of the topic up to its present end.
 
+    What is none is left out and said so: the topic keeps it for ever, and nobody can correct it there.
+
     Raises:
-        SchemaError: a record is no label.
         UnavailableError: the broker does not answer.
         UsageError: there is no such topic.
     """
     for record in read_topic(params, params.topics.labels):
-        yield _decoded(record.value or b"", f"{record.topic} {record.partition}:{record.offset}")
+        try:
+            label = _decoded(record.value or b"", f"{record.topic} {record.partition}:{record.offset}")
+        except SchemaError as error:
+            log.warning("labels.foreign", problem=error.problem, action="Find out who writes to this topic.")
+        else:
+            yield label
 
 
 def read_label_file(file: Path) -> Iterator[Label]:

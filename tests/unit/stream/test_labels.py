@@ -5,6 +5,7 @@ import itertools
 import pyarrow.compute as pc
 import pytest
 from click.testing import CliRunner
+from structlog.testing import capture_logs
 
 from fraudline.cli.labels import group as command
 from fraudline.core.clock import clock_at, from_us
@@ -13,6 +14,7 @@ from fraudline.stream import labels
 from fraudline.stream.labels import labels_table, newest, read_label_file
 from fraudline.stream.messages import Label, encode
 from fraudline.stream.params import StreamParams
+from fraudline.stream.transport import Record
 from tests.support.transactions import DAY, START
 
 
@@ -64,6 +66,16 @@ def test_a_file_with_a_line_that_is_no_label_is_refused_by_its_place(tmp_path, l
     path.write_bytes(encode(FIRST) + b"\n" + line + b"\n")
     with pytest.raises(SchemaError, match=rf"labels\.jsonl:2 is no label.*{said}"):
         list(read_label_file(path))
+
+
+def test_what_is_no_label_on_the_topic_is_left_out_and_named_and_the_labels_around_it_count(monkeypatch):
+    values = [encode(FIRST), b"{}", None, b"\xff", encode(label("t2"))]
+    records = [Record("labels", 0, offset, 0, b"k", value) for offset, value in enumerate(values)]
+    monkeypatch.setattr(labels, "read_topic", lambda *_: iter(records))
+    with capture_logs() as said:
+        assert list(labels.read_label_topic(StreamParams())) == [FIRST, label("t2")]
+    assert [each["event"] for each in said] == ["labels.foreign"] * 3
+    assert said[0]["problem"].startswith("labels 0:1 is no label")
 
 
 def test_a_label_whose_time_is_in_milliseconds_is_refused_with_the_unit_that_is_expected(tmp_path):
