@@ -43,7 +43,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; rename it over ``path`` when the block ends well.
 
     Raises:
-        UsageError: the path has no name, as ``.``.
+        UsageError: the path has no name, as ``.``, or is a device, a pipe or a socket.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
@@ -77,7 +77,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     local file systems there is a folder at ``path`` at every moment.
 
     Raises:
-        UsageError: the path has no name, as ``.``.
+        UsageError: the path has no name, as ``.``, or is a device, a pipe or a socket.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
@@ -142,6 +142,8 @@ def write_text(path: Path, text: str) -> None:
 def _beside(path: Path) -> Path:
     if path.name in ("", ".."):
         raise UsageError(f"{path} cannot be replaced as a whole.", "Give its name, seen from another folder.")
+    if path.exists() and not (path.is_file() or path.is_dir()):  # root would put a file in the place of /dev/null
+        raise UsageError(f"{path} is a device, a pipe or a socket, which would be replaced.", "Name a file or folder.")
     return path.with_name(f".{path.name}.{secrets.token_hex(_SUFFIX_BYTES)}")
 
 

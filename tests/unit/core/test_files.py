@@ -69,6 +69,18 @@ def test_a_remote_address_is_refused_with_what_fetches_it():
         local_path("s3://models/abc")
 
 
+@pytest.mark.parametrize("writing", [atomic_file, atomic_folder])
+def test_a_device_or_a_pipe_is_refused_and_stays(tmp_path, writing):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "stdout").symlink_to(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path / "stdout", Path(os.devnull)):
+        with pytest.raises(UsageError, match="a pipe or a socket"), writing(path):
+            pytest.fail("begun")
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "stdout").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pipe", "stdout"]
+
+
 def test_what_is_written_has_the_rights_that_the_umask_leaves(tmp_path):
     before = os.umask(0o077)
     try:
