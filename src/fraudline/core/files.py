@@ -107,9 +107,12 @@ def local_path(location: str) -> Path:
     """The path that a plain path or a ``file://`` address names.
 
     Raises:
-        UsageError: the address is of another kind.
+        UsageError: the address is of another kind, or none.
     """
-    parts = urlparse(location)
+    try:
+        parts = urlparse(location)
+    except ValueError as error:
+        raise UsageError(f"{location} is no address: {error}.", "Name a folder or a file:// address.") from error
     if parts.scheme in ("", "file"):
         return Path(url2pathname(parts.path))
     raise UsageError(

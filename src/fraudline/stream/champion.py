@@ -147,9 +147,9 @@ def first_champion(path: Path, model_dir: Path | None, trust: Trust = ANYBODY) -
     try:
         artifact = Pointer.read(path).artifact(path, trust)
         proven(artifact)
-    except FraudlineError as error:
+    except (FraudlineError, OSError) as error:  # a folder that the file system does not give is refused, too
         if model_dir is None:
             raise
-        log.warning("champion.refused", problem=error.problem, action=error.action, instead=str(model_dir))
+        log.warning("champion.refused", problem=str(error), instead=str(model_dir))
         return load_artifact(model_dir, trust=trust)
     return artifact

@@ -1,3 +1,4 @@
+import json
 import shutil
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -131,3 +132,12 @@ def test_a_worker_begins_with_the_champion_or_with_the_model_it_was_given(tmp_pa
     assert first_champion(path, old).digest == load_artifact(old).digest
     with pytest.raises(ArtifactError, match="golden scores"):
         first_champion(path, None)
+
+
+@pytest.mark.parametrize("uri", ["http://[::1", "m" * 5_000, "a\0b", "s3://models/new"])
+def test_a_pointer_that_names_no_folder_that_can_be_had_leaves_the_model_that_was_given(
+    tmp_path: Path, old: Path, uri: str
+) -> None:
+    path = tmp_path / "champion.yaml"
+    path.write_text(json.dumps({"uri": uri, "digest": "0" * 64}))
+    assert first_champion(path, old).digest == load_artifact(old).digest
