@@ -20,6 +20,7 @@ class KafkaPythonSender:
                 batch_size=BATCH_BYTES,
                 max_request_size=MAX_REQUEST_BYTES,
                 linger_ms=2,
+                bootstrap_timeout_ms=int(timeout_s * 1000),
                 max_block_ms=int(timeout_s * 1000),
                 metrics_enabled=False,
                 **tls.kafka_python(),

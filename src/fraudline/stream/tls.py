@@ -170,6 +170,8 @@ class Tls(Settings):
                     f"the broker does not speak TLS: {reason}.",
                     "Name its TLS listener, or leave stream.tls.ca empty.",
                 )
+        except TimeoutError:
+            return f"nothing answered there in {_PROBE_S:g} s.", BROKER
         except (OSError, ValueError) as error:
             return f"no connection: {error}.", "Check the broker's address, and the files of stream.tls."
         if self.username:  # kafka-python tries again and again, and never says what was answered, if anything was

@@ -1,7 +1,8 @@
 """Creates the worker's topics where they are missing."""
 
+import contextlib
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from fraudline.core.clock import DAY_US
@@ -50,19 +51,11 @@ def retention_days(params: StreamParams, topic: str) -> float | None:
         UnavailableError: the broker does not answer.
         UsageError: there is no such topic.
     """
-    from kafka import KafkaAdminClient
     from kafka.admin import ConfigResource, ConfigResourceType
-    from kafka.errors import KafkaError
 
-    try:
-        admin = KafkaAdminClient(bootstrap_servers=params.bootstrap.split(","), **params.tls.kafka_python())
-        try:
-            resource = ConfigResource(ConfigResourceType.TOPIC, topic)
-            (found,) = admin.describe_configs([resource], config_filter="all").values()
-        finally:
-            admin.close()
-    except KafkaError as error:
-        raise UnavailableError(f"The topic cannot be asked: {type(error).__name__}: {error}.", BROKER) from error
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+    with params.tls.explained(params.bootstrap), _asking(params, "The topic cannot be asked") as admin:
+        (found,) = admin.describe_configs([resource], config_filter="all").values()
     if not found[topic]:  # the client leaves out the broker's reason
         problem = f"There is no topic {topic}, or this client's user may not ask how long it is kept."
         raise UsageError(problem, "Name the worker's --params, or give the user the right DescribeConfigs.")
@@ -101,12 +94,10 @@ def alert_topics(params: StreamParams, sinks: Collection[str] = ()) -> Mapping[s
 
 
 def _kafka_python(params: StreamParams, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, int]:
-    from kafka import KafkaAdminClient
-    from kafka.errors import AuthorizationError, KafkaError, TopicAlreadyExistsError
+    from kafka.errors import AuthorizationError, TopicAlreadyExistsError
 
     try:
-        admin = KafkaAdminClient(bootstrap_servers=params.bootstrap.split(","), **params.tls.kafka_python())
-        try:
+        with _asking(params, "Topics cannot be made") as admin:
             missing = set(wanted) - set(admin.list_topics())
             for name in sorted(missing):
                 options = {
@@ -120,12 +111,34 @@ def _kafka_python(params: StreamParams, wanted: Mapping[str, Mapping[str, str]])
                     log.debug("topic.exists", name=name)  # another worker was quicker
             admin.wait_for_topics(list(wanted))
             return {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics(list(wanted))}
-        finally:
-            admin.close()
-    except AuthorizationError as error:
-        raise _may_not(wanted) from error
+    except UnavailableError as error:
+        if isinstance(error.__cause__, AuthorizationError):
+            raise _may_not(wanted) from error
+        raise
+
+
+@contextlib.contextmanager
+def _asking(params: StreamParams, problem: str) -> Iterator[Any]:
+    """A client that asks the broker about topics, and waits for each answer as long as the worker does.
+
+    Raises:
+        UnavailableError: the broker does not answer, or refuses.
+    """
+    from kafka import KafkaAdminClient
+    from kafka.errors import KafkaError
+
+    wait_ms = int(params.timeout_s * 1000)
+    try:
+        admin = KafkaAdminClient(
+            bootstrap_servers=params.bootstrap.split(","),
+            bootstrap_timeout_ms=wait_ms,
+            request_timeout_ms=wait_ms,
+            **params.tls.kafka_python(),
+        )
+        with contextlib.closing(admin):
+            yield admin
     except KafkaError as error:
-        raise UnavailableError(f"Topics cannot be made: {type(error).__name__}: {error}.", BROKER) from error
+        raise UnavailableError(f"{problem}: {type(error).__name__}: {error}.", BROKER) from error
 
 
 def _confluent(params: StreamParams, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, int]:

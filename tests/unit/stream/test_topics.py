@@ -1,0 +1,44 @@
+"""Asking the broker about topics."""
+
+from typing import Any
+
+import kafka
+import pytest
+from kafka.errors import ClusterAuthorizationFailedError, KafkaError, KafkaTimeoutError
+
+from fraudline.core.errors import UnavailableError
+from fraudline.stream.params import StreamParams
+from fraudline.stream.tls import Tls
+from fraudline.stream.topics import ensure_topics, retention_days
+
+PARAMS = StreamParams(timeout_s=0.5)
+
+
+def _refusing(monkeypatch: pytest.MonkeyPatch, error: KafkaError) -> dict[str, Any]:
+    """A client that cannot be opened; what it was given."""
+    given: dict[str, Any] = {}
+
+    def opened(**settings: Any) -> None:
+        given.update(settings)
+        raise error
+
+    monkeypatch.setattr(kafka, "KafkaAdminClient", opened)
+    monkeypatch.setattr(Tls, "_problem", lambda *_: ("nothing answered there.", "Check the address."))
+    return given
+
+
+@pytest.mark.parametrize("ask", [lambda: retention_days(PARAMS, "decisions"), lambda: ensure_topics(PARAMS)])
+def test_a_silent_broker_is_waited_for_as_long_as_the_parameters_say_and_then_explained(ask, monkeypatch) -> None:
+    given = _refusing(monkeypatch, KafkaTimeoutError("Unable to bootstrap"))
+
+    with pytest.raises(UnavailableError, match=r"nothing answered there\. .* KafkaTimeoutError"):
+        ask()
+
+    assert (given["bootstrap_timeout_ms"], given["request_timeout_ms"]) == (500, 500)
+
+
+def test_a_user_without_rights_is_told_which_topics_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    _refusing(monkeypatch, ClusterAuthorizationFailedError())
+
+    with pytest.raises(UnavailableError, match="transactions.* may not see or make them"):
+        ensure_topics(PARAMS)
