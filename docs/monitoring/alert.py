@@ -24,7 +24,8 @@ class Alert:
         summary: one line, with Prometheus's templates.
         means: why someone should care.
         look: what to look at, in order.
-        act: what to do.
+        act: what to do first.
+        over: what shows that it is over.
         fires: series that fire it, in promtool's notation at one sample a minute; ``{now}`` is the time of evaluation
             in seconds, and the label ``job`` or ``model`` is the alert's own.
         quiet: series of a healthy system.
@@ -40,6 +41,7 @@ class Alert:
     means: str
     look: tuple[str, ...]
     act: tuple[str, ...]
+    over: str
     fires: dict[str, str] = field(hash=False)
     quiet: dict[str, str] = field(hash=False)
     alone: bool = False

@@ -157,10 +157,13 @@ def runbook(alert: Alert) -> str:
     """What to do when an alert comes."""
     look = "\n".join(f"{n}. {text}" for n, text in enumerate(alert.look, 1))
     act = "\n".join(f"- {text}" for text in alert.act)
-    held = "at once" if alert.hold.startswith("0") else f"after {alert.hold}"
+    held = "as soon as this holds" if alert.hold.startswith("0") else f"once this has held for {alert.hold}"
+    soon = {"page": "now", "ticket": "on the next working day"}[alert.severity]
     return (
-        f"# {alert.name}\n\n{alert.means}\n\nA {alert.severity} for `{alert.role}` ({ROLES[alert.role]}), {held}:\n\n"
-        f"```\n{alert.expr}\n```\n\n## Look\n\n{look}\n\n## Do\n\n{act}\n"
+        f"# {alert.name}\n\n{alert.means}\n\n"
+        f"A {alert.severity}: `{alert.role}` ({ROLES[alert.role]}) acts {soon}. It fires {held}:\n\n"
+        f"```\n{alert.expr}\n```\n\n## Confirm\n\n{look}\n\n## Do first\n\n{act}\n\n"
+        f"## It is over when\n\n{alert.over}\n"
     )
 
 
