@@ -143,7 +143,8 @@ def step_command(
     else:
         if "verdict" in result:
             _show(result["verdict"])
-        said = {"none": "no rollout", "wait": "waiting", "ask": f"{result.get('title')} {result.get('url', '')}"}
+        back = f" for {result['back']}, which takes the canary back: merge or delete it" if "back" in result else ""
+        said = {"none": "no rollout", "wait": f"waiting{back}", "ask": f"{result.get('title')} {result.get('url', '')}"}
         Console(stderr=True, highlight=False).print(f"[bold]{said[result['action']]}[/]", soft_wrap=True)
     if result["action"] == "ask":
         click.get_current_context().exit(EXIT["inconclusive"])

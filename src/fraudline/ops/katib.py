@@ -119,7 +119,7 @@ def _job(space: SearchSpace) -> dict[str, Any]:
                         {"name": "work", "emptyDir": {}},
                         {"name": "params", "configMap": {"name": "fraudline-params", "optional": True}},
                     ],
-                }
+                },
             },
         },
     }

@@ -11,10 +11,10 @@ from fraudline.core.errors import StateError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.decide.outcomes import arms_of, read_outcomes
 from fraudline.monitor.canary import judge
-from fraudline.ops.gitops.back import back
+from fraudline.ops.gitops.back import back, withdraw
 from fraudline.ops.gitops.forge import Forge, open_forge
 from fraudline.ops.gitops.observe import Observed, Prometheus, observe
-from fraudline.ops.gitops.proposal import Standing, Submitted, standing, step, submit
+from fraudline.ops.gitops.proposal import Standing, Submitted, standing, step, step_branch, submit
 from fraudline.ops.gitops.repository import Clone, address_of
 from fraudline.ops.gitops.state import parse
 from fraudline.ops.gitops.text import verdict_table
@@ -97,7 +97,7 @@ def step_rollout(
 
     Returns:
         ``action`` (none, wait, ask, propose, merged), ``verdict``, and what :func:`~fraudline.steps.promote.promote`
-        gives of a proposal.
+        gives of a proposal; ``back``, the branch of a person's revert, which a step forward waits for.
 
     Raises:
         PromotionRefused: a branch is in the way.
@@ -115,11 +115,16 @@ def step_rollout(
             if verdict["overdue"] and not dry_run:
                 result |= _asked(open_forge(rules.forge, token, clone), held, verdict, to)
             return result
+        back_branch = step_branch(held, held.rollout.canary, to, 0)
+        if verdict["verdict"] == "successful" and clone.remote_branch(back_branch):
+            return result | {"back": back_branch}
         proposal = step(held, verdict, to, rules, key)
         if dry_run:
             return result | {"action": "propose", "title": proposal.title, "body": proposal.body, "pushed": False}
         forge = open_forge(rules.forge, token, clone)
         done = submit(clone, proposal, forge)
+        if verdict["verdict"] == "failed":
+            withdraw(clone, held, to, rules)
         merged = done.request.state == "merged"
         if rules.forge.auto_merge and not merged:
             merged = forge.merge(done.request, done.revision)
@@ -164,9 +169,12 @@ def revert_rollout(
     rules = params.rollout
     environment = environment_of(rules, to)
     with Clone.of(address_of(rules.forge.remote, repo), environment.branch, token) as clone:
-        proposal = back(clone, standing(clone, environment), to, because, int(now.timestamp()), champion=champion)
+        held = standing(clone, environment)
+        proposal = back(clone, held, to, because, int(now.timestamp()), champion=champion)
         forge = None if dry_run else open_forge(rules.forge, token, clone)
         done = submit(clone, proposal, forge)
+        if not dry_run:
+            withdraw(clone, held, to, rules)
         merged = done.request.state == "merged"
         if merge and forge is not None and not merged:
             merged = forge.merge(done.request, done.revision)

@@ -373,6 +373,34 @@ def test_a_person_takes_the_canary_back_with_neither_verdict_nor_key_nor_prometh
     assert "--champion" in caught.value.action
 
 
+@pytest.mark.parametrize("person", [False, True], ids=["judge", "person"])
+def test_a_step_forward_that_nobody_merged_is_withdrawn_when_the_canary_is_taken_back(case, person):
+    case.minutes(60)
+    ahead = case.step()["branch"]
+    assert ahead in case.forge.branches()
+    case.minutes(60, errors=0.2)
+    result = back(case) if person else case.step()
+    assert "-revert-" in result["branch"]
+    assert (ahead in case.forge.branches(), result["branch"] in case.forge.branches()) == (False, True)
+
+
+def test_a_good_verdict_waits_for_what_a_person_proposed_and_goes_on_once_it_is_deleted(case):
+    branch = back(case)["branch"]
+    case.minutes(60)
+    result = case.step()
+    assert (result["action"], result["back"], case.forge.branches() & {branch}) == ("wait", branch, {branch})
+    git(case.forge.work, "push", "-q", "origin", f":{branch}")
+    assert case.step()["action"] == "propose"
+
+
+def test_a_remote_that_keeps_its_branches_does_not_keep_a_canary_from_being_taken_back(case):
+    case.minutes(60)
+    ahead = case.step()["branch"]
+    git(case.forge.remote, "config", "receive.denyDeletes", "true")
+    proposed = back(case)
+    assert {ahead, proposed["branch"]} <= case.forge.branches()
+
+
 def test_what_the_judge_and_a_person_take_back_is_one_pull_request(case):
     case.minutes(25, errors=0.05)
     judged = case.step()

@@ -3,13 +3,17 @@
 Nothing is judged and nothing is signed: the states that a revert may make were verified when they came.
 """
 
-from fraudline.core.errors import PromotionRefused, UsageError
+from fraudline.core.errors import PromotionRefused, UnavailableError, UsageError
+from fraudline.core.log import get_logger
 from fraudline.ops.gitops import text as texts
 from fraudline.ops.gitops.evidence import Evidence
-from fraudline.ops.gitops.proposal import PARAMETERS, Proposal, Standing, with_champion
+from fraudline.ops.gitops.params import RolloutParams
+from fraudline.ops.gitops.proposal import PARAMETERS, Proposal, Standing, step_branch, with_champion
 from fraudline.ops.gitops.repository import Clone
 from fraudline.ops.gitops.state import Rollout, parse
-from fraudline.ops.gitops.transition import reverted
+from fraudline.ops.gitops.transition import next_step, reverted
+
+log = get_logger(__name__)
 
 
 def back(clone: Clone, held: Standing, name: str, because: str, when: int, *, champion: str = "") -> Proposal:
@@ -39,13 +43,28 @@ def back(clone: Clone, held: Standing, name: str, because: str, when: int, *, ch
             "There is no rollout to take back.", "Name the champion with --champion to take it back instead."
         )
     return Proposal(
-        f"rollout/{name}/{gone.version}-revert-{held.revision[:8]}",
+        step_branch(held, gone, name, 0),
         texts.back_title(state, name),
         texts.back_body(state, new, because),
         files | held.files(new, evidence),
         when,
         (held.rollout_path,),
     )
+
+
+def withdraw(clone: Clone, held: Standing, name: str, rules: RolloutParams) -> None:
+    """Delete the branch of a step forward that nobody merged yet: its verdict is older than what takes the canary back.
+
+    A remote that keeps its branches is warned of and no more: the way back is proposed already.
+    """
+    state = held.rollout
+    if state.canary is None:
+        return
+    branch = step_branch(held, state.canary, name, next_step(state, rules.steps))
+    try:
+        clone.delete(branch)
+    except UnavailableError as error:
+        log.warning("rollout.not_withdrawn", branch=branch, problem=error.problem)
 
 
 def _before(clone: Clone, held: Standing, champion: str) -> tuple[Rollout, Evidence]:

@@ -19,7 +19,7 @@ from fraudline.ops.gitops.forge import Forge
 from fraudline.ops.gitops.forge_api import PullRequest
 from fraudline.ops.gitops.params import Environment, RolloutParams
 from fraudline.ops.gitops.repository import Clone
-from fraudline.ops.gitops.state import EVIDENCE, ROLLOUT, Rollout, parse, render
+from fraudline.ops.gitops.state import EVIDENCE, ROLLOUT, Model, Rollout, parse, render
 from fraudline.ops.gitops.transition import WHOLE, advanced, next_step, promoted, reverted
 
 log = get_logger(__name__)
@@ -167,15 +167,20 @@ def step(held: Standing, verdict: Mapping[str, Any], name: str, rules: RolloutPa
     files = held.files(new, evidence)
     if to == WHOLE and entry is not None:
         files[PARAMETERS] = with_champion(held.parameters, str(entry.model["uri"]))
-    what = {0: "revert", WHOLE: "promoted"}.get(to, str(to))
     return Proposal(
-        f"rollout/{name}/{state.canary.version}-{what}-{held.revision[:8]}",
+        step_branch(held, state.canary, name, to),
         texts.step_title(state, to, name),
         texts.step_body(state, to, verdict),
         files,
         int(datetime.fromisoformat(verdict["at"]).timestamp()),
         (held.rollout_path,),
     )
+
+
+def step_branch(held: Standing, model: Model, name: str, to: int) -> str:
+    """The branch of a step to a share: 0 takes the model back, 100 makes it champion."""
+    what = {0: "revert", WHOLE: "promoted"}.get(to, str(to))
+    return f"rollout/{name}/{model.version}-{what}-{held.revision[:8]}"
 
 
 def champion_of(parameters: str) -> str:

@@ -246,3 +246,14 @@ class Clone:
             return False
         log.info("git.pushed", branch=branch, revision=revision[:12])
         return True
+
+    def delete(self, branch: str) -> None:
+        """Delete a branch of the remote where it is there.
+
+        Raises:
+            UnavailableError: the remote refuses, or somebody pushed to it meanwhile.
+        """
+        if tip := self.remote_branch(branch):
+            lease = f"--force-with-lease=refs/heads/{branch}:{tip}"
+            self.run("push", "-q", lease, "origin", f":refs/heads/{branch}")
+            log.info("git.deleted", branch=branch)
