@@ -117,9 +117,11 @@ CA_BUNDLE ?=
 PYTHON_IMAGE ?=
 export FRAUDLINE_PIPELINE_IMAGE ?= $(IMAGE_PREFIX)fraudline/pipeline:$(VERSION)-python3.11
 export FRAUDLINE_SERVING_IMAGE ?= $(IMAGE_PREFIX)fraudline/predictor:$(VERSION)
+# As fraudline.ops.provenance says it: dvc.lock, which every run rewrites, makes nothing dirty.
+code_revision = $$(git rev-parse HEAD)$$(git diff --quiet HEAD -- ':/' ':(top,exclude)dvc.lock' || echo -dirty)
 # build/images/TARGET.digest names what was built last; containers are started by that name, whatever a tag says meanwhile.
 build_image = mkdir -p build/images; DOCKER_BUILDKIT=1 $(DOCKER) build -q -f docker/Dockerfile --target $(1) -t $(2) \
-	--iidfile build/images/$(1).digest --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
+	--iidfile build/images/$(1).digest --build-arg VERSION=$(VERSION) --build-arg REVISION=$(code_revision) \
 	--build-arg SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) \
 	$(if $(CA_BUNDLE),--secret id=ca$(comma)src=$(CA_BUNDLE)) .
 compose_up = $(COMPOSE) -p $(PROJECT) --profile $(PROFILE)

@@ -1,11 +1,16 @@
 """Which code ran: the Git revision, and whether files differed from it."""
 
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 UNKNOWN = "unknown"
+REVISION = "FRAUDLINE_REVISION"
+"""Variable of our images: the revision that they were built from, with ``-dirty`` where files differed from it."""
+
+_BUILT = re.compile(r"([0-9a-f]{40,64})(-dirty)?")
 _TIMEOUT_S = 10
 _OF_A_REPOSITORY = frozenset((
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_CONFIG_PARAMETERS",
@@ -18,7 +23,7 @@ _OF_A_REPOSITORY = frozenset((
 
 @dataclass(frozen=True)
 class GitState:
-    """A Git revision, ``unknown`` outside a repository, and whether tracked files differed from it."""
+    """A Git revision, ``unknown`` outside a repository and our images, and whether tracked files differed from it."""
 
     revision: str
     dirty: bool
@@ -27,11 +32,12 @@ class GitState:
 def git_state(folder: Path = Path()) -> GitState:
     """The state of the repository that holds ``folder``; ``dvc.lock``, which every run rewrites, does not count.
 
-    What git cannot say is clean counts as dirty.
+    What git cannot say is clean counts as dirty. Outside a repository it is that of the image, as in a pod.
     """
     revision = _git(folder, "rev-parse", "HEAD")
     if revision is None:
-        return GitState(UNKNOWN, dirty=False)
+        built = _BUILT.fullmatch(os.environ.get(REVISION, ""))
+        return GitState(built[1], dirty=built[2] is not None) if built else GitState(UNKNOWN, dirty=False)
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)dvc.lock")
     return GitState(revision, dirty=changed != "")
 

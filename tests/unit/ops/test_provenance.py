@@ -1,10 +1,14 @@
 """The Git state: revision, dirty or not, and outside a repository."""
 
+import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from fraudline.ops.provenance import UNKNOWN, git_environment, git_state
+from fraudline.ops.provenance import REVISION, UNKNOWN, GitState, git_environment, git_state
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -66,3 +70,41 @@ def test_what_git_cannot_say_is_clean_is_not(repository):
     state = git_state(repository)
     assert len(state.revision) == 40
     assert state.dirty
+
+
+@pytest.mark.parametrize(
+    ("built", "revision", "dirty"),
+    [
+        ("ab" * 20, "ab" * 20, False),
+        ("ab" * 20 + "-dirty", "ab" * 20, True),
+        ("unknown", UNKNOWN, False),
+        ("main", UNKNOWN, False),
+    ],
+)
+def test_in_a_pod_the_code_is_that_of_the_image_so_that_its_model_can_be_promoted(
+    tmp_path, monkeypatch, built, revision, dirty
+):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.setenv(REVISION, built)
+    assert git_state(tmp_path) == GitState(revision, dirty)
+
+
+def test_in_a_repository_the_images_revision_says_nothing(repository, monkeypatch):
+    monkeypatch.setenv(REVISION, "ab" * 20)
+    assert git_state(repository).revision != "ab" * 20
+
+
+def test_the_image_of_the_steps_is_built_with_the_revision_as_the_state_would_say_it(repository):
+    stage = (ROOT / "docker" / "Dockerfile").read_text().partition("AS pipeline\n")[2]
+    assert f"ENV {REVISION}=${{REVISION}}\n" in stage
+    (line,) = re.findall(r"^code_revision = (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+    def said():
+        command = ["bash", "-c", f"echo {line.replace('$$', '$')}"]
+        return subprocess.run(command, cwd=repository, check=True, capture_output=True, text=True).stdout.strip()
+
+    revision = git_state(repository).revision
+    (repository / "dvc.lock").write_text("2")
+    assert said() == revision
+    (repository / "code.py").write_text("2")
+    assert said() == f"{revision}-dirty"
