@@ -10,7 +10,16 @@ from typing import Any
 import click
 from rich.console import Console
 
-from fraudline.cli.options import bootstrap_option, by_option, json_option, load_params, output, params_option, present
+from fraudline.cli.options import (
+    bootstrap_option,
+    by_option,
+    json_option,
+    load_params,
+    output,
+    params_option,
+    present,
+    spoken,
+)
 from fraudline.core.clock import now
 from fraudline.core.errors import StateError, UsageError
 from fraudline.core.words import counted, printable
@@ -60,7 +69,7 @@ def show(
     from fraudline.steps.audit import show as step
 
     default = Path("thresholds.jsonl")
-    console = Console(stderr=True, highlight=False)
+    console = spoken()
     with console.status(f"tracing {transaction_id}"):
         document = step(
             transaction_id=transaction_id,
@@ -126,7 +135,7 @@ def verify(trail: Path, head: str, topic: bool, bootstrap: str | None, params_fi
     """Check an exported TRAIL row by row; exit 6 when something was removed, changed, inserted or moved."""
     from fraudline.steps.audit import verify as step
 
-    with Console(stderr=True, highlight=False).status(f"verifying {trail}"):
+    with spoken().status(f"verifying {trail}"):
         document = step(
             folder=trail, params=load_params(params_file).with_bootstrap(bootstrap), head=head.strip(), topic=topic
         )

@@ -8,7 +8,14 @@ from typing import Any
 import click
 from rich.console import Console
 
-from fraudline.cli.options import FiniteRange, bootstrap_option, json_option, load_params, params_option
+from fraudline.cli.options import (
+    FiniteRange,
+    bootstrap_option,
+    json_option,
+    load_params,
+    params_option,
+    spoken,
+)
 from fraudline.core.errors import UsageError
 
 
@@ -108,7 +115,7 @@ def tokenize_command(
     from fraudline.data.tokenize import tokenize_file
 
     tokenizer = Tokenizer(read_keys(key_file), key_id)
-    console = Console(stderr=True, highlight=False)
+    console = spoken()
     shown = (TextColumn("{task.description}  {task.completed:,.0f} rows"), TimeElapsedColumn())
     with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(f"tokens for {source.name}", total=None)
@@ -193,7 +200,7 @@ def matrix_command(
     if as_json:
         click.echo(json.dumps(summary, sort_keys=True))
         return
-    Console(stderr=True, highlight=False).print(
+    spoken().print(
         f"[bold green]{folder}[/]  {summary['rows']:,} rows, {summary['anomalies']:,} anomalies, "
         f"{summary['features']} features; next: fraudline step train --params {summary['params']} ..."
     )
@@ -203,7 +210,7 @@ def _report(summary: dict[str, Any], folder: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(summary, sort_keys=True, default=str))
         return
-    Console(stderr=True, highlight=False).print(
+    spoken().print(
         f"[bold green]{folder}[/]  {summary['transactions']:,} transactions, {summary['frauds']:,} frauds, "
         f"{summary['days']} days from {summary['start']}"
     )
@@ -241,6 +248,4 @@ def collect_command(
         click.echo(json.dumps(result, sort_keys=True))
         return
     said = result["url"] or result["branch"] or "nothing new"
-    Console(stderr=True, highlight=False).print(
-        f"[bold green]{result['action']}[/]  {said}  {result['new']:,} new transactions", soft_wrap=True
-    )
+    spoken().print(f"[bold green]{result['action']}[/]  {said}  {result['new']:,} new transactions", soft_wrap=True)

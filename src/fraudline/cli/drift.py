@@ -8,6 +8,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from fraudline.cli.labelled import say_figures
 from fraudline.cli.options import (
     INCONCLUSIVE,
     bootstrap_option,
@@ -16,6 +17,7 @@ from fraudline.cli.options import (
     metrics_options,
     params_option,
     publish,
+    spoken,
 )
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import DriftFound, UsageError
@@ -76,7 +78,7 @@ def command(
     params = load_params(params_file).with_bootstrap(bootstrap)
     if newest:
         params = params.model_copy(update={"monitor": params.monitor.model_copy(update={"topic_rows": newest})})
-    console = Console(stderr=True, highlight=False)
+    console = spoken()
     with console.status(f"comparing {decisions or params.stream.topics.decisions}"):
         result = drift(
             decisions=decisions,
@@ -95,6 +97,8 @@ def command(
         click.echo(json.dumps(result, sort_keys=True))
     else:
         _say(console, result, report)
+        if performance:
+            say_figures(performance, params.monitor.label_rows_min)
     page = f"Read {report / 'index.html'}."
     if result["worse"]:
         problem = f"Matured labels say that {' and '.join(result['worse'])} fell"

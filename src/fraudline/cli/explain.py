@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from fraudline.cli.options import json_option, load_params, output, params_option, present
+from fraudline.cli.options import json_option, load_params, output, params_option, present, spoken
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.words import printable
 
@@ -55,7 +54,7 @@ def command(
         dataset = Path("data")
     if profiles is None and decisions is None and Path("build/profiles").is_dir():
         profiles = Path("build/profiles")
-    console = Console(stderr=True, highlight=False)
+    console = spoken()
     with console.status(f"explaining {transaction_id}"):
         document = explain(
             transaction_id=transaction_id,

@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
 
+from fraudline.cli.labelled import say_figures
 from fraudline.cli.options import (
     bootstrap_option,
     json_option,
     load_params,
     metrics_options,
-    output,
     params_option,
     present,
     publish,
+    spoken,
 )
 from fraudline.core.clock import now_us
 from fraudline.core.words import counted
@@ -64,7 +64,7 @@ def send_command(source: Path, bootstrap: str | None, params_file: Path, as_json
         click.echo(json.dumps({"sent": count}))
     else:
         said = f"{count:,} sent" if labels else f"none in {escape(str(source))}: nothing is sent"
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold green]labels[/]  {said}")
+        spoken().print(f"[bold green]labels[/]  {said}", soft_wrap=True)
 
 
 @group.command("performance")
@@ -117,31 +117,11 @@ def performance_command(
 
 
 def _say(document: Mapping[str, Any], least: int) -> None:
-    from fraudline.data.money import money
-    from fraudline.monitor.labelled_money import OUTCOMES
-
-    console = output()
-    for name, each in document["figures"].items():
-        console.print(f"{name:10} {_figure(each)}")
-    if not document["figures"]:
-        console.print(f"too few frauds for figures: fewer than {least} (monitor.label_rows_min)")
-    for code, sums in document["money"].items():
-        stopped, missed, held_up, blocked = (money(sums[name], code) for name in OUTCOMES)
-        console.print(f"frauds     stopped {stopped}, missed {missed}; stopped share {_figure(sums['share'])}")
-        console.print(f"good       held up {held_up}")
-        if sums["blocked"]:
-            console.print(f"blocked    {blocked}, of which no label says what it was")
+    say_figures(document, least)
     of = f"{counted(document['rows'], 'decisions')} of {counted(document['days'], 'days')}"
     said = f"{of}, {counted(document['frauds'], 'frauds')}"
     if document["covers"] != "all":
         said += f"; {document['blocked']:,} blocked ones are not in it (stream.review_sample is 0)"
     if document["amounts_unknown"]:
         said += f"; the amounts of {document['amounts_unknown']:,} are not known (--data)"
-    Console(stderr=True, highlight=False, soft_wrap=True).print(said)
-
-
-def _figure(each: Mapping[str, Any]) -> str:
-    if each["value"] is None:
-        return "–"
-    ends = "" if each["interval"] is None else "  ({:.3f} to {:.3f})".format(*each["interval"])
-    return f"{each['value']:.3f}{ends}"
+    spoken().print(said)

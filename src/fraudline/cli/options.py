@@ -75,17 +75,22 @@ def output(*, markup: bool = True) -> "Console":
     return Console(highlight=False, markup=markup, width=width)
 
 
+def spoken() -> "Console":
+    """Standard error, for what a person reads beside a result; where it is no terminal, no line is broken."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _PIPE_WIDTH)
+
+
 def present(
     document: dict[str, Any], as_json: bool, text: Callable[[dict[str, Any]], None], *pages: Path | None
 ) -> None:
     """Print what a command found: one JSON object, or its text, and on standard error the files that were written."""
-    from rich.console import Console
-
     if as_json:
         click.echo(json.dumps(document, sort_keys=True))
         return
     text(document)
-    console = Console(stderr=True, highlight=False)
+    console = spoken()
     for page in pages:
         if page is not None:
             console.print(str(page), style="bold green", soft_wrap=True, markup=False)

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from rich.console import Console
 
-from fraudline.cli.options import json_option, load_params, output, params_option
+from fraudline.cli.options import json_option, load_params, output, params_option, spoken
 
 if TYPE_CHECKING:
     from fraudline.steps.params import Params
@@ -91,7 +90,7 @@ def run_command(
     """Run the compiled pipeline on this machine: each step a process, or a container as on a cluster."""
     from fraudline.ops.pipeline import Containers, arguments_of, run_local
 
-    console = Console(stderr=True, highlight=False)
+    console = spoken()
     colours = {"started": "dim", "SUCCESS": "green", "FAILURE": "red"}
     arguments = arguments_of(load_params(params_file), data_dvc=data_dvc, store=store)
 

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.markdown import Markdown
 
-from fraudline.cli.options import json_option, load_params, params_option, with_environment
+from fraudline.cli.options import json_option, load_params, params_option, spoken, with_environment
 from fraudline.steps.params import Params
 
 key_option = click.option(
@@ -104,4 +104,4 @@ def told(result: dict[str, Any], as_json: bool) -> None:
         click.echo(f"\n{result['diff']}", nl=False)
     where = result["url"] or (f"branch {result['branch']}" if result["branch"] else "nothing to do")
     done = "pushed" if result["pushed"] and result["state"] != "merged" else result["state"]
-    Console(stderr=True, highlight=False).print(f"[bold green]{result['title']}[/]  {where}: {done}", soft_wrap=True)
+    spoken().print(f"[bold green]{result['title']}[/]  {where}: {done}", soft_wrap=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from fraudline.cli.options import json_option
+from fraudline.cli.options import json_option, spoken
 from fraudline.cli.promote import params_at, remote_options, repo_option, to_option
 
 
@@ -79,7 +79,7 @@ def apply_command(
     for line in result["applied"]:
         click.echo(line)
     shares = ", ".join(f"{digest[:12]} {share} %" for digest, share in result["weights"].items())
-    Console(stderr=True, highlight=False).print(f"[bold green]{result['revision'][:12]}[/]  {shares}", soft_wrap=True)
+    spoken().print(f"[bold green]{result['revision'][:12]}[/]  {shares}", soft_wrap=True)
 
 
 @group.command("keygen")
@@ -93,6 +93,6 @@ def keygen_command(private: Path, public: Path) -> None:
     from fraudline.ops.gitops.signing import make_keys
 
     name = make_keys(private, public)
-    Console(stderr=True, highlight=False).print(
+    spoken().print(
         f"[bold green]key {name}[/]  commit {public}; keep {private} where only promotions run", soft_wrap=True
     )

@@ -5,9 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
-from fraudline.cli.options import bootstrap_option, json_option, load_params, output, params_option, present
+from fraudline.cli.options import (
+    bootstrap_option,
+    json_option,
+    load_params,
+    output,
+    params_option,
+    present,
+    spoken,
+)
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import UsageError
 from fraudline.core.words import counted
@@ -80,7 +87,7 @@ def command(
     if profiles is None and not topic and Path("build/profiles").is_dir():
         profiles = Path("build/profiles")
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} transactions"))
-    console = Console(stderr=True, highlight=False)
+    console = spoken()
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("replaying", total=None)
         document = replay(

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from fraudline.cli.options import json_option, load_params, output, params_option, with_environment
+from fraudline.cli.options import json_option, load_params, output, params_option, spoken, with_environment
 from fraudline.cli.promote import key_option, repo_option, to_option
 from fraudline.core.clock import now
 from fraudline.core.errors import GateFailed, UsageError
@@ -127,7 +126,7 @@ def command(
         return promote(to=to, key=key, params=params, repo=repo, token=token, artifact=stored)
 
     with ExitStack() as stack:
-        stack.enter_context(Console(stderr=True, highlight=False).status("looking"))
+        stack.enter_context(spoken().status("looking"))
         if remote:
             place = stack.enter_context(_main_of(remote, token, data_dvc, compiled))
         else:
@@ -217,7 +216,7 @@ def _say(result: Mapping[str, Any]) -> None:
     did = "served already, nothing to propose" if result["action"] == "served" else result["action"]
     words = [did, result["run"], result.get("digest", "")[:12], result.get("url") or result.get("branch")]
     shown = "  ".join(word for word in words if word)
-    Console(stderr=True, highlight=False).print(f"[bold]{shown}[/]  {result['reason']}", soft_wrap=True)
+    spoken().print(f"[bold]{shown}[/]  {result['reason']}", soft_wrap=True)
 
 
 def _said(numbered: tuple[int, Mapping[str, Any]]) -> Any:

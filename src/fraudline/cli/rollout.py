@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from fraudline.cli.options import INCONCLUSIVE, json_option, metrics_options, output, publish
+from fraudline.cli.options import INCONCLUSIVE, json_option, metrics_options, output, publish, spoken
 from fraudline.cli.promote import key_option, params_at, remote_options, to_option, told
 from fraudline.core.clock import now
 
@@ -145,7 +144,7 @@ def step_command(
             _show(result["verdict"])
         back = f" for {result['back']}, which takes the canary back: merge or delete it" if "back" in result else ""
         said = {"none": "no rollout", "wait": f"waiting{back}", "ask": f"{result.get('title')} {result.get('url', '')}"}
-        Console(stderr=True, highlight=False).print(f"[bold]{said[result['action']]}[/]", soft_wrap=True)
+        spoken().print(f"[bold]{said[result['action']]}[/]", soft_wrap=True)
     if result["action"] == "ask":
         click.get_current_context().exit(EXIT["inconclusive"])
 
@@ -211,7 +210,7 @@ def demo_command(model: Path | None) -> None:
     from fraudline.core import log
 
     log.configure(level="warning")
-    screen = Console(stderr=True, highlight=False)
+    screen = spoken()
     begun = now()
     screen.print("starting three predictors, Envoy and Prometheus")
     service = Path("kserve/inferenceservice.yaml")

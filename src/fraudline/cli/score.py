@@ -5,10 +5,9 @@ import os
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from fraudline.cli import progress
-from fraudline.cli.options import json_option, load_params, params_option
+from fraudline.cli.options import json_option, load_params, params_option, spoken
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import UsageError
 from fraudline.core.words import counted
@@ -60,7 +59,7 @@ def command(
     params = load_params(params_file)
     if thresholds is not None:
         params = params.model_copy(update={"stream": params.stream.model_copy(update={"thresholds": str(thresholds)})})
-    console = Console(stderr=True, highlight=False)
+    console = spoken()
     with progress.rows(console, f"scoring {file}"):
         result = score(
             file=file,

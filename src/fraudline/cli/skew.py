@@ -4,10 +4,17 @@ import json
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from fraudline.cli.options import json_option, load_params, metrics_options, output, params_option, publish
+from fraudline.cli.options import (
+    json_option,
+    load_params,
+    metrics_options,
+    output,
+    params_option,
+    publish,
+    spoken,
+)
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import SkewFound
 from fraudline.core.files import read_json
@@ -53,7 +60,7 @@ def command(
     """
     from fraudline.steps.skew import skew
 
-    console = Console(stderr=True, highlight=False)
+    console = spoken()
     with console.status(f"comparing {decisions}"):
         result = skew(
             decisions=decisions,

@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from fraudline.cli.options import json_option, load_params, metrics_options, params_option, publish
+from fraudline.cli.options import json_option, load_params, metrics_options, params_option, publish, spoken
 from fraudline.cli.progress import epochs
 from fraudline.steps import STEPS
 
@@ -65,7 +65,7 @@ def command_of(name: str) -> click.Command:
         from fraudline.ops.cost import Meter
         from fraudline.steps.lineage import finished, observed
 
-        console = Console(stderr=True, highlight=False)
+        console = spoken()
         params = load_params(params_file).with_bootstrap(os.environ.get("FRAUDLINE_BOOTSTRAP"))
         with observed(name, values, params, os.environ) as lineage:
             with Meter() as meter, epochs(console) if name == "train" else nullcontext():

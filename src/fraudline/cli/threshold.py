@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from fraudline.cli.options import (
@@ -18,6 +17,7 @@ from fraudline.cli.options import (
     output,
     params_option,
     present,
+    spoken,
 )
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import UsageError
@@ -83,7 +83,7 @@ def compare_command(
     """
     from fraudline.steps.threshold import compare_thresholds
 
-    console = Console(stderr=True, highlight=False)
+    console = spoken()
     with console.status("replaying"):
         document = compare_thresholds(
             a=a,
@@ -147,7 +147,7 @@ def adjust_command(
             f"{move['budget']:.3%}: {move['why']}"
         )
     said = f"written to {thresholds}" if result["written"] else "nothing written"
-    Console(stderr=True, highlight=False).print(f"[bold green]threshold[/]  {said}", soft_wrap=True)
+    spoken().print(f"[bold green]threshold[/]  {said}", soft_wrap=True)
 
 
 @group.command("set")
@@ -185,7 +185,7 @@ def set_command(
         click.echo(json.dumps(result, sort_keys=True))
         return
     after = result["after"]
-    Console(stderr=True, highlight=False).print(
+    spoken().print(
         f"[bold green]{thresholds}[/]  review {after['review']:.4g}, block {after['block']:.4g}", soft_wrap=True
     )
 

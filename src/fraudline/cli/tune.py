@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fraudline.cli.options import FiniteRange, json_option, load_params, params_option
+from fraudline.cli.options import FiniteRange, json_option, load_params, params_option, spoken
 
 if TYPE_CHECKING:
     from fraudline.steps.tune import Heard
@@ -82,7 +82,7 @@ def command(
     from fraudline.core.files import write_text
     from fraudline.steps.tune import tune
 
-    console = Console(stderr=True, highlight=False)
+    console = spoken()
     with _bar(console, study) as listener:
         result = tune(
             features=features,
