@@ -305,5 +305,5 @@ def _said(bad: list[str], waiting: list[str], rows: int, minutes: float, params:
 def _silence(minutes: float, missed: float) -> str:
     return (
         f"the canary has answered nothing for {minutes:.0f} minutes, in which its share should have brought "
-        f"{missed:,.0f} requests: it is not ready, or nothing routes to it."
+        f"{missed:,.0f} requests: it is not ready, nothing routes to it, or Prometheus does not scrape it."
     )
