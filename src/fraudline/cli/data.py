@@ -6,16 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
-from fraudline.cli.options import (
-    FiniteRange,
-    bootstrap_option,
-    json_option,
-    load_params,
-    params_option,
-    spoken,
-)
+from fraudline.cli.options import FiniteRange, bootstrap_option, json_option, load_params, params_option, spoken
 from fraudline.core.errors import UsageError
 
 
@@ -70,7 +62,7 @@ def generate_command(
     chosen = {"days": days, "cards": cards, "seed": seed, "start": start.date() if start else None}
     settings = {**load_params(params_file).data.model_dump(), **{k: v for k, v in chosen.items() if v is not None}}
     params = GenerateParams.parse(settings, "fraudline data generate")
-    with Console(stderr=True).status(f"generating {params.days} days of {params.cards} cards"):
+    with spoken().status(f"generating {params.days} days of {params.cards} cards"):
         transactions, labels = generate(params)
         meta = {"name": "generated", "currency": params.currency, "generator": params.model_dump(mode="json")}
         summary = write_dataset(folder, transactions, labels, meta)
@@ -242,7 +234,7 @@ def collect_command(
     from fraudline.steps.collect import collect
 
     params = load_params(params_file).with_bootstrap(bootstrap)
-    with Console(stderr=True).status("collecting"):
+    with spoken().status("collecting"):
         result = collect(params=params, repo=repo, now=now(), data_dvc=data_dvc, token=token)
     if as_json:
         click.echo(json.dumps(result, sort_keys=True))

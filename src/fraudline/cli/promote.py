@@ -76,7 +76,7 @@ def command(
     if key is None:
         raise UsageError("A promotion is signed.", "Name the key with --key or FRAUDLINE_SIGNING_KEY.")
     params = params_at(remote, token, params_file)
-    with Console(stderr=True).status("proposing"):
+    with spoken().status("proposing"):
         result = promote(
             to=to, key=key, params=params, repo=repo, token=token, artifact=artifact, again=again, dry_run=dry_run
         )

@@ -6,15 +6,7 @@ from typing import Any
 
 import click
 
-from fraudline.cli.options import (
-    bootstrap_option,
-    json_option,
-    load_params,
-    output,
-    params_option,
-    present,
-    spoken,
-)
+from fraudline.cli.options import bootstrap_option, json_option, load_params, output, params_option, present, spoken
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import UsageError
 from fraudline.core.words import counted

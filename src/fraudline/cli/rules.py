@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from fraudline.cli.dlq import stream_params
-from fraudline.cli.options import bootstrap_option, json_option, load_params, output, params_option
+from fraudline.cli.options import bootstrap_option, json_option, load_params, output, params_option, spoken
 from fraudline.core.errors import FraudlineError, UsageError
 from fraudline.core.words import counted
 
@@ -104,7 +103,7 @@ def test(
     params = load_params(params_file)
     spec = params.features.rates() if model is None else _spec(model)
     rules = RuleSet.load(file, spec)
-    with tempfile.TemporaryDirectory() as scratch, Console(stderr=True).status("trying the rules"):
+    with tempfile.TemporaryDirectory() as scratch, spoken().status("trying the rules"):
         stream = stream_params(params_file, bootstrap)
         source = decisions or _topic(stream, Path(scratch) / "decisions.jsonl")
         try:

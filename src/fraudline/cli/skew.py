@@ -6,15 +6,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from fraudline.cli.options import (
-    json_option,
-    load_params,
-    metrics_options,
-    output,
-    params_option,
-    publish,
-    spoken,
-)
+from fraudline.cli.options import json_option, load_params, metrics_options, output, params_option, publish, spoken
 from fraudline.cli.serve import newest_artifact
 from fraudline.core.errors import SkewFound
 from fraudline.core.files import read_json

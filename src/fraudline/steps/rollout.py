@@ -272,11 +272,7 @@ def _silence(clone: Clone, held: Standing, seen: Observed, end: float, first: in
 def _began(clone: Clone, held: Standing) -> float:
     """When this canary got its first traffic, seconds since 1970: the merge that brought it."""
     found = float(held.since)
-    log_lines = clone.run(
-        "log", "--first-parent", "--format=%H %ct", f"origin/{clone.branch}", "--", held.rollout_path
-    ).splitlines()
-    for line in log_lines:
-        revision, when = line.split()
+    for revision, when in clone.changes(held.rollout_path):
         if parse(clone.read(held.rollout_path, revision) or held.service).canary != held.rollout.canary:
             break
         found = float(when)

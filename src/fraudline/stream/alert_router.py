@@ -23,7 +23,7 @@ from pydantic import model_validator
 
 from fraudline.core.errors import FraudlineError, UnavailableError, UsageError
 from fraudline.core.log import get_logger
-from fraudline.core.settings import Settings
+from fraudline.core.settings import Settings, content_of
 from fraudline.core.tracing import carried
 from fraudline.decide.routing import Group, Route, Router
 from fraudline.stream.alert_courier import Courier
@@ -147,7 +147,7 @@ class AlertRouter:
         self._taken: dict[int, range] = {}
         self._committed: dict[int, int] = {}
         self._ticked = 0.0
-        self._content = self._read()
+        self._content = content_of(self._file)
         self._routing = self._parsed(self._content)
         self._router = Router(self._routing.routes)
         self._dead: KafkaPythonSender | None = None
@@ -273,19 +273,13 @@ class AlertRouter:
             )
         self._committed |= moved
 
-    def _read(self) -> bytes:
-        try:
-            return self._file.read_bytes()
-        except OSError as error:
-            raise UsageError(f"{self._file} cannot be read: {error.strerror}.", "Name an existing file.") from error
-
     def _parsed(self, content: bytes) -> Routing:
         return Routing.parse_yaml(content, str(self._file))
 
     def _reload(self) -> None:
         """Take a changed routing file; a wrong one changes nothing."""
         try:
-            content = self._read()
+            content = content_of(self._file)
             if content == self._content:
                 self._metrics.refused.set(0)
                 self._problem = ""

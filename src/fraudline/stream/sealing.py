@@ -86,10 +86,10 @@ class Sealer:
 
     def erase(self, erasures: Collection[Record]) -> None:
         """Destroy the keys that erased cards may have got again meanwhile; keys without a proof stay."""
-        for card in self.erased(erasures):
-            self.keys.forget(card)
         for record in erasures:
-            if not self._proven(record):
+            if self._proven(record):
+                self.keys.forget(erased_card(record))
+            else:
                 log.warning("cards.erasure_not_proven", partition=record.partition, offset=record.offset)
 
     def _proven(self, record: Record) -> bool:

@@ -78,8 +78,7 @@ def _before(clone: Clone, held: Standing, champion: str) -> tuple[Rollout, Evide
     if state.stable is None or not (champion.startswith(served) and state.stable.digest.startswith(champion)):
         raise PromotionRefused(f"{served} is served, not {champion}.", "Name what is served with --champion.")
     replaced = entry.promotion.record["replaces"] if entry else None
-    log = clone.run("log", "--first-parent", "--format=%H", f"origin/{clone.branch}", "--", held.rollout_path)
-    for revision in log.split() if replaced else ():
+    for revision, _ in clone.changes(held.rollout_path) if replaced else ():
         try:
             earlier = parse(clone.read(held.rollout_path, revision)).stable
         except UsageError:

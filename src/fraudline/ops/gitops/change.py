@@ -8,7 +8,7 @@ from fraudline.core.errors import PromotionRefused, UsageError
 from fraudline.ops.gitops.evidence import Evidence
 from fraudline.ops.gitops.params import Environment, RolloutParams
 from fraudline.ops.gitops.proposal import PARAMETERS, champion_of, with_champion
-from fraudline.ops.gitops.repository import git, read_at
+from fraudline.ops.gitops.repository import changes, read_at
 from fraudline.ops.gitops.state import EVIDENCE, ROLLOUT, Rollout, parse, render
 
 BY_HAND = "Make it with `fraudline promote` or `fraudline rollout step`; edit nothing in it."
@@ -40,11 +40,8 @@ class Change:
         return read_at(self.repo, self.head, name)
 
     def earlier(self, name: str) -> Iterator[str]:
-        """Texts of a file on the target branch's own line, newest first.
-
-        What stood inside a merged branch alone was verified by nobody.
-        """
-        for revision in git(self.repo, "log", "--first-parent", "--format=%H", self.base, "--", name).split():
+        """Texts of a file on the target branch's own line, newest first."""
+        for revision, _ in changes(self.repo, self.base, name):
             yield read_at(self.repo, revision, name)
 
     def states(self) -> list[Rollout]:
@@ -98,7 +95,9 @@ def _signed(change: Change, old: Rollout, new: Rollout, before: Evidence, eviden
 def _champion(change: Change, evidence: Evidence) -> None:
     """The line of the champion may become the one of the evidence, or one that stood there: a person may write it."""
     text, begun = change.after(PARAMETERS), change.begun(PARAMETERS)
-    known = champion_of(text) in map(champion_of, change.earlier(PARAMETERS))
     address = str(evidence.stable.model["uri"]) if evidence.stable else ""
-    if text != with_champion(begun, address) and not (known and with_champion(text, "") == with_champion(begun, "")):
+    if text == with_champion(begun, address):
+        return
+    known = champion_of(text) in map(champion_of, change.earlier(PARAMETERS))
+    if not known or with_champion(text, "") != with_champion(begun, ""):
         raise PromotionRefused(f"{PARAMETERS} differs in more than the champion.", BY_HAND)

@@ -56,6 +56,21 @@ def git(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> 
     return done.stdout.decode(errors="surrogateescape")
 
 
+def changes(folder: Path, revision: str, *paths: str, most: int = -1) -> list[tuple[str, int]]:
+    """Commits of a branch's own line that changed a path, newest first: revision, and seconds since 1970.
+
+    What stood inside a merged branch alone is not among them: nobody verified it.
+
+    Args:
+        folder: the repository.
+        revision: the branch.
+        paths: files or folders.
+        most: how many at most; all when negative.
+    """
+    found = git(folder, "log", f"--max-count={most}", "--first-parent", "--format=%H %ct", revision, "--", *paths)
+    return [(name, int(when)) for name, when in map(str.split, found.splitlines())]
+
+
 def address_of(remote: str, folder: Path) -> str:
     """The address of a remote: a name of the repository at ``folder``, or an address itself.
 
@@ -184,15 +199,16 @@ class Clone:
         """What a revision changes beside the target branch, as a patch."""
         return self.run("diff", "--no-color", "--no-ext-diff", f"origin/{self.branch}...{revision}")
 
+    def changes(self, *paths: str, most: int = -1) -> list[tuple[str, int]]:
+        """Commits of the target branch: see :func:`changes`."""
+        return changes(self.folder, f"origin/{self.branch}", *paths, most=most)
+
     def last_change(self, *paths: str) -> tuple[str, int]:
         """The newest commit of the target branch's own line that changed a path: revision, and seconds since 1970.
 
         Both are empty when there is none.
         """
-        found = self.run(
-            "log", "-1", "--first-parent", "--format=%H %ct", f"origin/{self.branch}", "--", *paths
-        ).split()
-        return (found[0], int(found[1])) if found else ("", 0)
+        return next(iter(self.changes(*paths, most=1)), ("", 0))
 
     def commit(self, files: Mapping[str, str], message: str, when: int) -> str:
         """Make one commit on top of the target branch: the same files, message and time give the same revision.

@@ -22,7 +22,7 @@ from fraudline.ops.gitops.change import BY_HAND, Change, check_revert
 from fraudline.ops.gitops.evidence import Entry, Evidence, check_promotion, model_of
 from fraudline.ops.gitops.params import Environment, RolloutParams
 from fraudline.ops.gitops.proposal import PARAMETERS, with_champion
-from fraudline.ops.gitops.repository import git, read_at
+from fraudline.ops.gitops.repository import changes, git, read_at
 from fraudline.ops.gitops.state import EVIDENCE, ROLLOUT, Rollout, parse, render
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s-]")
@@ -222,7 +222,7 @@ def _forward(change: Change, kind: str, old: Rollout, before: Evidence, entry: E
     if known.promotion != entry.promotion or known.steps != entry.steps[:-1]:
         raise PromotionRefused("A step changes earlier evidence.", BY_HAND)
     path = f"{change.environment.overlay}/{ROLLOUT}"
-    follows = git(change.repo, "log", "-1", "--first-parent", "--format=%H", change.base, "--", path).strip()
+    follows, _ = next(iter(changes(change.repo, change.base, path, most=1)), ("", 0))
     _step(entry.steps[-1].record, old, change.rules, follows)
 
 
