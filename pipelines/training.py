@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from kfp import compiler, dsl, kubernetes
 
+from components.accept.component import accept
 from components.evaluate.component import evaluate
 from components.featurize.component import featurize
 from components.fetch.component import fetch
@@ -137,14 +138,16 @@ def training(
         dataset = fetched.outputs["dataset"]
         common = {"params": params, "data_md5": fetched.outputs["Output"]}
         validated = placed(validate(dataset=dataset, **common), MEDIUM)
-        made = placed(featurize(dataset=dataset, **common).after(validated), MEDIUM)
+        valid = placed(accept(refusal=validated.outputs["Output"]).set_display_name("data accepted"), SMALL)
+        made = placed(featurize(dataset=dataset, **common).after(valid), MEDIUM)
         features = made.outputs["features"]
         trained = placed(train(features=features, dataset=dataset, **common), LARGE)
         model = trained.outputs["model"]
         evaluated = placed(evaluate(features=features, dataset=dataset, model=model, **common), MEDIUM)
         evaluation = evaluated.outputs["evaluation"]
         blessed = placed(gate(evaluation=evaluation, model=model, **common), SMALL)
-        served = placed(infra_validate(model=model, **common).after(blessed), MEDIUM)
+        good = placed(accept(refusal=blessed.outputs["Output"]).set_display_name("model blessed"), SMALL)
+        served = placed(infra_validate(model=model, **common).after(good), MEDIUM)
         packed = placed(
             package(
                 model=model,

@@ -14,14 +14,15 @@ def validate(
     cost: Output[Metrics],
     params: dict,
     data_md5: str,
-):
-    """Hold the data against its expectations; a critical one that fails ends the run with exit code 3."""
+) -> str:
+    """Hold the data against its expectations; what critical ones say comes back, for the component accept."""
     import os
     from pathlib import Path
 
     from fraudline.steps import component as entry
     from fraudline.steps.validate import validate as step
 
+    result = {}
     with entry.running("validate", os.environ, locals()) as meter:
         settings = entry.parameters(params, os.environ)
         result = step(dataset=Path(dataset.path), report=Path(report.path), params=settings)
@@ -30,3 +31,4 @@ def validate(
         metrics.log_metric(name, value)
     for name, value in entry.spent(meter, settings).items():
         cost.log_metric(name, value)
+    return meter.refusal

@@ -13,6 +13,7 @@ from pipelines import monitoring, rollout
 from pipelines.training import GOLDEN, MANIFEST, compile_to, manifest_to
 
 ROOT = Path(__file__).parents[2]
+VERDICTS = {"accept", "accept-2"}
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,7 @@ def test_the_page_of_a_cluster_installs_a_server_that_knows_every_setting_of_the
 def test_the_cost_of_every_step_is_summed_at_the_end(spec):
     summed = tasks(spec)["report-cost"]
     sources = {a["taskOutputArtifact"]["producerTask"] for a in summed["inputs"]["artifacts"].values()}
-    assert sources == set(tasks(spec)) - {"report-cost"}
+    assert sources == set(tasks(spec)) - {"report-cost", *VERDICTS}
 
 
 def test_every_task_asks_for_cpu_and_memory_and_has_a_limit(spec):
@@ -150,17 +151,26 @@ def test_side_effects_are_never_cached_and_the_flaky_ones_are_tried_again(spec):
 
 def test_the_md5_of_the_data_is_in_the_cache_key_of_every_cached_task(spec):
     for name, task in tasks(spec).items():
-        if name not in {"fetch", "report-cost"}:
+        if name not in {"fetch", "report-cost", *VERDICTS}:
             source = task["inputs"]["parameters"]["data_md5"]["taskOutputParameter"]
             assert source["producerTask"] == "fetch", name
 
 
 def test_nothing_after_the_gate_starts_before_it(spec):
     needs = {name: set(task.get("dependentTasks", [])) for name, task in tasks(spec).items()}
-    assert "gate" in needs["infra-validate"]
+    assert "accept-2" in needs["infra-validate"]
     assert {"gate", "infra-validate"} <= needs["package"]
     assert "package" in needs["register"]
-    assert "validate" in needs["featurize"]
+    assert "accept" in needs["featurize"]
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "shown"), [("accept", "validate", "data accepted"), ("accept-2", "gate", "model blessed")]
+)
+def test_a_refusal_is_a_task_of_its_own_because_kubeflow_keeps_no_page_of_one_that_fails(spec, name, step, shown):
+    task = tasks(spec)[name]
+    assert task["inputs"]["parameters"]["refusal"]["taskOutputParameter"]["producerTask"] == step
+    assert task["taskInfo"]["name"] == shown
 
 
 def test_a_promotion_is_proposed_after_the_registration_and_only_where_it_is_asked_for(spec):

@@ -2,16 +2,19 @@
 
 import importlib
 import inspect
+import json
 import shlex
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace, UnionType
 from typing import get_args, get_type_hints
+from unittest.mock import Mock
 
 import pytest
 import yaml
 
-from fraudline.core.errors import GateFailed
+from fraudline.core.errors import UsageError
+from fraudline.core.files import write_text
 from fraudline.steps import STEPS
 from fraudline.steps.params import Params
 
@@ -64,7 +67,7 @@ def outs(step):
 def test_every_step_has_a_stage_and_a_component_folder_in_order():
     assert list(dvc()["stages"]) == PIPELINE_STEPS
     folders = {path.parent.name for path in (ROOT / "components").glob("*/component.py")}
-    assert folders == {*PIPELINE_STEPS, "promote", "drift", "skew", "report_cost", "report_status", "rollout"}
+    assert folders == {*PIPELINE_STEPS, "promote", "accept", "drift", "skew", "report_cost", "report_status", "rollout"}
 
 
 @pytest.mark.parametrize("step", PIPELINE_STEPS)
@@ -114,7 +117,7 @@ def test_a_component_hands_its_step_everything_that_it_was_given(step, monkeypat
 
     def stand_in(**arguments):
         seen.update(arguments)
-        raise GateFailed("Seen enough.")
+        raise UsageError("Seen enough.")
 
     monkeypatch.setattr(importlib.import_module(f"fraudline.steps.{step}"), step, stand_in)
     made = getattr(importlib.import_module(f"components.{step}.component"), step)
@@ -123,11 +126,34 @@ def test_a_component_hands_its_step_everything_that_it_was_given(step, monkeypat
         name: name if name in values else SimpleNamespace(path=str(tmp_path / name), metadata={})
         for name in inspect.signature(made.python_func).parameters
     }
-    with pytest.raises(SystemExit, match="4"):
+    with pytest.raises(SystemExit, match="2"):
         made.python_func(**given | {"params": {"seed": 11}})
     assert seen.pop("params").seed == 11
     shared = given.keys() & paths.keys()
     assert seen == {n: (Path(n) if n in values else tmp_path / n) if paths[n] else n for n in shared}
+
+
+@pytest.mark.parametrize(
+    ("step", "kept", "shown"),
+    [("validate", "report/index.html", "data_docs"), ("gate", "blessing/blessing.md", "blessing_page")],
+)
+def test_a_component_that_refuses_gives_its_page_and_its_reason(step, kept, shown, monkeypatch, tmp_path):
+    """A task that fails gives Kubeflow nothing: its reason is a result, by which the next task fails."""
+    from fraudline.steps.component import REFUSALS
+
+    def stand_in(**_):
+        write_text(tmp_path / kept, "why not")
+        raise REFUSALS[step]("Not good enough.")
+
+    monkeypatch.setattr(importlib.import_module(f"fraudline.steps.{step}"), step, stand_in)
+    made = getattr(importlib.import_module(f"components.{step}.component"), step)
+    given = {
+        name: "" if name == CACHE_KEY else {} if name == "params" else Mock(path=str(tmp_path / name), metadata={})
+        for name in inspect.signature(made.python_func).parameters
+    }
+    refusal = json.loads(made.python_func(**given))
+    assert (refusal["step"], refusal["problem"]) == (step, "Not good enough.")
+    assert (tmp_path / shown).read_text() == "why not"
 
 
 @pytest.mark.parametrize("step", PIPELINE_STEPS)

@@ -1,5 +1,6 @@
 """The whole pipeline twice on a small data set: by dvc, and as a Kubeflow pipeline under kfp's local runner."""
 
+import contextlib
 import json
 import os
 import resource
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from fraudline.core.digest import md5_file
+from fraudline.core.errors import ValidationFailed
 from fraudline.core.files import read_json
 from fraudline.data.generate import generate
 from fraudline.data.params import GenerateParams
@@ -127,6 +129,18 @@ def test_the_local_run_leaves_what_the_interface_renders(project):
     assert project.pipeline.output("gate", "blessing_page").read_text().startswith("# Model")
     made = read_json(project.pipeline.folder / "evaluate" / "executor_output.json")["artifacts"]
     assert {"confidenceMetrics", "confusionMatrix"} <= set(made["curves"]["artifacts"][0]["metadata"])
+
+
+def test_a_run_whose_data_is_refused_ends_with_the_steps_error_and_leaves_its_page(project, tmp_path):
+    """Kubeflow uploads the outputs of tasks that succeed only, so the one with the page has to."""
+    arguments = _arguments(project.folder)
+    arguments["params"]["validation"]["fraud_rate_max"] = 0.0001
+    seen = {}
+    with pytest.raises(ValidationFailed, match="(?s)Step validate: .*fraud_rate"), contextlib.chdir(project.folder):
+        run_local(ROOT / "pipelines" / "training.yaml", arguments, tmp_path / "run", seen.__setitem__)
+    (folder,) = (tmp_path / "run" / "runs").iterdir()
+    assert "<html" in (folder / "validate" / "data_docs").read_text()
+    assert seen == {"fetch": "SUCCESS", "validate": "SUCCESS", "accept": "FAILURE"}
 
 
 def test_the_model_is_champion_of_the_empty_registry_and_its_run_holds_all_steps(project):

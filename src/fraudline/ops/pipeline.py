@@ -137,6 +137,17 @@ def run_local(
     return LocalRun(folder)
 
 
+def error_record(step: str, error: FraudlineError) -> dict[str, str]:
+    """A step's error as another process can read it: what :func:`error_of` takes."""
+    return {"step": step, "error": type(error).__name__, "problem": error.problem, "action": error.action}
+
+
+def error_of(record: Mapping[str, str]) -> FraudlineError:
+    """The error of a record, as the class that it was."""
+    kind: type[FraudlineError] = getattr(errors, record["error"], FraudlineError)
+    return kind(record["problem"], record["action"])
+
+
 def _docker(containers: Containers, error_file: Path) -> Any:
     """The runner for containers, each as a restricted cluster starts it."""
     import docker
@@ -190,8 +201,7 @@ def _step_error(record: Path, log_file: Path, message: str) -> FraudlineError:
     """The error that a component left, as the class it was; otherwise one that says where to look."""
     if record.is_file():
         left = read_json(record)
-        kind: type[FraudlineError] = getattr(errors, left["error"], FraudlineError)
-        return kind(f"Step {left['step']}: {left['problem']}", left["action"])
+        return error_of({**left, "problem": f"Step {left['step']}: {left['problem']}"})
     return FraudlineError(_COLOUR.sub("", message), f"See {log_file}.")
 
 

@@ -4,25 +4,29 @@ A component is a process of its own, so it is an entry point like the command li
 parameters into :class:`~fraudline.steps.params.Params` and every error of ours into its exit code.
 """
 
+import json
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fraudline.core import log as logs
 from fraudline.core.clock import now
-from fraudline.core.errors import FraudlineError
+from fraudline.core.errors import FraudlineError, GateFailed, ValidationFailed
 from fraudline.core.files import local_path, read_json, write_json, write_text
 from fraudline.ops import cost as costs
 from fraudline.ops import ended as metrics
-from fraudline.ops.pipeline import ERROR_FILE
+from fraudline.ops.pipeline import ERROR_FILE, error_of, error_record
 from fraudline.ops.tracking import end_run, step_run
 from fraudline.steps.params import Params
 
 INJECTED = {"tracking_uri": "MLFLOW_TRACKING_URI", "run_id": "MLFLOW_RUN_ID"}
 """Fields of ``registry`` that a launcher sets through the environment."""
+
+REFUSALS = {"validate": ValidationFailed, "gate": GateFailed}
+"""The steps that judge what they are given, and the error by which they refuse it."""
 
 PUSHGATEWAY = "FRAUDLINE_PUSHGATEWAY"
 CURVE_POINTS = 200
@@ -46,14 +50,22 @@ def parameters(values: Mapping[str, Any], environment: Mapping[str, str]) -> Par
     return params.model_copy(update={"registry": params.registry.model_copy(update=injected)})
 
 
+class StepMeter(costs.Meter):
+    """What a step used, and why it refused its input, as :func:`accept` takes it; empty where it did not."""
+
+    refusal: str = ""
+
+
 @contextmanager
 def running(
     step: str, environment: Mapping[str, str], arguments: Mapping[str, Any] | None = None
-) -> Iterator[costs.Meter]:
+) -> Iterator[StepMeter]:
     """Log a step's events; end the process with the exit code of an error of ours, after naming problem and action.
 
     A local run names a file in ``FRAUDLINE_ERROR_FILE``, where the error is left for it. With ``FRAUDLINE_PUSHGATEWAY``
-    (``host:port``) Prometheus hears what a step that ended well used.
+    (``host:port``) Prometheus hears what a step that ended well used. A step's refusal ends the block and not the
+    process, because Kubeflow keeps no page of a task that fails, and here the page is what a person reads:
+    :func:`accept` ends the run.
 
     Args:
         step: its name.
@@ -66,18 +78,41 @@ def running(
     logs.configure()
     log = logs.get_logger(__name__)
     log.info("step.start", step=step)
+    meter = StepMeter()
     try:
         metrics.check(environment.get(PUSHGATEWAY, ""))
-        with _lineage(step, environment, arguments), costs.Meter() as meter:
+        with _lineage(step, environment, arguments), meter:
             yield meter
     except FraudlineError as error:
-        log.error("step.failed", step=step, problem=error.problem, action=error.action, exit_code=error.exit_code)
-        if environment.get(ERROR_FILE):
-            record = {"step": step, "error": type(error).__name__, "problem": error.problem, "action": error.action}
-            write_json(Path(environment[ERROR_FILE]), record)
-        sys.exit(error.exit_code)
+        if not isinstance(error, REFUSALS.get(step, ())):
+            _fail(step, error, environment)
+        log.warning("step.refused", step=step, problem=error.problem, action=error.action)
+        meter.refusal = json.dumps(error_record(step, error))
+        return
     log.info("step.done", step=step)
     metrics.publish(step, lambda told: told.step(step, meter.usage), pushgateway=environment.get(PUSHGATEWAY, ""))
+
+
+def accept(refusal: str, environment: Mapping[str, str]) -> None:
+    """End the process as the step that refused would have: with its words, and the exit code of its error.
+
+    Args:
+        refusal: what :class:`StepMeter` says after the step; empty: it did not refuse.
+        environment: the process's environment.
+    """
+    logs.configure()
+    if refusal:
+        record = json.loads(refusal)
+        _fail(record["step"], error_of(record), environment)
+
+
+def _fail(step: str, error: FraudlineError, environment: Mapping[str, str]) -> NoReturn:
+    logs.get_logger(__name__).error(
+        "step.failed", step=step, problem=error.problem, action=error.action, exit_code=error.exit_code
+    )
+    if environment.get(ERROR_FILE):
+        write_json(Path(environment[ERROR_FILE]), error_record(step, error))
+    sys.exit(error.exit_code)
 
 
 @contextmanager

@@ -47,8 +47,26 @@ def test_an_unknown_parameter_is_named():
 
 def test_an_error_ends_the_process_with_its_code_and_leaves_a_record(tmp_path):
     record = tmp_path / "error.json"
-    with pytest.raises(SystemExit) as caught, component.running("gate", {"FRAUDLINE_ERROR_FILE": str(record)}):
+    with pytest.raises(SystemExit) as caught, component.running("package", {"FRAUDLINE_ERROR_FILE": str(record)}):
         raise GateFailed("ap is too low.", "Train longer.")
+    assert caught.value.code == 4
+    assert read_json(record) == {
+        "step": "package",
+        "error": "GateFailed",
+        "problem": "ap is too low.",
+        "action": "Train longer.",
+    }
+
+
+def test_a_refusal_ends_the_run_one_task_later_with_the_code_and_the_words_of_the_step(tmp_path):
+    record = tmp_path / "error.json"
+    environment = {"FRAUDLINE_ERROR_FILE": str(record)}
+    with component.running("gate", environment) as meter:
+        raise GateFailed("ap is too low.", "Train longer.")
+    assert meter.usage.wall_seconds > 0
+    assert not record.exists()
+    with pytest.raises(SystemExit) as caught:
+        component.accept(meter.refusal, environment)
     assert caught.value.code == 4
     assert read_json(record) == {
         "step": "gate",
@@ -56,6 +74,27 @@ def test_an_error_ends_the_process_with_its_code_and_leaves_a_record(tmp_path):
         "problem": "ap is too low.",
         "action": "Train longer.",
     }
+
+
+def test_what_is_not_refused_is_accepted_and_another_error_still_ends_the_step():
+    with component.running("gate", {}) as meter:
+        pass
+    assert not meter.refusal
+    component.accept(meter.refusal, {})
+    with pytest.raises(SystemExit) as caught, component.running("gate", {}):
+        raise UsageError("A rule names no figure.")
+    assert caught.value.code == 2
+
+
+def test_a_refused_step_pushes_no_figures_of_one_that_ended_well(monkeypatch):
+    pushed = []
+    monkeypatch.setattr(component.metrics, "publish", lambda *given, **_: pushed.append(given[0]))
+    with component.running("gate", {}):
+        raise GateFailed("ap is too low.")
+    assert pushed == []
+    with component.running("gate", {}):
+        pass
+    assert pushed == ["gate"]
 
 
 def test_only_numbers_are_figures():

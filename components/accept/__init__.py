@@ -1,0 +1,1 @@
+"""Component of step gate."""
