@@ -140,7 +140,8 @@ def test_a_run_whose_data_is_refused_ends_with_the_steps_error_and_leaves_its_pa
         run_local(ROOT / "pipelines" / "training.yaml", arguments, tmp_path / "run", seen.__setitem__)
     (folder,) = (tmp_path / "run" / "runs").iterdir()
     assert "<html" in (folder / "validate" / "data_docs").read_text()
-    assert seen == {"fetch": "SUCCESS", "validate": "SUCCESS", "accept": "FAILURE"}
+    ended = {task: state for task, state in seen.items() if task not in {"report-status", "exit-handler-1"}}
+    assert ended == {"fetch": "SUCCESS", "validate": "SUCCESS", "accept": "FAILURE"}
 
 
 def test_the_model_is_champion_of_the_empty_registry_and_its_run_holds_all_steps(project):

@@ -135,7 +135,10 @@ def _tables(file: Path, names: Sequence[str]) -> Iterable[pa.Table]:
     elif suffix in _LINES:
         yield from tables_of_file(file)
     else:
-        raise SchemaError(f"{file} is neither parquet nor JSON lines.", "Write the decisions as one of them.")
+        raise SchemaError(
+            f"{file} is neither parquet nor JSON lines.",
+            "Write the decisions as one of them: fraudline score --with-features -o decisions.parquet.",
+        )
 
 
 def _recorded(opened: pq.ParquetFile) -> Iterator[pa.Table]:

@@ -54,19 +54,22 @@ def send_labels(labels: Iterable[Label], params: StreamParams) -> int:
 def read_label_topic(params: StreamParams) -> Iterator[Label]:
     """Every label of the topic up to its present end.
 
-    What is none is left out and said so: the topic keeps it for ever, and nobody can correct it there.
+    What is none is left out and said so, once: the topic keeps it for ever, and nobody can correct it there.
 
     Raises:
         UnavailableError: the broker does not answer.
         UsageError: there is no such topic.
     """
+    foreign, first = 0, ""
     for record in read_topic(params, params.topics.labels):
         try:
             label = _decoded(record.value or b"", f"{record.topic} {record.partition}:{record.offset}")
         except SchemaError as error:
-            log.warning("labels.foreign", problem=error.problem, action="Find out who writes to this topic.")
+            foreign, first = foreign + 1, first or error.problem
         else:
             yield label
+    if foreign:
+        log.warning("labels.foreign", records=foreign, first=first, action="Find out who writes to this topic.")
 
 
 def read_label_file(file: Path) -> Iterator[Label]:

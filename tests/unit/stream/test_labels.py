@@ -74,8 +74,8 @@ def test_what_is_no_label_on_the_topic_is_left_out_and_named_and_the_labels_arou
     monkeypatch.setattr(labels, "read_topic", lambda *_: iter(records))
     with capture_logs() as said:
         assert list(labels.read_label_topic(StreamParams())) == [FIRST, label("t2")]
-    assert [each["event"] for each in said] == ["labels.foreign"] * 3
-    assert said[0]["problem"].startswith("labels 0:1 is no label")
+    assert [(each["event"], each["records"]) for each in said] == [("labels.foreign", 3)]
+    assert said[0]["first"].startswith("labels 0:1 is no label")
 
 
 def test_a_label_whose_time_is_in_milliseconds_is_refused_with_the_unit_that_is_expected(tmp_path):
