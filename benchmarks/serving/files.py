@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.serving.setting import Setting
 from benchmarks.streaming.page import table
 from fraudline.model.scorer import Scorer
-from fraudline.steps.score import _Judge
+from fraudline.steps.score import Judge
 from fraudline.steps.score_rows import feature_rows
 from fraudline.steps.score_source import chunks
 from fraudline.stream.params import StreamParams
@@ -106,7 +106,7 @@ def _parts(setting: Setting) -> dict[str, float]:
     keys = pa.table({"transaction_id": [f"row-{row}" for row in range(n)]})
     parts = [features[start : start + _CALL_ROWS] for start in range(0, n, _CALL_ROWS)]
     with ThreadPoolExecutor(1) as pool:
-        judge = _Judge(artifact, artifact.thresholds, StreamParams(), with_features=False, pool=pool)
+        judge = Judge(artifact, artifact.thresholds, StreamParams(), with_features=False, pool=pool)
         table_of_decisions, _ = judge.decide(keys, features)
         return {
             "read parquet": _least(lambda: next(chunks(path)), n),

@@ -97,7 +97,7 @@ def score(
     try:
         with atomic_file(out) as temporary, ExitStack() as stack:
             pool = stack.enter_context(ThreadPoolExecutor(jobs))
-            judge = _Judge(artifact, held, params.stream, with_features=with_features, pool=pool)
+            judge = Judge(artifact, held, params.stream, with_features=with_features, pool=pool)
             writer: Any = None
             for chunk, keys, features in _featured(file, artifact, history, checkpoint, profiles, params):
                 table, decisions = judge.decide(keys if with_features else keys.select(["transaction_id"]), features)
@@ -149,7 +149,7 @@ def _featured(
         yield chunk, transactions.select(_KEYS), engine.advance(transactions)
 
 
-class _Judge:
+class Judge:
     """Scores, decisions and reasons of feature rows, as a table."""
 
     def __init__(
