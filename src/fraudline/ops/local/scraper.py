@@ -24,6 +24,8 @@ from fraudline.core.clock import now
 from fraudline.ops.local.process import Service
 
 _LOOKBACK_S = 300.0
+_STOPS_S = 0.05
+"""How long it may take at most to stop answering."""
 _SELECTOR = re.compile(r"\s*([a-zA-Z_:][\w:]*)\s*(?:\{(.*)\})?\s*")
 _MATCHER = re.compile(r'\s*(\w+)\s*=\s*"([^"]*)"\s*')
 
@@ -97,7 +99,7 @@ class LocalScraper(Service):
 
     def start(self) -> Self:
         """Begin to scrape and to answer."""
-        threading.Thread(target=self._http.serve_forever, name="scraper-http", daemon=True).start()
+        threading.Thread(target=self._http.serve_forever, args=(_STOPS_S,), name="scraper-http", daemon=True).start()
         self._thread.start()
         return self
 

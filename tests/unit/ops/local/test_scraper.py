@@ -1,5 +1,7 @@
 """The stand-in for Prometheus answers what Prometheus would: the newest sample, exact labels, no functions."""
 
+import ssl
+
 import pytest
 
 from fraudline.core.errors import UnavailableError
@@ -60,6 +62,15 @@ def test_a_clock_behind_that_of_the_merge_sees_no_strata_yet():
     with LocalScraper({}) as scraper:
         seen = observe(Prometheus(scraper.url), "new", "old", 100, 40, seconds=10)
     assert seen.rows.tolist() == []
+
+
+def test_a_look_asks_many_questions_and_reads_the_authorities_once(monkeypatch):
+    samples, read, load = Samples(), [], ssl.SSLContext.load_verify_locations
+    grown(samples, "new", range(0, 61, 10))
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda *given: read.append(load(*given)))
+    with LocalScraper({}, samples=samples) as scraper:
+        observe(Prometheus(scraper.url), "new", "old", 0, 60, seconds=60)
+    assert len(read) == 1, "to read them takes longer than an answer"
 
 
 def grown(samples, version, moments, *, rows=10, alerts=1, **labels):
