@@ -1,7 +1,6 @@
 """Dead letters on a real broker, through the command line."""
 
 import json
-import threading
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -24,6 +23,7 @@ from fraudline.stream.transport import TRANSPORTS, Output, open_sender
 from fraudline.stream.worker import run_worker
 from tests.support.artifacts import tiny_artifact
 from tests.support.broker import own_params, read_all
+from tests.support.stop import StopAfter
 from tests.unit.stream.fakes import GOOD
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -81,18 +81,9 @@ def test_a_record_whose_letter_is_larger_than_its_topic_takes_stops_no_other(
 
 
 def work(params: StreamParams, folder: Path, records: int, model: Path | None = None) -> None:
-    stop, seen = threading.Event(), []
-    timer = threading.Timer(60, stop.set)
-    timer.start()
-
-    def on_batch(report: object) -> None:
-        seen.append(report.records)
-        if sum(seen) >= records:
-            stop.set()
-
-    run_worker(params, model_dir=model or tiny_artifact(folder / "model"), stop=stop, on_batch=on_batch)
-    timer.cancel()
-    assert sum(seen) == records
+    stop = StopAfter(records)
+    entry = model or tiny_artifact(folder / "model")
+    assert run_worker(params, model_dir=entry, stop=stop.event, on_batch=stop) == records
 
 
 def dlq(params: StreamParams, *arguments: str) -> Result:

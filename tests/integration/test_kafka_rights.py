@@ -3,7 +3,6 @@
 Users, rules and parameters are those of the manifests; Strimzi would put the same rules into the broker.
 """
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from fraudline.data.params import GenerateParams
 from fraudline.data.store import write_dataset
 from fraudline.steps.params import Params
 from fraudline.steps.profiles import profiles
-from fraudline.stream.batch import BatchReport
 from fraudline.stream.labels import KEEP, send_labels
 from fraudline.stream.messages import Label
 from fraudline.stream.params import StreamParams
@@ -36,6 +34,7 @@ from tests.support.broker import need_java, read_all
 from tests.support.certificates import Authority
 from tests.support.guarded import GuardedKafka
 from tests.support.kustomize import overlay
+from tests.support.stop import StopAfter
 
 pytestmark = pytest.mark.integration
 ROWS = 300
@@ -107,18 +106,9 @@ def test_the_worker_decides_every_transaction_with_the_rights_of_its_user(
             "dedupe_hours": 0,
         }
     )
-    stop, seen = threading.Event(), [0]
-    timer = threading.Timer(90, stop.set)
-    timer.start()
-
-    def on_batch(report: BatchReport) -> None:
-        seen[0] += report.records
-        if seen[0] >= waiting:
-            stop.set()
-
+    stop = StopAfter(waiting)
     model = tiny_artifact(tmp_path / "model")
-    assert run_worker(params, model_dir=model, stop=stop, on_batch=on_batch) == waiting
-    timer.cancel()
+    assert run_worker(params, model_dir=model, stop=stop.event, on_batch=stop) == waiting
     assert len(read_all(broker.bootstrap, stream.topics.decisions)) == before + waiting
 
 

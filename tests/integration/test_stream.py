@@ -2,18 +2,14 @@
 
 import os
 import signal
-import sys
-import threading
 import time
 from contextlib import closing
 from pathlib import Path
-from urllib.request import urlopen
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
-import yaml
 
 from fraudline.features.columns import columns_from_table
 from fraudline.features.engine import FeatureEngine
@@ -24,7 +20,7 @@ from fraudline.model.artifact import load_artifact
 from fraudline.model.scorer import Scorer
 from fraudline.ops.local.kafka import LocalKafka
 from fraudline.ops.local.mock import MockKafka
-from fraudline.ops.local.process import ChildProcess, free_port
+from fraudline.ops.local.process import free_port
 from fraudline.stream.batch import BatchReport
 from fraudline.stream.dead_letter_topic import read_letters, replay_letters
 from fraudline.stream.messages import Alert, Decision
@@ -34,8 +30,10 @@ from fraudline.stream.topics import ensure_topics
 from fraudline.stream.transport import TRANSPORTS, Output, open_sender
 from fraudline.stream.worker import run_worker
 from tests.support.artifacts import tiny_artifact
-from tests.support.broker import committed_everything, own_params, read_all
+from tests.support.broker import own_params, read_all
 from tests.support.datasets import small_tables
+from tests.support.stop import StopAfter
+from tests.support.workers import WorkerProcess, wait_for, wait_until_committed
 
 pytestmark = pytest.mark.integration
 
@@ -63,19 +61,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_until(params: StreamParams, model: Path, records: int, profiles: Path | None = None) -> list[BatchReport]:
-    stop, reports = threading.Event(), []
-    timer = threading.Timer(90, stop.set)
-    timer.start()
-
-    def on_batch(report: BatchReport) -> None:
-        reports.append(report)
-        if sum(r.records for r in reports) >= records:
-            stop.set()
-
-    done = run_worker(params, model_dir=model, profiles_dir=profiles, stop=stop, on_batch=on_batch)
-    timer.cancel()
-    assert done == records
-    return reports
+    stop = StopAfter(records)
+    assert run_worker(params, model_dir=model, profiles_dir=profiles, stop=stop.event, on_batch=stop) == records
+    return stop.reports
 
 
 def decisions_of(params: StreamParams) -> dict[str, Decision]:
@@ -150,16 +138,15 @@ def test_a_record_with_neither_key_nor_value_is_a_dead_letter_that_can_be_sent_a
 def test_a_worker_process_stops_on_sigterm_and_its_successor_goes_on(
     kafka: LocalKafka, tmp_path: Path, table: pa.Table, model: Path
 ) -> None:
-    port = free_port()
-    params = own_params(tmp_path, kafka.bootstrap, metrics_port=port)
+    params = own_params(tmp_path, kafka.bootstrap, metrics_port=free_port())
     ensure_topics(params)
     half = ROWS // 2
     produce([table.slice(0, half)], bootstrap=params.bootstrap, topic=params.topics.transactions)
-    with worker_process(tmp_path, params, model) as child:
-        child.wait_ready(lambda: metric(port, "fraudline_transactions_total") == half, timeout=60)
-        assert metric(port, "fraudline_dead_letters_total") == 0
-        os.kill(child.pid, signal.SIGINT)
-        assert child.wait(20) == 0
+    with WorkerProcess(tmp_path, params, model) as worker:
+        wait_for(lambda: worker.metric("fraudline_transactions_total") == half, "the first half")
+        assert worker.metric("fraudline_dead_letters_total") == 0
+        os.kill(worker.child.pid, signal.SIGINT)
+        assert worker.child.wait(60) == 0
     assert len(list(Path(params.checkpoint_dir).rglob("*.checkpoint"))) == params.topics.partitions
     produce([table.slice(half)], bootstrap=params.bootstrap, topic=params.topics.transactions)
     run_until(params, model, ROWS - half)
@@ -167,38 +154,20 @@ def test_a_worker_process_stops_on_sigterm_and_its_successor_goes_on(
     assert features_of(table, decisions_of(params)).tobytes() == oracle.tobytes()
 
 
-def worker_process(folder: Path, params: StreamParams, model: Path) -> ChildProcess:
-    settings = folder / "worker.yaml"
-    settings.write_text(yaml.safe_dump(params.model_dump(mode="json")))
-    command = [sys.executable, "-m", "fraudline.stream", settings, model]
-    return ChildProcess("worker", command, log_path=folder / "worker.log", stop_timeout=20)
-
-
-def metric(port: int, name: str) -> float:
-    try:
-        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
-            lines = answer.read().decode().splitlines()
-    except OSError:
-        return -1.0
-    return next((float(line.split()[-1]) for line in lines if line.startswith(name)), -1.0)
-
-
 def test_a_killed_broker_comes_back_and_nothing_is_lost_or_doubled(
     tmp_path: Path, table: pa.Table, model: Path, kafka: LocalKafka
 ) -> None:
     with LocalKafka(tmp_path / "own-kafka", cache=kafka.cache) as broker:
-        port = free_port()
-        params = own_params(
-            tmp_path, broker.bootstrap, metrics_port=port, max_batch=20, recoveries=50, timeout_s=3.0, checkpoint_s=0.3
-        )
+        settings = {"max_batch": 20, "recoveries": 50, "timeout_s": 3.0, "checkpoint_s": 0.3}
+        params = own_params(tmp_path, broker.bootstrap, metrics_port=free_port(), **settings)
         ensure_topics(params)
         produce([table], bootstrap=params.bootstrap, topic=params.topics.transactions)
-        with worker_process(tmp_path, params, model) as worker:
-            worker.wait_ready(lambda: metric(port, "fraudline_transactions_total") >= ROWS // 10, timeout=60)
+        with WorkerProcess(tmp_path, params, model) as worker:
+            wait_for(lambda: worker.metric("fraudline_transactions_total") >= ROWS // 10, "a tenth", interval=0.05)
             broker.kill9()
             time.sleep(params.timeout_s + 2)  # longer than the client tries by itself
             broker.start()
-            worker.wait_ready(lambda: committed_everything(params), timeout=90, interval=0.5)
+            wait_until_committed(params, worker)
             assert worker.stop() == 0
         oracle = FeatureEngine(SPEC).advance(columns_from_table(table))
         assert features_of(table, decisions_of(params)).tobytes() == oracle.tobytes()

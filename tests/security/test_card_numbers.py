@@ -1,7 +1,6 @@
 """Card numbers that come in anywhere are nowhere behind: not in a log, a dead letter, a decision, an answer, MLflow."""
 
 import json
-import threading
 from pathlib import Path
 
 import httpx
@@ -22,6 +21,7 @@ from tests.support.artifacts import tiny_artifact
 from tests.support.broker import own_params, read_all
 from tests.support.card_numbers import found_in, synthetic, written
 from tests.support.figures import Figure, sized
+from tests.support.stop import StopAfter
 from tests.unit.stream.fakes import GOOD
 
 pytestmark = pytest.mark.integration
@@ -56,18 +56,9 @@ def test_synthetic_card_numbers_through_the_whole_way(
     for i, number in enumerate(numbers):
         sender.send(event(number, i)._replace(topic=params.topics.transactions))
     sender.close()
-    stop, seen = threading.Event(), [0]
-
-    def on_batch(report: object) -> None:
-        seen[0] += report.records  # type: ignore[attr-defined]
-        if seen[0] >= len(numbers):
-            stop.set()
-
-    timer = threading.Timer(120, stop.set)
-    timer.start()
+    stop = StopAfter(len(numbers))
     model = tiny_artifact(tmp_path / "model")
-    assert run_worker(params, model_dir=model, stop=stop, on_batch=on_batch) == len(numbers)
-    timer.cancel()
+    assert run_worker(params, model_dir=model, stop=stop.event, on_batch=stop) == len(numbers)
     letters = read_all(kafka.bootstrap, params.topics.dead_letters)
     assert len(letters) == len(numbers)
     assert all(DeadLetter.parse(record_of(letter)).masked for letter in letters)

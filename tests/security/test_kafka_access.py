@@ -24,6 +24,7 @@ from tests.support.broker import need_java, own_params, read_all
 from tests.support.certificates import Authority
 from tests.support.figures import Figure
 from tests.support.guarded import GuardedKafka
+from tests.support.stop import StopAfter
 
 pytestmark = pytest.mark.integration
 PASSWORD = f"shown-nowhere-{uuid.uuid4().hex}"
@@ -77,18 +78,8 @@ def test_a_user_with_its_password_and_rights_decides_every_transaction(
     ensure_topics(params.model_copy(update={"bootstrap": broker.bootstrap, "tls": Tls()}))
     table = generate(GenerateParams(days=3, cards=60, merchants=150, seed=3))[0].slice(0, ROWS)
     produce([table], bootstrap=params.bootstrap, topic=params.topics.transactions, transport=transport, tls=params.tls)
-    stop, timer = threading.Event(), None
-    timer = threading.Timer(60, stop.set)
-    timer.start()
-    seen = [0]
-
-    def on_batch(report: object) -> None:
-        seen[0] += report.records  # type: ignore[attr-defined]
-        if seen[0] >= ROWS:
-            stop.set()
-
-    run_worker(params, model_dir=tiny_artifact(tmp_path / "model"), stop=stop, on_batch=on_batch)
-    timer.cancel()
+    stop = StopAfter(ROWS)
+    run_worker(params, model_dir=tiny_artifact(tmp_path / "model"), stop=stop.event, on_batch=stop)
     assert len(read_all(broker.bootstrap, params.topics.decisions)) == ROWS
     shown = "".join(capfd.readouterr())
     assert PASSWORD not in shown + repr(params) + str(params.model_dump())
@@ -160,7 +151,7 @@ def test_a_worker_without_the_right_to_its_group_ends_and_says_so(
     params = params_of(broker, tmp_path, transport, users["no-group"], recoveries=2)
     ensure_topics(params.model_copy(update={"bootstrap": broker.bootstrap, "tls": Tls()}))
     stop = threading.Event()
-    timer = threading.Timer(40, stop.set)
+    timer = threading.Timer(120, stop.set)
     timer.start()
     with pytest.raises(UnavailableError, match="(?i)group.?authorization.?failed") as caught:
         run_worker(params, model_dir=tiny_artifact(tmp_path / "model"), stop=stop)

@@ -2,10 +2,9 @@
 
 import json
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 
 from fraudline.ops.local.prometheus import ConfiguredServer
 from tests.support.broker import IN_CI
+from tests.support.loopback import LoopbackServer
 
 NAMES = {"prometheus": ("prometheus",), "promtool": ("promtool",),
          "alertmanager": ("prometheus-alertmanager", "alertmanager")}  # fmt: skip
@@ -43,7 +43,7 @@ def alertmanager(folder: Path, config: dict[str, Any]) -> ConfiguredServer:
 
 def ask(address: str, query: str) -> list[dict[str, Any]]:
     """The samples of an instant query."""
-    answer = httpx.get(f"{address}/api/v1/query", params={"query": query}, timeout=30).json()
+    answer = httpx.get(f"{address}/api/v1/query", params={"query": query}, timeout=30, verify=False).json()  # noqa: S501 - loopback
     assert answer["status"] == "success", f"{query}: {answer.get('error')}"
     return list(answer["data"]["result"])
 
@@ -63,10 +63,5 @@ def webhook() -> Iterator[tuple[str, list[tuple[str, str]]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", received
-    finally:
-        server.shutdown()
-        server.server_close()
+    with LoopbackServer(Handler) as server:
+        yield server.url, received

@@ -1,13 +1,13 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from fraudline.core.errors import UnavailableError
 from fraudline.ops.local.process import ChildProcess, free_port, port_open
+from tests.support.until import until
 
 SLEEP = [sys.executable, "-S", "-c", "import time; print('up', flush=True); time.sleep(60)"]
 STUBBORN = [
@@ -24,15 +24,6 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-def until(condition, seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def test_a_child_is_gone_after_its_block(tmp_path: Path) -> None:
@@ -76,7 +67,7 @@ def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         pid = int(next(line for line in parent.stdout if line.startswith("pid ")).split()[1])
         assert alive(pid)
         parent.kill()
-    assert until(lambda: not alive(pid))
+    until(lambda: not alive(pid), "the child's end")
 
 
 def test_a_free_port_is_closed() -> None:
