@@ -20,6 +20,7 @@ from fraudline.cli.main import cli
 from fraudline.core.clock import HOUR_US
 from fraudline.core.errors import FraudlineError, UsageError
 from fraudline.ops.local.kafka import LocalKafka
+from fraudline.ops.local.process import free_port
 from fraudline.stream.blocked import KafkaCardLog
 from fraudline.stream.card_topic import actions, block_cards, listed
 from fraudline.stream.messages import BlockedCard, Decision, Transaction, encode
@@ -30,10 +31,10 @@ from fraudline.stream.worker import run_worker
 from tests.support.artifacts import tiny_artifact
 from tests.support.broker import own_params, read_all
 from tests.support.datasets import small_tables
-from tests.support.workers import WorkerProcess, send, send_table, wait_for, wait_until_committed
+from tests.support.workers import WorkerProcess, sample, send, send_table, wait_for, wait_until_committed
 from tests.unit.stream.fakes import GOOD
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 ROWS, HOURS = 3_000, 24.0
 
@@ -75,16 +76,16 @@ def working(params: StreamParams, model: Path) -> Iterator[None]:
     )
     thread.start()
     try:
-        assert ready.wait(60)
+        assert ready.wait(120)
         yield
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(120)
 
 
 def decided(params: StreamParams, number: int) -> list[Decision]:
     """The decisions, once there are so many."""
-    wait_for(lambda: len(decisions_of(params)) >= number, f"{number} decisions", timeout=60)
+    wait_for(lambda: len(decisions_of(params)) >= number, f"{number} decisions")
     return decisions_of(params)
 
 
@@ -130,14 +131,15 @@ def sent(params: StreamParams, *transactions: Transaction) -> None:
 def test_what_people_block_is_blocked_until_they_unblock_it_and_the_trail_says_who_and_why(
     kafka: LocalKafka, tmp_path: Path
 ) -> None:
-    params = own_params(tmp_path, kafka.bootstrap, block_hours=HOURS, transport="confluent")
+    given = {"block_hours": HOURS, "transport": "confluent", "metrics_port": free_port()}
+    params = own_params(tmp_path, kafka.bootstrap, **given)
     ensure_topics(params)
     model = tiny_artifact(tmp_path / "model", review=0.9, block=0.95)
     with working(params, model):
         sent(params, bought(1, "c-1"))
         assert [d.decision for d in decided(params, 1)] == ["allow"]
         assert invoke(params, tmp_path, "block", "c-1", "--by", "ada", "--why", "reported stolen").exit_code == 0
-        time.sleep(1.5)
+        wait_for(lambda: sample(params, "fraudline_blocked_cards") == 1, "the worker to hear of it")
         sent(params, bought(2, "c-1"), bought(3, "c-2"))
         found = {d.transaction_id: d for d in decided(params, 3)}
         assert (found["t-2"].decision, found["t-3"].decision) == ("block", "allow")
@@ -145,7 +147,7 @@ def test_what_people_block_is_blocked_until_they_unblock_it_and_the_trail_says_w
         shown = json.loads(invoke(params, tmp_path, "list", "--json").stdout)["cards"]
         assert [(card["card_id"], card["by"]) for card in shown] == [("c-1", "ada")]
         assert invoke(params, tmp_path, "unblock", "c-1", "--by", "bob", "--why", "found again").exit_code == 0
-        time.sleep(1.5)
+        wait_for(lambda: sample(params, "fraudline_blocked_cards") == 0, "the worker to hear of it")
         sent(params, bought(4, "c-1"))
         assert {d.transaction_id: d.decision for d in decided(params, 4)}["t-4"] == "allow"
     trail = json.loads(invoke(params, tmp_path, "log", "--json").stdout)["actions"]

@@ -67,14 +67,14 @@ def test_a_new_champion_takes_over_between_two_batches_and_a_broken_one_does_not
         thread = flowing(stack, params, table, RATE)
         wait_for(lambda: worker.metric("fraudline_transactions_total") > RECORDS // 10, "a tenth")
         versions.append(point(pointer, models["b"]))
-        wait_for(lambda: worker.metric("fraudline_champion_swaps_total") == 1, "the first swap", timeout=30)
+        wait_for(lambda: worker.metric("fraudline_champion_swaps_total") == 1, "the first swap")
         for model, digest in ((models["broken"], broken_digest), (other, "")):
             before = worker.log.count("champion.refused")
             point(pointer, model, digest)
-            wait_for(lambda at=before: worker.log.count("champion.refused") > at, "a refusal", timeout=30)
-            wait_for(lambda: worker.metric("fraudline_champion_refused") == 1, "the refusal's gauge", timeout=30)
+            wait_for(lambda at=before: worker.log.count("champion.refused") > at, "a refusal")
+            wait_for(lambda: worker.metric("fraudline_champion_refused") == 1, "the refusal's gauge")
         versions.append(point(pointer, models["c"]))
-        wait_for(lambda: worker.metric("fraudline_champion_swaps_total") == 2, "the second swap", timeout=30)
+        wait_for(lambda: worker.metric("fraudline_champion_swaps_total") == 2, "the second swap")
         assert thread.is_alive(), "the stream ended before the last swap"
         thread.join()
         wait_until_committed(params, worker)
@@ -118,7 +118,7 @@ def test_a_champion_of_another_feature_specification_is_taken_at_a_restart_and_t
     with worker:
         wait_until_committed(params, worker)
         point(pointer, new)
-        wait_for(lambda: "champion.refused" in worker.log, "the refusal", timeout=30)
+        wait_for(lambda: "champion.refused" in worker.log, "the refusal")
         assert worker.stop() == 0
     produce([table.slice(records // 2)], bootstrap=params.bootstrap, topic=topic)
     with worker:

@@ -430,7 +430,7 @@ def answered(served: Served, request: bytes) -> bytes:
 def slow(served: Served, kind: int, stop: threading.Event, cut: list[int]) -> None:
     """One client: counts itself when the server closes the connection."""
     head = b"POST /v1/models/fraud:predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-    with socket.create_connection(("127.0.0.1", served.predictor.http_port), timeout=1) as connection:
+    with socket.create_connection(("127.0.0.1", served.predictor.http_port), timeout=20) as connection:
         try:
             connection.sendall((head, head + b"Content-Length: 5000\r\n\r\n{", b"")[kind % 3])
             while not stop.wait(0.25):
@@ -440,7 +440,7 @@ def slow(served: Served, kind: int, stop: threading.Event, cut: list[int]) -> No
                         break
                 except BlockingIOError:
                     pass
-                connection.settimeout(1)
+                connection.settimeout(20)
                 if kind % 3 < 2:
                     connection.sendall((b"X-A: b\r\n", b" ")[kind % 3])
             else:

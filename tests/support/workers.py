@@ -79,8 +79,7 @@ class WorkerProcess:
 
     def metric(self, name: str) -> float:
         """A sample of ``/metrics``; -1 where there is none."""
-        body = http(f"http://127.0.0.1:{self.params.metrics_port}/metrics")[1]
-        return next((float(line.split()[-1]) for line in body.splitlines() if line.startswith(name)), -1.0)
+        return sample(self.params, name)
 
     def resident_mb(self) -> float:
         status = Path(f"/proc/{self.child.pid}/status").read_text()
@@ -96,6 +95,12 @@ def http(url: str) -> tuple[int, str]:
             return error.code, error.read().decode()
     except OSError:
         return 0, ""
+
+
+def sample(params: StreamParams, name: str) -> float:
+    """A sample of ``/metrics`` of the worker with these settings; -1 where there is none."""
+    body = http(f"http://127.0.0.1:{params.metrics_port}/metrics")[1]
+    return next((float(line.split()[-1]) for line in body.splitlines() if line.startswith(name)), -1.0)
 
 
 def wait_for(check: Callable[[], Any], what: str, *, timeout: float = 120.0, interval: float = 0.2) -> float:

@@ -483,7 +483,7 @@ def test_a_checkpoint_that_is_not_written_is_counted_while_the_worker_runs_and_d
 
     def poll(max_records: int, timeout_s: float):
         if not (found := FakeTransport.poll(transport, max_records, timeout_s)):
-            wait_for(failures, "a failure while it runs", timeout=10, interval=0.001)
+            wait_for(failures, "a failure while it runs", interval=0.001)
             stop.set()
         return found
 
