@@ -229,6 +229,25 @@ CRITICAL: dict[str, tuple[Change, str]] = {
     "no dataset.json": (no_meta, "every file is readable"),
 }
 
+TOGETHER = {
+    "a null card": 3,
+    "a null amount": 3,
+    "a blank merchant": 3,
+    "an id twice in a day": 2,
+    "an unknown currency": 3,
+    "an unknown channel": 3,
+    "an unknown country": 3,
+    "a category out of range": 3,
+    "a latitude out of range": 3,
+    "a longitude out of range": 3,
+    "a label of no transaction": 1,
+    "a label before its transaction": 1,
+    "a label in another day's file": 2,
+    "no count in dataset.json": 1,
+    "a count in words": 1,
+}
+"""Corruptions that hide and cause no other one, and the rows that each damages: one run finds them all."""
+
 
 def position_on_null_island(folder: Path) -> None:
     for name in ("latitude", "longitude"):
@@ -304,6 +323,14 @@ WARNINGS: dict[str, tuple[Change, str]] = {
     "one category where there were many": (one_category, "psi_category is between"),
     "two thirds of the labels lost": (half_the_labels, "fraud_rate_change is between"),
 }
+WARNED_TOGETHER = (
+    "a position without the card",
+    "card_present against the channel",
+    "no device anywhere",
+    "a label after 100 days",
+    "amounts ten times as large as before",
+    "one category where there were many",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -328,6 +355,35 @@ def report_of(folder: Path) -> dict:
     return json.loads((folder / "validation.json").read_text())
 
 
+def failed_rules(folder: Path, severity: str) -> list[dict]:
+    return [r for r in report_of(folder)["rules"] if not r["success"] and r["severity"] == severity]
+
+
+@pytest.fixture(scope="module")
+def all_damaged(good: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict], str]:
+    """What is found of all corruptions of TOGETHER at once, and what is said of it."""
+    folder = tmp_path_factory.mktemp("together")
+    dataset = Path(shutil.copytree(good, folder / "dataset"))
+    for kind in TOGETHER:
+        CRITICAL[kind][0](dataset)
+    with pytest.raises(ValidationFailed) as stopped:
+        validate(dataset=dataset, report=folder / "report", params=Params())
+    return failed_rules(folder / "report", "critical"), str(stopped.value)
+
+
+@pytest.fixture(scope="module")
+def all_warned(good: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What is reported of all that WARNED_TOGETHER names at once."""
+    folder = tmp_path_factory.mktemp("warned")
+    dataset = Path(shutil.copytree(good, folder / "dataset"))
+    for change in dict.fromkeys(WARNINGS[kind][0] for kind in WARNED_TOGETHER):
+        change(dataset)
+    metrics = validate(dataset=dataset, report=folder / "report", params=Params(), previous=good)
+    failed = failed_rules(folder / "report", "warning")
+    assert metrics["warnings"] == len(failed) == len(WARNED_TOGETHER)
+    return [rule["statement"] for rule in failed]
+
+
 def test_generated_data_meets_every_expectation_also_against_itself(good: Path, tmp_path: Path) -> None:
     metrics = validate(dataset=good, report=tmp_path / "report", params=Params(), previous=good)
 
@@ -336,7 +392,25 @@ def test_generated_data_meets_every_expectation_also_against_itself(good: Path, 
     assert report_of(tmp_path / "report")["success"] is True
 
 
-@pytest.mark.parametrize("kind", CRITICAL)
+@pytest.mark.parametrize("kind", TOGETHER)
+def test_of_many_corruptions_at_once_each_is_named_with_the_rows_that_it_damaged(
+    kind: str, all_damaged: tuple[list[dict], str]
+) -> None:
+    (named,) = [r for r in all_damaged[0] if r["statement"].startswith(CRITICAL[kind][1])]
+    assert named["unexpected"] == TOGETHER[kind]
+    assert 1 <= len(named["samples"]) <= 5
+
+
+def test_of_many_corruptions_the_message_names_three_and_counts_the_others(
+    all_damaged: tuple[list[dict], str],
+) -> None:
+    failed, said = all_damaged
+    assert len(failed) == len(TOGETHER)
+    assert [rule["statement"] in said for rule in failed] == [True] * 3 + [False] * (len(failed) - 3)
+    assert f"- and {len(failed) - 3} more." in said
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CRITICAL if kind not in TOGETHER])
 def test_critical_corruption_is_stopped_with_the_expectation_named(kind: str, damaged: Path, tmp_path: Path) -> None:
     change, statement = CRITICAL[kind]
     change(damaged)
@@ -345,7 +419,7 @@ def test_critical_corruption_is_stopped_with_the_expectation_named(kind: str, da
         validate(dataset=damaged, report=tmp_path / "report", params=Params())
 
     assert stopped.value.exit_code == 3
-    failed = [r for r in report_of(tmp_path / "report")["rules"] if not r["success"] and r["severity"] == "critical"]
+    failed = failed_rules(tmp_path / "report", "critical")
     (named,) = [r for r in failed if r["statement"].startswith(statement)]
     assert named["unexpected"] > 0
     assert 1 <= len(named["samples"]) <= 5
@@ -353,7 +427,12 @@ def test_critical_corruption_is_stopped_with_the_expectation_named(kind: str, da
     assert failed[0]["elements"] == 1 or f"{failed[0]['unexpected']:,} of" in str(stopped.value)
 
 
-@pytest.mark.parametrize("kind", WARNINGS)
+@pytest.mark.parametrize("kind", WARNED_TOGETHER)
+def test_of_several_warnings_at_once_each_is_reported_and_none_stops(kind: str, all_warned: list[str]) -> None:
+    assert sum(said.startswith(WARNINGS[kind][1]) for said in all_warned) == 1
+
+
+@pytest.mark.parametrize("kind", [kind for kind in WARNINGS if kind not in WARNED_TOGETHER])
 def test_a_warning_is_reported_and_does_not_stop(kind: str, damaged: Path, good: Path, tmp_path: Path) -> None:
     change, statement = WARNINGS[kind]
     change(damaged)
