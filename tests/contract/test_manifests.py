@@ -226,6 +226,25 @@ def test_the_worker_may_write_and_read_what_it_does_and_no_more() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "kinds"), [("standard", {"ScaledObject"}), ("knative", {"KafkaSource", "KafkaSink"})]
+)
+def test_a_client_in_another_namespace_finds_the_broker_that_the_worker_has(name: str, kinds: set[str]) -> None:
+    """KEDA's operator and Knative's dispatchers resolve a bare name in their own namespace."""
+    documents = overlay(name)
+    text = find(documents, "ConfigMap", "fraudline-worker")["data"]["params.yaml"]
+    host, _, port = Params.parse(yaml.safe_load(text), "fraudline-worker").stream.bootstrap.rpartition(":")
+    asked = set()
+    for document in documents:
+        if document["kind"] in kinds:
+            namespace, spec = document["metadata"]["namespace"], document["spec"]
+            triggers = [each["metadata"] for each in spec.get("triggers", []) if each["type"] == "kafka"]
+            servers = [each["bootstrapServers"] for each in triggers] or spec["bootstrapServers"]
+            asked.add(document["kind"])
+            assert servers == [f"{host}.{namespace}.svc:{port}"], document["metadata"]["name"]
+    assert asked == kinds
+
+
 def test_the_routers_settings_are_taken_by_the_command_and_it_may_do_what_it_does_and_no_more() -> None:
     documents = overlay("standard")
     (container,) = find(documents, "Deployment", "fraudline-alerts")["spec"]["template"]["spec"]["containers"]
