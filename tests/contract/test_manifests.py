@@ -12,6 +12,7 @@ from docs.monitoring.alerts import ALERTS
 
 from fraudline.cli.main import cli
 from fraudline.features.spec import load_spec
+from fraudline.ops.gitops.cluster import FIELD_MANAGER
 from fraudline.serve.server import GRACE_SECONDS
 from fraudline.steps.params import Params
 from fraudline.stream.alert_router import Routing
@@ -402,3 +403,12 @@ def test_every_component_and_overlay_is_named_in_the_reference_page() -> None:
     assert folders
     for folder in folders:
         assert f"`{folder}`" in page, folder
+
+
+def test_what_the_pages_apply_by_hand_is_applied_under_the_name_that_promotions_have() -> None:
+    """The server refuses one name a change of what another has set, and takes away what the same name no longer sets."""
+    pages = [ROOT / "README.md", ROOT / "kserve" / "README.md", *(ROOT / "docs").rglob("*.md")]
+    pages.append(MANIFESTS / "argocd" / "kustomization.yaml")
+    found = [line for page in pages for line in re.findall(r"kubectl apply --server-side .*-k ", page.read_text())]
+    assert len(found) >= len(OVERLAYS)
+    assert [line for line in found if f" --field-manager={FIELD_MANAGER} " not in line] == []
