@@ -1,1 +1,1 @@
-"""Component of step gate."""
+"""Component that ends a run whose data or model was refused."""

@@ -1,1 +1,1 @@
-"""Component that reports how a pipeline run ended."""
+"""Component that adds up what a pipeline run cost."""

@@ -1,7 +1,9 @@
 """The compiled pipeline beside its source is what the source compiles to, and says what a cluster needs."""
 
+import base64
 import hashlib
 import re
+import subprocess
 from importlib import metadata
 from pathlib import Path
 
@@ -126,6 +128,17 @@ def test_the_page_of_a_cluster_installs_a_server_that_knows_every_setting_of_the
     page = (ROOT / "docs/how-to/kind.md").read_text()
     (server,) = re.findall(r"PIPELINE_VERSION=(\S+)", page)
     assert server.split(".")[:2] == metadata.version("kfp-kubernetes").split(".")[:2]
+
+
+def test_the_pages_way_to_a_private_repository_keeps_a_long_token_in_one_line():
+    """Git sends a header up to its first end of a line, and `base64` wraps what a fine-grained token of GitHub's makes."""
+    page = (ROOT / "docs/how-to/kubeflow.md").read_text()
+    (value,) = re.findall(r"GIT_CONFIG_VALUE_0=(\"Authorization: Basic .*\")", page)
+    token = "a" * 93
+    said = subprocess.run(
+        ["bash", "-c", f"printf %s {value.replace('TOKEN', token)}"], capture_output=True, text=True, check=True
+    ).stdout
+    assert said == f"Authorization: Basic {base64.b64encode(f'user:{token}'.encode()).decode()}"
 
 
 def test_the_cost_of_every_step_is_summed_at_the_end(spec):
