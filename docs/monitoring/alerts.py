@@ -354,6 +354,23 @@ DATA = (
         quiet={'fraudline_alert_dead_letters_total{job,sink="soc"}': "3x60"},
     ),
     Alert(
+        name="AlertsUnread",
+        expr="fraudline_alert_router_ready == 0",
+        hold="5m",
+        severity="page",
+        role="oncall",
+        summary="the alert router at {{ $labels.instance }} reads no alerts",
+        means="Decisions are made, and nobody who should act on them is told.",
+        look=(
+            "`/readyz` of the router names what it waits for: the broker, or its group.",
+            "Its certificate and rights: `alerts.broker_away` in the log says what the broker answered.",
+        ),
+        act=("Bring that back; it goes on where it ended, and what waited is sent by itself.",),
+        over="`/readyz` answers 200, and `rate(fraudline_alerts_read_total[5m])` is above zero when there are alerts.",
+        fires={"fraudline_alert_router_ready{job}": "1x20 0x40"},
+        quiet={"fraudline_alert_router_ready{job}": "0x3 1x57"},
+    ),
+    Alert(
         name="AlertAddressesRefused",
         expr="sum by (job, sink) (increase(fraudline_alert_addresses_refused_total[1h])) > 0",
         hold="0m",
