@@ -87,7 +87,8 @@ def running(
         if not isinstance(error, REFUSALS.get(step, ())):
             _fail(step, error, environment)
         log.warning("step.refused", step=step, problem=error.problem, action=error.action)
-        meter.refusal = json.dumps(error_record(step, error))
+        # it quotes values of the data, and Argo fills in whatever stands in double braces of a task's parameter
+        meter.refusal = json.dumps(error_record(step, error)).replace("{{", r"{\u007b")
         return
     log.info("step.done", step=step)
     metrics.publish(step, lambda told: told.step(step, meter.usage), pushgateway=environment.get(PUSHGATEWAY, ""))

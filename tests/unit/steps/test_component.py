@@ -5,7 +5,7 @@ import json
 import pytest
 import structlog
 
-from fraudline.core.errors import GateFailed, UsageError
+from fraudline.core.errors import GateFailed, UsageError, ValidationFailed
 from fraudline.core.files import read_json, write_json, write_text
 from fraudline.ops.local.process import free_port
 from fraudline.steps import component
@@ -74,6 +74,16 @@ def test_a_refusal_ends_the_run_one_task_later_with_the_code_and_the_words_of_th
         "problem": "ap is too low.",
         "action": "Train longer.",
     }
+
+
+def test_a_value_of_refused_data_is_no_template_that_argo_fills_in(tmp_path):
+    record, problem = tmp_path / "error.json", "t1: merchant_id={{=1 + 1}}, card_id={{{workflow.name}}}"
+    with component.running("validate", {}) as meter:
+        raise ValidationFailed(problem)
+    assert "{{" not in meter.refusal
+    with pytest.raises(SystemExit):
+        component.accept(meter.refusal, {"FRAUDLINE_ERROR_FILE": str(record)})
+    assert read_json(record)["problem"] == problem
 
 
 def test_what_is_not_refused_is_accepted_and_another_error_still_ends_the_step():
