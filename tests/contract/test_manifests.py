@@ -296,6 +296,14 @@ def test_a_dead_workers_successor_is_found_by_the_pods_name() -> None:
     assert names["FRAUDLINE_WORKER_ID"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
 
 
+def test_a_group_keeps_its_place_for_longer_than_what_it_reads_is_kept() -> None:
+    documents, topics = overlay("standard"), StreamParams().topics
+    kept_minutes = find(documents, "Kafka", "fraudline")["spec"]["kafka"]["config"]["offsets.retention.minutes"]
+    configs = {each["metadata"]["name"]: each["spec"]["config"] for each in documents if each["kind"] == "KafkaTopic"}
+    for topic in (topics.transactions, topics.alerts, topics.dead_letters, topics.alert_dead_letters):
+        assert kept_minutes * 60_000 > configs[topic]["retention.ms"] > 0, topic
+
+
 def job(documents: Documents, name: str) -> tuple[dict[str, Any], click.Command, set[str]]:
     """The container of a CronJob, the command it runs, and the variables that the command takes its options from."""
     pod = find(documents, "CronJob", name)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
