@@ -97,7 +97,10 @@ def present(
 
 
 tracing_option = click.option(
-    "--tracing", envvar=ENVIRONMENT, help="Send OpenTelemetry spans to this OTLP address (http://collector:4318)."
+    "--tracing",
+    envvar=ENVIRONMENT,
+    show_envvar=True,
+    help="Send OpenTelemetry spans to this OTLP address (http://collector:4318).",
 )
 
 

@@ -50,9 +50,11 @@ _MINUTES = 3_456.0
 )
 @click.option("--rate", type=FiniteRange(min=0, min_open=True), help="Transactions a second, instead of --seconds.")
 @click.option("--canary-percent", type=click.IntRange(0, 100), default=10, show_default=True, help="Canary's traffic.")
-@click.option("--broker", type=click.Choice(CHOICES), envvar="FRAUDLINE_BROKER", default="auto", show_default=True,
+@click.option("--broker", type=click.Choice(CHOICES), envvar="FRAUDLINE_BROKER", show_envvar=True, default="auto",
+              show_default=True,
               help="auto: FRAUDLINE_BOOTSTRAP, else Apache Kafka (Java 17+, Maven), else the mock.")  # fmt: skip
-@click.option("--bootstrap", envvar="FRAUDLINE_BOOTSTRAP", default="", help="A broker that runs already.")
+@click.option("--bootstrap", envvar="FRAUDLINE_BOOTSTRAP", show_envvar=True, default="",
+              help="A broker that runs already.")  # fmt: skip
 @click.option("--stream-only", is_flag=True, help="Train nothing, and stream until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on standard output.")
 @params_option
