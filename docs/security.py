@@ -45,7 +45,7 @@ FALLS_SHORT = """## What this does not show
 - What an artifact may contain is a list of known names and a walk over ONNX and SavedModel. A graph of ONNX's own
   operators is run by ONNX Runtime, whose own faults are its own.
 - Masking is of digits in UTF-8. A card number in base64, in UTF-16 or inside a longer number is not found. Decisions
-  and alerts carry merchant, device and transaction identifiers as they came; a card number is refused as `card_id`.
+  carry transaction identifiers as they came, alerts those of merchants, too; a card number is refused as `card_id`.
 - The checkpoint whose cost is measured holds one transaction a card, which LZ4 packs fifty times smaller: the cost of
   encryption goes with the bytes on disk, and those of a busy card are more.
 - A key service is tried with a stand-in: no cloud's KMS is reached from here.
