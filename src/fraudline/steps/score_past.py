@@ -32,7 +32,8 @@ def past_of(history: Path, own: pa.Array) -> pa.Table:
     first = pc.index(pc.is_in(past["transaction_id"], value_set=own), True).as_py()
     if first < 0:
         return past
-    log.info("score.history_cut", history=str(history), rows=first, left_out=past.num_rows - first)
+    say = log.info if first else log.warning  # nothing is left of it: every card is new
+    say("score.history_cut", history=str(history), rows=first, left_out=past.num_rows - first)
     return past.slice(0, first)
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
+from structlog.testing import capture_logs
 
 from fraudline.core.clock import to_us
 from fraudline.core.errors import SchemaError, StateError, UsageError
@@ -150,6 +151,16 @@ def test_a_history_that_holds_the_rows_too_ends_before_them(setting: Setting, tm
         for history in (setting.history, whole)
     )
     assert among.equals(after)
+
+
+@pytest.mark.parametrize(("begin", "level"), [(0, "warning"), (5_000, "info")])
+def test_a_history_of_which_nothing_is_left_is_warned_of(
+    setting: Setting, tmp_path: Path, begin: int, level: str
+) -> None:
+    file = write(setting.past.slice(begin, 20), tmp_path / "rows.parquet")
+    with capture_logs() as told:
+        run(file, setting, tmp_path / "out.parquet", history=setting.history, profiles=setting.profiles)
+    assert [each["log_level"] for each in told if each["event"] == "score.history_cut"] == [level]
 
 
 def test_a_data_set_folder_is_scored_day_by_day_as_one_file_of_its_rows(setting: Setting, tmp_path: Path) -> None:

@@ -16,10 +16,11 @@
       label_time: {column: charged_back_at, unit: s}     # or  delay_days: 7
 
 ``event_time``, ``card_id``, ``merchant_id``, ``amount_minor``, ``currency`` and ``channel`` are required. Without
-``transaction_id`` rows are numbered, without ``category`` it is 5999, ``card_present`` follows the channel, and the
-nullable columns are null. ``format`` is strptime's, ``unit`` of a time is s, ms or us since the epoch.
+``transaction_id`` rows are named by their time, without ``category`` it is 5999, ``card_present`` follows the channel,
+and the nullable columns are null. ``format`` is strptime's, ``unit`` of a time is s, ms or us since the epoch.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import available_timezones
@@ -38,6 +39,8 @@ from fraudline.data.money import decimals_of
 from fraudline.data.store import write_dataset
 
 _CURRENCY = ("[A-Z]{3}", "an ISO 4217 code like EUR")
+_NO_MARKS = str.maketrans("", "", "-:")
+"""With its dashes a time has as many digits in a row as a card number."""
 _COUNTRY = ("[A-Z]{2}", "an ISO 3166 code like DE")
 
 
@@ -148,7 +151,8 @@ def import_table(source: Path, folder: Path, *, mapping: Path) -> dict[str, Any]
     table = read_source(source, chosen.separator)
     give = _Giver(source, table, chosen)
     origin = chosen.columns
-    ids, event_time = _identifiers(give, origin.transaction_id), _times(give, origin.event_time)
+    event_time = _times(give, origin.event_time)
+    ids = _identifiers(give, origin.transaction_id) if origin.transaction_id else _names(event_time)
     currency = reading.strings(give(origin.currency), *_CURRENCY)
     transactions = build_transactions(
         transaction_id=ids,
@@ -182,9 +186,20 @@ class _Giver:
         return reading.translated(found, origin.values) if origin.values else found
 
 
-def _identifiers(give: _Giver, origin: Origin | None) -> pa.Array:
-    if origin is None:
-        return pa.array([f"t{row:09d}" for row in range(give.table.num_rows)], type=pa.string())
+def _names(event_time: npt.NDArray[np.int64]) -> pa.Array:
+    """Ids of rows that have none: their time, and the place among the rows of that time, which keeps the file's order.
+
+    A number alone would name rows of two files alike, and a history would end where such a file seems to begin.
+    """
+    places: Counter[int] = Counter()
+    names = []
+    for at, text in zip(event_time.tolist(), np.datetime_as_string(event_time.astype("M8[us]")).tolist(), strict=True):
+        names.append(f"t{text.translate(_NO_MARKS)}n{places[at]:06d}")
+        places[at] += 1
+    return pa.array(names, pa.string())
+
+
+def _identifiers(give: _Giver, origin: Origin) -> pa.Array:
     given = give(origin)
     ids = reading.strings(given)
     reading.unique(given, ids.to_pylist())

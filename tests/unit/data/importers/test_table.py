@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from fraudline.core.clock import from_us
 from fraudline.core.errors import SchemaError, UsageError
+from fraudline.core.masking import mask_text
 from fraudline.data.importers.reading import times
 from fraudline.data.importers.source import Column
 from fraudline.data.importers.table import import_table
@@ -151,9 +152,22 @@ def test_columns_that_are_not_mapped_have_documented_defaults(tmp_path: Path) ->
     bring(tmp_path, columns=columns, labels=None)
 
     first = read_transactions(tmp_path / "data").to_pylist()[0]
-    assert (first["transaction_id"], first["category"], first["currency"]) == ("t000000000", 5999, "CHF")
+    assert (first["category"], first["currency"]) == (5999, "CHF")
     assert (first["country"], first["latitude"], first["device_id"]) == (None, None, None)
     assert read_labels(tmp_path / "data").num_rows == 0
+
+
+def test_rows_without_ids_keep_the_order_of_the_file_and_have_other_ids_in_another_file(tmp_path: Path) -> None:
+    columns = {name: origin for name, origin in COLUMNS.items() if name != "transaction_id"}
+    head, first, second = ROWS.splitlines(keepends=True)
+    found = []
+    for text in (head + second + second.replace("s2", "s1"), head + first):
+        bring(tmp_path, text, columns)
+        found.append(read_transactions(tmp_path / "data"))
+
+    assert found[0]["merchant_id"].to_pylist() == ["s2", "s1"]
+    assert not set(found[0]["transaction_id"].to_pylist()) & set(found[1]["transaction_id"].to_pylist())
+    assert all(mask_text(name) == name for name in found[0]["transaction_id"].to_pylist())
 
 
 def test_labels_without_a_time_arrive_after_the_delay(tmp_path: Path) -> None:
