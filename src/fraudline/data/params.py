@@ -24,12 +24,12 @@ class GenerateParams(Settings):
     number, so that a longer set begins with the shorter one.
     """
 
-    start: date = date(2026, 1, 5)
-    days: int = Field(default=90, ge=1, le=3650)
-    cards: int = Field(default=5000, ge=50, le=90_000)
-    merchants: int = Field(default=1500, ge=120, le=90_000)
-    seed: int = Field(default=7, ge=0)
-    currency: str = Field(default="EUR", pattern="^[A-Z]{3}$")
+    start: date = Field(default=date(2026, 1, 5), description="first day, UTC")
+    days: int = Field(default=90, ge=1, le=3650, description="length of the set")
+    cards: int = Field(default=5000, ge=50, le=90_000, description="cards in the population")
+    merchants: int = Field(default=1500, ge=120, le=90_000, description="merchants in the population")
+    seed: int = Field(default=7, ge=0, description="seed of everything that is drawn")
+    currency: str = Field(default="EUR", pattern="^[A-Z]{3}$", description="of all amounts, ISO 4217")
     daily_rate: float = Field(default=1.0, gt=0, description="mean transactions per card and day")
     fraud_rate: float = Field(default=0.008, ge=0, le=0.05, description="share of fraudulent transactions")
     mix: KindMix = KindMix()
@@ -41,15 +41,15 @@ class ValidateParams(Settings):
     previous: str = Field(
         default="", description="Git revision whose data.dvc names the previous version; empty: nothing to compare with"
     )
-    currencies: tuple[str, ...] = ("EUR",)
+    currencies: tuple[str, ...] = Field(default=("EUR",), description="those that transactions may have")
     max_amount_minor: int = Field(
         default=5_000_000,
         gt=0,
         description="largest credible amount, minor units of the specification's base currency",
     )
-    fraud_rate_max: float = Field(default=0.05, gt=0, le=1)
+    fraud_rate_max: float = Field(default=0.05, gt=0, le=1, description="largest share of known frauds")
     max_null_device: float = Field(default=0.9, ge=0, le=1, description="largest share of online rows without device")
-    max_label_delay_days: float = Field(default=60, gt=0)
+    max_label_delay_days: float = Field(default=60, gt=0, description="longest delay of a label")
     volume_change_max: float = Field(default=0.5, gt=0, description="relative change of daily volume before a warning")
     label_rate_change_max: float = Field(default=0.5, gt=0, description="relative change of the fraud rate")
     psi_max: float = Field(default=0.2, gt=0, description="population stability index before a warning")

@@ -29,7 +29,14 @@ OPTIONAL = ("suspicious_share",)
 class GateRule(Settings):
     """A bound on a figure, or on its change against the champion.
 
-    A figure is named by its path in ``metrics.json``: ``ap``, ``recall_at_0.5pct``, ``kinds.card_testing.recall``.
+    Attributes:
+        metric: a figure's path in ``metrics.json``: ``ap``, ``recall_at_0.5pct``, ``kinds.card_testing.recall``.
+        min: smallest figure that passes.
+        max: largest figure that passes.
+        against: ``champion`` for a rule about the change instead of the figure.
+        direction: which way is good.
+        min_change: smallest change in the good direction, below 0 where some loss passes.
+        confidence: share of the resamples in which the change must be at least that.
     """
 
     metric: str = Field(min_length=1)
@@ -37,7 +44,7 @@ class GateRule(Settings):
     max: float | None = None
     against: Literal["champion"] | None = None
     direction: Literal["higher_is_better", "lower_is_better"] = "higher_is_better"
-    min_change: float | None = Field(default=None, description="smallest change in the good direction")
+    min_change: float | None = None
     confidence: float = Field(default=0.9, gt=0, lt=1)
 
     @model_validator(mode="after")

@@ -15,11 +15,17 @@ class Topics(Settings):
     """The topics. ``transactions`` is keyed by card, and so are ``decisions``, ``alerts`` and the two of cards.
 
     Attributes:
+        transactions: what is to be decided.
+        decisions: one for every transaction: the audit trail.
+        alerts: each decision that is not ``allow``.
+        dead_letters: records that hold no transaction, as they came.
         blocked_cards: compacted, as many partitions as ``transactions``; what is on it is blocked (``block_hours``).
         card_actions: the trail of what people did to it.
         alert_dead_letters: what a sink of the alert router did not take (`fraudline alerts`).
         labels: what became of transactions (`fraudline labels send`); keyed by transaction.
         features: written instead of ``decisions`` and ``alerts`` in the stage ``features``; keyed by card.
+        partitions: of each topic when it is created here, and those that ``--history`` is divided by.
+        replication: copies of each topic when it is created here; three on a cluster of brokers.
         record_bytes: the largest record that ``transactions`` takes when it is created here (Kafka's own default); the
             dead letter topic takes what is needed to keep one whole.
         decisions_days: days that ``decisions``, the audit trail, is kept when it is created here.
@@ -90,6 +96,7 @@ class StreamParams(Settings):
         card_keys: store of one key a card; decisions, dead letters and the trail of the list then name cards by
             pseudonyms, and a card is erased by destroying its key. Empty: they name cards as they came.
         card_keys_master: file of the master key that wraps them (64 hexadecimal digits).
+        thresholds_b_share: of the cards that ``thresholds_b`` decides on.
         tracing: spans of the worker, when an address is set.
         thresholds: a thresholds file (`fraudline threshold`) whose newest line holds, also one that is written while
             the worker runs; until it is there, and when this is empty, the model's own hold.
