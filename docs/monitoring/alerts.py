@@ -531,8 +531,9 @@ MODEL = (
             "Whether model or thresholds changed (`fraudline threshold log`).",
         ),
         act=(
-            "`fraudline threshold set --review SCORE --why REASON --model DIR`, within its bounds, while the "
-            "cause is looked for; `fraudline rollout revert --because WHY`.",
+            "A rollout goes on: `fraudline rollout revert --because WHY`.",
+            "The worker scores by itself, with a thresholds file: `fraudline threshold set --review SCORE --why REASON "
+            "--model DIR`, within its bounds, while the cause is looked for.",
         ),
         over="Alerts are those of the day before, and a threshold that was set for the while is set back.",
         fires=_traffic((3, 30)),
