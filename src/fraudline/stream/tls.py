@@ -1,7 +1,8 @@
 """How a Kafka client proves who it is, and whom it believes: the section ``stream.tls`` of ``params.yaml``.
 
 Certificates and passwords are files, as Strimzi writes them into secrets; a renewed one is read when the client starts
-again. No secret stands in ``params.yaml``, on a command line or in a message.
+again, and a certificate by kafka-python at its next connection already. No secret stands in ``params.yaml``, on a
+command line or in a message.
 """
 
 import contextlib
