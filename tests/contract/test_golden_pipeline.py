@@ -131,7 +131,7 @@ def test_the_page_of_a_cluster_installs_a_server_that_knows_every_setting_of_the
 
 
 def test_the_pages_way_to_a_private_repository_keeps_a_long_token_in_one_line():
-    """Git sends a header up to its first end of a line, and `base64` wraps what a fine-grained token of GitHub's makes."""
+    """Git sends a header up to its first end of a line, and `base64` wraps what a long token makes."""
     page = (ROOT / "docs/how-to/kubeflow.md").read_text()
     (value,) = re.findall(r"GIT_CONFIG_VALUE_0=(\"Authorization: Basic .*\")", page)
     token = "a" * 93

@@ -227,9 +227,7 @@ def test_the_worker_may_write_and_read_what_it_does_and_no_more() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("name", "kinds"), [("standard", {"ScaledObject"}), ("knative", {"KafkaSource", "KafkaSink"})]
-)
+@pytest.mark.parametrize(("name", "kinds"), [("standard", {"ScaledObject"}), ("knative", {"KafkaSource", "KafkaSink"})])
 def test_a_client_in_another_namespace_finds_the_broker_that_the_worker_has(name: str, kinds: set[str]) -> None:
     """KEDA's operator and Knative's dispatchers resolve a bare name in their own namespace."""
     documents = overlay(name)
@@ -414,7 +412,7 @@ def test_every_component_and_overlay_is_named_in_the_reference_page() -> None:
 
 
 def test_what_the_pages_apply_by_hand_is_applied_under_the_name_that_promotions_have() -> None:
-    """The server refuses one name a change of what another has set, and takes away what the same name no longer sets."""
+    """The server refuses a name to change what another has set, and takes away what the same name no longer sets."""
     pages = [ROOT / "README.md", ROOT / "kserve" / "README.md", *(ROOT / "docs").rglob("*.md")]
     pages.append(MANIFESTS / "argocd" / "kustomization.yaml")
     found = [line for page in pages for line in re.findall(r"kubectl apply --server-side .*-k ", page.read_text())]
