@@ -418,3 +418,10 @@ def test_what_the_pages_apply_by_hand_is_applied_under_the_name_that_promotions_
     found = [line for page in pages for line in re.findall(r"kubectl apply --server-side .*-k ", page.read_text())]
     assert len(found) >= len(OVERLAYS)
     assert [line for line in found if f" --field-manager={FIELD_MANAGER} " not in line] == []
+
+
+def test_argo_cd_does_not_wait_for_a_generation_that_is_not_the_services() -> None:
+    """KServe reports its Deployment's: compared with the service's own a rollout would never be healthy, nor pruned."""
+    (health,) = yaml.safe_load((MANIFESTS / "argocd" / "health.yaml").read_text())["data"].values()
+    assert "Generation" not in health
+    assert health.count("CanaryPredictorReady") == 1
