@@ -109,8 +109,8 @@ class ServerTrainer:
             return {"state": "submitted", "run_id": made.run_id, "url": made.url}
         status = self.server.status(known)
         if status.state in ("FAILED", "CANCELED"):
-            failed = next((task for task in status.tasks if task.state == "FAILED"), None)
-            what = f"{failed.name}: {failed.error}" if failed is not None else status.error
+            failed = [f"{task.name}: {task.error}".rstrip(": ") for task in status.tasks if task.state == "FAILED"]
+            what = ", ".join(failed) or status.error  # a group fails with its task, and a server may give no reason
             raise GateFailed(f"Run {status.run_id} {status.state.lower()}: {what}", f"Read {status.url}.")
         state = "trained" if status.state == "SUCCEEDED" else "submitted"
         return {"state": state, "run_id": status.run_id, "url": status.url}

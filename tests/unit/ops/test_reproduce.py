@@ -45,6 +45,15 @@ def test_a_run_that_failed_on_a_server_is_a_refusal_with_the_step_that_failed(se
         trainer.train("abc", -1)
 
 
+def test_a_refusal_names_the_task_beside_its_group_also_where_the_server_says_no_reason(server, tmp_path):
+    trainer = on(server, tmp_path)
+    run = server.runs[trainer.train("abc", -1)["run_id"]]
+    tasks = [{"display_name": name, "state": "FAILED"} for name in ("exit-handler-1", "model blessed")]
+    run |= {"state": "FAILED", "run_details": {"task_details": tasks}}
+    with pytest.raises(GateFailed, match="failed: exit-handler-1, model blessed Read"):
+        trainer.train("abc", -1)
+
+
 def test_a_run_that_a_person_stopped_on_a_server_is_over(server, tmp_path):
     trainer = on(server, tmp_path)
     server.runs[trainer.train("abc", -1)["run_id"]] |= {"state": "CANCELED"}
