@@ -116,8 +116,9 @@ def cli(log_level: str, log_json: bool) -> None:
       fraudline score FILE -o OUT                 score a file offline
 
     \b
-    Exit codes: 0 done · 2 wrong usage · 3 the data is wrong · 4 the gate, a rule or the judge refused ·
-    5 the artifact is wrong · 6 the state is wrong, or a file or folder cannot be used · 7 a malformed record ·
+    Exit codes: 0 done · 1 failed in another way · 2 wrong usage · 3 the data is wrong ·
+    4 the gate, a rule or the judge refused · 5 the artifact is wrong ·
+    6 the state is wrong, or a file or folder cannot be used · 7 a malformed record ·
     8 a service does not answer (try again) · 9 too early to say ·
     10 production is not what training saw (drift, skew) · 130 interrupted
     """
