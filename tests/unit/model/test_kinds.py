@@ -43,15 +43,19 @@ def fitted(request: pytest.FixtureRequest) -> Fitted:
 
 
 @pytest.fixture(scope="module")
-def opened(fitted: Fitted, tmp_path_factory: pytest.TempPathFactory) -> GraphScorer:
+def exported(fitted: Fitted, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     fitted.export(folder)
-    return open_graph(folder, NAMES, fitted.reasons)
+    return folder
 
 
-def test_a_savedmodel_of_every_kind_is_one_that_may_be_loaded(fitted: Fitted, tmp_path: Path) -> None:
-    fitted.export(tmp_path)
-    found = list(tmp_path.glob("savedmodel/1/saved_model.pb"))
+@pytest.fixture(scope="module")
+def opened(fitted: Fitted, exported: Path) -> GraphScorer:
+    return open_graph(exported, NAMES, fitted.reasons)
+
+
+def test_a_savedmodel_of_every_kind_is_one_that_may_be_loaded(fitted: Fitted, exported: Path) -> None:
+    found = list(exported.glob("savedmodel/1/saved_model.pb"))
     assert len(found) == ("savedmodel" in fitted.formats)
     for path in found:
         check_saved_model(path.read_bytes())
@@ -75,15 +79,12 @@ def test_frauds_rank_above_normals(opened: GraphScorer) -> None:
     assert average_precision(frauds, opened.score(features).score.astype(np.float64)) > 0.5
 
 
-def test_the_same_rows_and_seed_give_the_same_file(fitted: Fitted, tmp_path: Path) -> None:
+def test_the_same_rows_and_seed_give_the_same_file(fitted: Fitted, exported: Path, tmp_path: Path) -> None:
     kind = fitted.architecture().get("networks", fitted.architecture()["kind"])
-    again = fit_kind(rows(), SPEC, params(kind), seed=5)
-    for folder, model in (("a", fitted), ("b", again)):
-        (tmp_path / folder).mkdir()
-        model.export(tmp_path / folder)
+    fit_kind(rows(), SPEC, params(kind), seed=5).export(tmp_path)
     names = ["model.onnx", *(["trees.parquet"] if kind in SUPERVISED else [])]
     for name in names:
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+        assert (tmp_path / name).read_bytes() == (exported / name).read_bytes(), name
 
 
 def test_a_supervised_kind_without_frauds_is_refused() -> None:
