@@ -139,7 +139,7 @@ def test_an_overloaded_webhook_whose_words_do_not_come_is_tried_again(monkeypatc
 
         pool.submit(answer)
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        settings = WebhookSink(kind="webhook", url=url, secret={"env": "HOOK_SECRET"}, timeout_s=0.3)
+        settings = WebhookSink(kind="webhook", url=url, secret={"env": "HOOK_SECRET"}, timeout_s=2.0)
         try:
             with pytest.raises(UnavailableError, match="answers 503"):
                 post(settings)

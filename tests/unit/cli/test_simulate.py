@@ -48,5 +48,6 @@ def test_the_picture_is_whole_and_names_every_event(year):
     _, figures = year
     drawn = draw(figures)
     ElementTree.fromstring(drawn)
+    assert figures["events"]
     for event in figures["events"]:
         assert event["text"][:20] in drawn.replace("&amp;", "&")

@@ -148,7 +148,7 @@ def test_a_message_that_does_not_come_is_cut_and_others_are_answered_meanwhile()
         never.wait(20)
         yield from ()
 
-    with serving(Model(), limits=Limits(body_s=0.5, calls=4)) as channel:
+    with serving(Model(), limits=Limits(body_s=2.0, calls=4)) as channel:
         slow = [channel.stream_unary(METHOD.format("ModelInfer")).future(nothing(), timeout=20) for _ in range(3)]
         assert infer(channel, "a").result()
         assert {refusal(call)[0] for call in slow} == {grpc.StatusCode.CANCELLED}

@@ -49,3 +49,4 @@ def test_what_an_artifact_says_of_itself_is_text_on_the_page():
     }  # fmt: skip
     page = drift_page(document)
     assert not any(tag in page for tag in ("<script", "<b>", "<i>"))
+    assert all(said in page for said in ("&lt;script&gt;alert(1)", "&lt;b&gt;", "&lt;i&gt;"))

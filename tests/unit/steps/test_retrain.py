@@ -356,4 +356,6 @@ def test_a_report_about_another_model_than_the_champion_is_refused(tmp_path):
 
 def test_the_journal_is_json_lines_that_anything_reads(tmp_path):
     once(tmp_path, Kitchen())
-    assert all(json.loads(line)["at"] for line in (tmp_path / JOURNAL).read_text().splitlines())
+    lines = (tmp_path / JOURNAL).read_text().splitlines()
+    assert len(lines) == len(read_journal(tmp_path / JOURNAL)) > 1
+    assert all(json.loads(line)["at"] for line in lines)

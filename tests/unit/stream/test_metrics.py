@@ -1,3 +1,4 @@
+import threading
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -32,8 +33,9 @@ def test_a_taken_port_is_named() -> None:
 
 
 def test_port_zero_serves_nothing() -> None:
-    metrics = StreamMetrics("fraud")
+    metrics, before = StreamMetrics("fraud"), threading.enumerate()
     metrics.serve("127.0.0.1", 0)
+    assert set(threading.enumerate()) <= set(before), "somebody listens at a port that nobody is told"
     metrics.close()
 
 
