@@ -135,7 +135,7 @@ def test_a_record_with_neither_key_nor_value_is_a_dead_letter_that_can_be_sent_a
     assert len(read_all(params.bootstrap, params.topics.dead_letters)) == 4
 
 
-def test_a_worker_process_stops_on_sigterm_and_its_successor_goes_on(
+def test_a_worker_process_stops_on_ctrl_c_and_its_successor_goes_on(
     kafka: LocalKafka, tmp_path: Path, table: pa.Table, model: Path
 ) -> None:
     params = own_params(tmp_path, kafka.bootstrap, metrics_port=free_port())
