@@ -22,6 +22,8 @@ from fraudline.model.params import TrimParams
 _FOLDS = 3
 _FIT_ROWS = 20_000
 """Supposed normals that a classifier is fitted on at most: more do not change which rows stand out."""
+_BINS = 255
+"""Bins of a column, as many as scikit-learn makes."""
 _PART, _LEAST_WEIGHT = 0.5, 0.02
 """Weight of all frauds together, as a share of that of the normals: half of what seems to be hidden among them, but not
 less than this. With more, more normals are taken for frauds, and those are what costs: they say how far out a normal
@@ -100,22 +102,67 @@ def _cross_fitted(
         rows = np.flatnonzero((fold != part) & trusted)
         if len(rows) > _FIT_ROWS:
             rows = np.sort(rng.choice(rows, _FIT_ROWS, replace=False))
-        model = _classifier(normals[rows], frauds[fraud_fold != part], weight)
+        model = _Classifier(normals[rows], frauds[fraud_fold != part], weight)
         for target, matrix, own in ((chance, normals, fold == part), (found, frauds, fraud_fold == part)):
             if own.any():
-                target[own] = model.predict_proba(matrix[own])[:, 1]
+                target[own] = model.chance(matrix[own])
     return chance, found
 
 
-def _classifier(normals: NDArray[np.float32], frauds: NDArray[np.float32], weight: float) -> Any:
-    from sklearn.ensemble import HistGradientBoostingClassifier
+class _Classifier:
+    """Boosted trees that tell frauds from normals.
 
-    weights = np.r_[np.ones(len(normals)), np.full(len(frauds), weight * len(normals) / len(frauds))]
-    truth = np.r_[np.zeros(len(normals)), np.ones(len(frauds))]
-    model = HistGradientBoostingClassifier(
-        max_iter=50, max_leaf_nodes=8, min_samples_leaf=40, learning_rate=0.15, early_stopping=False, random_state=0
-    )
-    return model.fit(np.concatenate([normals, frauds]), truth, sample_weight=weights)
+    They are fitted on the numbers of the bins that scikit-learn would put the values into: the same trees, without its
+    254 sorts of each column by weight, which are nine tenths of a fit.
+
+    Args:
+        normals: (n, d) float32.
+        frauds: (m, d) float32.
+        weight: of all frauds together, as a share of that of the normals.
+    """
+
+    def __init__(self, normals: NDArray[np.float32], frauds: NDArray[np.float32], weight: float) -> None:
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
+        rows = np.concatenate([normals, frauds])
+        weights = np.r_[np.ones(len(normals)), np.full(len(frauds), weight * len(normals) / len(frauds))]
+        truth = np.r_[np.zeros(len(normals)), np.ones(len(frauds))]
+        self._edges = [_edges(column, weights) for column in rows.T]
+        model = HistGradientBoostingClassifier(
+            max_iter=50, max_leaf_nodes=8, min_samples_leaf=40, learning_rate=0.15, early_stopping=False, random_state=0
+        )
+        self._model: Any = model.fit(self._binned(rows), truth, sample_weight=weights)
+
+    def chance(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n,) how much each row looks like a fraud."""
+        found: NDArray[np.float64] = self._model.predict_proba(self._binned(rows))[:, 1]
+        return found
+
+    def _binned(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        binned = rows.astype(np.float64)
+        for column, edges in zip(binned.T, self._edges, strict=True):
+            if edges is not None:
+                there = ~np.isnan(column)
+                column[there] = np.searchsorted(edges, column[there])
+        return binned
+
+
+def _edges(values: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Weighted percentiles of a column (averaged inverted distribution: Hyndman and Fan 1996), each once.
+
+    None where the values are no more than the bins, and are bins themselves.
+    """
+    there = ~np.isnan(values)
+    order = np.argsort(values[there])
+    column = values[there][order].astype(np.float64)
+    if len(np.unique(column)) <= _BINS:
+        return None
+    below = np.cumsum(weights[there][order])
+    wanted = np.linspace(0, 100, _BINS + 1)[1:-1] / 100 * below[-1]
+    at = np.minimum(np.searchsorted(below, wanted), len(column) - 1)
+    after = np.minimum(at + 1, len(column) - 1)
+    between = below[at] - wanted <= np.finfo(np.float64).eps
+    return np.unique(np.where(between, (column[at] + column[after]) / 2, column[at]))
 
 
 def _largest(chance: NDArray[np.float32], flagged: NDArray[np.bool_], max_share: float) -> NDArray[np.bool_]:

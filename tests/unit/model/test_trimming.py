@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from fraudline.model.params import TrimParams
-from fraudline.model.trimming import suspicious
+from fraudline.model.trimming import _Classifier, suspicious
 
 NORMALS, KNOWN, WIDTH = 4000, 300, 5
 
@@ -54,6 +55,22 @@ def test_no_more_than_the_bound_is_left_out_and_the_worst_first():
     found = suspicious(rows, fraud_rows(KNOWN, 3), TrimParams(max_share=0.05), seed=1)
     assert np.count_nonzero(~found.kept) == int(0.05 * len(rows))
     assert hidden[~found.kept].all()
+
+
+def test_bins_are_to_the_classifier_what_the_values_are():
+    rng = np.random.default_rng(0)
+    rows, asked = normal_rows(NORMALS, 1), normal_rows(NORMALS, 2)
+    for each in (rows, asked):
+        each[:, 2] = np.maximum(each[:, 2], 0)
+        each[:, 3] = each[:, 3].round()
+        each[rng.random(NORMALS) < 0.1, 4] = np.nan
+    frauds = fraud_rows(KNOWN, 3)
+    model = HistGradientBoostingClassifier(
+        max_iter=50, max_leaf_nodes=8, min_samples_leaf=40, learning_rate=0.15, early_stopping=False, random_state=0
+    )
+    weights = np.r_[np.ones(NORMALS), np.full(KNOWN, 0.1 * NORMALS / KNOWN)]
+    model.fit(np.concatenate([rows, frauds]), np.arange(NORMALS + KNOWN) >= NORMALS, sample_weight=weights)
+    assert np.array_equal(_Classifier(rows, frauds, 0.1).chance(asked), model.predict_proba(asked)[:, 1])
 
 
 def test_the_same_seed_finds_the_same_rows():
