@@ -139,6 +139,7 @@ FAULTS: list[tuple[policies.Policy, Callable[[Documents], Any]]] = [
     (policies.kept_data, lambda d: find(d, "KafkaTopic", "labels")["metadata"].pop("annotations")),
     (policies.no_secrets, lambda d: d.append({"kind": "Secret", "metadata": {"name": "token"}})),
     (policies.no_secrets, lambda d: _worker(d)["env"].append({"name": "API_TOKEN", "value": "abc"})),
+    (policies.one_that_pushes, lambda d: _pod(d)["volumes"].append({"secret": {"secretName": "fraudline-forge"}})),
     (policies.denied_by_default, lambda d: d.remove(find(d, "NetworkPolicy", "default-deny"))),
     (policies.denied_by_default, lambda d: find(d, "NetworkPolicy", "worker")["spec"]["egress"].append({})),
     (policies.denied_by_default, lambda d: find(d, "NetworkPolicy", "worker")["spec"]["ingress"].append({})),

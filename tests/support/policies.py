@@ -181,6 +181,14 @@ def no_secrets(documents: list[Document]) -> Iterator[str]:
                 yield f"{where}: {entry['name']}"
 
 
+def one_that_pushes(documents: list[Document]) -> Iterator[str]:
+    """Credentials that may push to the Git remote are given to the job of a rollout alone."""
+    for where, pod in pod_specs(documents):
+        mounted = {volume["secret"]["secretName"] for volume in pod.get("volumes", []) if "secret" in volume}
+        if "fraudline-forge" in mounted and where != "CronJob fraudline-rollout":
+            yield f"{where} may push"
+
+
 def denied_by_default(documents: list[Document]) -> Iterator[str]:
     """Where there are network policies, one denies everything both ways, and each names its ports."""
     policies = {p["metadata"]["name"]: p["spec"] for p in _kind(documents, "NetworkPolicy")}
@@ -197,7 +205,7 @@ def denied_by_default(documents: list[Document]) -> Iterator[str]:
 
 POLICIES: tuple[Policy, ...] = (
     one_canary_mode, pinned_images, pinned_models, bounded, probed, restricted, restricted_kafka, without_tokens,
-    kept_decisions, kept_data, no_secrets, denied_by_default,
+    kept_decisions, kept_data, no_secrets, one_that_pushes, denied_by_default,
 )  # fmt: skip
 
 
