@@ -182,6 +182,29 @@ def erase(card: str, why: str, by: str, bootstrap: str | None, params_file: Path
     click.echo(f"{said}; workers forget it at the record written to {', '.join(result['topics'])}", err=True)
 
 
+@group.command()
+@click.option("--master", required=True, type=file, help="The new master key's file: openssl rand -hex 32 > FILE.")
+@params_option
+@json_option
+def rewrap(master: Path, params_file: Path, as_json: bool) -> None:
+    """Change the master key of the cards' keys: wrap them under another one.
+
+    Cards keep their keys and pseudonyms. A worker that still has the old master key ends (exit 6) before it writes
+    anything under it: name the new one in stream.card_keys_master and start the workers again.
+    """
+    from fraudline.steps.audit import rewrap as step
+
+    result = step(master=master, params=load_params(params_file))
+    if as_json:
+        click.echo(json.dumps(result, sort_keys=True))
+        return
+    click.echo(
+        f"the keys of {counted(result['cards'], 'cards')} are wrapped under {master}: "
+        "name it in stream.card_keys_master, and start the workers again",
+        err=True,
+    )
+
+
 def _print(document: dict[str, Any]) -> None:
     from fraudline.steps.audit_page import lead, lines
 

@@ -5,10 +5,11 @@
     keys.opened(name.pseudonym, name.sealed)    # b"4000", until
     keys.erase("4000", by="ada", why="request 17")      # None from then on
 
-A key is 256 random bits, made when the card first appears and wrapped (AES-256-GCM) under a master key that lies in a
-file of its own. Rows are found by an HMAC of the card under a key derived from the master key, so that the store itself
-names no card. The pseudonym is an HMAC under the card's own key: it joins a card's records, and once the key is gone
-nobody can compute it from the card any more.
+A key is 256 random bits, made when the card first appears and wrapped under a master key that lies in a file of its
+own. Rows are found by an HMAC of the card under a secret of the store, so that the store itself names no card. The
+pseudonym is an HMAC under the card's own key: it joins a card's records, and once the key is gone nobody can compute it
+from the card any more. The store's secrets, one for rows and one for proofs of erasure, were derived from its first
+master key and lie wrapped in it: under another one (:meth:`CardKeys.rewrap`) rows and proofs are as before.
 """
 
 import base64
@@ -16,24 +17,26 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from fraudline.core.aead import cipher_of, decrypted, encrypted
 from fraudline.core.clock import now
-from fraudline.core.errors import StateError, UsageError
+from fraudline.core.errors import StateError
+from fraudline.core.master_key import KEY_BYTES, MasterKey
 
 NOBODY = ""
 """Stands for the card of a record that names none."""
 
-_NONCE_BYTES = 12
-_KEY_BYTES = 32
 _CACHED = 200_000
 _WAIT_S = 30.0
-_ACTION = "Write one, readable by nobody else: openssl rand -hex 32 > FILE."
 _ASKED = 500
+_PURPOSES = ("tags", "erasures")
+_SECRETS = "SELECT purpose, wrapped FROM secrets"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS keys (tag BLOB PRIMARY KEY, pseudonym TEXT NOT NULL UNIQUE, wrapped BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS erased (tag BLOB NOT NULL, at TEXT NOT NULL, by TEXT NOT NULL, why TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS readers (log TEXT PRIMARY KEY, reader TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS secrets (purpose TEXT PRIMARY KEY, wrapped BLOB NOT NULL);
 """
 
 
@@ -57,14 +60,7 @@ class CardKeys:
     """
 
     def __init__(self, path: Path, master: Path) -> None:
-        try:
-            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-        except ImportError as error:
-            raise UsageError("Card keys need cryptography.", "Install the extra: fraudline[keys].") from error
-        self._aead: Any = AESGCM
-        secret = _master(master)
-        self._wrap, self._tags = (AESGCM(_derived(secret, b"wrap")), _derived(secret, b"tags"))
-        self._erasures = _derived(secret, b"erasures")
+        self._master = MasterKey.read(master)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._names: dict[str, CardName] = {}
@@ -73,9 +69,11 @@ class CardKeys:
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA secure_delete = ON")
             self._db.executescript(_TABLES)
+            path.chmod(0o600)
+            self._secrets = self._kept_secrets()
         except sqlite3.Error as error:
             raise self._damaged(error) from error
-        path.chmod(0o600)
+        self._tags, self._erasures = (self._checked(self._secrets[name], name.encode()) for name in _PURPOSES)
 
     def names(self, cards: Iterable[str]) -> dict[str, CardName]:
         """What stands for each card; one that has no key gets one, which is stored before this returns.
@@ -94,7 +92,7 @@ class CardKeys:
 
     def closed_name(self, card: str) -> CardName:
         """A name of the card whose key nobody keeps."""
-        return self._named(card, os.urandom(_KEY_BYTES))
+        return self._named(card, os.urandom(KEY_BYTES))
 
     def look_anew(self) -> None:
         """Take no name from memory that was looked up before now: another process may have destroyed its key."""
@@ -109,8 +107,7 @@ class CardKeys:
         key = self._key_of(pseudonym)
         if key is None:
             raise StateError(f"{pseudonym} has no key.", "Ask for the card's name first.")
-        nonce = os.urandom(_NONCE_BYTES)
-        return nonce + bytes(self._aead(key).encrypt(nonce, content, pseudonym.encode()))
+        return encrypted(cipher_of(key), content, pseudonym.encode())
 
     def opened(self, pseudonym: str, sealed: bytes | str) -> bytes | None:
         """What was sealed; None once the card is erased.
@@ -121,7 +118,7 @@ class CardKeys:
         key = self._key_of(pseudonym)
         if key is None:
             return None
-        return self._decrypted(self._aead(key), sealed, pseudonym.encode())
+        return decrypted(cipher_of(key), sealed, pseudonym.encode())
 
     def known(self, card: str) -> str:
         """The pseudonym of a card; empty where it has no key.
@@ -187,18 +184,79 @@ class CardKeys:
         except sqlite3.Error as error:
             raise self._damaged(error) from error
 
+    def rewrap(self, master: Path) -> int:
+        """Wrap everything under another master key, all of it or nothing; the number of cards.
+
+        Whoever has the store open with the old one is refused from then on, before anything is written under it.
+
+        Args:
+            master: file of the other key, as the first one's.
+
+        Raises:
+            StateError: the store cannot be written.
+            UsageError: the file is no master key.
+        """
+        old, new = self._master, MasterKey.read(master)
+
+        def anew(name: bytes | str, wrapped: bytes) -> bytes:
+            bound_to = name.encode() if isinstance(name, str) else name
+            return new.wrapped(old.unwrapped(wrapped, bound_to), bound_to)
+
+        try:
+            self._db.create_function("anew", 2, anew)
+            self._db.execute("BEGIN IMMEDIATE")
+            self._check_master()
+            cards = self._db.execute("UPDATE keys SET wrapped = anew(tag, wrapped)").rowcount
+            self._db.execute("UPDATE secrets SET wrapped = anew(purpose, wrapped)")
+            self._db.execute("COMMIT")
+            self._master, self._secrets = new, self._kept_secrets()
+        except sqlite3.Error as error:
+            self._db.rollback()
+            raise self._damaged(error) from error
+        return cards
+
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
+
+    def _kept_secrets(self) -> dict[str, bytes]:
+        """The store's secrets, wrapped; a store that has none yet gets those of its master key."""
+        found = dict(self._db.execute(_SECRETS))
+        if not found:
+            self._db.execute("BEGIN IMMEDIATE")
+            for tag, wrapped in self._db.execute("SELECT tag, wrapped FROM keys LIMIT 1").fetchall():
+                self._checked(wrapped, tag)
+            named = [(name, name.encode()) for name in _PURPOSES]
+            rows = [(name, self._master.wrapped(self._master.derived(text), text)) for name, text in named]
+            self._db.executemany("INSERT OR IGNORE INTO secrets VALUES (?, ?)", rows)
+            found = dict(self._db.execute(_SECRETS))
+            self._db.execute("COMMIT")
+        return found
+
+    def _checked(self, wrapped: bytes, bound_to: bytes) -> bytes:
+        try:
+            return self._master.unwrapped(wrapped, bound_to)
+        except StateError as error:
+            self._db.close()
+            problem = f"{self._path} was made with another master key."
+            raise StateError(problem, "Name that key in stream.card_keys_master.") from error
+
+    def _check_master(self) -> None:
+        """Refuse to write what the next one could not read, inside a transaction."""
+        if dict(self._db.execute(_SECRETS)) != self._secrets:
+            self._db.execute("ROLLBACK")
+            problem = f"The master key of {self._path} was changed meanwhile."
+            raise StateError(problem, "Name the new one in stream.card_keys_master, and start again.")
 
     def _look_up(self, cards: list[str]) -> dict[str, CardName]:
         tags = {self._tag(card): card for card in cards}
         try:
             keys = self._stored(tags)
-            new = {tag: os.urandom(_KEY_BYTES) for tag in tags.keys() - keys.keys()}
+            new = {tag: os.urandom(KEY_BYTES) for tag in tags.keys() - keys.keys()}
             if new:
                 self._db.execute("BEGIN IMMEDIATE")
-                rows = [(tag, _pseudonym(key), self._wrapped(tag, key)) for tag, key in new.items()]
+                self._check_master()
+                rows = [(tag, _pseudonym(key), self._master.wrapped(key, tag)) for tag, key in new.items()]
                 self._db.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?, ?)", rows)
                 keys |= self._stored(dict.fromkeys(new, ""))  # another worker may have been quicker
                 self._db.execute("COMMIT")
@@ -213,12 +271,12 @@ class CardKeys:
             part = asked[begin : begin + _ASKED]
             marks = ",".join("?" * len(part))
             query = f"SELECT tag, wrapped FROM keys WHERE tag IN ({marks})"  # noqa: S608 - question marks alone
-            found |= {tag: self._unwrapped(tag, wrapped) for tag, wrapped in self._db.execute(query, part)}
+            found |= {tag: self._master.unwrapped(wrapped, tag) for tag, wrapped in self._db.execute(query, part)}
         return found
 
     def _named(self, card: str, key: bytes) -> CardName:
-        pseudonym, nonce = _pseudonym(key), os.urandom(_NONCE_BYTES)
-        sealed = nonce + bytes(self._aead(key).encrypt(nonce, card.encode(), pseudonym.encode()))
+        pseudonym = _pseudonym(key)
+        sealed = encrypted(cipher_of(key), card.encode(), pseudonym.encode())
         return CardName(pseudonym, base64.b64encode(sealed).decode())
 
     def _key_of(self, pseudonym: str) -> bytes | None:
@@ -227,49 +285,13 @@ class CardKeys:
             row = self._db.execute(query, (pseudonym,)).fetchone()
         except sqlite3.Error as error:
             raise self._damaged(error) from error
-        return None if row is None else self._unwrapped(*row)
-
-    def _wrapped(self, tag: bytes, key: bytes) -> bytes:
-        nonce = os.urandom(_NONCE_BYTES)
-        return nonce + bytes(self._wrap.encrypt(nonce, key, tag))
-
-    def _unwrapped(self, tag: bytes, wrapped: bytes) -> bytes:
-        return self._decrypted(self._wrap, wrapped, tag)
-
-    def _decrypted(self, cipher: Any, sealed: bytes | str, bound_to: bytes) -> bytes:
-        from cryptography.exceptions import InvalidTag
-
-        try:
-            content = base64.b64decode(sealed, validate=True) if isinstance(sealed, str) else sealed
-            return bytes(cipher.decrypt(content[:_NONCE_BYTES], content[_NONCE_BYTES:], bound_to))
-        except (InvalidTag, ValueError) as error:
-            raise StateError(
-                f"{self._path}: what is sealed was changed, or the master key is another.",
-                "Name the key it was sealed by.",
-            ) from error
+        return None if row is None else self._master.unwrapped(row[1], row[0])
 
     def _tag(self, card: str) -> bytes:
         return _hmac(self._tags, card.encode())
 
     def _damaged(self, error: sqlite3.Error) -> StateError:
         return StateError(f"{self._path} cannot be used: {error}.", "Restore the store of card keys, or name another.")
-
-
-def _master(path: Path) -> bytes:
-    try:
-        secret = bytes.fromhex(path.read_text(encoding="ascii").strip())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is no master key.", _ACTION) from error
-    if len(secret) != _KEY_BYTES:
-        raise UsageError(f"{path} has {len(secret)} bytes, not {_KEY_BYTES}.", _ACTION)
-    return secret
-
-
-def _derived(secret: bytes, purpose: bytes) -> bytes:
-    from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-    return bytes(HKDF(SHA256(), _KEY_BYTES, None, b"fraudline card keys " + purpose).derive(secret))
 
 
 def _pseudonym(key: bytes) -> str:

@@ -23,6 +23,7 @@ from typing import IO, Any, Protocol, Self
 
 from pydantic import model_validator
 
+from fraudline.core.aead import ACTION, cipher_of, decrypted, encrypted
 from fraudline.core.documents import parse_json
 from fraudline.core.errors import StateError, UsageError
 from fraudline.core.keyfile import KEY_BYTES, read_keys
@@ -37,7 +38,6 @@ _NONCE = struct.Struct(">7sIB")
 _CHUNK = 1 << 20
 _TAG = 16
 _MOST_HEADER = 64 << 10
-_ACTION = "Name the key that it was sealed with; a damaged file cannot be opened."
 
 
 class KeyWrapper(Protocol):
@@ -81,7 +81,7 @@ def key_wrapper(settings: Encryption) -> KeyWrapper | None:
         UsageError: the key file or the service is not there, or cryptography is not installed.
     """
     if settings.key_file:
-        _aead(bytes(KEY_BYTES))
+        cipher_of(bytes(KEY_BYTES))
         return KeysOfFile(read_keys(Path(settings.key_file)))
     if not settings.service:
         return None
@@ -102,14 +102,13 @@ class KeysOfFile:
     def wrap(self, data_key: bytes, context: bytes) -> tuple[str, bytes]:
         """See the protocol."""
         key_id, key = next(iter(self._keys.items()))
-        nonce = os.urandom(12)
-        return key_id, nonce + _aead(key).encrypt(nonce, data_key, context)
+        return key_id, encrypted(cipher_of(key), data_key, context)
 
     def unwrap(self, key_id: str, wrapped: bytes, context: bytes) -> bytes:
         """See the protocol."""
         if key_id not in self._keys:
-            raise StateError(f"It was sealed with the key {key_id!r:.20}, which is not in the key file.", _ACTION)
-        return _opened(self._keys[key_id], wrapped[:12], wrapped[12:], context)
+            raise StateError(f"It was sealed with the key {key_id!r:.20}, which is not in the key file.", ACTION)
+        return decrypted(cipher_of(self._keys[key_id]), wrapped, context)
 
 
 class Sealer:
@@ -126,7 +125,7 @@ class Sealer:
         key_id, wrapped = keys.wrap(data_key, context)
         text = {"format": 1, "key_id": key_id, "wrapped": _text(wrapped), "prefix": _text(prefix), "chunk": _CHUNK}
         header = json.dumps(text, sort_keys=True).encode()
-        self._file, self._aead, self._prefix = file, _aead(data_key), prefix
+        self._file, self._aead, self._prefix = file, cipher_of(data_key), prefix
         self._about = context + b"\0" + header
         self._waiting = bytearray()
         self._number = 0
@@ -173,12 +172,12 @@ def unsealed(file: IO[bytes], keys: KeyWrapper, context: bytes) -> Iterator[byte
     prefix, chunk = about["prefix"], about["chunk"]
     data_key = keys.unwrap(about["key_id"], about["wrapped"], context)
     if len(data_key) != KEY_BYTES:
-        raise StateError("Its key cannot be unwrapped.", _ACTION)
-    bound = context + b"\0" + header
+        raise StateError("Its key cannot be unwrapped.", ACTION)
+    cipher, bound = cipher_of(data_key), context + b"\0" + header
     number, piece = 0, file.read(chunk + _TAG)
     while True:
         following = file.read(chunk + _TAG)
-        yield _opened(data_key, _NONCE.pack(prefix, number, not following), piece, bound)
+        yield decrypted(cipher, _NONCE.pack(prefix, number, not following) + piece, bound)
         if not following:
             return
         number, piece = number + 1, following
@@ -193,7 +192,7 @@ def _header(file: IO[bytes]) -> tuple[bytes, dict[str, Any]]:
     try:
         (size,) = _LENGTH.unpack(file.read(_LENGTH.size))
         header = file.read(min(size, _MOST_HEADER))
-        text = parse_json(header, "Its header", wrong=StateError, action=_ACTION)
+        text = parse_json(header, "Its header", wrong=StateError, action=ACTION)
         found = {
             "key_id": str(text["key_id"]),
             "wrapped": base64.b64decode(text["wrapped"], validate=True),
@@ -204,26 +203,8 @@ def _header(file: IO[bytes]) -> tuple[bytes, dict[str, Any]]:
         if not whole or type(found["chunk"]) is not int or not 0 < found["chunk"] <= 64 * _CHUNK:
             raise ValueError("header")
     except (struct.error, ValueError, KeyError, TypeError) as error:
-        raise StateError("Its header is damaged.", _ACTION) from error
+        raise StateError("Its header is damaged.", ACTION) from error
     return header, found
-
-
-def _opened(key: bytes, nonce: bytes, content: bytes, about: bytes) -> bytes:
-    from cryptography.exceptions import InvalidTag
-
-    try:
-        opened: bytes = _aead(key).decrypt(nonce, content, about)
-    except (InvalidTag, ValueError) as error:
-        raise StateError("It was sealed with another key or as something else, or was changed.", _ACTION) from error
-    return opened
-
-
-def _aead(key: bytes) -> Any:
-    try:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-    except ImportError as error:
-        raise UsageError("Encryption needs cryptography.", "Install the extra: fraudline[serve].") from error
-    return AESGCM(key)
 
 
 def _text(content: bytes) -> str:

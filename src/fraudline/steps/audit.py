@@ -140,6 +140,28 @@ def show(
     return document
 
 
+def rewrap(*, master: Path, params: Params) -> dict[str, Any]:
+    """Wrap the keys of all cards under another master key; no card gets another name or key.
+
+    Args:
+        master: file of the other master key.
+        params: ``stream``: the store of keys, and its master key of now.
+
+    Returns:
+        ``cards`` whose keys were wrapped, and ``store``.
+
+    Raises:
+        StateError: the store of keys cannot be used.
+        UsageError: cards have no keys here, or ``master`` is no master key.
+    """
+    with keys_at_hand(params.stream) as keys:
+        if keys is None:
+            raise UsageError("Cards have no keys here, so none can be wrapped.", "Set stream.card_keys first.")
+        cards = keys.rewrap(master)
+    log.info("audit.rewrapped", cards=cards)
+    return {"cards": cards, "store": params.stream.card_keys}
+
+
 def erase(*, card: str, params: Params, by: str, why: str) -> dict[str, Any]:
     """Erase a card: its key is destroyed, and with it what decisions, exports and dead letters say of it.
 

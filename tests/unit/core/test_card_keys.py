@@ -1,5 +1,6 @@
 """A card's key opens what was sealed for it, until it is destroyed; the store names no card."""
 
+import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -72,8 +73,8 @@ def test_another_master_key_a_changed_content_and_a_wrong_file_are_refused(tmp_p
             keys.sealed("p0", b"x")
     other = tmp_path / "other"
     other.write_text("cd" * 32)
-    with closing(CardKeys(tmp_path / "keys.db", other)) as keys, pytest.raises(StateError, match="master key"):
-        keys.opened(*name)
+    with pytest.raises(StateError, match="another master key"):
+        CardKeys(tmp_path / "keys.db", other)
     (tmp_path / "short").write_text("ab")
     for path in ("short", "none"):
         with pytest.raises(UsageError, match="openssl rand"):
@@ -81,6 +82,80 @@ def test_another_master_key_a_changed_content_and_a_wrong_file_are_refused(tmp_p
     (tmp_path / "no.db").write_text("no store" * 100)
     with pytest.raises(StateError, match="cannot be used"):
         CardKeys(tmp_path / "no.db", master)
+
+
+def _store_of_before(path: Path) -> None:
+    """What a release made that kept no secrets of the store: tags and proofs are those of its master key."""
+    with closing(sqlite3.connect(path)) as store:
+        store.execute("DROP TABLE secrets")
+        store.commit()
+
+
+def test_a_store_that_has_no_secrets_yet_goes_on_with_its_own_master_key_and_with_no_other(
+    tmp_path: Path, master: Path
+) -> None:
+    with closing(CardKeys(tmp_path / "keys.db", master)) as keys:
+        name, proof = keys.names(["c1"])["c1"], keys.proof_of_erasure("c1")
+    _store_of_before(tmp_path / "keys.db")
+    other = tmp_path / "other"
+    other.write_text("cd" * 32)
+    with pytest.raises(StateError, match="another master key"):
+        CardKeys(tmp_path / "keys.db", other)
+    with closing(CardKeys(tmp_path / "keys.db", master)) as keys:
+        assert (keys.known("c1"), keys.proof_of_erasure("c1")) == (name.pseudonym, proof)
+
+
+def test_under_another_master_key_every_card_keeps_its_name_and_the_old_one_opens_nothing(
+    tmp_path: Path, master: Path
+) -> None:
+    new = tmp_path / "new"
+    new.write_text("cd" * 32)
+    with closing(CardKeys(tmp_path / "keys.db", master)) as keys:
+        names = keys.names(["c1", "c2"])
+        proof, letter = keys.proof_of_erasure("c1"), keys.sealed(names["c1"].pseudonym, b"a letter")
+        before = (tmp_path / "keys.db").read_bytes()
+        wrapped = [row[0] for row in keys._db.execute("SELECT wrapped FROM keys")]
+        assert all(each in before for each in wrapped)
+        assert keys.rewrap(new) == 2
+        assert keys.opened(*names["c1"]) == b"c1"
+    assert not any(each in (tmp_path / "keys.db").read_bytes() for each in wrapped)
+    with pytest.raises(StateError, match="another master key"):
+        CardKeys(tmp_path / "keys.db", master)
+    with closing(CardKeys(tmp_path / "keys.db", new)) as keys:
+        assert [keys.known(card) for card in names] == [name.pseudonym for name in names.values()]
+        assert keys.opened(names["c1"].pseudonym, letter) == b"a letter"
+        assert keys.proof_of_erasure("c1") == proof
+        assert keys.erase("c1", by="ada", why="asked")
+
+
+def test_who_still_has_the_old_master_key_writes_nothing_that_the_next_one_could_not_read(
+    tmp_path: Path, master: Path
+) -> None:
+    new = tmp_path / "new"
+    new.write_text("cd" * 32)
+    with (
+        closing(CardKeys(tmp_path / "keys.db", master)) as worker,
+        closing(CardKeys(tmp_path / "keys.db", master)) as person,
+    ):
+        worker.names(["c1"])
+        assert person.rewrap(new) == 1
+        for _ in range(2):
+            with pytest.raises(StateError, match="was changed meanwhile"):
+                worker.names(["c2"])
+        assert person.known("c2") == ""
+        assert person.names(["c2"])["c2"].pseudonym
+
+
+def test_a_master_key_that_cannot_be_changed_leaves_the_store_as_it_was(tmp_path: Path, master: Path) -> None:
+    new = tmp_path / "new"
+    new.write_text("cd" * 32)
+    with closing(CardKeys(tmp_path / "keys.db", master)) as keys:
+        names = keys.names(["c1", "c2"])
+        keys._db.execute("UPDATE keys SET wrapped = x'00' WHERE pseudonym = ?", (names["c2"].pseudonym,))
+        with pytest.raises(StateError, match="cannot be used"):
+            keys.rewrap(new)
+    with closing(CardKeys(tmp_path / "keys.db", master)) as keys:
+        assert keys.opened(*names["c1"]) == b"c1"
 
 
 @pytest.mark.parametrize("sealed", ["%%%", "a", "ü", ""])

@@ -1,13 +1,17 @@
-"""A card is erased while workers go on, and a trail is written by two at once."""
+"""A card is erased while workers go on, its keys get another master key, and a trail is written by two at once."""
 
+import json
 from contextlib import closing, nullcontext
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+from fraudline.cli.main import cli
 from fraudline.core.card_keys import CardKeys
+from fraudline.core.errors import StateError, UsageError
 from fraudline.steps import audit
 from fraudline.steps.params import Params
 from fraudline.stream.decision_log import Piece
@@ -79,3 +83,27 @@ def test_two_exports_at_once_go_on_one_after_the_other_so_that_the_head_of_each_
         assert report["whole"], name
     assert done["first"]["total"] == 5
     assert done["second"]["total"] == 20
+
+
+def test_the_master_key_of_the_cards_is_changed_and_the_old_one_is_refused(tmp_path: Path) -> None:
+    store, masters = tmp_path / "keys.db", [tmp_path / name for name in ("old", "new")]
+    for master, text in zip(masters, ("ab", "cd"), strict=True):
+        master.write_text(text * 32)
+    with closing(CardKeys(store, masters[0])) as keys:
+        name = keys.names(["card-1"])["card-1"]
+    files = [tmp_path / f"{master.name}.yaml" for master in masters]
+    for master, file in zip(masters, files, strict=True):
+        file.write_text(json.dumps({"stream": {"card_keys": str(store), "card_keys_master": str(master)}}))
+
+    def rewrap(params: Path, to: Path) -> Result:
+        return CliRunner().invoke(cli, ["audit", "rewrap", "--master", str(to), "--params", str(params), "--json"])
+
+    found = rewrap(files[0], masters[1])
+    assert json.loads(found.stdout) == {"cards": 1, "store": str(store)}
+    with pytest.raises(StateError, match="another master key"):
+        CardKeys(store, masters[0])
+    assert rewrap(files[1], masters[0]).exit_code == 0  # and back
+    with closing(CardKeys(store, masters[0])) as keys:
+        assert keys.known("card-1") == name.pseudonym
+    with pytest.raises(UsageError, match="have no keys"):
+        audit.rewrap(master=masters[1], params=Params())
