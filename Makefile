@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # One cache folder for what is built here by version: uv itself, Kafka's jars, compiled kernels.
 export FRAUDLINE_CACHE ?= $(CURDIR)/.cache
 export NUMBA_CACHE_DIR ?= $(FRAUDLINE_CACHE)/numba
-# Two BLAS or OpenMP threads on busy cores are slower than one (design decision 3); determinism needs it too.
+# Two BLAS or OpenMP threads on busy cores are slower than one by far; determinism needs it too.
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3

@@ -1,8 +1,8 @@
 """Write the reference pages that come from the code: ``python -m docs.generate [--check]``.
 
 ``docs/reference/cli.md`` from the command tree, ``params.md`` from the parameter models, ``features.md`` from the
-feature specification, ``asyncapi.yaml`` and ``schemas/`` from the messages. ``--check`` changes nothing and exits 1
-when a page is stale.
+feature specification, ``asyncapi.yaml`` and ``schemas/`` from the messages, ``docs/adr/index.md`` from the decisions.
+``--check`` changes nothing and exits 1 when a page is stale.
 """
 
 import copy
@@ -57,7 +57,13 @@ def main() -> int:
 
 def pages() -> dict[str, str]:
     """Every generated page by file name."""
-    return {"cli.md": command_line(), "params.md": parameters(), "features.md": features(), **interface()}
+    return {
+        "cli.md": command_line(),
+        "params.md": parameters(),
+        "features.md": features(),
+        "../adr/index.md": decisions(),
+        **interface(),
+    }
 
 
 def interface() -> dict[str, str]:
@@ -169,6 +175,17 @@ def _plain(value: Any) -> Any:
 
 def _cell(text: str | None) -> str:
     return (text or "").replace("\n", " ").replace("|", "\\|")
+
+
+def decisions() -> str:
+    """Every decision by its number, with what became of it."""
+    rows = []
+    for path in sorted((FOLDER.parent / "adr").glob("[0-9]*.md")):
+        title, status, *_ = (line for line in path.read_text(encoding="utf-8").splitlines() if line)
+        number, _, words = title.removeprefix("# ").partition(". ")
+        rows.append(f"| {number} | [{words}]({path.name}) | {status.removeprefix('Status: ')} |")
+    lead = "Why things are as they are: what was asked, what was measured, what was decided, what was not taken.\n"
+    return "\n".join([NOTE, "# Decisions\n", lead, "| | decision | status |", "|---|---|---|", *rows, ""])
 
 
 def features() -> str:
