@@ -26,7 +26,7 @@ from fraudline.data.schema import TRANSACTIONS
 from fraudline.data.store import days, read_labels, read_meta, read_transactions, write_dataset
 from fraudline.decide.policy import BLOCK, DECISIONS
 from fraudline.ops.gitops.forge import open_forge
-from fraudline.ops.gitops.repository import AUTHOR, Clone, address_of
+from fraudline.ops.gitops.repository import Clone, address_of
 from fraudline.steps.collect_stream import LEFT_OUT, META, Stream, read_stream, remembered
 from fraudline.steps.featurize import featurize
 from fraudline.steps.fetch import parse_dvc_file
@@ -161,7 +161,7 @@ def collect(
     rules = params.rollout
     end = Window.before(to_us(now), params.label_delay_days)
     window = Window(end.end, end.end - 7 * params.renew.window_weeks)
-    with Clone.of(address_of(rules.forge.remote, repo), "main", token) as clone:
+    with Clone.of(address_of(rules.forge.remote, repo), "main", token, rules.forge.commits) as clone:
         clone.run("checkout", "-q", "--detach", clone.base)
         tree, text = clone.folder, clone.read(data_dvc)
         before, folder = None, tree / "data"
@@ -220,12 +220,7 @@ def _proposed(
     )
     tip, pushed = clone.remote_branch(branch), False
     if not tip:
-        clone.run("add", "-A")
-        when = f"{(day_us(last) + DAY_US) // 1_000_000} +0000"
-        who = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER")
-               for what, value in (("NAME", AUTHOR), ("EMAIL", f"{AUTHOR}@localhost"), ("DATE", when))}  # fmt: skip
-        clone.run("-c", "commit.gpgsign=false", "commit", "-q", "-m", f"{title}\n\n{body}", env=who)
-        tip = clone.run("rev-parse", "HEAD").strip()
+        tip = clone.commit_files(f"{title}\n\n{body}", (day_us(last) + DAY_US) // 1_000_000)
         pushed = clone.push(tip, branch)
     rules = params.rollout.forge
     forge = open_forge(rules, token, clone)

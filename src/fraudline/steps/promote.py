@@ -72,7 +72,7 @@ def promote(
     rules = params.rollout
     environment = environment_of(rules, to)
     digest, uri, entry = _challenger(params) if artifact is None else _stored(artifact)
-    with Clone.of(address_of(rules.forge.remote, repo), environment.branch, token) as clone:
+    with Clone.of(address_of(rules.forge.remote, repo), environment.branch, token, rules.forge.commits) as clone:
         held = standing(clone, environment)
         served_at = f"{rules.models_at.rstrip('/')}/{digest}" if rules.models_at else uri
         if Model(digest, served_at) in (held.rollout.stable, held.rollout.canary):

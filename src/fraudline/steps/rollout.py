@@ -105,7 +105,7 @@ def step_rollout(
     """
     rules = params.rollout
     environment = environment_of(rules, to)
-    with Clone.of(address_of(rules.forge.remote, repo), environment.branch, token) as clone:
+    with Clone.of(address_of(rules.forge.remote, repo), environment.branch, token, rules.forge.commits) as clone:
         held = standing(clone, environment)
         if held.rollout.canary is None:
             return {"action": "none", "alias": "" if dry_run else follow(held, params)}
@@ -168,7 +168,7 @@ def revert_rollout(
     """
     rules = params.rollout
     environment = environment_of(rules, to)
-    with Clone.of(address_of(rules.forge.remote, repo), environment.branch, token) as clone:
+    with Clone.of(address_of(rules.forge.remote, repo), environment.branch, token, rules.forge.commits) as clone:
         held = standing(clone, environment)
         proposal = back(clone, held, to, because, int(now.timestamp()), champion=champion)
         forge = None if dry_run else open_forge(rules.forge, token, clone)

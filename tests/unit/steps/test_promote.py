@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import subprocess
 import sys
 
@@ -144,6 +145,27 @@ def test_two_promotions_with_one_start_give_the_same_commit(forge, served, tmp_p
     first = run(forge, entry)
     git(forge.remote, "branch", "-D", first["branch"])
     assert run(forge, entry)["revision"] == first["revision"]
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen signs")
+def test_commits_are_signed_as_git_is_set_up_where_the_rules_ask_for_it(tmp_path, monkeypatch):
+    who = {"name": "promotions", "email": "promotions@bank.example", "sign": True}
+    forge = Forge(tmp_path, {"forge": {"commits": who}})
+    entry, key = forge.model(1), tmp_path / "signing"
+    with pytest.raises(UsageError, match=r"could not be signed.* user\.signingkey"):
+        run(forge, entry)
+    assert forge.branches() == set()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    settings = {"gpg.format": "ssh", "user.signingkey": str(key)}
+    monkeypatch.setenv("GIT_CONFIG_COUNT", str(len(settings)))
+    for number, (name, value) in enumerate(settings.items()):
+        monkeypatch.setenv(f"GIT_CONFIG_KEY_{number}", name)
+        monkeypatch.setenv(f"GIT_CONFIG_VALUE_{number}", value)
+    branch = run(forge, entry)["branch"]
+    (tmp_path / "signers").write_text(f"{who['email']} {key.with_suffix('.pub').read_text()}")
+    git(forge.remote, "-c", f"gpg.ssh.allowedSignersFile={tmp_path / 'signers'}", "verify-commit", branch)
+    assert git(forge.remote, "log", "-1", "--format=%an <%ae> %cn", branch) == f"promotions <{who['email']}> promotions"
+    assert run(forge, entry)["pushed"] is False
 
 
 def test_a_model_that_is_served_is_not_promoted_again(forge, served):

@@ -36,6 +36,19 @@ class Environment(Settings):
         return str(parts)
 
 
+class CommitParams(Settings):
+    """Whose the commits of promotions, rollouts and data are."""
+
+    name: str = Field("fraudline", pattern=r"^[^<>\n]+$")
+    """Author and committer."""
+
+    email: str = Field("fraudline@localhost", pattern=r"^[^<>\s]+$")
+    """Their address; a forge that shows signed commits as verified knows it, and the key."""
+
+    sign: bool = False
+    """Sign commits as Git is set up to (``gpg.format``, ``user.signingkey``), where ``main`` takes no others."""
+
+
 class ForgeParams(Settings):
     """Where pull requests are opened."""
 
@@ -54,6 +67,8 @@ class ForgeParams(Settings):
 
     auto_merge: bool = False
     """Whether a step of a rollout merges itself; a promotion never does."""
+
+    commits: CommitParams = CommitParams()
 
     @model_validator(mode="after")
     def _named(self) -> Self:

@@ -19,12 +19,11 @@ from typing import Self
 
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.log import get_logger
+from fraudline.ops.gitops.params import CommitParams
 from fraudline.ops.provenance import git_environment
 
 log = get_logger(__name__)
 
-AUTHOR = "fraudline"
-_EMAIL = "fraudline@localhost"
 _TIMEOUT_S = 300
 
 
@@ -126,19 +125,26 @@ class Clone:
         folder: where it lies; removed at the end.
         url: the remote.
         branch: the target branch.
+        commits: whose its commits are.
     """
 
     def __init__(
-        self, scratch: "tempfile.TemporaryDirectory[str]", url: str, branch: str, access: Mapping[str, str]
+        self,
+        scratch: "tempfile.TemporaryDirectory[str]",
+        url: str,
+        branch: str,
+        access: Mapping[str, str],
+        commits: CommitParams,
     ) -> None:
         self._scratch = scratch
+        self._commits = commits
         self._access = dict(access)
         self.folder = Path(scratch.name) / "clone"
         self.url = url
         self.branch = branch
 
     @classmethod
-    def of(cls, url: str, branch: str, token: str = "") -> Self:
+    def of(cls, url: str, branch: str, token: str = "", commits: CommitParams | None = None) -> Self:
         """Clone ``branch`` of ``url`` without its files; ``token`` is for an address over HTTP.
 
         Raises:
@@ -146,7 +152,7 @@ class Clone:
         """
         if Path(url).is_dir():
             url = str(Path(url).resolve())  # git runs in another folder
-        clone = cls(tempfile.TemporaryDirectory(prefix="fraudline-git-"), url, branch, access(url, token))
+        clone = cls(tempfile.TemporaryDirectory(prefix="fraudline-git-"), url, branch, access(url, token), commits or CommitParams())
         arguments = ("clone", "-q", "--no-checkout", "--branch", branch, url, "clone")
         try:
             git(Path(clone._scratch.name), *arguments, env=clone._access)
@@ -228,13 +234,25 @@ class Clone:
         tree = self.run("write-tree", env=env).strip()
         return self._commit_tree(tree, message, when, self.base)
 
+    def commit_files(self, message: str, when: int) -> str:
+        """Make one commit of the files of the clone, on top of the target branch; as :meth:`commit`."""
+        self.run("add", "-A")
+        return self._commit_tree(self.run("write-tree").strip(), message, when, self.base)
+
     def _commit_tree(self, tree: str, message: str, when: int, *parents: str) -> str:
-        env = {
-            "GIT_AUTHOR_NAME": AUTHOR, "GIT_AUTHOR_EMAIL": _EMAIL, "GIT_AUTHOR_DATE": f"{when} +0000",
-            "GIT_COMMITTER_NAME": AUTHOR, "GIT_COMMITTER_EMAIL": _EMAIL, "GIT_COMMITTER_DATE": f"{when} +0000",
-        }  # fmt: skip
+        whose = {"NAME": self._commits.name, "EMAIL": self._commits.email, "DATE": f"{when} +0000"}
+        env = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in whose.items()}
         sides = [part for parent in parents for part in ("-p", parent)]
-        return self.run("commit-tree", tree, *sides, "-m", message, env=env).strip()
+        signed = ("-S",) if self._commits.sign else ()
+        try:
+            return self.run("commit-tree", *signed, tree, *sides, "-m", message, env=env).strip()
+        except UnavailableError as error:
+            if not signed:
+                raise
+            raise UsageError(
+                f"A commit could not be signed: {error.problem}",
+                "Set Git's gpg.format and user.signingkey, or rollout.forge.commits.sign: false.",
+            ) from error
 
     def merge_commit(self, revision: str, message: str, when: int) -> str:
         """Merge a commit into the target branch without files; empty when they conflict."""
