@@ -152,7 +152,8 @@ class Clone:
         """
         if Path(url).is_dir():
             url = str(Path(url).resolve())  # git runs in another folder
-        clone = cls(tempfile.TemporaryDirectory(prefix="fraudline-git-"), url, branch, access(url, token), commits or CommitParams())
+        scratch = tempfile.TemporaryDirectory(prefix="fraudline-git-")
+        clone = cls(scratch, url, branch, access(url, token), commits or CommitParams())
         arguments = ("clone", "-q", "--no-checkout", "--branch", branch, url, "clone")
         try:
             git(Path(clone._scratch.name), *arguments, env=clone._access)
