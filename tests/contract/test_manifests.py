@@ -20,6 +20,7 @@ from fraudline.stream.feature_events import EVENT_TYPE
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topics import _wanted
 from tests.support import policies
+from tests.support.argocd import health
 from tests.support.kustomize import MANIFESTS, OVERLAYS, ROOT, overlay
 
 Documents = list[dict[str, Any]]
@@ -426,3 +427,26 @@ def test_argo_cd_does_not_wait_for_a_generation_that_is_not_the_services() -> No
     (health,) = yaml.safe_load((MANIFESTS / "argocd" / "health.yaml").read_text())["data"].values()
     assert "Generation" not in health
     assert health.count("CanaryPredictorReady") == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        ({}, "Progressing"),
+        ({"conditions": [{"type": "Ready", "status": "Unknown"}]}, "Progressing"),
+        ({"conditions": [{"type": "Ready", "status": "False", "reason": "MinimumReplicasUnavailable"}]}, "Progressing"),
+        ({"conditions": [{"type": "Ready", "status": "True"}]}, "Healthy"),
+        (
+            {
+                "conditions": [{"type": "Ready", "status": "False"}],
+                "modelStatus": {"transitionStatus": "BlockedByFailedLoad"},
+            },
+            "Degraded",
+        ),
+    ],
+)
+def test_argo_cd_tells_a_model_that_cannot_be_loaded_from_one_that_is_not_there_yet(
+    status: dict[str, Any], word: str
+) -> None:
+    assert health({"status": status})[0] == word
+    assert health({})[0] == "Progressing"
