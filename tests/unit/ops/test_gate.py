@@ -61,6 +61,7 @@ def test_a_change_rule_counts_the_paired_resamples_that_reach_the_bound() -> Non
     assert results[0].value == pytest.approx(-0.02)
     assert results[1].margin == pytest.approx(-0.01)
     assert "9 of 10" in results[0].note
+    assert "higher is better" in results[0].bound
 
 
 def test_a_lower_is_better_rule_turns_the_change_round() -> None:
@@ -68,6 +69,7 @@ def test_a_lower_is_better_rule_turns_the_change_round() -> None:
     worse, tolerated = judge(METRICS, params({**rule, "min_change": 0.0}, {**rule, "min_change": -0.002}))
     assert worse.passed is False
     assert worse.value == pytest.approx(-0.001)
+    assert "lower is better" in worse.bound
     assert tolerated.passed is True
 
 
@@ -141,6 +143,15 @@ def test_the_page_lists_every_rule_with_figure_bound_margin_and_result() -> None
     assert "| average precision (`ap`) | 0.6 | – | at least 0.75 | -0.15 | **fail** |" in page
     assert "| pass |" in page
     assert "d" * 64 in page
+    assert f"Compared with the champion `{'c' * 64}`." in page
+
+
+def test_the_page_of_the_first_model_says_that_there_is_no_champion() -> None:
+    metrics = {key: value for key, value in METRICS.items() if key != "champion"}
+    results = judge(metrics, params({"metric": "ap", "min": 0.5}, change()))
+    page = blessing_markdown(blessing(results, digest="d" * 64, champion=None, evaluation_sha256="e" * 64))
+    assert "There is no champion." in page
+    assert f"| n/a | {NO_CHAMPION} |" in page
 
 
 def test_a_share_of_suspicious_rows_that_moved_fails_and_one_that_is_unknown_does_not_apply() -> None:
