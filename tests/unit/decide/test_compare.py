@@ -52,6 +52,8 @@ def test_each_figure_is_counted_on_the_same_rows() -> None:
     assert found["changed"]["only_b"] == {"alerts": 2, "frauds": 1, "fraud_amount": 10_000, "unknown": 0}
     assert found["changed"]["only_a"]["alerts"] == 0
     assert [day["b"] for day in found["daily"]] == [2, 1, 0, 0]
+    assert (found["b"]["alert_rate"], found["b"]["alerts_a_day"]) == (3 / 8, 3 / 4)
+    assert found["period"] == {"first": "1970-01-01T00:00:00+00:00", "last": "1970-01-04T12:00:00+00:00"}
 
 
 def test_a_row_whose_label_is_unknown_is_alerted_but_not_judged() -> None:
@@ -79,7 +81,15 @@ def test_a_threshold_that_reviews_too_much_is_found_worse_with_certainty() -> No
     gap = found["difference"]["money_saved"]
     assert gap["interval"][1] < 0
     assert gap["b_better"] == 0.0
+    assert found["difference"]["alerts"]["b_better"] == 0.0  # more of them are worse
     assert found["curve"]["money_saved"][0] < max(found["curve"]["money_saved"])
+
+
+def test_the_curve_of_the_money_meets_each_side_at_its_threshold() -> None:
+    found = compare(random_traffic(), at(1.0), at(50.0), COST, BOOTSTRAP, seed=1)
+    thresholds, saved = (found["curve"][name] for name in ("threshold", "money_saved"))
+    assert (thresholds[0], thresholds[-1]) == (1.0, 50.0)
+    assert (saved[0], saved[-1]) == (found["a"]["money_saved"], found["b"]["money_saved"])
 
 
 def test_the_page_opens_offline_and_shows_both_sides() -> None:
@@ -89,6 +99,9 @@ def test_the_page_opens_offline_and_shows_both_sides() -> None:
     assert "&lt;proposal&gt;" in page
     assert "<proposal>" not in page
     assert "<svg" in page
+    assert "saved, net, EUR: &lt;proposal&gt; more" in page
+    low, high = (f"{end:+.3f}" for end in found["difference"]["recall"]["interval"])
+    assert f"{low} to {high}" in page
     for remote in ("src=", "href=", "<script", "@import"):
         assert remote not in page
 
