@@ -20,6 +20,9 @@ def test_traffic_like_the_validation_days_changes_nothing() -> None:
     assert not outcome.changed
     assert outcome.thresholds is PACKAGED
     assert (outcome.review.why, outcome.block.why) == ("within tolerance", "within tolerance")
+    share = np.mean(same >= np.float32(PACKAGED.review))
+    assert (outcome.review.rate, outcome.review.rate_after) == (share, share)
+    assert outcome.why().startswith(f"review alerted {share:.3%} of 40,000 scores for a budget of 0.500%: within")
 
 
 def test_a_small_shift_of_the_scores_is_followed_to_the_budget() -> None:

@@ -121,15 +121,20 @@ def test_the_same_alerts_have_the_same_id_and_others_another() -> None:
 def test_joined_groups_say_what_they_have_in_common_and_lose_no_alert() -> None:
     router = Router([route(name="a", group_by=("merchant_id", "country"))])
     for number in range(30):
-        router.take(alert(number, merchant_id=f"m-{number % 3}"), (number % 2, number), 0.0)
+        decision = "block" if number % 5 == 0 else "review"
+        router.take(alert(number, merchant_id=f"m-{number % 3}", decision=decision), (number % 2, number), 0.0)
     first, *rest = router.drain()
     whole = Group(first.route, dict(first.key), 0.0, 0.0, first.first, first.last)
     for group in [first, *rest]:
         whole.join(group)
     assert (whole.count, len(whole.members), whole.key) == (30, 30, {"country": "DE"})
+    assert (len(whole.cards), whole.decisions) == (30, {"review": 24, "block": 6})
+    assert whole.amounts == {"EUR": 30 * 100}
     assert whole.since == {0: 0, 1: 1}
     assert whole.examples[0].transaction_id == "t-29"
-    assert first.count == 10
+    assert (whole.route, first.count) == ("a", 10)
+    whole.join(Group("b", dict(first.key), 0.0, 0.0, first.first, first.last))
+    assert whole.route == "several"
 
 
 def test_the_memory_of_open_groups_is_bounded() -> None:
