@@ -70,7 +70,7 @@ def test_a_block_rule_beats_an_allow_rule_which_beats_a_review_rule_and_the_mode
     assert settle("allow", [rule("review")]) == ("review", rule("review"))
     assert settle("block", [rule("review")]) == ("block", None)
     assert settle("block", [rule("block")]) == ("block", None)
-    assert settle("review", []) == ("review", None)
+    assert [settle(by_model, []) for by_model in ("allow", "review")] == [("allow", None), ("review", None)]
 
 
 @pytest.mark.parametrize("verdict", ["block", "allow", "review"])
@@ -177,6 +177,11 @@ def test_a_trial_on_decisions_without_a_field_says_which_is_missing(file: Path) 
 def test_a_trial_on_decisions_with_values_of_another_kind_says_where(file: Path, instead: dict[str, object]) -> None:
     with pytest.raises(SchemaError, match=r"other values in card_count_1h, or in features"):
         try_rules(RuleSet.load(file, SPEC), decisions(file.parent, instead), SPEC, CostParams())
+
+
+def test_a_trial_takes_no_features_of_another_specification_for_its_own(file: Path) -> None:
+    with pytest.raises(SchemaError, match=r"decisions of \[2\] features, and the specification has \d+"):
+        try_rules(RuleSet.load(file, SPEC), decisions(file.parent, {"features": [5.0, 5.0]}), SPEC, CostParams())
 
 
 def test_the_command_line_checks_lists_and_tries(file: Path) -> None:

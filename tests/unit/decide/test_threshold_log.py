@@ -53,9 +53,10 @@ def test_a_line_that_was_removed_is_found(trail: Path) -> None:
         ThresholdLog.read(trail)
 
 
-def test_a_line_that_tells_another_story_of_what_held_before_is_found(trail: Path) -> None:
+@pytest.mark.parametrize("told", [{"before": at(4.9)}, {"model": "cd" * 32}, {"sequence": 2}])
+def test_a_line_that_tells_another_story_of_what_held_before_is_found(trail: Path, told: dict[str, object]) -> None:
     first, second, _ = ThresholdLog.read(trail).changes
-    ThresholdLog((first, second.model_copy(update={"before": at(4.9)}))).write(trail)
+    ThresholdLog((first, second.model_copy(update=told))).write(trail)
     with pytest.raises(StateError, match="line 2"):
         ThresholdLog.read(trail)
 
