@@ -120,6 +120,22 @@ def test_a_new_owner_with_a_checkpoint_goes_on_bit_for_bit(tmp_path: Path) -> No
     assert second.advance(log[40:]).features.tobytes() == ORACLE[40:].tobytes()
 
 
+def test_an_erasure_from_before_a_checkpoint_is_not_done_again_by_the_next_owner(tmp_path: Path) -> None:
+    """It would forget what the card has done since then."""
+    marker = record(0, None)._replace(key=b"c-0", headers=((ERASE, b"1"),))
+    records = log_of(TRANSACTIONS)
+    log = [each._replace(offset=n) for n, each in enumerate([*records[:10], marker, *records[10:]])]
+    transport = FakeTransport({0: log})
+    first = state(transport, tmp_path)
+    first.align(0)
+    first.advance(log[:30])
+    first.save()
+    expected = first.advance(log[30:]).features
+    second = state(transport, tmp_path)
+    second.align(40)
+    assert second.advance(log[40:]).features.tobytes() == expected[10:].tobytes()
+
+
 def test_a_state_ahead_of_the_committed_offset_is_built_again() -> None:
     log = log_of(TRANSACTIONS)
     worker = state(FakeTransport({0: log}))
