@@ -159,7 +159,7 @@ class DeadLetter:
             MessageError: it was not written by a worker.
         """
         own, marks, came = cls.split(record.headers)
-        if tuple(name for name, _ in own) != _OWN:
+        if tuple(name for name, _ in own) != _OWN or not all(number.isdigit() for _, number in own[2:]):
             problem = f"{record.topic} {record.partition}:{record.offset} has no headers {', '.join(_OWN)}."
             raise MessageError(problem, "Only workers may write to the dead letter topic.")
         reason, topic, partition, offset = (value.decode(errors="replace") for _, value in own)

@@ -79,9 +79,12 @@ def test_a_records_own_header_named_like_a_mark_is_its_own(name: str, tmp_path: 
         assert DeadLetter.parse(landed(Sealer(keys).sealed(output))).opened(keys).headers == record.headers
 
 
-def test_a_record_that_no_worker_wrote_is_no_dead_letter() -> None:
+@pytest.mark.parametrize("place", [(), (b"x", b"41"), (b"3", b"-1"), (b"3", "²".encode())], ids=str)
+def test_a_record_that_no_worker_wrote_is_no_dead_letter(place: tuple[bytes, ...]) -> None:
+    written = dead_letter("transactions.dlq", SOURCE, "bad").headers
+    headers = (*written[:2], ("partition", place[0]), ("offset", place[1])) if place else SOURCE.headers
     with pytest.raises(MessageError, match="no headers"):
-        DeadLetter.parse(SOURCE)
+        DeadLetter.parse(SOURCE._replace(headers=headers))
 
 
 def test_a_sealed_letter_shows_nothing_of_its_record_until_it_is_opened_and_nothing_after_an_erasure(
