@@ -59,7 +59,15 @@ def test_of_a_record_larger_than_the_topic_takes_the_beginning_is_kept_whatever_
     assert len(output.value) + len(output.key) + sum(len(content) for _, content in output.headers) <= SMALL_BYTES
     letter = DeadLetter.parse(landed(output))
     assert letter.cut_from == (1 << 20 if part == "value" else len(SOURCE.value))
+    assert letter.value.startswith(b"xx" if part == "value" else b"\xff{")
+    assert letter.key.startswith(b"xx" if part == "key" else b"card")
     assert (letter.topic, letter.source_partition, letter.source_offset) == SOURCE[:3]
+
+
+def test_of_a_large_record_without_a_value_the_beginning_of_its_key_is_kept() -> None:
+    record = SOURCE._replace(key=b"x" * (1 << 20), value=None)
+    letter = DeadLetter.parse(landed(dead_letter("transactions.dlq", record, "bad", SMALL_BYTES)))
+    assert (letter.value, letter.cut_from, letter.key[:2]) == (None, 0, b"xx")
 
 
 def test_a_reason_that_quotes_a_long_value_is_cut() -> None:

@@ -1,3 +1,4 @@
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -103,7 +104,27 @@ def test_a_restored_memory_goes_on_as_the_one_that_was_kept() -> None:
     assert len(again) == len(seen)
 
 
-@pytest.mark.parametrize("content", [b"x", b"\x02" + b"\0" * 7 + b"{}", b"\xff" * 40])
+def snapshot_that_says(**said: object) -> bytes:
+    """A memory of one id, with another header and more bytes behind it."""
+    seen = SeenIds()
+    ask(seen, ["a"], [T0])
+    content = seen.snapshot()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = msgspec.json.encode(msgspec.json.decode(content[8:end]) | said)
+    return len(header).to_bytes(8, "little") + header + content[end:] + bytes(80)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"x",
+        b"\x02" + b"\0" * 7 + b"{}",
+        b"\xff" * 40,
+        snapshot_that_says(scalars=[0]),
+        snapshot_that_says(capacity=7),
+        snapshot_that_says(capacity=8, count=8),  # a table without a free place would be searched for ever
+    ],
+)
 def test_bytes_that_are_no_memory_are_refused(content: bytes) -> None:
     with pytest.raises(StateError, match="damaged"):
         SeenIds().restore(content)
