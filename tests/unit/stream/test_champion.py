@@ -106,6 +106,7 @@ def test_a_pointer_that_names_nothing_here_is_refused(tmp_path: Path, old: Path,
         assert watch.take() is None
         point(tmp_path, old)
         until(lambda: not watch.problem)
+        assert watch.take() is None, "it is in use already"
 
 
 def test_a_pointer_that_goes_away_is_said_and_the_champion_stays(tmp_path: Path, old: Path) -> None:
