@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fraudline.core.clock import DAY_US, day_us
-from fraudline.core.errors import DataError
+from fraudline.core.errors import DataError, UsageError
 from fraudline.data.params import SplitParams
 from fraudline.data.store import day_of
 
@@ -84,7 +84,13 @@ class Split:
 
         Raises:
             DataError: the data is too short.
+            UsageError: the rolling window is.
         """
+        if 0 < params.train_days < params.min_train_days:
+            raise UsageError(
+                f"split.train_days is {params.train_days}, and split.min_train_days {params.min_train_days}.",
+                "Lengthen the window of training, or ask for fewer days.",
+            )
         delay = timedelta(days=label_delay_days)
         test = DayRange(end - timedelta(days=params.test_days), end)
         validation_end = test.start - delay
@@ -112,6 +118,7 @@ class Split:
 
         Raises:
             DataError: the data is too short.
+            UsageError: the rolling window is.
         """
         first, last = (day_of(int(moment) // DAY_US) for moment in (event_time_us.min(), event_time_us.max()))
         return cls.of(first, last + timedelta(days=1), params, label_delay_days)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraudline.core.clock import DAY_US, day_us
-from fraudline.core.errors import DataError
+from fraudline.core.errors import DataError, UsageError
 from fraudline.data.params import SplitParams
 from fraudline.data.splits import DayRange, Split
 
@@ -80,3 +80,9 @@ def test_a_rolling_window_trains_on_the_newest_days_and_leaves_the_later_ranges_
     assert (rolling.train.days, rolling.train.end) == (20, whole.train.end)
     assert (rolling.validation, rolling.test) == (whole.validation, whole.test)
     assert Split.of(first, end, SplitParams(train_days=1000), 7) == whole
+
+
+def test_a_rolling_window_shorter_than_what_training_needs_is_not_blamed_on_the_data():
+    assert split_of(300, train_days=7).train.days == 7
+    with pytest.raises(UsageError, match=r"split.train_days is 6, and split.min_train_days 7\."):
+        split_of(300, train_days=6)
