@@ -3,12 +3,16 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+settings.register_profile("unhurried", settings.default, deadline=None)  # a busy machine fails no property
+settings.load_profile("unhurried")
 
 pytest_plugins = ["tests.support.broker", "tests.support.decided", "tests.support.figures", "tests.support.served"]
 
