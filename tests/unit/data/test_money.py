@@ -10,7 +10,12 @@ from fraudline.steps.replay_page import _example
 
 @pytest.mark.parametrize(
     ("minor", "currency", "shown"),
-    [(123_456, "EUR", "1,234.56 EUR"), (1_000, "JPY", "1,000 JPY"), (1_500, "KWD", "1.500 KWD")],
+    [
+        (123_456, "EUR", "1,234.56 EUR"),
+        (1_000, "JPY", "1,000 JPY"),
+        (1_500, "KWD", "1.500 KWD"),
+        (12_345, "CLF", "1.2345 CLF"),
+    ],
 )
 def test_an_amount_is_written_with_the_decimals_of_its_currency(minor, currency, shown):
     assert money(minor, currency) == shown
