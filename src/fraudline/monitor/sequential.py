@@ -116,7 +116,7 @@ def renewed_by(going: Floats, step: Floats, stratum: int) -> tuple[Floats, Float
 
 def _start(strata: Counts) -> Floats:
     """Log weight of the product that begins with a stratum."""
-    return np.where(strata == 0, -np.log(2), -np.log(2 * np.maximum(strata, 1) * (strata + 1)))
+    return np.asarray(-np.log(2 * np.maximum(strata, 1) * (strata + 1)))  # half for the first
 
 
 def _left(strata: Counts) -> Floats:
