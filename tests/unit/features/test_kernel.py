@@ -254,3 +254,14 @@ def test_a_card_without_end_saturates_its_windows_and_stays_finite():
     later = engine.advance(columns_from_table(table_of([transaction(40 * 86_400)])))
     assert later[0, SPEC.names.index("card_count_30d")] == 0
     assert later[0, SPEC.names.index("card_amount_30d")] == 0
+
+
+def test_a_card_of_many_outliers_at_once_stays_hot_and_is_cold_when_the_week_is_over():
+    engine, heat = FeatureEngine(SPEC), SPEC.names.index("card_heat_7d")
+    amounts = np.array(([1_000] * 60 + [10**7]) * 20)
+    got = engine.advance(dataclasses.replace(repeated(transaction(0), len(amounts)), amount_minor=amounts))[:, heat]
+    each = P.z_limit - P.heat_threshold
+    assert (np.diff(got) >= 0).all()
+    assert got[-1] == pytest.approx(each * (655.35 // each))  # what a tile holds
+    later = engine.advance(columns_from_table(table_of([transaction(8 * 86_400)])))
+    assert later[0, heat] == 0
