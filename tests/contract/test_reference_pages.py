@@ -33,6 +33,12 @@ def test_every_feature_has_its_line():
     assert all(f"| `{name}` |" in page for name in load_spec().names)
 
 
+def test_every_parameter_says_what_it_means():
+    rows = [line for line in (FOLDER / "params.md").read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    assert rows
+    assert not [row for row in rows if not row.rsplit(" | ", 1)[-1].strip(" |")]
+
+
 def test_no_page_names_a_path_of_a_machine():
     root = str(Path.cwd())
     assert not [name for name, page in pages().items() if root in page or str(Path.home()) in page]

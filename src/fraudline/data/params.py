@@ -10,11 +10,11 @@ from fraudline.core.settings import Settings
 class KindMix(Settings):
     """Share of each fraud kind in the generated frauds; shares are relative, not required to sum to 1."""
 
-    account_takeover: float = Field(default=0.22, ge=0)
-    card_testing: float = Field(default=0.22, ge=0)
-    merchant_collusion: float = Field(default=0.18, ge=0)
-    impossible_travel: float = Field(default=0.18, ge=0)
-    micro_transactions: float = Field(default=0.20, ge=0)
+    account_takeover: float = Field(default=0.22, ge=0, description="purchases by a stranger in a card's account")
+    card_testing: float = Field(default=0.22, ge=0, description="tiny amounts within minutes, then often a large one")
+    merchant_collusion: float = Field(default=0.18, ge=0, description="a merchant inflates or repeats its charges")
+    impossible_travel: float = Field(default=0.18, ge=0, description="a copied card is used far away, too soon")
+    micro_transactions: float = Field(default=0.20, ge=0, description="small charges at one or two shops, over days")
 
 
 class GenerateParams(Settings):
@@ -59,10 +59,10 @@ class ValidateParams(Settings):
 class SplitParams(Settings):
     """Lengths of the time splits in days, counted back from the end of the data set."""
 
-    warmup_days: int = Field(default=21, ge=0)
-    validation_days: int = Field(default=10, ge=1)
-    test_days: int = Field(default=14, ge=1)
-    min_train_days: int = Field(default=7, ge=1)
+    warmup_days: int = Field(default=21, ge=0, description="first days, in which windows fill and nothing is learned")
+    validation_days: int = Field(default=10, ge=1, description="days that end training early and choose the threshold")
+    test_days: int = Field(default=14, ge=1, description="last days, on which the figures are reported")
+    min_train_days: int = Field(default=7, ge=1, description="with fewer days left for training the data is refused")
     train_days: int = Field(
         default=0, ge=0, description="days of training at most, a rolling window; 0 for all that the data has"
     )

@@ -14,13 +14,10 @@ _NAME_ONE = "Name a specification in features.spec."
 
 
 class FeatureParams(Settings):
-    """Which specification is used.
+    """Which features a model has."""
 
-    ``spec`` is the path of a YAML file, empty for the packaged one; ``without`` names features to leave out.
-    """
-
-    spec: str = ""
-    without: tuple[str, ...] = ()
+    spec: str = Field(default="", description="path of a specification in YAML; empty for the packaged one")
+    without: tuple[str, ...] = Field(default=(), description="features of the specification to leave out, by name")
     history: tuple[str, ...] = Field(default=(), description="features remembered of a card's last transactions")
     history_rows: int = Field(default=0, ge=0, le=32, description="how many; a sequence model reads them")
 

@@ -17,22 +17,25 @@ class CostParams(Settings):
 class BootstrapParams(Settings):
     """How the intervals are drawn."""
 
-    resamples: int = Field(default=200, ge=20, le=10_000)
+    resamples: int = Field(default=200, ge=20, le=10_000, description="draws an interval; more are slower and steadier")
     confidence: float = Field(default=0.9, gt=0, lt=1, description="0.9 gives the 5-95 % interval")
-    unit: Literal["card", "transaction"] = "card"
+    unit: Literal["card", "transaction"] = Field(
+        default="card", description="what is drawn; single transactions give intervals that are too narrow"
+    )
 
 
 class EvaluateParams(Settings):
     """What is measured on the test weeks."""
 
-    alert_rates: tuple[float, ...] = Field(default=(0.001, 0.005, 0.01), min_length=1)
+    alert_rates: tuple[float, ...] = Field(
+        default=(0.001, 0.005, 0.01), min_length=1, description="shares of alerts at which recall is reported"
+    )
     card_precision_k: int = Field(default=100, ge=1, description="cards investigated a day")
     baselines: tuple[
         Literal["isolation_forest", "pca", "mahalanobis", "gaussian_mixture", "ecod", "copod", "knn"], ...
-    ] = (
-        "isolation_forest",
-        "pca",
-        "mahalanobis",
+    ] = Field(
+        default=("isolation_forest", "pca", "mahalanobis"),
+        description="detectors that are measured on the same rows; may be empty",
     )
     baseline_rows: int = Field(default=20_000, ge=100, description="training normals that a baseline sees at most")
     cost: CostParams = CostParams()

@@ -40,7 +40,7 @@ class ThresholdParams(Settings):
     still bounded by ``block_rate``.
     """
 
-    policy: Policy = "alert_budget"
+    policy: Policy = Field(default="alert_budget", description="rule that chooses both thresholds on validation rows")
     review_rate: float = Field(default=0.005, gt=0, lt=1, description="share of all transactions at or above review")
     block_rate: float = Field(default=0.001, gt=0, lt=1, description="share of all transactions at or above block")
     review_quantile: float = Field(default=0.995, gt=0, lt=1, description="quantile of normals' scores, for review")

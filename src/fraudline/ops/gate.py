@@ -72,7 +72,9 @@ DEFAULT_RULES = (
 class GateParams(Settings):
     """The rules that a candidate must all pass."""
 
-    rules: tuple[GateRule, ...] = Field(default=DEFAULT_RULES, min_length=1)
+    rules: tuple[GateRule, ...] = Field(
+        default=DEFAULT_RULES, min_length=1, description="bounds on figures and on their change against the champion"
+    )
 
 
 class RuleResult(Settings):
