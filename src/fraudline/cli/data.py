@@ -215,27 +215,39 @@ def _report(summary: dict[str, Any], folder: Path, as_json: bool) -> None:
               help="Token that may open pull requests; better by the variable.")  # fmt: skip
 @click.option("--repo", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path(),
               show_default=True, help="A repository that knows the remote; its files are not touched.")  # fmt: skip
+@click.option("--onto-generated", is_flag=True,
+              help="Also onto a generated data set: what the stream holds is generated, too.")  # fmt: skip
 @params_option
 @json_option
 def collect_command(
-    data_dvc: str, bootstrap: str | None, token: str, repo: Path, params_file: Path, as_json: bool
+    data_dvc: str,
+    bootstrap: str | None,
+    token: str,
+    repo: Path,
+    onto_generated: bool,
+    params_file: Path,
+    as_json: bool,
 ) -> None:
     r"""Turn matured days of the stream into the data set's next version, on a branch.
 
     \b
     Topics decisions, transactions and labels are joined; days older than label_delay_days are taken, the newest
     renew.window_weeks kept. The data is validated and screened against poisoning, then `dvc add`ed, pushed to its store
-    and committed; the pull request says what changed. The same topics on the same day make one branch.
+    and committed; the pull request says what changed. The same topics on the same day make one branch. A generated
+    data set, as a clone of fraudline has, is refused: real transactions do not belong among made-up ones.
 
     \b
-    Exit codes: 0 proposed, or nothing new · 3 the data is wrong · 4 it looks poisoned: cards and days are named
+    Exit codes: 0 proposed, or nothing new · 2 the data set is a generated one · 3 the data is wrong ·
+    4 it looks poisoned: cards and days are named
     """
     from fraudline.core.clock import now
     from fraudline.steps.collect import collect
 
     params = load_params(params_file).with_bootstrap(bootstrap)
     with spoken().status("collecting"):
-        result = collect(params=params, repo=repo, now=now(), data_dvc=data_dvc, token=token)
+        result = collect(
+            params=params, repo=repo, now=now(), data_dvc=data_dvc, token=token, onto_generated=onto_generated
+        )
     if as_json:
         click.echo(json.dumps(result, sort_keys=True))
         return

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraudline.core.clock import DAY_US, day_us, to_us
-from fraudline.core.errors import DataError, SchemaError, UnavailableError
+from fraudline.core.errors import DataError, SchemaError, UnavailableError, UsageError
 from fraudline.core.files import read_json
 from fraudline.core.log import get_logger
 from fraudline.data.schema import TRANSACTIONS
@@ -136,7 +136,13 @@ def _by_id(labels: pa.Table, names: Set[str]) -> dict[str, dict[str, Any]]:
 
 
 def collect(
-    *, params: Params, repo: Path, now: datetime, data_dvc: str = "data.dvc", token: str = ""
+    *,
+    params: Params,
+    repo: Path,
+    now: datetime,
+    data_dvc: str = "data.dvc",
+    token: str = "",
+    onto_generated: bool = False,
 ) -> dict[str, Any]:
     """Collect matured days, and propose them as the data set's next version.
 
@@ -147,6 +153,7 @@ def collect(
         now: the present.
         data_dvc: the data set's ``.dvc`` file in the repository.
         token: of the forge.
+        onto_generated: go on also where the data set is a generated one: the traffic is generated, too.
 
     Returns:
         ``action`` (none, proposed or merged), ``branch``, ``revision``, ``url``, ``pushed``, ``md5``, ``days`` (first
@@ -156,6 +163,7 @@ def collect(
         ValidationFailed: the data set fails a critical expectation.
         GateFailed: what is new, or no longer a fraud, looks poisoned; names cards and days.
         DataError: there is nothing to make a data set of.
+        UsageError: the data set is a generated one.
         UnavailableError: broker, remote or the data's store does not answer.
     """
     rules = params.rollout
@@ -170,6 +178,8 @@ def collect(
             folder = tree / Path(data_dvc).parent / tracked.path
             _dvc(tree, "pull", "-q", data_dvc)
             before = folder
+            if not onto_generated:
+                _check_real(read_meta(folder), data_dvc)
         stream = read_stream(params, window, now, remembered(before))
         transactions, labels, counts = joined(stream, before, window, frozenset(params.renew.leave_out))
         if not counts["new"] and not counts["relabelled"]:
@@ -177,7 +187,7 @@ def collect(
         if not transactions.num_rows:
             raise DataError("No decided transaction has matured.", "Wait for the labels' delay (label_delay_days).")
         meta = read_meta(folder) if before is not None else {"name": "collected"}
-        kept = {key: meta[key] for key in ("name",) if key in meta}
+        kept = {key: meta[key] for key in ("name", "generator") if key in meta}
         memory = stream.memory(transactions, window)
         batch = unscreened(before, transactions, labels)
         about = {**kept, "collected": counts, META: memory.document()}
@@ -188,6 +198,16 @@ def collect(
         done = _proposed(clone, folder, data_dvc, counts, token, params)
     log.info("collect.proposed", **{key: done[key] for key in ("branch", "pushed", "md5")})
     return done | counts | shown
+
+
+def _check_real(meta: Mapping[str, Any], data_dvc: str) -> None:
+    """A model of made-up and real payments together would be of neither."""
+    if meta.get("generator"):
+        raise UsageError(
+            f"{data_dvc} of main names a generated data set: what was decided would be mixed with made-up transactions.",
+            f"Begin your own: take {data_dvc} out of main, or commit an import of yours in its place "
+            "(docs/how-to/renew.md). Where the stream is generated, too: --onto-generated.",
+        )
 
 
 def _checked(tree: Path, folder: Path, batch: pa.Array, params: Params) -> dict[str, Any]:

@@ -5,9 +5,14 @@ import pytest
 from click.testing import CliRunner
 
 from fraudline.cli.main import cli
-from fraudline.core.errors import UsageError
+from fraudline.core.clock import from_us
+from fraudline.core.errors import DataError, UsageError
 from fraudline.data.store import read_meta, read_transactions
 from fraudline.steps.collect_stream import Stream
+from fraudline.steps.matured import Decided
+from fraudline.stream.messages import Transaction
+from tests.support.datasets import small_dataset
+from tests.support.transactions import DAY, START, transaction
 
 
 def test_generate_writes_the_set_it_describes(tmp_path):
@@ -42,15 +47,62 @@ def test_a_folder_with_other_files_is_not_replaced(tmp_path):
     assert (tmp_path / "thesis.txt").is_file()
 
 
-def test_a_collect_that_finds_nothing_new_says_so(tmp_path, monkeypatch):
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    """A repository whose remote has a first commit on main, and no transactions on the stream."""
     monkeypatch.setattr("fraudline.steps.collect.read_stream", lambda *_: Stream({}, {}, {}))
     monkeypatch.chdir(tmp_path)
-    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com"]
-    for words in (["init", "-q", "--bare", "-b", "main", "remote.git"], ["clone", "-q", "remote.git", "work"]):
-        subprocess.run([*git, *words], check=True, capture_output=True)
-    for words in (["checkout", "-q", "-b", "main"], ["commit", "-q", "--allow-empty", "-m", "first"],
-                  ["push", "-q", "origin", "main"]):  # fmt: skip
-        subprocess.run([*git, "-C", "work", *words], check=True)
-    result = CliRunner().invoke(cli, ["data", "collect", "--repo", "work"], catch_exceptions=False)
+    git("init", "-q", "--bare", "-b", "main", "remote.git")
+    git("clone", "-q", "remote.git", "work")
+    git("-C", "work", "checkout", "-q", "-b", "main")
+    git("-C", "work", "commit", "-q", "--allow-empty", "-m", "first")
+    git("-C", "work", "push", "-q", "origin", "main")
+    return tmp_path / "work"
+
+
+def git(*words):
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+    subprocess.run(["git", *who, *words], check=True, capture_output=True)
+
+
+def collect(*words):
+    return CliRunner().invoke(cli, ["data", "collect", "--repo", "work", *words])
+
+
+def test_a_collect_that_finds_nothing_new_says_so(work):
+    result = collect()
     assert result.exit_code == 0
     assert "nothing new" in result.stderr
+
+
+def test_real_transactions_are_not_collected_onto_a_generated_data_set(work, monkeypatch):
+    (work / "data.dvc").write_text(f"outs:\n- md5: {'a' * 32}.dir\n  hash: md5\n  path: data\n")
+    git("-C", "work", "add", "data.dvc")
+    git("-C", "work", "commit", "-q", "-m", "data")
+    git("-C", "work", "push", "-q", "origin", "main")
+    written = []
+
+    def dvc(tree, command, *_):
+        if command == "pull":
+            small_dataset(tree, "data")
+
+    def checked(tree, folder, *_):
+        written.append(read_meta(folder))
+        raise DataError("Enough was seen.", "")
+
+    fresh = transaction(60, transaction_id="new")
+    decided = Decided("new", "c", fresh["event_time"], "allow", "m", 0, 0)
+    stream = Stream({"new": decided}, {(0, 0): Transaction(**fresh)}, {})
+    monkeypatch.setattr("fraudline.steps.collect.read_stream", lambda *_: stream)
+    monkeypatch.setattr("fraudline.core.clock.now", lambda: from_us(START + 50 * DAY))
+    monkeypatch.setattr("fraudline.steps.collect._dvc", dvc)
+    monkeypatch.setattr("fraudline.steps.collect._checked", checked)
+    refused = collect()
+    assert isinstance(refused.exception, UsageError)
+    assert "generated" in refused.exception.problem
+    assert "data.dvc" in refused.exception.action
+    assert not written
+    assert isinstance(collect("--onto-generated").exception, DataError)
+    (meta,) = written
+    assert meta["generator"]["seed"] == 7
+    assert meta["collected"]["new"] == 1

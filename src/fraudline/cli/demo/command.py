@@ -157,8 +157,9 @@ def _endless(first: pa.Table, world: GenerateParams, tally: Tally) -> Iterator[p
 
 
 def _world(dataset: Path) -> GenerateParams:
-    generator = read_meta(dataset).get("generator")
-    if not generator:
+    meta = read_meta(dataset)
+    generator = meta.get("generator")
+    if not generator or "collected" in meta:
         raise UsageError(
             "The demo streams the days after a generated data set, and data/ holds another one.",
             "Use `fraudline stream` and `fraudline produce` with your own transactions.",
