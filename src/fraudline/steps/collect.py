@@ -204,7 +204,7 @@ def _check_real(meta: Mapping[str, Any], data_dvc: str) -> None:
     """A model of made-up and real payments together would be of neither."""
     if meta.get("generator"):
         raise UsageError(
-            f"{data_dvc} of main names a generated data set: what was decided would be mixed with made-up transactions.",
+            f"{data_dvc} of main names a generated data set: decided transactions would be mixed with made-up ones.",
             f"Begin your own: take {data_dvc} out of main, or commit an import of yours in its place "
             "(docs/how-to/renew.md). Where the stream is generated, too: --onto-generated.",
         )
