@@ -160,7 +160,7 @@ def _auc(reference: Sample, window: Sample, rng: np.random.Generator) -> float |
 def _mapped(values: NDArray[np.float32]) -> Floats:
     """Ranks in [-1, 1] of each feature, and cosines of random directions of them (Rahimi and Recht, NIPS 2007)."""
     n, d = values.shape
-    ranks = np.column_stack([_ranks(column) for column in np.nan_to_num(values, nan=-np.inf).T]) / n * 2 - 1
+    ranks = np.column_stack([ranks_of(column) for column in np.nan_to_num(values, nan=-np.inf).T]) / n * 2 - 1
     rng = np.random.default_rng(0)
     chosen = np.zeros((d, _COSINES))
     for column in range(_COSINES):
@@ -168,8 +168,12 @@ def _mapped(values: NDArray[np.float32]) -> Floats:
     return np.hstack([ranks, np.cos(ranks @ chosen * _PITCH + rng.uniform(0, 2 * np.pi, _COSINES))])
 
 
-def _ranks(column: NDArray[np.float32]) -> Floats:
-    """Those of equal values are equal: the order of rows must not tell where they are from."""
+def ranks_of(column: NDArray[np.floating]) -> Floats:
+    """Ranks of n numbers, 0 to n. Those of equal values are equal: the order of rows must not tell where they are from.
+
+    >>> ranks_of(np.array([7.0, 5.0, 5.0])).tolist()
+    [2.5, 1.0, 1.0]
+    """
     ordered = np.sort(column)
     return np.asarray((np.searchsorted(ordered, column, "left") + np.searchsorted(ordered, column, "right")) / 2)
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fraudline.core.errors import DataError
 from fraudline.monitor.calibration import LEAST_DAYS, Calibration
 from fraudline.monitor.divergence import FLOOR, deviance, jensen_shannon, psi, wasserstein
+from fraudline.monitor.domain import ranks_of
 from fraudline.monitor.histograms import SCORE, Bins, Histograms
 from fraudline.monitor.params import MonitorParams
 from fraudline.monitor.rare import RareValues
@@ -216,7 +217,6 @@ def _follows_the_calendar(days: Histograms) -> NDArray[np.bool_]:
     found = []
     for at, centres in zip(days.bins.places, days.bins.centres, strict=True):
         means = days.counts[:, :, at].sum(axis=1)[:, :-1] @ centres / rows
-        ranks = np.argsort(np.argsort(means, kind="stable"), kind="stable")
         constant = np.ptp(means) == 0
-        found.append(not constant and abs(float(np.corrcoef(order, ranks)[0, 1])) >= TREND)
+        found.append(not constant and abs(float(np.corrcoef(order, ranks_of(means))[0, 1])) >= TREND)
     return np.array(found)

@@ -163,6 +163,16 @@ def test_a_feature_that_follows_the_calendar_is_shown_and_not_judged():
     assert result.verdict == "stable"
 
 
+def test_a_feature_that_stood_still_but_for_one_day_does_not_follow_the_calendar_and_is_judged():
+    times, features = traffic(42)
+    features[:, AMOUNT] = (times // DAY_US == times[-1] // DAY_US) & (np.arange(len(times)) % 50 == 0)
+    own = Bins.of(feature_reference(NAMES, features), None)
+    later, moved = traffic(1, first=LATER, seed=8)
+    moved[:, AMOUNT] = 1.0
+    result = Reference(counted(own, times, features)).compare(counted(own, later, moved), PARAMS)
+    assert [figure.name for figure in result.drifted] == ["amount"]
+
+
 def test_a_reference_of_a_week_is_refused(bins):
     with pytest.raises(DataError, match="7 days"):
         Reference(counted(bins, *traffic(7)))
