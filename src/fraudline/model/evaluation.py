@@ -27,7 +27,7 @@ from fraudline.model.bootstrap import (
 )
 from fraudline.model.evaluation_params import EvaluateParams
 from fraudline.model.metrics import Bools, Floats, Ints
-from fraudline.model.thresholds import Thresholds
+from fraudline.model.thresholds import Thresholds, budget
 
 BELOW_BLOCK = "not_blocked"
 """Key of ``metrics.json``: figures of the rows below the threshold ``block``."""
@@ -194,11 +194,8 @@ class Evaluator:
         return self.figures({name: found[name] for name in ("precision", "recall")})
 
     def _table(self, scores: Floats, thresholds: Thresholds) -> list[dict[str, Any]]:
-        ranked = np.sort(scores)[::-1]
         named = [("review", thresholds.review), ("block", thresholds.block)]
-        rated = [
-            (f"{rate * 100:.1f} % alerted", float(ranked[max(int(rate * len(ranked)) - 1, 0)])) for rate in _TABLE_RATES
-        ]
+        rated = [(f"{rate * 100:.1f} % alerted", budget(scores.astype(np.float32), rate)) for rate in _TABLE_RATES]
         days = len(np.unique(self.rows.days))
         table = []
         for name, threshold in named + rated:

@@ -88,6 +88,14 @@ def test_a_score_at_the_threshold_is_an_alert_in_every_figure() -> None:
     assert found["thresholds"][0]["recall"] == 0.5
 
 
+def test_no_line_of_the_threshold_table_alerts_more_than_it_says_where_scores_are_equal() -> None:
+    truth, scores = rows()
+    tied = Evaluator(truth, PARAMS, seed=1).document(np.ceil(scores), THRESHOLDS)["thresholds"]
+    named = {line["name"]: line["alerts"] / len(scores) for line in tied if line["name"].endswith("% alerted")}
+    assert named
+    assert all(share <= float(name.split(" ")[0]) / 100 for name, share in named.items()), named
+
+
 def test_the_document_is_json_without_nan_and_the_same_every_time() -> None:
     texts = [json.dumps(document(), sort_keys=True, allow_nan=False) for _ in range(2)]
     assert texts[0] == texts[1]
