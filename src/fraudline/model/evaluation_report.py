@@ -44,6 +44,7 @@ def report(document: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> str:
         _plots(tables),
         "<h2>At the threshold</h2>",
         _confusion(document),
+        *_segments(document),
         *_policies(document),
         "<h2>Other thresholds</h2>",
         _thresholds(document),
@@ -175,6 +176,26 @@ def _thresholds(document: Mapping[str, Any]) -> str:
     return sheet([*titles, "of fraud losses"], rows)
 
 
+def _segments(document: Mapping[str, Any]) -> list[str]:
+    """Where the model is good and where it is not; nothing where it was not measured."""
+    currency, rows = document["currency"], []
+    for group, parts in document.get("segments", {}).items():
+        for part, figures in parts.items():
+            name = f"{group} {part}" if group != "week" else f"week from {part}"
+            if group == "card":
+                name = "cards first seen in the test period" if part == "new" else "cards seen before"
+            if group == "amount":
+                name = f"{money.money(figures['from'], currency)} to {money.money(figures['to'], currency)}"
+            cells = "".join(f"<td>{_with_interval(figures, key)}</td>" for key in ("precision", "recall"))
+            rows.append(
+                f"<tr><td>{escape(name)}</td><td>{figures['rows']:,}</td><td>{figures['frauds']:,}</td>"
+                f"<td>{percent(figures['alert_rate'], 2)}</td>{cells}</tr>"
+            )
+    titles = ["", "transactions", "frauds", "alerted", "precision", "recall"]
+    note = f'<p class="soft"><br>At the review threshold. Parts with fewer than {_FEW} frauds say little of recall.</p>'
+    return ["<h2>Parts of the test period</h2>", sheet(titles, rows), note] if rows else []
+
+
 def _policies(document: Mapping[str, Any]) -> list[str]:
     """The rates that each policy was asked for and gave; nothing where they were not measured."""
     rows = []
@@ -208,7 +229,7 @@ def _notes(document: Mapping[str, Any]) -> str:
     return (
         f'<p class="soft"><br>Intervals are the central {percent(bootstrap["confidence"], 0)} of '
         f"{bootstrap['resamples']} resamples, drawn by {bootstrap['unit']}; all models are measured on the same "
-        f"resamples. An alert costs {review}, a caught fraud saves "
+        f"resamples. Where all of them agree, as when no fraud is found, none is given. An alert costs {review}, a caught fraud saves "
         f"{percent(cost['recovered_share'], 0)} of its amount. A kind's figures are its frauds against all "
         f"normals. Card precision is the compromised share of the {_k(document)} highest-scored cards of a day; cards "
         "found are removed from later days (Le Borgne et al., Reproducible Machine Learning for Credit Card Fraud "
@@ -226,4 +247,7 @@ def _with_interval(figures: Mapping[str, Any], key: str) -> str:
 
 
 def _interval(interval: Any, shown: Callable[[float], str] = "{:.3f}".format) -> str:
-    return " – ".join(map(shown, interval)) if interval and None not in interval else ""
+    """Nothing where all resamples agree, as when no fraud was found: a point would look like certainty."""
+    if not interval or None in interval or interval[0] == interval[1]:
+        return ""
+    return " – ".join(map(shown, interval))

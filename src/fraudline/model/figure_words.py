@@ -18,6 +18,7 @@ _PATTERNS = (
     (re.compile(r"cp(\d+)"), "card precision at {}"),
     (re.compile(r"recall_at_([\d.]+)pct"), "recall at an alert rate of {} %"),
     (re.compile(r"kinds\.(\w+)\.(.+)"), "{1} ({0})"),
+    (re.compile(r"segments\.(\w+)\.([\w-]+)\.(.+)"), "{2} ({0} {1})"),
 )
 
 
@@ -28,6 +29,8 @@ def said(name: str) -> str:
     ('card precision at 100', 'recall at an alert rate of 0.5 %')
     >>> said("kinds.card_testing.recall")
     'recall at the threshold (card testing)'
+    >>> said("segments.card.new.recall")
+    'recall at the threshold (card new)'
     """
     for pattern, words in _PATTERNS:
         if found := pattern.fullmatch(name):

@@ -22,6 +22,7 @@ from fraudline.model.evaluation import EvaluationRows, Evaluator, curves
 from fraudline.model.evaluation_report import plots, report
 from fraudline.model.policies import ChosenOn, policy_table
 from fraudline.model.scorer import Scorer
+from fraudline.model.segments import segment_figures
 from fraudline.model.thresholds import ThresholdParams, check_finite
 from fraudline.model.unseen import UNSEEN
 from fraudline.monitor.poisoning import SHARE
@@ -93,6 +94,7 @@ def _measured(
     evaluator = Evaluator(truth, params.evaluate, params.seed)
     document = evaluator.document(scores, artifact.thresholds, baselines=baselines, champion=theirs)
     document["policies"] = policy_table(_policy(artifact), _chosen_on(rows, artifact), evaluator, scores)
+    document["segments"] = segment_figures(evaluator, scores, artifact.thresholds.review, rows.new)
     document["model"] = {"digest": artifact.digest, "version": artifact.version}
     document["period"] = rows.split.test.to_dict()
     document["currency"] = artifact.spec.base_currency
@@ -111,6 +113,8 @@ class _Rows:
     normals: NDArray[np.float32]
     validation: pa.Table
     """With ``known_normal`` and ``known_fraud`` as on the morning of the first test day."""
+    new: NDArray[np.bool_]
+    """Of the test rows: whether their card was first seen in the test period."""
 
 
 def _read(features: Path, artifact: Artifact, params: Params) -> _Rows:
@@ -118,11 +122,15 @@ def _read(features: Path, artifact: Artifact, params: Params) -> _Rows:
     table, times, split = rows.table, rows.times, rows.split
     known = table.append_column("known_normal", pa.array(rows.normal))
     known = known.append_column("known_fraud", pa.array(rows.reported))
+    test = split.test.mask(times)
     return _Rows(
         split=split,
-        test=table.filter(pa.array(split.test.mask(times))),
+        test=table.filter(pa.array(test)),
         normals=matrix_of(table.filter(pa.array(split.train.mask(times) & rows.normal)), artifact.spec.names),
         validation=known.filter(pa.array(split.validation.mask(times))),
+        new=~pc.is_in(table["card_id"], value_set=table["card_id"].filter(pa.array(~test)).combine_chunks()).to_numpy(
+            zero_copy_only=False
+        )[test],
     )
 
 

@@ -119,6 +119,21 @@ def test_what_is_not_blocked_is_measured_alone_because_live_labels_tell_of_nothi
     assert len(found["intervals"]["recall"]) == 2
 
 
+def test_a_card_is_new_where_no_earlier_day_has_it(tmp_path: Path) -> None:
+    features = features_folder(tmp_path / "features")
+    table = pq.read_table(features / "features.parquet")
+    late = np.arange(len(table)) >= len(table) - 2 * A_DAY
+    cards = np.where(late, "late", table["card_id"].to_numpy(zero_copy_only=False))
+    table = table.set_column(table.column_names.index("card_id"), "card_id", pa.array(cards, pa.string()))
+    pq.write_table(table, features / "features.parquet")
+    model = tiny_artifact(tmp_path / "model")
+    evaluate(features=features, dataset=NO_DATA, model=model, evaluation=tmp_path / "evaluation", params=params())
+    parts = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())["segments"]
+    assert parts["card"]["new"]["rows"] == 2 * A_DAY
+    assert parts["card"]["known"]["rows"] == 8 * A_DAY
+    assert list(parts["week"]) == ["2026-02-04", "2026-02-11"]
+
+
 def test_the_same_inputs_give_the_same_files(tmp_path: Path) -> None:
     features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
     for name in ("a", "b"):
