@@ -59,6 +59,11 @@ def _lead(document: Mapping[str, Any]) -> str:
     rows, cards, days, frauds = (counted(document[what], things) for what, things in _COUNTS.items())
     few = f" Figures and intervals of fewer than {_FEW} frauds say little." if document["frauds"] < _FEW else ""
     few += too_few(document)
+    if end := document.get("labels_end"):
+        few += (
+            f" The newest label is of {escape(end)}, and none came after the test days: frauds of the last days that "
+            "nobody has reported yet count as false alarms, so the true figures may be better."
+        )
     return (
         f'<p class="soft">{span}{rows} of {cards} on {days}, {frauds} '
         f"({percent(document['frauds'] / document['rows'], 2)}). "
@@ -229,7 +234,8 @@ def _notes(document: Mapping[str, Any]) -> str:
     return (
         f'<p class="soft"><br>Intervals are the central {percent(bootstrap["confidence"], 0)} of '
         f"{bootstrap['resamples']} resamples, drawn by {bootstrap['unit']}; all models are measured on the same "
-        f"resamples. Where all of them agree, as when no fraud is found, none is given. An alert costs {review}, a caught fraud saves "
+        "resamples. Where all of them agree, as when no fraud is found, none is given. "
+        f"An alert costs {review}, a caught fraud saves "
         f"{percent(cost['recovered_share'], 0)} of its amount. A kind's figures are its frauds against all "
         f"normals. Card precision is the compromised share of the {_k(document)} highest-scored cards of a day; cards "
         "found are removed from later days (Le Borgne et al., Reproducible Machine Learning for Credit Card Fraud "

@@ -95,6 +95,9 @@ def _measured(
     document = evaluator.document(scores, artifact.thresholds, baselines=baselines, champion=theirs)
     document["policies"] = policy_table(_policy(artifact), _chosen_on(rows, artifact), evaluator, scores)
     document["segments"] = segment_figures(evaluator, scores, artifact.thresholds.review, rows.new)
+    if rows.labels_end:
+        document["labels_end"] = rows.labels_end
+        log.warning("evaluate.labels_end_early", newest=rows.labels_end, note="the last days' frauds may be unreported")
     document["model"] = {"digest": artifact.digest, "version": artifact.version}
     document["period"] = rows.split.test.to_dict()
     document["currency"] = artifact.spec.base_currency
@@ -115,6 +118,8 @@ class _Rows:
     """With ``known_normal`` and ``known_fraud`` as on the morning of the first test day."""
     new: NDArray[np.bool_]
     """Of the test rows: whether their card was first seen in the test period."""
+    labels_end: str
+    """Date of the newest label where labels take days and none came after the test days; else empty."""
 
 
 def _read(features: Path, artifact: Artifact, params: Params) -> _Rows:
@@ -128,10 +133,15 @@ def _read(features: Path, artifact: Artifact, params: Params) -> _Rows:
         test=table.filter(pa.array(test)),
         normals=matrix_of(table.filter(pa.array(split.train.mask(times) & rows.normal)), artifact.spec.names),
         validation=known.filter(pa.array(split.validation.mask(times))),
-        new=~pc.is_in(table["card_id"], value_set=table["card_id"].filter(pa.array(~test)).combine_chunks()).to_numpy(
-            zero_copy_only=False
-        )[test],
+        new=~pc.is_in(table["card_id"], table["card_id"].filter(pa.array(~test)).combine_chunks()).to_numpy()[test],
+        labels_end=_labels_end(table, split),
     )
+
+
+def _labels_end(table: pa.Table, split: Split) -> str:
+    newest = pc.max(table["label_time"].filter(table["is_fraud"])).as_py()
+    young = newest is not None and split.label_delay_days > 0 and newest.date() < split.test.end
+    return newest.date().isoformat() if young else ""
 
 
 def _policy(artifact: Artifact) -> ThresholdParams:

@@ -134,6 +134,22 @@ def test_a_card_is_new_where_no_earlier_day_has_it(tmp_path: Path) -> None:
     assert list(parts["week"]) == ["2026-02-04", "2026-02-11"]
 
 
+def test_a_file_whose_labels_end_before_its_test_days_is_said_to_lack_frauds(tmp_path: Path) -> None:
+    features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
+    places = {"features": features, "dataset": NO_DATA, "model": model}
+    evaluate(**places, evaluation=tmp_path / "whole", params=params())
+    assert "The newest label" not in (tmp_path / "whole" / "index.html").read_text()
+    table = pq.read_table(features / "features.parquet")
+    exported = START + timedelta(days=DAYS)
+    known = pa.array([when is not None and when < exported for when in table["label_time"].to_pylist()])
+    at = table.column_names.index("is_fraud")
+    pq.write_table(table.set_column(at, "is_fraud", known), features / "features.parquet")
+    evaluate(**places, evaluation=tmp_path / "young", params=params())
+    page = (tmp_path / "young" / "index.html").read_text()
+    assert "none came after the test days" in page
+    assert json.loads((tmp_path / "young" / "metrics.json").read_text())["labels_end"] == "2026-02-13"
+
+
 def test_the_same_inputs_give_the_same_files(tmp_path: Path) -> None:
     features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
     for name in ("a", "b"):
