@@ -156,7 +156,8 @@ def times(source: Column, *, pattern: str = "", unit: str = "", zone: str = "UTC
         pattern: strptime pattern of texts; ISO 8601 when empty.
         unit: ``s``, ``ms`` or ``us`` since the epoch, for numbers.
         zone: IANA zone of times that carry no offset. Such times in the hour that the end of summer time repeats are
-            taken as the earlier hour, and a warning counts them.
+            taken as the earlier hour, those in the hour that its beginning leaves out as if the clock had gone on, and
+            warnings count them.
 
     Raises:
         SchemaError: a value is no time, or outside [:data:`EARLIEST`, :data:`LATEST`).
@@ -176,20 +177,27 @@ def times(source: Column, *, pattern: str = "", unit: str = "", zone: str = "UTC
 
 def _in_zone(source: Column, values: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:
     earlier = pc.assume_timezone(values, zone, ambiguous="earliest", nonexistent="earliest")
-    later = pc.assume_timezone(values, zone, ambiguous="latest", nonexistent="earliest")
-    _warn_of_repeated(source, pc.sum(pc.not_equal(earlier, later)).as_py() or 0)
-    return earlier
+    twice = pc.not_equal(earlier, pc.assume_timezone(values, zone, ambiguous="latest", nonexistent="earliest"))
+    never = pc.not_equal(earlier, pc.assume_timezone(values, zone, ambiguous="earliest", nonexistent="latest"))
+    _warn_of_summer_time(source, pc.sum(twice).as_py() or 0, pc.sum(never).as_py() or 0)
+    day = pa.scalar(timedelta(days=1), pa.duration(values.type.unit))
+    before = pc.assume_timezone(pc.subtract(values, day), zone, ambiguous="earliest", nonexistent="earliest")
+    return pc.if_else(never, pc.add(before, day), earlier)
 
 
-def _warn_of_repeated(source: Column, rows: int) -> None:
-    if rows:
+def _warn_of_summer_time(source: Column, twice: int, never: int) -> None:
+    """Say how many rows lie in the hour that comes twice, and in the one that does not come."""
+    if twice:
         note = "the hour comes twice as summer time ends: times without an offset are taken as the earlier"
-        log.warning("import.repeated_hour", column=source.name, rows=rows, note=note)
+        log.warning("import.repeated_hour", column=source.name, rows=twice, note=note)
+    if never:
+        note = "summer time leaves this hour out: look whether the mapping's zone is that of the file"
+        log.warning("import.missing_hour", column=source.name, rows=never, note=note)
 
 
 def _parse_times(source: Column, texts: pa.Array, pattern: str, zone: ZoneInfo) -> npt.NDArray[np.int64]:
     result = np.empty(len(texts), dtype=np.int64)
-    repeated = 0
+    twice = never = 0
     for row, text in enumerate(texts.to_pylist()):
         try:
             moment = datetime.strptime(text, pattern) if pattern else datetime.fromisoformat(text)  # noqa: DTZ007
@@ -198,9 +206,10 @@ def _parse_times(source: Column, texts: pa.Array, pattern: str, zone: ZoneInfo) 
             raise source.error(row, f"a time like {pattern or '2026-01-31T12:30:00+00:00'}", action) from error
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=zone)
-            repeated += _offset(moment) > _offset(moment.replace(fold=1))
+            first, second = _offset(moment), _offset(moment.replace(fold=1))
+            twice, never = twice + (first > second), never + (first < second)
         result[row] = to_us(moment)
-    _warn_of_repeated(source, repeated)
+    _warn_of_summer_time(source, twice, never)
     return result
 
 
