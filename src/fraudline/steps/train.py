@@ -29,7 +29,7 @@ from fraudline.model.params import AUTOENCODERS
 from fraudline.model.runtime import load_tensorflow
 from fraudline.model.scorer import GraphScorer, open_graph
 from fraudline.model.thresholds import Thresholds, choose
-from fraudline.model.trimming import suspicious
+from fraudline.model.trimming import FEW_FRAUDS, suspicious
 from fraudline.model.unseen import UNSEEN, unseen_scores
 from fraudline.monitor.poisoning import SHARE, contamination
 from fraudline.monitor.reference import day_reference, feature_reference, row_reference, score_reference
@@ -45,6 +45,7 @@ log = get_logger(__name__)
 
 MODEL_NAME = "fraud"
 _FETCH = "Run the fetch step first."
+_FEW = f"with fewer than {FEW_FRAUDS}, a third and more of the unreported frauds stay among the normals"
 
 EPOCH_LISTENER: ContextVar["Callable[[Epoch], None] | None"] = ContextVar("EPOCH_LISTENER", default=None)
 """Who wants to hear of every epoch (the command line's progress bar)."""
@@ -143,6 +144,8 @@ class _Rows:
             share=found.share, suspicious=found.rows, trimmed=found.trims, cards=self.cards, days=self.days
         )
         log.info("train.suspicious", share=record["share"], trimmed=record["trimmed"])
+        if found.share is not None and len(learned.frauds) < FEW_FRAUDS:
+            log.warning("train.few_known_frauds", known=len(learned.frauds), note=_FEW)
         first = len(learned.normals)
         kept = replace(
             learned,

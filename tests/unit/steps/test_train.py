@@ -1,7 +1,7 @@
 """Step train: a verified artifact from known normals, without a look at what was not yet known."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from structlog.testing import capture_logs
 
 from fraudline.core.errors import DataError
 from fraudline.features.spec import load_spec
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.model.golden import read_golden
+from fraudline.model.params import TrimParams
 from fraudline.model.scorer import Scorer
 from fraudline.steps import train as step
 from fraudline.steps.labelled import SILENT
@@ -129,6 +131,18 @@ def test_reported_frauds_are_left_out_of_training_and_unreported_ones_are_not(tr
             reported += FIRST + timedelta(days=day + (20 if late else 2), seconds=500 * i) < now
     assert 0 < reported < train_days * FRAUDS_PER_DAY
     assert trained.artifact.meta.trained_on.rows == train_days * PER_DAY - reported
+
+
+def test_where_few_frauds_are_known_training_says_that_unreported_ones_stay(trained: Trained) -> None:
+    looks = PARAMS.model_copy(update={"train": PARAMS.train.model_copy(update={"trim": TrimParams(min_frauds=10)})})
+    rows = step._Rows.read(trained.features, load_spec(), PARAMS)
+    with capture_logs() as said:
+        rows.trimmed(looks)
+    (warned,) = [event for event in said if event["event"] == "train.few_known_frauds"]
+    assert warned["known"] == len(rows.learned.frauds)
+    with capture_logs() as said:
+        replace(rows, learned=replace(rows.learned, frauds=np.repeat(rows.learned.frauds, 30, axis=0))).trimmed(looks)
+    assert "train.few_known_frauds" not in [event["event"] for event in said]
 
 
 def test_reference_distributions_cover_every_feature_and_the_score(trained: Trained) -> None:
