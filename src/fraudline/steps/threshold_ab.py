@@ -13,11 +13,13 @@ from fraudline.decide.decisions import Decisions, read_columns, read_decisions, 
 from fraudline.decide.policy import ALLOW, BLOCK, DECISIONS
 from fraudline.model.evaluation_params import CostParams
 from fraudline.monitor.money import WEEK_US, difference
+from fraudline.steps.matured import ALL, NOT_BLOCKED
 from fraudline.steps.params import Params
 
 log = get_logger(__name__)
 
 _NAMED = 10
+_UNCOVERED = " on what was not blocked; where the arms differ in block that decides nothing (stream.review_sample)"
 
 
 def threshold_ab(*, decisions: Path, dataset: Path, a: str, b: str, params: Params) -> dict[str, Any]:
@@ -36,7 +38,8 @@ def threshold_ab(*, decisions: Path, dataset: Path, a: str, b: str, params: Para
 
     Returns:
         ``weeks``, ``units`` (cards and weeks), ``money_a_unit``: B's less A's in minor units of ``currency``,
-        ``interval``, ``stop`` and ``say``; the ``looks`` after each week.
+        ``interval``, ``stop`` and ``say``; the ``looks`` after each week; ``covers``: ``all``, or ``not blocked``
+        where an arm blocked and nothing was drawn to stand for it, so that what blocking saved is in no figure.
 
     Raises:
         DataError: no whole week of both arms has matured.
@@ -58,8 +61,10 @@ def threshold_ab(*, decisions: Path, dataset: Path, a: str, b: str, params: Para
     blocked, sampled = words == DECISIONS[BLOCK], shares(decisions, table)[rows.rows]
     week = rows.times_us // WEEK_US
     pending = week[~rows.known & ~blocked]  # a blocked one may never get a label
-    kept = rows.known & (week < pending.min(initial=week.max())) & ((versions == a) | (versions == b))
+    arms = (versions == a) | (versions == b)
+    kept = rows.known & (week < pending.min(initial=week.max())) & arms
     saved = _saved(words, sampled, rows, params.evaluate.cost)
+    covers = NOT_BLOCKED if (blocked & arms).any() and not sampled[arms].any() else ALL
     second, keys = (versions == b)[kept], np.stack([week[kept], rows.cards[kept]], axis=1)
     if not second.any() or second.all():
         raise DataError(
@@ -84,7 +89,8 @@ def threshold_ab(*, decisions: Path, dataset: Path, a: str, b: str, params: Para
         "money_a_unit": float(running.mean[-1]),
         "interval": [float(running.low[-1]), float(running.high[-1])],
         "stop": stop,
-        "say": f"{better} is worth more" if stop else "too early to say",
+        "say": f"{better} is worth more{'' if covers == ALL else _UNCOVERED}" if stop else "too early to say",
+        "covers": covers,
         "looks": looks,
     }
     log.info("threshold.ab", **{key: result[key] for key in ("weeks", "units", "money_a_unit", "say")})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fraudline.core.errors import DataError, UsageError
-from fraudline.data.store import write_dataset
+from fraudline.data.store import read_labels, write_dataset
 from fraudline.monitor.money import WEEK_US, second_arm
 from fraudline.steps.params import Params
 from fraudline.steps.threshold_ab import threshold_ab
@@ -111,5 +111,21 @@ def test_blocked_frauds_are_stood_for_by_the_share_that_passed_to_review(made, t
         return {**each, "sampled": 0.25}
 
     found = changed(made, tmp_path, drawn)
-    assert found["say"] == "B is worth more"
+    assert (found["say"], found["covers"]) == ("B is worth more", "all")
     assert found["money_a_unit"] == pytest.approx(ab(made)["money_a_unit"], rel=0.25)
+
+
+def test_where_nothing_stands_for_what_was_blocked_the_verdict_says_what_it_is_of(made, tmp_path):
+    """A reviews its frauds, B blocks them: nobody labels what B stopped, so A looks better and need not be."""
+    frauds = set(read_labels(made / "data")["transaction_id"].to_pylist())
+
+    def either(each):
+        if each["transaction_id"] not in frauds:
+            return each
+        if each["threshold_version"] == "A":
+            return {**each, "decision": "review"}
+        return {**each, "transaction_id": f"b{each['transaction_id']}", "decision": "block"}
+
+    found = changed(made, tmp_path, either)
+    assert found["covers"] == "not blocked"
+    assert found["say"].startswith("A is worth more on what was not blocked")
