@@ -45,12 +45,12 @@ $(BOOT)/bin/uv:
 	@$(BOOT)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
 
 # A uv found on the PATH is used as it is; otherwise pip installs the pinned one into the cache.
-$(VENV)/.ready: $(LOCKS) pyproject.toml | $(filter $(BOOT)/bin/uv,$(UV))
+$(VENV)/.ready: $(LOCKS) requirements/build.lock pyproject.toml | $(filter $(BOOT)/bin/uv,$(UV))
 	@test -n "$(PYTHON)" || { echo "fraudline needs Python 3.11, 3.12 or 3.13: install one, or name it with PYTHON=..."; exit 2; }
 	@echo "setting up .venv from $(LOCKS)"
 	@test -x $(BIN)/python || $(UV) venv -q --python $(PYTHON) $(VENV)
 	@$(UV) pip install -q --python $(BIN)/python --require-hashes --compile-bytecode $(LOCKS:%=-r %)
-	@$(UV) pip install -q --python $(BIN)/python --no-deps -e .
+	@$(UV) pip install -q --python $(BIN)/python --no-deps -b requirements/build.lock -e .
 	@touch $@
 
 # Peers that are measured beside fraudline; they pin other versions than the product does.
@@ -68,7 +68,8 @@ lock: ## resolve pyproject.toml anew into requirements/*.lock
 	compile pyproject.toml -c $$tmp/all.lock -o requirements/base.lock; \
 	for extra in $(filter-out base,$(EXTRAS)) docs cloud; do compile pyproject.toml --extra $$extra -c $$tmp/all.lock -o requirements/$$extra.lock; done; \
 	compile pyproject.toml --extra bench -o requirements/bench.lock; \
-	echo uv | compile - -o requirements/bootstrap.lock; echo 'atheris>=3,<3.1' | compile - -o requirements/fuzz.lock; rm -r $$tmp
+	echo uv | compile - -o requirements/bootstrap.lock; echo 'hatchling>=1.27' | compile - -o requirements/build.lock; \
+	echo 'atheris>=3,<3.1' | compile - -o requirements/fuzz.lock; rm -r $$tmp
 
 # ---- the main job ----------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from fraudline import __version__
-from fraudline.core.errors import FraudlineError, StateError, UsageError
+from fraudline.core.errors import FraudlineError, StateError
 from fraudline.core.words import printable
 
 _COMMANDS = {
@@ -171,7 +171,9 @@ def main() -> None:
         if interrupted.is_set():
             code = 130
         elif isinstance(error, ModuleNotFoundError) and not (error.name or "fraudline").startswith("fraudline"):
-            code = _said(_extra_missing(str(error.name)))
+            from fraudline.cli import extras
+
+            code = _said(extras.missing(str(error.name)))
         else:
             raise
     sys.exit(code if isinstance(code, int) else 0)
@@ -186,13 +188,6 @@ def _said(error: FraudlineError) -> int:
     if error.action:
         click.echo(f"  -> {printable(error.action, kept=_LINES)}", err=True)
     return error.exit_code
-
-
-def _extra_missing(module: str) -> UsageError:
-    return UsageError(
-        f"This command needs {module.partition('.')[0]}, which is not installed here.",
-        "Install the extra that has it (train, pipeline, …: pyproject.toml), or use the image fraudline/pipeline.",
-    )
 
 
 def _terminated(*_: object) -> None:

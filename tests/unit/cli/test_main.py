@@ -72,6 +72,7 @@ def test_a_package_of_an_extra_that_is_not_installed_is_named_with_what_to_do(mo
     assert run(monkeypatch, "pipeline", "run") == 2
     said = capsys.readouterr().err
     assert "needs kfp, which is not installed" in said
+    assert "pip install 'fraudline[pipeline]'" in said
     assert "fraudline/pipeline" in said
 
 
