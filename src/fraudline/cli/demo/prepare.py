@@ -4,13 +4,15 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
 from rich.console import Console
 
+from fraudline.cli import extras
 from fraudline.cli.serve import newest_artifact
-from fraudline.core.errors import FraudlineError
+from fraudline.core.errors import FraudlineError, UsageError
 from fraudline.core.files import write_text
 from fraudline.model.artifact import load_artifact
 from fraudline.steps.params import Params
@@ -29,10 +31,18 @@ def prepare(folder: Path, params: Params, console: Console, *, train: bool = Tru
         The folders of the champion's and the challenger's artifact.
 
     Raises:
+        UsageError: this folder is no clone of the repository, or dvc is not installed.
         FraudlineError: a step failed; its own message stands above.
     """
     if not train and _loads(folder / "challenger"):
         return newest_artifact(), folder / "challenger"
+    if not Path("dvc.yaml").is_file() or not Path("data.dvc").is_file():
+        raise UsageError(
+            "The demo trains by dvc.yaml on data.dvc, and this folder has not both.",
+            "Go to a clone of fraudline's repository, and run `make demo` there.",
+        )
+    if find_spec("dvc") is None:
+        raise extras.missing("dvc")
     _run("dvc", "pull", "--quiet", "data.dvc")
     _run("dvc", "repro", "--quiet", "featurize")
     challenger = _start_challenger(folder, params)

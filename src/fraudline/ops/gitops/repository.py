@@ -46,10 +46,11 @@ def git(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> 
         )
     except subprocess.CalledProcessError as error:
         said = (error.stderr or error.stdout).decode(errors="replace").strip().splitlines()
-        raise UnavailableError(
-            f"git {arguments[0]} failed: {said[-1] if said else error.returncode}.",
-            "Check the remote's address and your right to push.",
-        ) from error
+        problem = f"git {arguments[0]} failed: {said[-1] if said else error.returncode}."
+        action = "Check the remote's address and your right to push."
+        if "not a git repository" in problem:
+            action = "Go to a clone of the repository that has the manifests, and run it there."
+        raise UnavailableError(problem, action) from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UnavailableError(f"git {arguments[0]} failed: {error}.", "Install git, or try again.") from error
     return done.stdout.decode(errors="surrogateescape")
