@@ -26,7 +26,15 @@ export ORT_DISABLE_TELEMETRY := 1
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then echo $$p; break; fi; done)
 BOOT := $(FRAUDLINE_CACHE)/bootstrap
-UV := $(shell command -v uv 2>/dev/null || echo $(BOOT)/bin/uv)
+# A uv found on the PATH is used as it is; otherwise pip installs the pinned one into the cache. Either path may hold a space.
+FOUND_UV := $(shell command -v uv 2>/dev/null)
+UV := "$(or $(FOUND_UV),$(BOOT)/bin/uv)"
+some_uv = test -n "$(PYTHON)" \
+	|| { echo "fraudline needs Python 3.11, 3.12 or 3.13: install one, or name it with PYTHON=..."; exit 2; }; \
+	test -x $(UV) || { $(PYTHON) -m venv "$(BOOT)" \
+	&& "$(BOOT)/bin/python" -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock; }
+# An environment names its own folder: one that was moved or copied, or whose Python is gone, is made anew.
+WHOLE := $(shell test -x $(BIN)/python && grep -qF '$(CURDIR)/$(VENV)' $(BIN)/activate && echo yes)
 
 .PHONY: help
 help: ## list the targets
@@ -39,22 +47,18 @@ help: ## list the targets
 .PHONY: setup
 setup: $(VENV)/.ready ## make .venv from the hash-pinned locks
 
-$(BOOT)/bin/uv:
-	@test -n "$(PYTHON)" || { echo "fraudline needs Python 3.11, 3.12 or 3.13: install one, or name it with PYTHON=..."; exit 2; }
-	@$(PYTHON) -m venv $(BOOT)
-	@$(BOOT)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
-
-# A uv found on the PATH is used as it is; otherwise pip installs the pinned one into the cache.
-$(VENV)/.ready: $(LOCKS) requirements/build.lock pyproject.toml | $(filter $(BOOT)/bin/uv,$(UV))
-	@test -n "$(PYTHON)" || { echo "fraudline needs Python 3.11, 3.12 or 3.13: install one, or name it with PYTHON=..."; exit 2; }
+.PHONY: anew
+$(VENV)/.ready: $(LOCKS) requirements/build.lock pyproject.toml $(if $(WHOLE),,anew)
+	@$(some_uv)
 	@echo "setting up .venv from $(LOCKS)"
-	@test -x $(BIN)/python || $(UV) venv -q --python $(PYTHON) $(VENV)
+	@$(if $(WHOLE),,rm -rf $(VENV); $(UV) venv -q --python $(PYTHON) $(VENV))
 	@$(UV) pip install -q --python $(BIN)/python --require-hashes --compile-bytecode $(LOCKS:%=-r %)
 	@$(UV) pip install -q --python $(BIN)/python --no-deps -b requirements/build.lock -e .
 	@touch $@
 
 # Peers that are measured beside fraudline; they pin other versions than the product does.
-.venv-bench/.ready: requirements/bench.lock | $(filter $(BOOT)/bin/uv,$(UV))
+.venv-bench/.ready: requirements/bench.lock
+	@$(some_uv)
 	@echo "setting up .venv-bench from requirements/bench.lock"
 	@test -x .venv-bench/bin/python || $(UV) venv -q --python $(PYTHON) .venv-bench
 	@$(UV) pip install -q --python .venv-bench/bin/python --require-hashes -r requirements/bench.lock
@@ -62,6 +66,7 @@ $(VENV)/.ready: $(LOCKS) requirements/build.lock pyproject.toml | $(filter $(BOO
 
 .PHONY: lock
 lock: ## resolve pyproject.toml anew into requirements/*.lock
+	@$(some_uv)
 	@tmp=$$(mktemp -d); compile() { $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header --no-annotate "$$@"; }; \
 	compile pyproject.toml $(patsubst %,--extra %,$(filter-out base,$(EXTRAS))) --extra docs --extra cloud -o $$tmp/all.lock; \
@@ -190,12 +195,12 @@ TEST_PROCESSES ?= 2
 .PHONY: test-fast
 test-fast: setup
 	@coverage erase
-	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml pytest --cov --cov-report= --ignore tests/containers --ignore tests/cluster \
+	@COVERAGE_PROCESS_START="$(CURDIR)/pyproject.toml" pytest --cov --cov-report= --ignore tests/containers --ignore tests/cluster \
 		--ignore tests/loop -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 	@coverage report --fail-under=90
 
 # FORM is long (the figures of docs/reference/reliability.md) or short (at most ten minutes).
-RELIABILITY = FRAUDLINE_FORM=$(FORM) FRAUDLINE_FIGURES=$(CURDIR)/build/reliability \
+RELIABILITY = FRAUDLINE_FORM=$(FORM) FRAUDLINE_FIGURES="$(CURDIR)/build/reliability" \
 	pytest -q -p no:randomly tests/reliability $(PYTEST_ARGS)
 
 .PHONY: test-reliability
@@ -219,7 +224,7 @@ test-loop-kills: setup ## fraudline retrain killed a hundred times: no run, pull
 	@python -m tests.loop.kills --kills 100
 
 # FORM as above; SECURITY_FIGURES take the place of those of earlier runs.
-SECURITY = FRAUDLINE_FORM=$(FORM) FRAUDLINE_FIGURES=$(CURDIR)/build/security pytest -q -p no:randomly tests/security $(PYTEST_ARGS)
+SECURITY = FRAUDLINE_FORM=$(FORM) FRAUDLINE_FIGURES="$(CURDIR)/build/security" pytest -q -p no:randomly tests/security $(PYTEST_ARGS)
 
 .PHONY: test-security
 test-security: FORM := long
@@ -238,7 +243,8 @@ fuzz-endpoint: setup ## more than 10,000 bad requests at the real server
 
 # atheris in a folder of its own, before the environment: it pins nothing, and nothing but this needs it.
 SECONDS_EACH ?= 60
-.fuzz/.ready: requirements/fuzz.lock | $(filter $(BOOT)/bin/uv,$(UV))
+.fuzz/.ready: requirements/fuzz.lock
+	@$(some_uv)
 	@$(UV) pip install -q --python $(BIN)/python --target .fuzz --require-hashes -r requirements/fuzz.lock
 	@touch $@
 
