@@ -317,4 +317,4 @@ docs: setup ## build the documentation site into site/
 
 .PHONY: clean
 clean: ## remove what was built; the environment and the data stay
-	@rm -rf build artifacts mlflow.db mlruns mlartifacts site .coverage* htmlcov
+	@rm -rf build dist artifacts mlflow.db mlruns mlartifacts site .coverage* htmlcov
