@@ -269,7 +269,9 @@ def _with_interval(figures: Mapping[str, Any], name: str) -> str:
 
 def _interval(figures: Mapping[str, Any], name: str) -> str:
     ends = (figures.get("intervals") or {}).get(name)
-    return f"[{_number(ends[0])}, {_number(ends[1])}]" if ends and None not in ends else ""
+    if not ends or None in ends or ends[0] == ends[1]:  # where all resamples agree a point would look like certainty
+        return ""
+    return f"[{_number(ends[0])}, {_number(ends[1])}]"
 
 
 def _badge(good: bool, yes: str, no: str) -> str:

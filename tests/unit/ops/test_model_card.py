@@ -29,3 +29,10 @@ def test_the_card_says_figures_in_the_words_of_the_field_with_their_intervals():
     assert not re.search("cp100|recall_at|roc_auc|>ap<", page)
     assert page.count("recall at an alert rate of 0.5 %") == 3
     assert 'card precision at 100</td><td class="n">0.108</td><td >[0.094, 0.124]' in page
+
+
+def test_the_card_gives_no_interval_where_all_resamples_agree():
+    ends = {"recall": [0, 0], "precision": [0.1, 0.4]}
+    page = render(CardSource("a" * 64, {}, {"recall": 0.0, "precision": 0.25, "intervals": ends}, {}, {}, "b" * 40))
+    assert "[0.1, 0.4]" in page
+    assert "[0, 0]" not in page
