@@ -32,6 +32,9 @@ from fraudline.model.thresholds import Thresholds, budget
 BELOW_BLOCK = "not_blocked"
 """Key of ``metrics.json``: figures of the rows below the threshold ``block``."""
 
+GENERATED = "generated"
+"""``origin`` in ``metrics.json`` where the transactions are made up."""
+
 _BINS = 48
 _TABLE_RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 from fraudline.core.words import counted
 from fraudline.data import money
 from fraudline.model.bootstrap import too_few
+from fraudline.model.evaluation import GENERATED
 from fraudline.model.evaluation_charts import Line, histogram, interval_chart, line_chart
 from fraudline.model.figure_words import said
 from fraudline.model.page import STYLE, figure, page, percent, sheet, tile_row
@@ -58,6 +59,7 @@ def _lead(document: Mapping[str, Any]) -> str:
     span = f"{period['start']} to {period['end']} (end excluded), " if period else ""
     rows, cards, days, frauds = (counted(document[what], things) for what, things in _COUNTS.items())
     few = f" Figures and intervals of fewer than {_FEW} frauds say little." if document["frauds"] < _FEW else ""
+    few += made_up(document)
     few += too_few(document)
     if end := document.get("labels_end"):
         few += (
@@ -69,6 +71,12 @@ def _lead(document: Mapping[str, Any]) -> str:
         f"({percent(document['frauds'] / document['rows'], 2)}). "
         f"None of these days was seen in training or in choosing the threshold.{few}</p>"
     )
+
+
+def made_up(document: Mapping[str, Any]) -> str:
+    """For a page: that no figure of ``metrics.json`` is of a real payment; empty where that is not known."""
+    generated = document.get("origin") == GENERATED
+    return " The transactions are made up by a generator: no figure is of real payments." if generated else ""
 
 
 def _tiles(document: Mapping[str, Any]) -> str:

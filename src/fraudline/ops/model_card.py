@@ -11,6 +11,7 @@ from typing import Any
 from fraudline.data.money import rounded, titled
 from fraudline.model.bootstrap import too_few
 from fraudline.model.card import counted
+from fraudline.model.evaluation_report import made_up
 from fraudline.model.figure_words import said
 
 HEADLINES = ("ap", "roc_auc", "recall", "precision")
@@ -138,7 +139,7 @@ def _figures(metrics: Mapping[str, Any]) -> str:
         for name, value in metrics.items()
         if _is_number(value) and name not in _SKIPPED
     ]
-    return f"<p>{facts}. Brackets are bootstrap intervals.{too_few(metrics)}</p>" + _table(
+    return f"<p>{facts}. Brackets are bootstrap intervals.{too_few(metrics)}{made_up(metrics)}</p>" + _table(
         ("figure", "value", "interval"), rows, numeric={1}
     )
 

@@ -15,10 +15,11 @@ from fraudline.core.errors import DataError
 from fraudline.core.files import atomic_folder, local_path, write_json, write_text
 from fraudline.core.log import get_logger
 from fraudline.data.splits import Split
+from fraudline.data.store import read_meta
 from fraudline.features.table import TableSpec
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.model.baselines import baseline_scores
-from fraudline.model.evaluation import EvaluationRows, Evaluator, curves
+from fraudline.model.evaluation import GENERATED, EvaluationRows, Evaluator, curves
 from fraudline.model.evaluation_report import plots, report
 from fraudline.model.policies import ChosenOn, policy_table
 from fraudline.model.scorer import Scorer
@@ -43,7 +44,8 @@ def evaluate(
 
     Args:
         features: folder of step featurize.
-        dataset: folder of step fetch; read where the champion's features are others.
+        dataset: folder of step fetch; says whether it was generated, and is read where the champion's features are
+            others.
         model: the artifact.
         evaluation: folder to write: ``metrics.json``, ``index.html`` and the tables behind the plots (``roc.csv``,
             ``pr.csv``, ``confusion.csv``, ``score_hist.csv``, ``plots/*.svg``).
@@ -95,6 +97,8 @@ def _measured(
     document = evaluator.document(scores, artifact.thresholds, baselines=baselines, champion=theirs)
     document["policies"] = policy_table(_policy(artifact), _chosen_on(rows, artifact), evaluator, scores)
     document["segments"] = segment_figures(evaluator, scores, artifact.thresholds.review, rows.new)
+    if _is_generated(dataset):
+        document["origin"] = GENERATED
     if rows.labels_end:
         document["labels_end"] = rows.labels_end
         log.warning("evaluate.labels_end_early", newest=rows.labels_end, note="the last days' frauds may be unreported")
@@ -136,6 +140,11 @@ def _read(features: Path, artifact: Artifact, params: Params) -> _Rows:
         new=~pc.is_in(table["card_id"], table["card_id"].filter(pa.array(~test)).combine_chunks()).to_numpy()[test],
         labels_end=_labels_end(table, split),
     )
+
+
+def _is_generated(dataset: Path) -> bool:
+    """Whether made-up transactions are in the data set, as it says itself."""
+    return (dataset / "dataset.json").is_file() and bool(read_meta(dataset).get("generator"))
 
 
 def _labels_end(table: pa.Table, split: Split) -> str:

@@ -31,6 +31,12 @@ def test_the_card_says_figures_in_the_words_of_the_field_with_their_intervals():
     assert 'card precision at 100</td><td class="n">0.108</td><td >[0.094, 0.124]' in page
 
 
+def test_the_card_of_a_model_of_generated_data_says_so():
+    metrics = ({"rows": 1, "origin": "generated"}, {"rows": 1})
+    pages = [render(CardSource("a" * 64, {}, each, {}, {}, "b" * 40)) for each in metrics]
+    assert ["made up by a generator" in page for page in pages] == [True, False]
+
+
 def test_the_card_gives_no_interval_where_all_resamples_agree():
     ends = {"recall": [0, 0], "precision": [0.1, 0.4]}
     page = render(CardSource("a" * 64, {}, {"recall": 0.0, "precision": 0.25, "intervals": ends}, {}, {}, "b" * 40))

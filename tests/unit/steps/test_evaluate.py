@@ -150,6 +150,16 @@ def test_a_file_whose_labels_end_before_its_test_days_is_said_to_lack_frauds(tmp
     assert json.loads((tmp_path / "young" / "metrics.json").read_text())["labels_end"] == "2026-02-13"
 
 
+def test_figures_on_a_generated_data_set_are_said_to_be_of_no_real_payment(tmp_path: Path) -> None:
+    places = {"features": features_folder(tmp_path / "features"), "model": tiny_artifact(tmp_path / "model")}
+    write_dataset(tmp_path / "own", *small_tables(), {"name": "bank"})
+    said = []
+    for dataset in (small_dataset(tmp_path), tmp_path / "own", NO_DATA):
+        evaluate(**places, dataset=dataset, evaluation=tmp_path / "out", params=params())
+        said.append("made up by a generator" in (tmp_path / "out" / "index.html").read_text())
+    assert said == [True, False, False]
+
+
 def test_the_same_inputs_give_the_same_files(tmp_path: Path) -> None:
     features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
     for name in ("a", "b"):
