@@ -181,6 +181,26 @@ STREAM = (
         quiet={"fraudline_recoveries_total{job}": "0x30 1x30"},
     ),
     Alert(
+        name="RecordsDeletedUnread",
+        expr="sum by (job) (fraudline_deleted_unread_total) > 0",
+        hold="0m",
+        severity="ticket",
+        role="oncall",
+        summary="{{ $value }} records were deleted from the log before a worker read them",
+        means="Kafka deleted transactions that nobody had decided on: no decision will come, and states lack them.",
+        look=(
+            "`records.deleted_unread` in the log names partition and offsets.",
+            "Why the workers were behind.",
+        ),
+        act=(
+            "Keep `transactions` longer (`retention.ms`, `retention.bytes`) before anything else.",
+            "Have the producers send the transactions again, where they still have them.",
+        ),
+        over="The workers were started again since: the count begins at zero.",
+        fires={"fraudline_deleted_unread_total{job}": "500x60"},
+        quiet={"fraudline_deleted_unread_total{job}": "0x60"},
+    ),
+    Alert(
         name="LatencyBudgetFast",
         expr="fraudline:late_share:rate1h > 0.144 and fraudline:late_share:rate5m > 0.144",
         hold="2m",

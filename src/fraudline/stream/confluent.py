@@ -131,6 +131,12 @@ class ConfluentTransport:
             place = TopicPartition(self._topic, partition)
             return int(self._open_reader().get_watermark_offsets(place, timeout=self._connection.timeout_s)[0])
 
+    def group_offset(self, partition: int) -> int | None:
+        """See the protocol."""
+        with translated():
+            (place,) = self._consumer.committed([TopicPartition(self._topic, partition)], self._connection.timeout_s)
+        return int(place.offset) if place.offset >= 0 else None
+
     def lag(self) -> int:
         """See the protocol."""
         total = 0

@@ -203,6 +203,12 @@ class KafkaPythonTransport:
         with translated():
             return int(self._open_reader().beginning_offsets([place])[place])
 
+    def group_offset(self, partition: int) -> int | None:
+        """See the protocol."""
+        with translated():
+            committed = self._consumer.committed(TopicPartition(self._topic, partition), timeout_ms=_CLOSE_MS)
+        return None if committed is None else int(committed)
+
     def lag(self) -> int:
         """See the protocol."""
         total = 0
@@ -238,8 +244,8 @@ class KafkaPythonTransport:
         return None if state is None or state.position is None else int(state.position.offset)
 
     def _committed(self, partition: Any) -> int:
-        committed = self._consumer.committed(partition, timeout_ms=_CLOSE_MS)
-        return self.beginning(partition.partition) if committed is None else int(committed)
+        committed = self.group_offset(partition.partition)
+        return self.beginning(partition.partition) if committed is None else committed
 
     def _rewind(self, partitions: Iterable[Any]) -> None:
         for partition in partitions:

@@ -41,6 +41,9 @@ class StreamMetrics(HealthMetrics):
         self.transactions = Counter("fraudline_transactions", "Records read and committed.", registry=registry)
         self.dead_letters = Counter("fraudline_dead_letters", "Records that hold no transaction.", registry=registry)
         self.duplicates = Counter("fraudline_duplicates", "Transactions seen before, not decided.", registry=registry)
+        self.deleted_unread = Counter(
+            "fraudline_deleted_unread", "Records deleted from the log before they were read.", registry=registry
+        )
         self.seen_ids = Gauge("fraudline_seen_ids", "Transaction ids remembered.", registry=registry)
         self.seen_bytes = Gauge("fraudline_seen_ids_bytes", "Memory of the ids remembered.", registry=registry)
         self.recoveries = Counter("fraudline_recoveries", "Batches given up and read again.", registry=registry)

@@ -11,6 +11,7 @@ from fraudline.features.profiles import ProfileTable
 from fraudline.model.artifact import Artifact
 from fraudline.stream import assembly
 from fraudline.stream.blocked import BlockedCards
+from fraudline.stream.continuity import Continuity
 from fraudline.stream.decoding import Decoder
 from fraudline.stream.dedupe import SeenIds
 from fraudline.stream.merchant_tables import MerchantTables
@@ -52,6 +53,7 @@ class Partitions:
         self._metrics = metrics
         self._tables = tables
         self._cards = cards
+        self._continuity = Continuity(params.topics.transactions, transport, metrics.deleted_unread)
         self._states: dict[int, PartitionState] = {}
         self._aligned: set[int] = set()
         self._new_state = partial(
@@ -74,12 +76,16 @@ class Partitions:
 
         Raises:
             UnavailableError: the log cannot be read.
+            UsageError: the log has lost its end, and the client went back to its beginning.
         """
-        state = self._states.get(partition)
+        state, first = self._states.get(partition), records[0].offset
         if state is None:
             state = self._states[partition] = self._new_state(partition, engines=partial(self._engine, partition))
-        if partition not in self._aligned or records[0].offset < state.next_offset:  # the log was made anew
-            state.align(records[0].offset)
+        if partition in self._aligned and first >= state.next_offset:
+            self._continuity.goes_on(partition, state.next_offset, first)
+        else:  # it is new here, or its log was cut or made anew
+            self._continuity.begins(partition, first)
+            state.align(first)
             if self._cards is not None:
                 self._cards.align(partition)
         self._aligned.add(partition)

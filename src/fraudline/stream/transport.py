@@ -179,6 +179,14 @@ class Transport(Protocol):
         """The first offset that the log still has."""
         ...
 
+    def group_offset(self, partition: int) -> int | None:
+        """The offset that the group has committed: where it goes on. None where it has committed none.
+
+        Raises:
+            UnavailableError: the broker does not answer.
+        """
+        ...
+
     def lag(self) -> int:
         """Records of the owned partitions that are not yet polled."""
         ...

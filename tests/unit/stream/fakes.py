@@ -83,6 +83,9 @@ class FakeTransport:
     def beginning(self, partition: int) -> int:
         return self.begins
 
+    def group_offset(self, partition: int) -> int | None:
+        return self.committed.get(partition)
+
     def lag(self) -> int:
         return sum(len(log) - self._positions[partition] for partition, log in self.logs.items())
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from fraudline.core.errors import UnavailableError
+from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.features.engine import FeatureEngine
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.stream.batch import BatchReport, Judge
@@ -21,7 +21,7 @@ from fraudline.stream.params import StreamParams
 from fraudline.stream.scoring import InProcessScoring
 from fraudline.stream.sealing import Sealer
 from fraudline.stream.settling import Settling
-from fraudline.stream.transport import FencedError
+from fraudline.stream.transport import FencedError, Record
 from fraudline.stream.worker import Worker
 from tests.support.artifacts import tiny_artifact
 from tests.support.workers import wait_for
@@ -131,11 +131,30 @@ def test_a_log_that_begins_anew_under_a_worker_is_decided_as_after_a_restart(art
         decided.append(report.records)
         if sum(decided) == 30:
             transport.logs, transport._positions = {0: log_of(TRANSACTIONS)}, {0: 0}
+            transport.committed.clear()  # Kafka forgets them with the topic
         elif sum(decided) >= 30 + len(TRANSACTIONS):
             stop.set()
 
     worker.run(stop, anew)
     assert features_of(decisions_of(transport)[30:]).tobytes() == ORACLE.tobytes()
+
+
+class Truncated(FakeTransport):
+    """Goes to the log's beginning when its place is beyond the end, as both clients do."""
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        if self._positions[0] > len(self.logs[0]):
+            self._positions[0] = 0
+        return super().poll(max_records, timeout_s)
+
+
+def test_a_log_that_lost_its_end_ends_the_worker_and_is_not_decided_again(artifact: Artifact) -> None:
+    transport = Truncated({0: log_of(TRANSACTIONS[:30])})
+    transport.committed, transport._positions = {0: 45}, {0: 45}
+    worker, _ = made(artifact, transport)
+    with pytest.raises(UsageError, match="lost its end"):
+        worker.run(threading.Event())
+    assert (transport.outputs, transport.committed) == ([], {0: 45})
 
 
 def test_partitions_that_were_added_are_said(artifact: Artifact) -> None:
