@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import structlog
 import yaml
 from click.testing import CliRunner
+from kafka import KafkaAdminClient, TopicPartition
 
 from fraudline.cli.main import cli
-from fraudline.core.clock import from_us, to_us
+from fraudline.core.clock import from_us, now_us, to_us
 from fraudline.core.files import read_json
 from fraudline.data.store import write_dataset
 from fraudline.features.spec import load_spec
@@ -25,6 +28,7 @@ from fraudline.stream.params import StreamParams
 from fraudline.stream.produce import messages_of, output_of
 from fraudline.stream.topic_reader import open_consumer, places_at
 from fraudline.stream.topics import ensure_topics
+from fraudline.stream.transaction_topic import transactions_since
 from fraudline.stream.transport import Output
 from tests.support.broker import own_params
 from tests.support.transactions import DAY, START, labels_of, random_table, table_of, transaction
@@ -134,3 +138,20 @@ def test_a_topic_is_read_from_the_moment_that_is_asked_for(params: StreamParams)
         begins = dict(places_at(consumer, topic, 0))
     assert sum(ends[place] - offset for place, offset in found.items()) == 1
     assert set(begins.values()) == {0}
+
+
+def test_what_the_topic_has_lost_since_the_data_set_ended_is_said_with_both_times(params: StreamParams) -> None:
+    send_table(params, LATER)
+    ended, now = now_us() - DAY, now_us() + DAY
+
+    def said() -> list[Any]:
+        with structlog.testing.capture_logs() as lines:
+            transactions_since(params, ["EUR"], ended, now)
+        return [line for line in lines if line["event"] == "transactions.missing"]
+
+    assert said() == [], "a topic that has all its records has lost none"
+    with closing(KafkaAdminClient(bootstrap_servers=params.bootstrap)) as admin:
+        admin.delete_records({TopicPartition(params.topics.transactions, 0): 3})
+    (line,) = said()
+    assert line["since"] == from_us(ended).isoformat(timespec="seconds")
+    assert line["since"] < line["topic_begins"] < from_us(now).isoformat(timespec="seconds")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from fraudline.core.clock import from_us
 from fraudline.core.log import get_logger
 from fraudline.data.schema import ORDER, TRANSACTIONS
 from fraudline.stream.decoding import Decoder
@@ -19,6 +20,9 @@ log = get_logger(__name__)
 
 _SLACK_US = 3_600_000_000
 """How far a sender's clock may be ahead of the broker's."""
+
+
+_ACTION = "Use a data set whose end is newer than the oldest record that the topic keeps."
 
 
 def transactions_table(rows: Iterable[Transaction]) -> pa.Table:
@@ -41,6 +45,7 @@ def transactions_since(
 
     Read are the records that were appended from an hour before ``begin_us`` on: an event is appended after it happened,
     unless its sender's clock is ahead by more. A record that holds no transaction is left out, as the worker does.
+    Where the topic has lost records of that time already, a line of the log says from when to when.
 
     Args:
         params: broker and topic.
@@ -56,10 +61,15 @@ def transactions_since(
         UsageError: there is no such topic.
     """
     decoder = Decoder(currencies, tokens_only=params.tokens_only)
-    parts, seen, left_out = [], set[str](), 0
+    parts, seen, left_out, begun_us = [], set[str](), 0, begin_us
     with open_consumer(params) as consumer:
-        for place, start in places_at(consumer, params.topics.transactions, begin_us - _SLACK_US):
+        starts = dict(places_at(consumer, params.topics.transactions, begin_us - _SLACK_US))
+        beginnings = consumer.beginning_offsets(list(starts))
+        for place, start in starts.items():
+            cut = 0 < start == beginnings[place]  # there were records before, and which is not known any more
             for records in read_partition(consumer, place, start, params.timeout_s):
+                begun_us = max(begun_us, records[0].timestamp_ms * 1000) if cut else begun_us
+                cut = False
                 good, bad = decoder.decode_all([record.value for record in records])
                 rows = []
                 for row in good:
@@ -68,6 +78,12 @@ def transactions_since(
                         rows.append(row)
                 parts.append(transactions_table(rows))
                 left_out += len(bad)
+    if begun_us > begin_us:
+        log.warning("transactions.missing", since=_said(begin_us), topic_begins=_said(begun_us), action=_ACTION)
     table = pa.concat_tables([TRANSACTIONS.empty_table(), *parts]).sort_by(ORDER)
     log.info("transactions.read", topic=params.topics.transactions, rows=table.num_rows, left_out=left_out)
     return table, left_out
+
+
+def _said(moment_us: int) -> str:
+    return from_us(moment_us).isoformat(timespec="seconds")
