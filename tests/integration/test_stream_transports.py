@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import confluent_kafka
@@ -16,6 +16,7 @@ from kafka.errors import KafkaTimeoutError
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.ops.local.kafka import LocalKafka
 from fraudline.stream import kafka_batches, kafka_python
+from fraudline.stream.assembly import connection
 from fraudline.stream.dead_letter import dead_letter
 from fraudline.stream.params import StreamParams
 from fraudline.stream.partitioning import partition_of
@@ -32,7 +33,7 @@ from fraudline.stream.transport import (
     open_sender,
     open_transport,
 )
-from tests.support.broker import own_params, read_all
+from tests.support.broker import CACHE, need_java, own_params, read_all
 from tests.support.datasets import small_tables
 from tests.support.records import RawName
 from tests.support.until import until
@@ -346,6 +347,46 @@ def test_a_replay_reads_exactly_the_range_and_moves_nothing(params: StreamParams
         assert list(transport.read(partition, 5, 5)) == []
     send(params, 1, first=500)
     assert [record.value for record in take(transport, 1)] == [b"500"]
+
+
+def test_a_client_knows_where_its_group_stands(params: StreamParams, join: OPEN) -> None:
+    send(params, 100)
+    transport = join()
+    ends = offsets_after(take(transport, 100))
+    assert [transport.group_offset(partition) for partition in (0, 1)] == [None, None]
+    transport.transact([], ends)
+    assert {partition: transport.group_offset(partition) for partition in (0, 1)} == ends
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_work_goes_on_after_all_brokers_were_down(transport: str, tmp_path: Path) -> None:
+    need_java()
+    with LocalKafka(tmp_path / "kafka", cache=CACHE) as broker:
+        params = own_params(tmp_path, broker.bootstrap, transport=transport, partitions=1)
+        ensure_topics(params)
+        send(params, 20)
+        with closing(open_transport(transport, connection(params))) as worker:
+            worker.transact([], offsets_after(take(worker, 20)))
+            broker.kill9()
+            for _ in range(20):  # by then a client has tried every address that it knows
+                with suppress(UnavailableError):
+                    worker.poll(10, 0.2)
+            broker.start()
+            send(params, 20, transport="kafka-python")
+            end = offsets_after(take(worker, 20))
+
+            def commit() -> None:
+                while worker.group_offset(0) != end[0]:
+                    try:
+                        worker.transact([], end)
+                    except UnavailableError:  # a broker that has just begun may be slow
+                        worker.recover()
+                        take(worker, 20)
+
+            working = threading.Thread(target=commit, daemon=True)
+            working.start()
+            working.join(4 * params.timeout_s)
+            assert not working.is_alive(), "the client waits for a coordinator without end"
 
 
 def test_a_client_knows_how_many_partitions_there_are(params: StreamParams, join: OPEN) -> None:

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from fraudline.core.errors import UnavailableError
 from fraudline.stream.librdkafka import (
     PARTITIONER,
-    QUIET,
+    SETTINGS,
     append,
     know,
     missing_right,
@@ -186,7 +186,7 @@ class ConfluentTransport:
         Nothing is committed to ask: while a transaction is in doubt, no offset is known to be right.
         """
         own = self._consumer.memberid()
-        admin = AdminClient({"bootstrap.servers": self._connection.bootstrap, **QUIET, **self._connection.extra})
+        admin = AdminClient({"bootstrap.servers": self._connection.bootstrap, **SETTINGS, **self._connection.extra})
         asked = admin.describe_consumer_groups([self._connection.group], request_timeout=_ASK_S)
         with contextlib.suppress(KafkaException):  # what else there is, the next poll meets too
             for member in asked[self._connection.group].result().members:
@@ -223,7 +223,7 @@ class ConfluentTransport:
                 "retry.backoff.ms": 5,  # a transaction that follows at once is told to wait for the last one's markers
                 "message.max.bytes": MAX_REQUEST_BYTES,
                 **PARTITIONER,
-                **QUIET,
+                **SETTINGS,
                 **self._connection.extra,
             }
         )
@@ -275,6 +275,6 @@ class ConfluentTransport:
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": 100,
-            **QUIET,
+            **SETTINGS,
             **self._connection.extra,
         }

@@ -6,7 +6,7 @@ from typing import Any
 from confluent_kafka import KafkaException, Producer
 
 from fraudline.core.errors import UnavailableError
-from fraudline.stream.librdkafka import PARTITIONER, QUIET, know, produce_all, translated
+from fraudline.stream.librdkafka import PARTITIONER, SETTINGS, know, produce_all, translated
 from fraudline.stream.tls import BROKER, Tls
 from fraudline.stream.transport import MAX_REQUEST_BYTES, Output
 
@@ -26,7 +26,7 @@ class ConfluentSender:
                     "enable.idempotence": True,
                     "on_delivery": self._delivered,
                     **PARTITIONER,
-                    **QUIET,
+                    **SETTINGS,
                     **tls.librdkafka(),
                 }
             )

@@ -29,7 +29,11 @@ _RIGHTS = (
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
 )
 _TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
-QUIET = {"log_level": 2}
+SETTINGS = {"log_level": 2, "metadata.recovery.strategy": "none"}
+"""Of every client. Where all brokers were down, librdkafka would by itself begin anew with the bootstrap addresses: its
+producer then waits without end for a group's coordinator that it has let go of, whatever its timeouts say.
+"""
+
 PARTITIONER = {"partitioner": "murmur2_random"}
 """Java's and kafka-python's partitioner; librdkafka's own default would send a card elsewhere."""
 
