@@ -80,7 +80,7 @@ def warm(artifact: Artifact, profiles: ProfileTable | None) -> None:
 
 def engine_maker(
     artifact: Artifact, profiles: ProfileTable | None, history_dir: Path | None, params: StreamParams
-) -> Callable[[int, Sequence[Transaction]], FeatureEngine]:
+) -> Callable[[int, Sequence[Transaction] | None], FeatureEngine]:
     """Makes the engine that a partition's state begins with before its first transactions."""
     if history_dir is None:
         return lambda *_: FeatureEngine(artifact.card_spec, profiles)

@@ -51,18 +51,21 @@ class History:
         self._snapshots: list[bytes] = []
         self._ends = 0  # the newest event time, µs since the epoch
 
-    def engine(self, partition: int, first: Sequence[Transaction] = ()) -> FeatureEngine:
+    def engine(self, partition: int, first: Sequence[Transaction] | None = ()) -> FeatureEngine:
         """An engine with the past of the partition's cards.
 
         Args:
             partition: of the topic.
             first: the first transactions that it will be advanced by; the history ends before the first that it holds,
-                and where it holds none of a backlog, at the median of their times.
+                and where it holds none of a backlog, at the median of their times. None for an engine whose state a
+                checkpoint gives: nothing is read for it.
 
         Raises:
             DataError: the data set cannot be read.
             UsageError: the topic has more partitions than the history was divided by.
         """
+        if first is None:
+            return FeatureEngine(self._spec, self._profiles)
         self.take()
         if partition >= self._partitions:
             problem = f"The topic has a partition {partition}, but the settings say {self._partitions} partitions."

@@ -65,7 +65,8 @@ class PartitionState:
 
     Args:
         partition: of the topic ``transactions``.
-        engines: makes the engine that the state begins with, given the first transactions that advance it.
+        engines: makes the engine that the state begins with, given the first transactions that advance it; None where
+            a checkpoint gives its state.
         decoder: the one that decides which records are bad.
         transport: reads the log for replays.
         store: where checkpoints are; None for none.
@@ -78,7 +79,7 @@ class PartitionState:
         self,
         partition: int,
         *,
-        engines: Callable[[Sequence[Transaction]], FeatureEngine],
+        engines: Callable[[Sequence[Transaction] | None], FeatureEngine],
         decoder: Decoder,
         transport: Transport,
         store: CheckpointStore | None,
@@ -273,7 +274,7 @@ class PartitionState:
         # No state until all of it is there: a log that cannot be read now must not make the checkpoint forgotten.
         self._engine, self.next_offset, self._last = None, 0, (-1, "")
         seen, checkpoint = self._memories(), self._checkpoint(limit)
-        engine = self._engines(()) if checkpoint is not None else None
+        engine = self._engines(None) if checkpoint is not None else None
         if checkpoint is not None and engine is not None and not self._taken(checkpoint, engine, seen):
             checkpoint, engine, seen = None, None, self._memories()
         if checkpoint is not None:

@@ -42,7 +42,7 @@ class Partitions:
         params: StreamParams,
         artifact: Artifact,
         *,
-        engines: Callable[[int, Sequence[Transaction]], FeatureEngine],
+        engines: Callable[[int, Sequence[Transaction] | None], FeatureEngine],
         transport: Transport,
         metrics: StreamMetrics,
         tables: MerchantTables | None = None,
@@ -126,7 +126,7 @@ class Partitions:
         self._metrics.state_cards.set(sum(state.cards for state in states))
         self._metrics.state_bytes.set(sum(state.nbytes for state in states))
 
-    def _engine(self, partition: int, first: Sequence[Transaction]) -> FeatureEngine:
+    def _engine(self, partition: int, first: Sequence[Transaction] | None) -> FeatureEngine:
         """What a partition's state begins with before its first transactions, on the tables in use now."""
         engine = self._engines(partition, first)
         if self._tables is not None:

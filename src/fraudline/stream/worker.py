@@ -137,7 +137,7 @@ class Worker:
         *,
         params: StreamParams,
         artifact: Artifact,
-        engines: Callable[[int, Sequence[Transaction]], FeatureEngine],
+        engines: Callable[[int, Sequence[Transaction] | None], FeatureEngine],
         judge: Judge | FeatureWriter,
         transport: Transport,
         metrics: StreamMetrics,

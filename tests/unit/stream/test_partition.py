@@ -1,6 +1,7 @@
 import shutil
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -15,6 +16,7 @@ from fraudline.features.spec import load_spec
 from fraudline.stream.checkpoint import Checkpoint, CheckpointStore
 from fraudline.stream.dead_letter import REPLAYED
 from fraudline.stream.decoding import Decoder
+from fraudline.stream.history import History
 from fraudline.stream.messages import Transaction
 from fraudline.stream.partition import PartitionState
 from fraudline.stream.sealing import ERASE
@@ -105,6 +107,18 @@ def test_records_before_the_first_transaction_do_not_begin_the_state(tmp_path: P
     assert worker.advance(log[31:]).features.tobytes() == (
         expected.advance(columns_from_messages(TRANSACTIONS[30:])).tobytes()
     )
+
+
+def test_a_state_that_a_checkpoint_gives_reads_no_history(tmp_path: Path) -> None:
+    log = log_of(TRANSACTIONS)
+    first = state(FakeTransport({0: log}), tmp_path)
+    first.advance(log[:30])
+    first.save()
+    history = History(tmp_path / "nothing is there", SPEC, None, 1)
+    second = state(FakeTransport({0: log}), tmp_path)
+    second._engines = partial(history.engine, 0)
+    second.align(30)
+    assert second.advance(log[30:]).features.tobytes() == first.advance(log[30:]).features.tobytes()
 
 
 def test_a_new_owner_with_a_checkpoint_goes_on_bit_for_bit(tmp_path: Path) -> None:
