@@ -42,11 +42,14 @@ def writing(path: Path) -> Iterator[None]:
 def atomic_file(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; rename it over ``path`` when the block ends well.
 
+    What killed writers of ``path`` left beside it is removed first.
+
     Raises:
         UsageError: the path has no name, as ``.``, or is a device, a pipe or a socket.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
+    clear_leftovers(path)
     temporary.touch(exist_ok=False)  # unlike mkstemp, with the rights that the umask leaves
     try:
         with writing(path):

@@ -159,3 +159,13 @@ def test_a_folder_that_another_run_made_meanwhile_is_replaced(tmp_path, monkeypa
         (temporary / "x").write_text("2")
     assert (path / "x").read_text() == "2"
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_write_removes_what_killed_writers_of_the_file_left_and_nothing_else(tmp_path: Path) -> None:
+    old, other, alive = (tmp_path / name for name in (".f.json.0123abcd", ".g.json.0123abcd", ".f.json.4567cdef"))
+    for path in (old, other, alive):
+        path.write_text("half")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    write_text(tmp_path / "f.json", "whole")
+    assert {path.name for path in tmp_path.iterdir()} == {"f.json", other.name, alive.name}
