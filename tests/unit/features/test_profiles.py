@@ -145,6 +145,27 @@ def test_a_fraud_that_its_own_amount_explains_says_little_of_the_merchant():
     assert weight(100_000) < 0.05
 
 
+@pytest.mark.parametrize(
+    ("usual", "amount", "others"),
+    [(1_000, 60_000, (1_000, 60_000)), (100_000, 100_000, (1_000,) * 40)],
+    ids=["for its card alone", "for the population alone"],
+)
+def test_an_amount_explains_a_fraud_also_where_it_is_unusual_for_one_of_card_and_population(usual, amount, others):
+    def weight(of):
+        cards = {"c": usual} | {f"o{n}": other for n, other in enumerate(others)}
+        rows = [
+            at(d + 0.001 * n, card_id=card, amount_minor=each, merchant_id="elsewhere")
+            for d in range(8)
+            for n, (card, each) in enumerate(cards.items())
+        ]
+        rows += [at(0.5, card_id="o0", amount_minor=others[0]), at(40, merchant_id="elsewhere")]
+        rows.append(at(8.5, transaction_id="f", card_id="c", amount_minor=of))
+        return row(build(rows, [("f", 9)])[day(16)], "m")["streak_weight"]
+
+    assert weight(amount) < 0.05
+    assert weight(1_000) > 0.9
+
+
 def test_a_merchant_that_begins_with_a_fraud_when_the_data_begins_has_a_streak_of_unknown_age():
     rows = [at(d + 0.5, transaction_id=f"t{d}") for d in range(6)]
     labels = [(f"t{d}", d + 1) for d in (0, 1, 4)]
