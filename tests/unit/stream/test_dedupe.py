@@ -65,6 +65,16 @@ def test_an_id_is_remembered_for_the_horizon_and_forgotten_after_it() -> None:
     assert len(seen) < 27 * 120, "what is past the horizon takes no memory"
 
 
+@pytest.mark.parametrize("hours", range(252, 284, 3))
+def test_an_id_is_remembered_for_the_horizon_also_when_the_stream_has_gone_on_for_weeks(hours: int) -> None:
+    """The memory numbers its hours in a byte."""
+    seen = SeenIds(hours=24)
+    now = steady(seen, T0, hours, "a")
+    assert len(seen) < 26 * 120
+    known, forgotten = ([f"a-{int((hours - ago) * 120)}" for ago in of] for of in ((0, 1, 12, 23.5), (26, 40)))
+    assert ask(seen, known + forgotten, [now] * 6) == [False] * 4 + [True] * 2
+
+
 def test_an_absurd_time_forgets_nothing_and_holds_nothing_for_ever() -> None:
     seen = SeenIds(hours=24)
     ask(seen, ["kept"], [T0])
