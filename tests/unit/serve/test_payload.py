@@ -72,6 +72,8 @@ def test_a_number_outside_float32_is_refused_with_row_and_feature(value: float) 
 
 
 def test_the_number_of_rows_is_bounded() -> None:
+    assert payload.parse_instances({"instances": [[1, 2, 3]] * 4}, NAMES, max_rows=4).features.shape == (4, 3)
+    assert payload.parse_tensor([4, 3], np.zeros(12, np.float32), NAMES, max_rows=4).shape == (4, 3)
     with pytest.raises(errors.RequestError, match="5 rows, at most 4"):
         payload.parse_instances({"instances": [[1, 2, 3]] * 5}, NAMES, max_rows=4)
     with pytest.raises(errors.RequestError, match="5 rows, at most 4"):
