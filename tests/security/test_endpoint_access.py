@@ -103,6 +103,7 @@ async def test_all_bodies_together_have_a_limit_and_free_it_again() -> None:
     waiting = asyncio.create_task(asked(guard, [(b"1234567890", True)], {"content-length": "10"}))
     await asyncio.sleep(0.01)
     assert (await asked(guard, [(b"123456", False)], {"content-length": "6"}))[0] == 429
+    assert (await asked(guard, [(b"123456", True)], {"transfer-encoding": "chunked"}))[0] == 429
     assert (await waiting)[0] == 408
     assert (await asked(guard, [(b"123456", False)], {"content-length": "6"}))[0] == 200
 
