@@ -70,7 +70,8 @@ def test_a_number_between_any_two_texts_is_hidden(before: str, number: str, afte
 def test_plain_data_is_masked_in_texts_keys_and_whole_numbers() -> None:
     number = NUMBERS[0]
     value = {"a": [number, int(number), 1.5, None, True], number: (b"x" + number.encode(),)}
-    assert found_in(repr(masked(value)).encode(), [number]) == []
+    hidden = "*" * (len(number) - 4) + number[-4:]
+    assert masked(value) == {"a": [hidden, hidden, 1.5, None, True], hidden: (b"x" + hidden.encode(),)}
     assert masked({"n": 5, "t": "x"}) == {"n": 5, "t": "x"}
 
 

@@ -26,6 +26,9 @@ def test_the_first_key_is_used_and_an_older_one_by_name(keys: Path) -> None:
     assert then.startswith("k1_")
     assert now[3:] != then[3:]
     assert number not in now + then
+    with pytest.raises(UsageError, match="no key 'k3'") as caught:
+        Tokenizer(read_keys(keys), "k3")
+    assert "k2, k1" in caught.value.action
 
 
 def test_spaces_and_dashes_do_not_matter_and_numbers_do(keys: Path) -> None:

@@ -118,6 +118,7 @@ def test_a_rule_on_a_figure_that_was_not_measured_is_refused_with_the_names_ther
         {"metric": "ap"},
         {"metric": "ap", "min": 0.1, "max": 0.2},
         {"metric": "ap", "min": 0.1, "against": "champion", "min_change": 0},
+        {"metric": "ap", "max": 0.1, "against": "champion", "min_change": 0},
         {"metric": "ap", "against": "champion"},
         {"metric": "ap", "min": 0.1, "min_change": 0.1},
         {"metric": "ap", "minimum": 0.1},
@@ -165,3 +166,5 @@ def test_a_share_of_suspicious_rows_that_moved_fails_and_one_that_is_unknown_doe
     assert (moved.passed, moved.margin) == (False, pytest.approx(-0.017))
     assert same.passed is True
     assert (unknown.passed, unknown.figure) == (None, None)
+    (bounded,) = judge({"suspicious_share": None}, params({"metric": "suspicious_share", "max": 0.01}))
+    assert (bounded.passed, bounded.figure) == (None, None)
