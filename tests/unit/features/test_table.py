@@ -164,6 +164,10 @@ def test_the_same_seed_deals_the_same_rows_to_the_same_days(tmp_path):
     assert first.equals(second)
 
 
+def test_of_a_table_without_a_label_no_row_is_an_anomaly():
+    assert spec(label=None).anomalies(rows(["http", "dns"]), FILE).tolist() == ["", ""]
+
+
 def test_a_label_that_no_row_has_as_normal_is_said(tmp_path):
     source = table_file(tmp_path, "a.parquet", 500, 1, 0.1)
     (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(VALUES | {"label": {"column": "label", "normal": "fine"}}))
