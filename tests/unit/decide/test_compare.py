@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from fraudline.core.clock import DAY_US
-from fraudline.core.errors import DataError
+from fraudline.core.errors import DataError, UsageError
+from fraudline.decide.candidates import chosen_on
 from fraudline.decide.compare import compare
 from fraudline.decide.compare_page import compare_page
 from fraudline.decide.decisions import NEVER_US, Decisions
 from fraudline.model.evaluation_params import BootstrapParams, CostParams
-from fraudline.model.thresholds import Thresholds
+from fraudline.model.thresholds import ThresholdParams, Thresholds
 
 COST = CostParams(review_cost_minor=500, recovered_share=0.5)
 BOOTSTRAP = BootstrapParams(resamples=200)
@@ -129,3 +130,10 @@ def test_nothing_to_replay_is_an_error() -> None:
     empty = random_traffic().only(np.zeros(4_000, bool))
     with pytest.raises(DataError, match="no decision"):
         compare(empty, at(1), at(2), COST, BOOTSTRAP, seed=1)
+
+
+def test_only_a_policy_of_costs_needs_known_frauds_to_choose_on() -> None:
+    rows = decisions(np.arange(1, 1_001), [0] * 1_000)
+    assert chosen_on(rows, ThresholdParams(policy="quantile")).review > 900
+    with pytest.raises(UsageError, match="needs known frauds"):
+        chosen_on(rows, ThresholdParams(policy="cost"))
