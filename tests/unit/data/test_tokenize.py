@@ -26,7 +26,7 @@ ROWS = [
 
 def write(path: Path, rows: list[dict[str, str]]) -> Path:
     if path.suffix == ".csv":
-        with path.open("w", newline="") as file:
+        with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
@@ -39,7 +39,7 @@ def write(path: Path, rows: list[dict[str, str]]) -> Path:
 
 def read(path: Path) -> list[dict[str, str]]:
     if path.suffix == ".csv":
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
     if path.suffix == ".parquet":
         return list(pq.read_table(path).to_pylist())
