@@ -23,8 +23,15 @@ def test_an_action_is_named_by_its_commit_which_nobody_can_move(name: str, step:
 
 def test_no_checkout_leaves_the_token_where_what_is_built_can_read_it() -> None:
     checkouts = [step for _, step in USED if step["uses"].startswith("actions/checkout@")]
-    assert len(checkouts) == len(WORKFLOWS)
+    assert len(checkouts) >= len(WORKFLOWS)
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_every_python_that_the_package_claims_is_tried() -> None:
+    claimed = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    jobs = WORKFLOWS["ci"]["jobs"]
+    alone = [step["with"]["python-version"] for step in jobs["ci"]["steps"] if "setup-python" in step.get("uses", "")]
+    assert sorted([*alone, *jobs["pythons"]["strategy"]["matrix"]["python"]]) == sorted(claimed)
 
 
 def test_no_job_that_runs_a_proposal_may_write() -> None:
