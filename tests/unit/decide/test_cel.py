@@ -56,7 +56,7 @@ KINDS = {"double": pa.float64(), "int": pa.int64(), "string": pa.string(), "bool
 ARROW = {name: KINDS[kind] for name, kind in TYPES.items() if kind != "list"}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(text=CONDITIONS, rows=ROWS)
 def test_columns_say_what_the_compilers_own_runtime_says_of_each_row(text: str, rows: list[dict]) -> None:
     own = ENVIRONMENT._compiler.compile(text)

@@ -10,7 +10,7 @@ IDENTIFIERS = st.text(max_size=6) | st.integers(0, 40).map(lambda k: f"card{k}")
 
 
 @given(batches=st.lists(st.lists(IDENTIFIERS, max_size=30), max_size=8))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_slots_are_those_of_a_dictionary_in_the_order_of_first_appearance(batches):
     index, known = CardIndex(), {}
     for cards in batches:

@@ -26,7 +26,7 @@ def assert_equal(a, b):
 
 
 @given(seed=st.integers(0, 2**16), n=st.integers(0, 60))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_table_and_messages_give_identical_columns(seed, n):
     table = random_table(seed, max(n, 1)).slice(0, n)
     assert_equal(columns_from_table(table), columns_from_messages(messages_of(table)))

@@ -27,7 +27,7 @@ BATCH = FeatureEngine(SPEC, PROFILES).advance(columns_from_table(TABLE))
 
 
 @given(cuts=st.lists(st.integers(0, ROWS), max_size=12), restarts=st.sets(st.integers(0, 12)))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_any_cut_into_batches_with_restarts_between_gives_the_bits_of_one_batch(cuts, restarts):
     engine, parts = FeatureEngine(SPEC, PROFILES), []
     bounds = [0, *sorted(cuts), ROWS]
@@ -41,7 +41,7 @@ def test_any_cut_into_batches_with_restarts_between_gives_the_bits_of_one_batch(
 
 
 @given(cut=st.integers(1, ROWS - 1), seed=st.integers(0, 2**16))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_permuting_or_changing_the_future_never_changes_a_past_feature(cut, seed):
     rng = np.random.default_rng(seed)
     future = TABLE.slice(cut).take(rng.permutation(ROWS - cut))
@@ -101,7 +101,7 @@ def advanced():
 
 
 @given(at=st.integers(0, 2000), flip=st.integers(1, 255))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_snapshot_with_one_changed_byte_is_refused_and_the_state_kept(at, flip):
     kept = advanced().snapshot()
     at = min(at * (len(kept) // 2000 + 1), len(kept) - 1)
@@ -113,7 +113,7 @@ def test_a_snapshot_with_one_changed_byte_is_refused_and_the_state_kept(at, flip
 
 
 @given(cuts=st.lists(st.integers(0, 200), min_size=1, max_size=6), cards=st.integers(1, 40), seed=st.integers(0, 99))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_frozen_stays_as_it_was_while_transactions_go_on_between_its_pieces(cuts, cards, seed):
     table = random_table(seed, 200, cards=cards)
     engine = FeatureEngine(SPEC, PROFILES)

@@ -230,7 +230,7 @@ OFTEN = build_profiles(RANDOM, LABELS, spec=SPEC, label_delay_days=7)
 
 
 @given(cut=st.integers(8, 44 * 8), seed=st.integers(0, 2**16))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_neither_later_transactions_nor_later_labels_change_an_earlier_table(cut, seed):
     rng = np.random.default_rng(seed)
     moment = day(cut / 8)
@@ -256,7 +256,7 @@ def test_neither_later_transactions_nor_later_labels_change_an_earlier_table(cut
 
 
 @given(since=st.none() | st.integers(-3 * 8, 60 * 8), until=st.none() | st.integers(-3 * 8, 60 * 8))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_tables_of_a_part_of_the_time_are_those_of_all_of_it(since, until):
     since, until = (None if each is None else day(each / 8) + HOUR for each in (since, until))
     found = build_profiles(RANDOM, LABELS, spec=SPEC, label_delay_days=7, since=since, until=until)

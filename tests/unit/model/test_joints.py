@@ -71,7 +71,7 @@ def test_a_range_too_small_to_measure_with_adds_nothing() -> None:
     st.lists(st.tuples(st.floats(-9, 9, width=32), st.floats(-9, 9, width=32)), min_size=1, max_size=80),
     st.sampled_from([BOTH, YOUNG]),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_further_out_is_never_less_rare(values: list[tuple[float, float]], joint: PlainJoint) -> None:
     normals = np.array(values, np.float32)
     table = JointTable.learn(normals, joint, NAMES)

@@ -12,7 +12,7 @@ labelled = st.lists(st.tuples(st.booleans(), st.integers(-5, 5)), min_size=2, ma
 
 
 @given(labelled)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_average_precision_and_roc_auc_agree_with_scikit_learn_also_on_ties(rows: list[tuple[bool, int]]) -> None:
     labels, scores = np.array([r[0] for r in rows]), np.array([r[1] for r in rows], dtype=float)
     assert metrics.average_precision(labels, scores) == pytest.approx(average_precision_score(labels, scores))
@@ -20,7 +20,7 @@ def test_average_precision_and_roc_auc_agree_with_scikit_learn_also_on_ties(rows
 
 
 @given(labelled, st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_weighted_figure_is_that_of_the_repeated_rows(rows: list[tuple[bool, int]], seed: int) -> None:
     labels, scores = np.array([r[0] for r in rows]), np.array([r[1] for r in rows], dtype=float)
     counts = np.random.default_rng(seed).integers(0, 4, (3, len(rows))).astype(np.int32)

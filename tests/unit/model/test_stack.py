@@ -62,7 +62,7 @@ GRIDS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(GRIDS, st.integers(0, 2**32 - 1))
 def test_a_ladder_counts_the_lines_below_as_a_binary_search_does(lines: list[list[int]], seed: int) -> None:
     grids = [np.array(grid, np.float32) for grid in lines]

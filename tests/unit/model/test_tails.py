@@ -69,7 +69,7 @@ def test_no_tail_feature_gives_no_column() -> None:
 
 
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=3, max_size=300), st.integers(0, 2**31))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_rarity_never_falls_and_stays_between_zero_and_nine(values: list[float], seed: int) -> None:
     tails = learn(np.array(values))
     points = np.sort(np.r_[values, np.random.default_rng(seed).uniform(-3e6, 3e6, 50)])

@@ -32,7 +32,7 @@ def share_process(*of):
     return mean_of(*np.cumsum(share_steps(*of), axis=-1))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     n=st.integers(1, 12),
     m=st.integers(1, 12),
@@ -55,7 +55,7 @@ def test_at_the_margin_the_mean_is_one():
 
 
 @given(n=st.integers(1, 30), bound=st.floats(0.01, 0.99), share=st.floats(0.05, 1), above=st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_process_of_one_share_has_a_mean_of_at_most_one_under_its_null(n, bound, share, above):
     from math import comb
 

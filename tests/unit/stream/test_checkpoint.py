@@ -65,7 +65,7 @@ def test_what_a_killed_worker_left_half_written_is_removed_when_its_partition_is
     assert set(path.parent.iterdir()) == {path, fresh, other}, "a fresh one may still be written"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(st.data())
 def test_a_checkpoint_with_any_changed_byte_is_refused(store: CheckpointStore, data: st.DataObject) -> None:
     store.save(checkpoint())

@@ -101,7 +101,7 @@ def test_any_bytes_give_a_transaction_or_a_reason(value: bytes) -> None:
 
 
 @given(st.lists(st.sampled_from([encode(GOOD), *(value for value, _ in BAD.values()), changed(currency="XXX")])))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_batch_is_decoded_as_its_values_are_one_by_one(values: list[bytes | None]) -> None:
     wanted: list[tuple[int, str]] = []
     for place, value in enumerate(values):

@@ -30,7 +30,7 @@ def test_the_first_of_the_same_id_counts_within_a_batch_and_across_batches() -> 
     assert len(seen) == 3
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.text(min_size=1, max_size=20), st.integers(0, 20 * 3600)), max_size=200), st.data())
 def test_within_the_horizon_it_is_a_set_however_the_events_are_cut(
     events: list[tuple[str, int]], data: st.DataObject

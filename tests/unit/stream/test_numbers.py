@@ -11,7 +11,7 @@ FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
 @given(st.lists(st.tuples(FLOATS, FLOATS, FLOATS), max_size=20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_float32_comes_back_with_its_bits(rows: list[tuple[float, ...]]) -> None:
     values = np.array(rows, np.float32).reshape(-1, 3)
     read = np.array([json.loads(text) for text in rows_as_json(values)], np.float32).reshape(-1, 3)
