@@ -177,6 +177,10 @@ test-cluster: setup ## apply every overlay to a real API server with KServe's co
 	@python -m tests.cluster.binaries
 	@pytest -q tests/cluster tests/contract/test_manifests.py $(PYTEST_ARGS)
 
+.PHONY: test-scaling
+test-scaling: setup ## KEDA's own operator on our scalers; building it takes a quarter of an hour of processor time, once
+	@pytest -q -p no:randomly tests/scaling $(PYTEST_ARGS)
+
 # ---- checks ----------------------------------------------------------------------------------------------------------
 
 .PHONY: test
@@ -196,7 +200,7 @@ TEST_PROCESSES ?= 2
 test-fast: setup
 	@coverage erase
 	@COVERAGE_PROCESS_START="$(CURDIR)/pyproject.toml" pytest --cov --cov-report= --ignore tests/containers --ignore tests/cluster \
-		--ignore tests/loop -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+		--ignore tests/scaling --ignore tests/loop -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 	@coverage report --fail-under=90
 
 # FORM is long (the figures of docs/reference/reliability.md) or short (at most ten minutes).

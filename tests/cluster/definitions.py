@@ -25,6 +25,7 @@ class Source(NamedTuple):
 
 
 KSERVE = ("github.com/kserve/kserve", "v0.20.0")
+KEDA = ("github.com/kedacore/keda/v2", "v2.18.0")
 _PROMETHEUS = ("github.com/prometheus-operator/prometheus-operator", "v0.84.0")
 _SECRETS = ("github.com/external-secrets/external-secrets", "v0.20.4")
 SOURCES = (
@@ -34,9 +35,9 @@ SOURCES = (
     Source("knative.dev/eventing", "v0.48.2", "config/core/resources/[bt]r*er.yaml"),
     Source("sigs.k8s.io/gateway-api", "v1.5.1", "config/crd/standard/*_gateways.yaml"),
     Source("sigs.k8s.io/gateway-api", "v1.5.1", "config/crd/standard/*_httproutes.yaml"),
-    Source("github.com/kedacore/keda/v2", "v2.18.0", "config/crd/bases/keda.sh_scaledobjects.yaml"),
-    Source("github.com/kedacore/keda/v2", "v2.18.0", "config/crd/bases/keda.sh_scaledjobs.yaml"),
-    Source("github.com/kedacore/keda/v2", "v2.18.0", "config/crd/bases/keda.sh_triggerauthentications.yaml"),
+    Source(*KEDA, "config/crd/bases/keda.sh_scaledobjects.yaml"),
+    Source(*KEDA, "config/crd/bases/keda.sh_scaledjobs.yaml"),
+    Source(*KEDA, "config/crd/bases/keda.sh_triggerauthentications.yaml"),
     Source(*_PROMETHEUS, "example/prometheus-operator-crd/*_podmonitors.yaml"),
     Source(*_PROMETHEUS, "example/prometheus-operator-crd/*_servicemonitors.yaml"),
     Source(*_PROMETHEUS, "example/prometheus-operator-crd/*_prometheusrules.yaml"),
