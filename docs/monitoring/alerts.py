@@ -175,7 +175,11 @@ STREAM = (
         summary="{{ $value }} batches were given up and read again within 15 minutes",
         means="The broker or the endpoint fails again and again; latency suffers, decisions do not.",
         look=("`worker.recovering` in the log names the problem.",),
-        act=("Look after the broker or endpoint; at `stream.recoveries` in a row the worker ends.",),
+        act=(
+            "Look after the broker or endpoint; at `stream.recoveries` in a row the worker ends.",
+            "`log.goes_back`, and a worker that ends with exit code 2: the log lost its end, as of a broker that was "
+            "restored. Set the group's offset to its first undecided record, as the worker's message says.",
+        ),
         over="No `worker.recovering` for a quarter of an hour.",
         fires={"fraudline_recoveries_total{job}": "0+1x60"},
         quiet={"fraudline_recoveries_total{job}": "0x30 1x30"},

@@ -99,3 +99,10 @@ def test_reasons_that_are_not_reproduced_stop_the_pipeline(tmp_path: Path) -> No
     write_manifest(model)
     with pytest.raises(ArtifactError, match="exact-shares: contributions differ"):
         infra_validate(model=model, report=tmp_path / "report", params=Params())
+
+
+def test_without_the_servers_package_no_server_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fraudline.steps.infra_validate.find_spec", lambda _: None)
+    with pytest.raises(ModuleNotFoundError) as missing:
+        infra_validate(model=tiny_artifact(tmp_path / "model"), report=tmp_path / "report", params=Params())
+    assert missing.value.name == "kserve"  # the command line names the extra that has it

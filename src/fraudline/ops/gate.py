@@ -184,7 +184,7 @@ def _change_rule(metrics: Mapping[str, Any], rule: GateRule) -> RuleResult:
     changes = sorted(_rounded(sign * change) for change in paired if change is not None and math.isfinite(change))
     if changes:
         # the change that at least the share `confidence` of the resamples reaches
-        value = changes[len(changes) - math.ceil(rule.confidence * len(changes))]
+        value = changes[len(changes) - math.ceil(_rounded(rule.confidence * len(changes)))]  # .55 of 100 are 55
         note = f"{sum(c >= least for c in changes)} of {len(changes)} paired resamples reach it"
     else:
         value, note = _rounded(sign * (figure - reference)), "the figures themselves are compared: no paired resamples"

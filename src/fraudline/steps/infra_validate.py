@@ -6,6 +6,7 @@ What ``model.json`` lists is what is checked: each format that the artifact has,
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,10 @@ def infra_validate(*, model: Path, report: Path, params: Params) -> dict[str, An
     Raises:
         ArtifactError: the artifact is not what it says, the server does not start, or a score is not reproduced
             (names the protocol, the row and both values); ``infra.json`` is written in the last case, too.
+        ModuleNotFoundError: the server's package is not installed.
     """
+    if find_spec("kserve") is None:  # before a server that cannot start is waited for
+        raise ModuleNotFoundError("No module named 'kserve'", name="kserve")
     artifact = load_artifact(model)
     golden = golden_of(artifact)
     predictor = LocalPredictor(model, _NAME, label="infra-validate", expected_digest=artifact.digest)

@@ -64,6 +64,12 @@ def test_a_change_rule_counts_the_paired_resamples_that_reach_the_bound() -> Non
     assert "higher is better" in results[0].bound
 
 
+def test_as_many_resamples_as_the_confidence_says_are_enough() -> None:
+    paired = {"champion": {**METRICS["champion"], "paired": {"ap": [-0.1] * 45 + [0.1] * 55}}}
+    results = judge({**METRICS, **paired}, params(change(confidence=0.55), change(confidence=0.56)))
+    assert [result.passed for result in results] == [True, False]
+
+
 def test_a_lower_is_better_rule_turns_the_change_round() -> None:
     rule = {"metric": "alert_rate", "against": "champion", "direction": "lower_is_better", "confidence": 0.9}
     worse, tolerated = judge(METRICS, params({**rule, "min_change": 0.0}, {**rule, "min_change": -0.002}))
