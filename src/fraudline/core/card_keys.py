@@ -22,7 +22,8 @@ from typing import NamedTuple
 from fraudline.core.aead import cipher_of, decrypted, encrypted
 from fraudline.core.clock import now
 from fraudline.core.errors import StateError
-from fraudline.core.master_key import KEY_BYTES, MasterKey
+from fraudline.core.keyfile import KEY_BYTES
+from fraudline.core.master_key import MasterKey
 
 NOBODY = ""
 """Stands for the card of a record that names none."""

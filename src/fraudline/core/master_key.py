@@ -5,8 +5,8 @@ from typing import Self
 
 from fraudline.core.aead import cipher_of, decrypted, encrypted
 from fraudline.core.errors import UsageError
+from fraudline.core.keyfile import KEY_BYTES
 
-KEY_BYTES = 32
 _ACTION = "Write one, readable by nobody else: openssl rand -hex 32 > FILE."
 
 

@@ -261,7 +261,9 @@ def _with_interval(figures: Mapping[str, Any], key: str) -> str:
 
 
 def _interval(interval: Any, shown: Callable[[float], str] = "{:.3f}".format) -> str:
-    """Nothing where all resamples agree, as when no fraud was found: a point would look like certainty."""
-    if not interval or None in interval or interval[0] == interval[1]:
-        return ""
-    return " – ".join(map(shown, interval))
+    return " – ".join(map(shown, interval)) if is_known(interval) else ""
+
+
+def is_known(interval: Any) -> bool:
+    """Whether there is an interval to show: not where all resamples agree, which would look like certainty."""
+    return bool(interval) and None not in interval and interval[0] != interval[1]

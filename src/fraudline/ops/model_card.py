@@ -11,7 +11,7 @@ from typing import Any
 from fraudline.data.money import rounded, titled
 from fraudline.model.bootstrap import too_few
 from fraudline.model.card import counted
-from fraudline.model.evaluation_report import made_up
+from fraudline.model.evaluation_report import is_known, made_up
 from fraudline.model.figure_words import said
 
 HEADLINES = ("ap", "roc_auc", "recall", "precision")
@@ -270,9 +270,7 @@ def _with_interval(figures: Mapping[str, Any], name: str) -> str:
 
 def _interval(figures: Mapping[str, Any], name: str) -> str:
     ends = (figures.get("intervals") or {}).get(name)
-    if not ends or None in ends or ends[0] == ends[1]:  # where all resamples agree a point would look like certainty
-        return ""
-    return f"[{_number(ends[0])}, {_number(ends[1])}]"
+    return f"[{_number(ends[0])}, {_number(ends[1])}]" if ends and is_known(ends) else ""
 
 
 def _badge(good: bool, yes: str, no: str) -> str:
