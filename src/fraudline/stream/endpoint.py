@@ -42,7 +42,7 @@ _TRY_AGAIN = (408, 425, 429)
 
 
 class HeldError(UnavailableError):
-    """The endpoint is down, and the batch was held as long as the group allows: it is read again, however often."""
+    """The endpoint is down or slow; a batch was held as long as the group allows, and is read again, however often."""
 
 
 class EndpointScoring:
@@ -74,11 +74,23 @@ class EndpointScoring:
 
         Raises:
             UnavailableError: no answer, or none that fits, after ``endpoint_attempts`` tries; at once while the breaker
-                is open.
+                is open; or its answers come so slowly that the group would take the worker for dead.
             UsageError: it refuses the features.
         """
-        rows = self._params.endpoint_rows
-        return joined([self._ask(features[at : at + rows]) for at in range(0, len(features), rows)])
+        return self.score_by(features, time.monotonic() + _HOLD_S)
+
+    def score_by(self, features: NDArray[np.float32], deadline: float) -> Scored:
+        """:meth:`score`; no further request begins after ``deadline``, of the monotonic clock."""
+        n, rows = len(features), self._params.endpoint_rows
+        parts: list[Scored] = []
+        for at in range(0, n, rows):
+            if parts and time.monotonic() > deadline:
+                raise UnavailableError(
+                    f"{self._url} is too slow: {at} of {n} rows were scored in {_HOLD_S:g} s.",
+                    "Give it more replicas, or raise stream.endpoint_rows.",
+                )
+            parts.append(self._ask(features[at : at + rows]))
+        return joined(parts)
 
     def use(self, scorer: Scorer) -> None:
         """Nothing to do: which model answers is the endpoint's affair."""
@@ -158,7 +170,7 @@ class HoldScoring:
         self._stop = stop
 
     def score(self, features: NDArray[np.float32]) -> Scored:
-        """Score (n, d) float32 rows, however long it takes.
+        """Score (n, d) float32 rows, as soon as the endpoint does.
 
         Raises:
             HeldError: the batch was held as long as the group allows.
@@ -166,15 +178,15 @@ class HoldScoring:
             UsageError: the endpoint refuses the features.
         """
         breaker = self._endpoint.breaker
-        begun = time.monotonic()
+        deadline = time.monotonic() + _HOLD_S
         while True:
             try:
-                scored = self._endpoint.score(features)
+                scored = self._endpoint.score_by(features, deadline)
             except UnavailableError as error:
                 self._readiness.waits(PART, error.problem)
                 if self._stop.is_set():
                     raise
-                if time.monotonic() - begun > _HOLD_S:
+                if time.monotonic() > deadline:
                     raise HeldError(error.problem, error.action) from error
                 pause_s = max(breaker.wait_s(), _BACKOFF_S)
                 log.warning("endpoint.held", rows=len(features), retry_s=round(pause_s, 2), problem=error.problem)

@@ -8,7 +8,9 @@
 A record that comes just after a poll waits for that batch and then for its own: each may take half of the greatest
 latency. A worker that is idle gets small batches, because few records wait; one that is behind gets full ones, whose
 size doubles while there is time left and shrinks when there is not. One that is so far behind that its records are
-late before it takes them gets them as large as they may be: it serves most by catching up.
+late before it takes them gets them as large as they may be: it serves most by catching up. But a size is not doubled
+where twice the time would come near to that in which a group member must poll (five minutes), and a batch that could
+not be ended in that time is tried again with half of its records.
 """
 
 _FIRST = 256
@@ -16,6 +18,7 @@ _LEAST = 256
 """Below it a transaction's own cost outweighs its records: a worker that is behind would fall behind further."""
 _ROOM = 0.5  # a size is doubled when the batch took less than this part of its time
 _SAFETY = 0.9
+_LONG_S = 100.0  # a batch of twice as many records still ends in time
 
 
 class Pace:
@@ -41,9 +44,13 @@ class Pace:
             waited_s: seconds from the append of its oldest record to its poll.
         """
         if waited_s > self._late_s:
-            self.size = min(2 * self.size, self._most)
+            self.size = min(2 * self.size, self._most) if seconds < _LONG_S else self.size
         elif seconds > self._budget:
             shrunk = int(min(records, self.size) * self._budget / seconds * _SAFETY)
             self.size = min(max(shrunk, _LEAST), self._most)
         elif records >= self.size and seconds < self._budget * _ROOM:
             self.size = min(2 * self.size, self._most)
+
+    def gave_up(self) -> None:
+        """Learn from a batch that could not be ended in the time it had."""
+        self.size = max(self.size // 2, 1)

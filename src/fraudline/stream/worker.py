@@ -285,6 +285,8 @@ class Worker:
         if isinstance(error, TooLargeError):
             self._judge.letter_bytes = SMALL_BYTES  # a letter has more than its record, and compressed ones grow
             log.warning("dead_letters.cut", kept_whole=SMALL_BYTES, problem=error.problem)
+        if isinstance(error, HeldError):
+            self._pace.gave_up()
         while True:
             self._failures += not isinstance(error, HeldError)
             self._metrics.readiness.waits("broker", error.problem)

@@ -61,3 +61,23 @@ def test_a_worker_whose_records_are_late_already_catches_up_in_batches_as_large_
     assert pace.size == 5_000
     pace.took(pace.size, 0.3, waited_s=0.1)
     assert pace.size < 5_000
+
+
+def test_a_worker_that_is_behind_takes_no_batch_that_the_group_would_not_wait_for() -> None:
+    pace = Pace(most=5_000, max_latency_s=0.2)
+    taken = []
+    for _ in range(10):
+        taken.append(pace.size)
+        pace.took(pace.size, pace.size * 0.2, waited_s=3_600.0)  # an endpoint that is slow
+    assert taken[-1] * 0.2 < 240 and taken[-1] == taken[-2]
+
+
+def test_a_batch_that_was_given_up_is_tried_again_with_half_of_its_records_and_with_one_at_least() -> None:
+    pace = Pace(most=5_000, max_latency_s=0.2)
+    sizes = []
+    for _ in range(10):
+        sizes.append(pace.size)
+        pace.gave_up()
+    assert sizes == [256, 128, 64, 32, 16, 8, 4, 2, 1, 1]
+    pace.took(1, 2.0, waited_s=3_600.0)
+    assert pace.size == 2, "it grows again, when there is time"

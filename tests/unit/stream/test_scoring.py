@@ -15,7 +15,7 @@ from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.model.scorer import Scorer
 from fraudline.stream import v2
 from fraudline.stream.breaker import CircuitBreaker
-from fraudline.stream.endpoint import EndpointScoring, FallbackScoring, HoldScoring
+from fraudline.stream.endpoint import EndpointScoring, FallbackScoring, HeldError, HoldScoring
 from fraudline.stream.health import Readiness
 from fraudline.stream.params import StreamParams
 from fraudline.stream.scoring import InProcessScoring, open_scoring
@@ -252,6 +252,22 @@ def test_a_held_batch_is_scored_when_the_endpoint_is_back_and_readiness_says_why
             scored = scoring.score(features[:5])
     assert set(scored.scored_by) == {"endpoint"}
     assert ["status 503" in reasons.get("endpoint", "") for reasons in said] == [False, True, True, True]
+    assert readiness.waiting == {}
+
+
+def test_an_endpoint_too_slow_for_the_whole_batch_gives_it_back_before_the_group_takes_the_worker_for_dead(
+    artifact: Artifact, features: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fraudline.stream.endpoint._HOLD_S", 0.0)
+    endpoint, readiness = Endpoint(artifact), Readiness()
+    with served(endpoint) as url:
+        params = StreamParams(endpoint=url, endpoint_rows=10)
+        with closing(open_scoring(params, artifact, readiness=readiness)) as scoring:
+            with pytest.raises(HeldError, match=f"too slow: 10 of {len(features)} rows"):
+                scoring.score(features)
+            assert "too slow" in readiness.waiting["endpoint"]
+            assert len(scoring.score(features[:10]).score) == 10, "one request is always made"
+    assert len(endpoint.requests) == 2
     assert readiness.waiting == {}
 
 

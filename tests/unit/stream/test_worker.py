@@ -339,8 +339,12 @@ def test_failures_between_which_batches_are_committed_do_not_add_up(artifact: Ar
 def test_an_endpoint_that_stays_away_is_waited_for_however_often_the_batch_is_read_again(artifact: Artifact) -> None:
     transport = FakeTransport({0: log_of(TRANSACTIONS)})
     transport.failures = [HeldError("the endpoint is down")] * 3
+    sizes = []
+    poll = transport.poll
+    transport.poll = lambda most, timeout_s: sizes.append(most) or poll(most, timeout_s)
     run(artifact, transport, 60, recoveries=1)
     assert (transport.recoveries, transport.committed) == (3, {0: 60})
+    assert sizes[:4] == [8, 4, 2, 1], "it may be too large for a slow endpoint"
 
 
 def test_a_batch_that_is_given_up_blocks_no_card_in_the_one_that_takes_its_place(blocking: Artifact) -> None:
