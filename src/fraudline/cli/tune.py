@@ -29,7 +29,7 @@ path = click.Path(path_type=Path, dir_okay=False)
 @click.option("--max-rows", type=click.IntRange(100), help="Train on at most this many rows: quicker and coarser.")
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("build/tune"),
               show_default=True, help="Folder of study.db, index.html, trials.json and best.yaml.")  # fmt: skip
-@click.option("--write", type=path, help="Write the best parameters as a fragment of params.yaml to this file.")
+@click.option("--write", type=path, help="Write what is better as a fragment of params.yaml to this file.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
               help="Measure this one point instead of searching, and print validation_ap=...; repeat it.")  # fmt: skip
 @click.option("--katib", is_flag=True, help="Print the same search as a Katib experiment, and stop.")
@@ -131,6 +131,8 @@ def _said(console: Console, result: dict[str, Any], out: Path) -> None:
         f"early; report in {out / 'index.html'}",
         soft_wrap=True,
     )
+    if not result["fragment"]:
+        console.print("  no trial is better than params.yaml as it is: nothing to change", soft_wrap=True)
     important = sorted(result["importance"].items(), key=lambda entry: -entry[1])[:3]
     if important:
         console.print("  matters most: " + ", ".join(f"{name} {share:.0%}" for name, share in important))

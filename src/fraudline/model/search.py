@@ -58,6 +58,13 @@ class SearchParameter(Settings):
         return self
 
     @property
+    def ends(self) -> list[Any]:
+        """Both ends of a range, or every value of a choice."""
+        if self.kind == "choice":
+            return list(self.values)
+        return [int(end) if self.kind == "int" and end is not None else end for end in (self.low, self.high)]
+
+    @property
     def choices(self) -> list[str]:
         """The values of a choice as JSON."""
         return [json.dumps(value) for value in self.values]

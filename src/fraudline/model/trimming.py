@@ -10,13 +10,13 @@ left, until the share settles. The detector itself never sees the classifier: it
     normals[~found.rows]
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from fraudline.model.kinds import TrainingRows
 from fraudline.model.params import TrimParams
 
 FEW_FRAUDS = 500
@@ -59,6 +59,19 @@ class Suspicion:
         return ~self.rows if self.trims else np.ones(len(self.rows), bool)
 
 
+def trimmed(learned: TrainingRows, params: TrimParams, seed: int) -> tuple[TrainingRows, Suspicion]:
+    """What is learned from without the suspicious normals, and what was found among the normals, later ones last."""
+    supposed = np.concatenate([learned.normals, learned.later_normals])
+    found = suspicious(supposed, learned.frauds, params, seed)
+    first = len(learned.normals)
+    kept = replace(
+        learned,
+        normals=learned.normals[found.kept[:first]],
+        later_normals=learned.later_normals[found.kept[first:]],
+    )
+    return kept, found
+
+
 def suspicious(normals: NDArray[np.float32], frauds: NDArray[np.float32], params: TrimParams, seed: int) -> Suspicion:
     """Find the supposed normals that look like known frauds.
 
@@ -68,6 +81,8 @@ def suspicious(normals: NDArray[np.float32], frauds: NDArray[np.float32], params
         params: the bounds.
         seed: of the folds and of the sample that is fitted on.
     """
+    from threadpoolctl import threadpool_limits
+
     n = len(normals)
     if len(frauds) < params.min_frauds or params.rounds == 0:
         return Suspicion(np.zeros(n, bool), None, trims=False)

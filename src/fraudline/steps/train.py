@@ -29,7 +29,7 @@ from fraudline.model.params import AUTOENCODERS
 from fraudline.model.runtime import load_tensorflow
 from fraudline.model.scorer import GraphScorer, open_graph
 from fraudline.model.thresholds import Thresholds, choose
-from fraudline.model.trimming import FEW_FRAUDS, suspicious
+from fraudline.model.trimming import FEW_FRAUDS, trimmed
 from fraudline.model.unseen import UNSEEN, unseen_scores
 from fraudline.monitor.poisoning import SHARE, contamination
 from fraudline.monitor.reference import day_reference, feature_reference, row_reference, score_reference
@@ -137,24 +137,16 @@ class _Rows:
 
     def trimmed(self, params: Params) -> "_Rows":
         """The rows without the normals that look like unreported frauds, where their share asks for it."""
-        learned = self.learned
-        supposed = np.concatenate([learned.normals, learned.later_normals])
-        found = suspicious(supposed, learned.frauds, params.train.trim, params.seed)
+        learned, found = trimmed(self.learned, params.train.trim, params.seed)
         record = contamination(
             share=found.share, suspicious=found.rows, trimmed=found.trims, cards=self.cards, days=self.days
         )
         log.info("train.suspicious", share=record["share"], trimmed=record["trimmed"])
         if found.share is not None and len(learned.frauds) < FEW_FRAUDS:
             log.warning("train.few_known_frauds", known=len(learned.frauds), note=_FEW)
-        first = len(learned.normals)
-        kept = replace(
-            learned,
-            normals=learned.normals[found.kept[:first]],
-            later_normals=learned.later_normals[found.kept[first:]],
-        )
         still = self.validation_learned.copy()
-        still[still] = found.kept[first:]
-        return replace(self, learned=kept, validation_learned=still, contamination=record)
+        still[still] = found.kept[len(self.learned.normals) :]
+        return replace(self, learned=learned, validation_learned=still, contamination=record)
 
     def unseen_scores(
         self, fitted: Fitted, spec: FeatureSpec | TableSpec, params: Params

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from fraudline.core.digest import sha256_bytes
 from fraudline.core.errors import StateError, UsageError
 from fraudline.core.files import write_json, write_text
 from fraudline.core.log import get_logger
 from fraudline.features.spec import FeatureSpec
 from fraudline.features.table import TableSpec
-from fraudline.model.search import OBJECTIVE, SearchSpace, nested
+from fraudline.model.search import OBJECTIVE, SearchSpace, merged, nested
 from fraudline.ops.recorders import StepRun
 from fraudline.ops.tracking import child_run, step_run
 from fraudline.steps.labelled import learned_spec
@@ -85,10 +86,11 @@ def tune(
 
     Returns:
         ``best`` (point, value, trial), ``trials``, ``pruned``, ``importance``, ``default`` (the value of the parameters
-        as they are) and ``fragment`` (YAML for params.yaml).
+        as they are) and ``fragment`` (YAML for params.yaml; empty where no trial is better than the parameters as they
+        are).
 
     Raises:
-        StateError: the study was made on other data, or over another search space.
+        StateError: the study was made on other data, with other parameters, or over another search space.
         UsageError: the search space does not fit params.yaml.
     """
     optuna = _optuna()
@@ -96,7 +98,8 @@ def tune(
     spec = learned_spec(features, params)
     rows = TuneRows.read(features, spec, params)
     with _study(optuna, out, study, params.seed) as search:
-        _same(search, {"data": rows.digest, "space": space.version, "rungs": list(rungs)}, study)
+        facts = {"data": rows.digest, "parameters": _unsearched(params, space), "space": space.version}
+        _same(search, facts | {"rungs": list(rungs)}, study)
         registry = params.registry.model_copy(update={"run_id": search.user_attrs.get("run", "")})
         with step_run(f"tune {study}", registry) as parent:
             search.set_user_attr("run", parent.run_id)
@@ -223,7 +226,8 @@ def _result(optuna: Any, search: "Study", space: SearchSpace) -> dict[str, Any]:
     if best is not None:
         point = {n: json.loads(v) if n in lists else _short(v) for n, v in best.params.items()}
         found["best"] = {"trial": best.number, "value": best.value, "point": point}
-        found["fragment"] = yaml.safe_dump(nested(point), sort_keys=False, default_flow_style=None)
+        if best.value is not None and best.value > found["default"]:
+            found["fragment"] = yaml.safe_dump(nested(point), sort_keys=False, default_flow_style=None)
     return found
 
 
@@ -254,6 +258,8 @@ def _write(out: Path, search: "Study", result: dict[str, Any], space: SearchSpac
     write_text(out / "index.html", tune_page(result, rows, space))
     if result["fragment"]:
         write_text(out / "best.yaml", result["fragment"])
+    else:
+        (out / "best.yaml").unlink(missing_ok=True)
     if result["importance"]:
         write_text(out / "importance.svg", importance_plot(result["importance"]))
 
@@ -293,6 +299,13 @@ def _same(search: "Study", facts: dict[str, Any], name: str) -> None:
         search.set_user_attr(key, value)
 
 
+def _unsearched(params: Params, space: SearchSpace) -> str:
+    """A digest of what the trials have in common beside their rows."""
+    common = params.model_dump(mode="json", include={"seed", "train"})
+    searched = nested({entry.name: None for entry in space.parameters})
+    return sha256_bytes(json.dumps(merged(common, searched), sort_keys=True).encode())[:12]
+
+
 def _check(space: SearchSpace, params: Params) -> None:
     """Both ends of every parameter fit params.yaml, so that no trial fails for its name or range.
 
@@ -305,9 +318,7 @@ def _check(space: SearchSpace, params: Params) -> None:
                 f"{entry.name} cannot be searched here: the rows are made once, before the trials.",
                 "Search parameters of `train`, but those of `train.trim`; or give the search to Katib (--katib).",
             )
-        ends = entry.values if entry.kind == "choice" else (entry.low, entry.high)
-        for value in ends:
-            end = int(value) if entry.kind == "int" and value is not None else value
+        for end in entry.ends:
             at_point(params, {entry.name: end})
 
 

@@ -34,7 +34,11 @@ def tune_page(result: Mapping[str, Any], trials: Sequence[Mapping[str, Any]], sp
         if result["importance"]:
             sections.append(figure("What the objective depends on", importance_plot(result["importance"])))
         sections += ["</div>", "<h2>Each parameter</h2>", figure("Finished trials", slices_plot(complete, space))]
-        sections += ["<h2>Best parameters</h2>", f"<pre><code>{escape(result['fragment'])}</code></pre>"]
+        sections.append("<h2>Best parameters</h2>")
+        if result["fragment"]:
+            sections.append(f"<pre><code>{escape(result['fragment'])}</code></pre>")
+        else:
+            sections.append("<p>No trial is better than params.yaml as it is.</p>")
         sections += ["<h2>Best trials</h2>", _table(complete, space)]
     return page(f"Search {result['study']}", sections)
 

@@ -20,6 +20,7 @@ from fraudline.ops.params import RegistryParams
 from fraudline.steps import tune as step
 from fraudline.steps.labelled import LabelledRows, matrix_of
 from fraudline.steps.params import Params
+from fraudline.steps.train import _Rows
 from fraudline.steps.tune import tune
 from fraudline.steps.tune_point import Measured, at_point
 from fraudline.steps.tune_rows import TuneRows
@@ -94,7 +95,7 @@ def test_the_best_point_is_found_reported_and_a_fragment_of_the_parameters(
     features: Path, tmp_path: Path, judge: list[tuple[float, float]]
 ) -> None:
     out = tmp_path / "tune"
-    result = search(features, out)
+    result = search(features, out, params=at_point(PARAMS, {"train.clip": 5.0}))
     point = result["best"]["point"]  # type: ignore[index]
     assert abs(point["train.clip"] - 50) < 25
     assert result["trials"] == 12
@@ -152,6 +153,49 @@ def test_a_study_of_other_data_is_not_gone_on_with(
     with pytest.raises(StateError, match="other data"):
         search(features, tmp_path / "tune", trials=2)
     assert search(features, tmp_path / "tune", trials=2, study="another")["trials"] == 2
+
+
+@pytest.mark.parametrize("changes", [{"learning_rate": 1e-2}, {"trim": {"rounds": 0}}])
+def test_a_study_with_other_parameters_is_not_gone_on_with(
+    features: Path, tmp_path: Path, judge: list[tuple[float, float]], changes: dict[str, object]
+) -> None:
+    search(features, tmp_path / "tune", trials=2)
+    other = at_point(PARAMS, {f"train.{name}": value for name, value in changes.items()})
+    with pytest.raises(StateError, match="other parameters"):
+        search(features, tmp_path / "tune", trials=2, params=other)
+    searched = at_point(PARAMS, {"train.clip": 44.0, "train.epochs": 3})
+    assert search(features, tmp_path / "tune", trials=3, params=searched)["trials"] == 3
+
+
+def test_trials_learn_from_what_the_training_would_learn_from(features: Path) -> None:
+    rng = np.random.default_rng(3)
+    table, spec = features_table(), PARAMS.features.resolve()
+    hidden = rng.random(table.num_rows) < 0.1
+    fraud = table["is_fraud"].to_numpy() | (rng.random(table.num_rows) < 0.15)
+    columns = {name: table[name] for name in table.column_names}
+    for name in spec.names[:6]:  # reported and unreported frauds look alike
+        columns[name] = pa.array(table[name].to_numpy() + np.float32(30) * (fraud | hidden))
+    columns["is_fraud"] = pa.array(fraud)
+    pq.write_table(pa.table(columns), features / "features.parquet")
+    params = at_point(PARAMS, {"train.trim.min_frauds": 10, "train.trim.max_share": 0.3})
+    whole = TuneRows.read(features, spec, at_point(params, {"train.trim.rounds": 0})).learned
+    kept = TuneRows.read(features, spec, params).learned
+    trained = _Rows.read(features, spec, params).trimmed(params).learned
+    assert len(kept.normals) < 0.95 * len(whole.normals)
+    assert len(kept.later_normals) < len(whole.later_normals)
+    assert np.abs(kept.normals[:, 0]).max() < np.abs(whole.normals[:, 0]).max()
+    assert np.isin(kept.normals[:, 0], trained.normals[:, 0]).mean() > 0.99
+
+
+def test_a_search_that_finds_nothing_better_says_so_and_changes_nothing(
+    features: Path, tmp_path: Path, judge: list[tuple[float, float]]
+) -> None:
+    best = at_point(PARAMS, {"train.clip": 50.0})
+    result = search(features, tmp_path / "tune", trials=3, params=best)
+    assert result["best"]["value"] < result["default"] == 1.0  # type: ignore[index]
+    assert result["fragment"] == ""
+    assert not (tmp_path / "tune/best.yaml").exists()
+    assert "No trial is better" in (tmp_path / "tune/index.html").read_text()
 
 
 def test_every_trial_is_a_run_below_the_run_of_the_study(
@@ -228,7 +272,7 @@ def test_the_command_prints_the_fragment_and_writes_it(
     features: Path, tmp_path: Path, judge: list[tuple[float, float]]
 ) -> None:
     params, written = tmp_path / "params.yaml", tmp_path / "best.yaml"
-    params.write_text(yaml.safe_dump(PARAMS.model_dump(mode="json")))
+    params.write_text(yaml.safe_dump(at_point(PARAMS, {"train.clip": 5.0}).model_dump(mode="json")))
     space = tmp_path / "space.yaml"
     space.write_text(yaml.safe_dump(SPACE.model_dump(mode="json", exclude_none=True)))
     given = ["tune", "--features", features, "--params", params, "--space", space, "--trials", 3, "--out",
