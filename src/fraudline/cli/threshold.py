@@ -247,7 +247,7 @@ def ab_command(a: str, b: str, decisions: Path, dataset: Path, params_file: Path
     second. Look as often as you like and stop when it says so: the interval holds at every look at once.
 
     \b
-    Exit codes: 0 one is worth more · 9 too early to say
+    Exit codes: 0 one is worth more · 9 too early to say, or not to be said
     """
     from fraudline.data.money import money
     from fraudline.steps.threshold_ab import threshold_ab

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from fraudline.core.errors import DataError, UsageError
@@ -19,7 +20,8 @@ from fraudline.steps.params import Params
 log = get_logger(__name__)
 
 _NAMED = 10
-_UNCOVERED = " on what was not blocked; where the arms differ in block that decides nothing (stream.review_sample)"
+_UNDECIDED = "nothing is decided: the arms block differently, and no blocked one was drawn (stream.review_sample)"
+_ON_THE_REST = " on what was not blocked; both arms block alike"
 
 
 def threshold_ab(*, decisions: Path, dataset: Path, a: str, b: str, params: Params) -> dict[str, Any]:
@@ -39,7 +41,8 @@ def threshold_ab(*, decisions: Path, dataset: Path, a: str, b: str, params: Para
     Returns:
         ``weeks``, ``units`` (cards and weeks), ``money_a_unit``: B's less A's in minor units of ``currency``,
         ``interval``, ``stop`` and ``say``; the ``looks`` after each week; ``covers``: ``all``, or ``not blocked``
-        where an arm blocked and nothing was drawn to stand for it, so that what blocking saved is in no figure.
+        where an arm blocked and nothing was drawn to stand for it, so that what blocking saved is in no figure. Then
+        ``stop`` is true only where both arms are seen to block from the same score on.
 
     Raises:
         DataError: no whole week of both arms has matured.
@@ -79,22 +82,34 @@ def threshold_ab(*, decisions: Path, dataset: Path, a: str, b: str, params: Para
         ends.tolist(), *(each[ends].tolist() for each in (running.mean, running.low, running.high)), strict=True
     )
     looks = [{"units": end + 1, "mean": mean, "interval": [low, high]} for end, mean, low, high in figures]
-    stop = bool(running.decided[ends].any())
-    first = int(ends[np.argmax(running.decided[ends])]) if stop else len(units) - 1
+    decided = bool(running.decided[ends].any())
+    first = int(ends[np.argmax(running.decided[ends])]) if decided else len(units) - 1
     better = "B" if running.mean[first] > 0 else "A"
+    alike = covers == ALL or _block_alike(table, rows, versions, (a, b))
+    say = f"{better} is worth more{'' if covers == ALL else _ON_THE_REST}" if alike else _UNDECIDED
     result = {
         "weeks": len(ends),
         "units": len(units),
         "currency": spec.base_currency,
         "money_a_unit": float(running.mean[-1]),
         "interval": [float(running.low[-1]), float(running.high[-1])],
-        "stop": stop,
-        "say": f"{better} is worth more{'' if covers == ALL else _UNCOVERED}" if stop else "too early to say",
+        "stop": decided and alike,
+        "say": say if decided else "too early to say",
         "covers": covers,
         "looks": looks,
     }
     log.info("threshold.ab", **{key: result[key] for key in ("weeks", "units", "money_a_unit", "say")})
     return result
+
+
+def _block_alike(table: pa.Table, rows: Decisions, versions: NDArray[np.str_], arms: tuple[str, str]) -> bool:
+    """Whether both arms block from the same score on, by the ``threshold`` that their blocked rows were above."""
+    if "threshold" not in table.column_names:
+        return False
+    above = np.asarray(table["threshold"].to_numpy(), np.float64)[rows.rows]
+    blocked = np.array(table["decision"].to_pylist(), str)[rows.rows] == DECISIONS[BLOCK]
+    first, second = (set(above[blocked & (versions == arm)].tolist()) for arm in arms)
+    return first == second
 
 
 def _saved(

@@ -127,5 +127,18 @@ def test_where_nothing_stands_for_what_was_blocked_the_verdict_says_what_it_is_o
         return {**each, "transaction_id": f"b{each['transaction_id']}", "decision": "block"}
 
     found = changed(made, tmp_path, either)
-    assert found["covers"] == "not blocked"
-    assert found["say"].startswith("A is worth more on what was not blocked")
+    assert (found["covers"], found["stop"]) == ("not blocked", False)
+    assert found["say"].startswith("nothing is decided: the arms block differently")
+
+
+@pytest.mark.parametrize(("blocks_above", "stop"), [((0.9, 0.9), True), ((0.9, 0.8), False), ((0.9, None), False)])
+def test_arms_that_differ_only_below_the_block_are_judged_by_what_was_not_blocked(made, tmp_path, blocks_above, stop):
+    def some_blocked(each):
+        above = blocks_above[each["threshold_version"] == "B"]
+        if not each["transaction_id"].endswith("7") or above is None:
+            return {**each, "threshold": 0.5}
+        return {**each, "transaction_id": f"b{each['transaction_id']}", "decision": "block", "threshold": above}
+
+    found = changed(made, tmp_path, some_blocked)
+    assert (found["covers"], found["stop"]) == ("not blocked", stop)
+    assert found["say"].startswith("B is worth more on what was not blocked" if stop else "nothing is decided")
