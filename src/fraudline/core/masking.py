@@ -92,19 +92,26 @@ def mask_text(text: str) -> str:
 
 
 def masked(value: Any) -> Any:
-    """A value of plain data (what JSON holds) with its texts, keys and whole numbers masked."""
+    """A value of plain data (what JSON holds) with its texts, keys and whole numbers masked, floats among them."""
     if isinstance(value, str):
         return mask_text(value)
     if isinstance(value, bytes):
         return mask_bytes(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        text = mask_text(str(value))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        text = mask_text(_digits(value))
         return value if "*" not in text else text
     if isinstance(value, dict):
         return {masked(name): masked(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(map(masked, value)) if not hasattr(value, "_fields") else [masked(item) for item in value]
     return value
+
+
+def _digits(number: float) -> str:
+    """A whole number that may be a card number, written out; a float with a fraction has no form of one."""
+    if isinstance(number, int):
+        return str(number)
+    return f"{number:.0f}" if abs(number) < 10**_LONGEST and number.is_integer() else ""
 
 
 def is_card_number(text: str) -> bool:

@@ -22,6 +22,7 @@ from fraudline.model.figure_words import with_key
 FORMAT = 1
 NO_CHAMPION = "not applicable: no champion"
 UNKNOWN = "not applicable: it could not be measured"
+_ABSENT = object()
 OPTIONAL = ("suspicious_share",)
 """Figures that need more than the test rows: a rule about one that is missing or null does not apply."""
 
@@ -121,9 +122,14 @@ def figure_at(metrics: Mapping[str, Any], path: str) -> Any:
     """The value at a dotted path; a key may itself hold dots.
 
     Raises:
-        UsageError: there is no such figure.
+        UsageError: there is no such figure, or it has no value.
     """
     found = _walk(metrics, path)
+    if found is None:
+        raise UsageError(
+            f"The gate's rule names {path!r}, which could not be measured on the test days.",
+            "Widen split.test_days, or take the rule out of gate.rules.",
+        )
     if not isinstance(found, int | float) or isinstance(found, bool):
         known = ", ".join(sorted(name for name, value in metrics.items() if isinstance(value, int | float)))
         raise UsageError(
@@ -134,14 +140,14 @@ def figure_at(metrics: Mapping[str, Any], path: str) -> Any:
 
 def _walk(values: Any, path: str) -> Any:
     if not isinstance(values, Mapping):
-        return None
+        return _ABSENT
     if path in values:
         return values[path]
     for position in (i for i, letter in enumerate(path) if letter == "."):
         found = _walk(values.get(path[:position]), path[position + 1 :])
-        if found is not None:
+        if found is not _ABSENT:
             return found
-    return None
+    return _ABSENT
 
 
 def _unknown(metrics: Mapping[str, Any], path: str) -> bool:
@@ -180,7 +186,7 @@ def _change_rule(metrics: Mapping[str, Any], rule: GateRule) -> RuleResult:
         )
     reference = float(figure_at(champion, rule.metric))
     sign = 1.0 if rule.direction == "higher_is_better" else -1.0
-    paired = _walk(champion, f"paired.{rule.metric}") or []
+    paired = champion.get("paired", {}).get(rule.metric) or []
     changes = sorted(_rounded(sign * change) for change in paired if change is not None and math.isfinite(change))
     if changes:
         # the change that at least the share `confidence` of the resamples reaches

@@ -73,6 +73,9 @@ def test_plain_data_is_masked_in_texts_keys_and_whole_numbers() -> None:
     hidden = "*" * (len(number) - 4) + number[-4:]
     assert masked(value) == {"a": [hidden, hidden, 1.5, None, True], hidden: (b"x" + hidden.encode(),)}
     assert masked({"n": 5, "t": "x"}) == {"n": 5, "t": "x"}
+    assert masked([4111111111111111.0, -4111111111111111.0]) == ["************1111", "-************1111"]
+    ordinary = [1.5, -0.0, 1e300, float("inf"), 1_764_000_000_000_000.0]
+    assert masked(ordinary) == ordinary
 
 
 def test_errors_and_logs_show_no_card_number(capsys: pytest.CaptureFixture[str]) -> None:

@@ -112,7 +112,15 @@ def test_a_figure_is_found_by_its_path_also_when_its_name_holds_a_dot() -> None:
     assert figure_at(METRICS, "kinds.card_testing.recall_at_0.5pct") == 0.7
 
 
-@pytest.mark.parametrize("name", ["apx", "kinds", "kinds.card_testing", "f1", "champion.digest"])
+def test_a_rule_on_a_figure_that_the_test_days_were_too_few_for_says_so() -> None:
+    metrics = {**METRICS, "segments": {"amount": {"below 10": {"ap": None}}}}
+    for name in ("f1", "segments.amount.below 10.ap"):
+        with pytest.raises(UsageError, match="could not be measured") as caught:
+            judge(metrics, params({"metric": name, "min": 0.1}))
+        assert "test_days" in caught.value.action
+
+
+@pytest.mark.parametrize("name", ["apx", "kinds", "kinds.card_testing", "champion.digest"])
 def test_a_rule_on_a_figure_that_was_not_measured_is_refused_with_the_names_there_are(name: str) -> None:
     with pytest.raises(UsageError, match=r"did not measure.*alert_rate, ap"):
         judge(METRICS, params({"metric": name, "min": 0.1}))
