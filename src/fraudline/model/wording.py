@@ -26,6 +26,7 @@ _SLIGHT = 0.1
 _USUAL = "as expected, but not together with the other features"
 _SIDES = {"nats": ("rarer than", "more common than"), "seconds": ("longer than", "shorter than")}
 _LEAST = {"standard deviations": 1.0, "base currency": 1.0, "fraud rate": 0.001, "kilometres": 1.0}
+_LEAST |= dict.fromkeys(("transactions", "merchants", "frauds"), 0.3)  # one of what none was expected of is far
 _TIMES = ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
 
 

@@ -30,6 +30,7 @@ def say(name: str, value: float, expected: float) -> str:
         ("amount_z", -20, 0.2, "the amount lies 20.0 standard deviations below the card's habit, far below the 0.2 expected"),
         ("hour_deviation", 1.8, 0.3, "the hour lies 1.80 from the card's habit (0 = usual hour, 2 = opposite), far above the 0.30 expected"),
         ("merchant_fraud_weight_7d", 7.7, 0.2, "confirmed frauds at the merchant in the newest 7 days with known labels, those of unusual amounts counted in part, come to 7.7 frauds, far above the 0.2 frauds expected"),
+        ("card_count_1h", 0, 0.8, "the card made 0 transactions in the last hour, below the 0.8 transactions expected"),
         ("merchant_streak_weight", 1, 0, "confirmed frauds at the merchant in a row, those of unusual amounts counted in part, come to 1 fraud, far above the 0 frauds expected"),
         ("amount_ratio_card_mean", 14.2, 1.1, "the amount is 14 times the card's own mean, far above the 1.1 times expected"),
         ("distance_from_home", 5869, 7.6, "the place is 5,869 km from where the card is usually used, far above the 7.6 km expected"),
