@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import kubernetes_validate
@@ -11,6 +12,7 @@ import yaml
 from docs.monitoring.alerts import ALERTS
 
 from fraudline.cli.main import cli
+from fraudline.core.tracing import ENVIRONMENT
 from fraudline.features.spec import load_spec
 from fraudline.ops.gitops.cluster import FIELD_MANAGER
 from fraudline.serve.server import GRACE_SECONDS
@@ -21,7 +23,7 @@ from fraudline.stream.params import StreamParams
 from fraudline.stream.topics import _wanted
 from tests.support import policies
 from tests.support.argocd import health
-from tests.support.kustomize import MANIFESTS, OVERLAYS, ROOT, overlay
+from tests.support.kustomize import MANIFESTS, OVERLAYS, ROOT, overlay, overlay_with
 
 Documents = list[dict[str, Any]]
 
@@ -123,6 +125,8 @@ FAULTS: list[tuple[policies.Policy, Callable[[Documents], Any]]] = [
     (policies.bounded, lambda d: _worker(d)["resources"]["limits"].pop("memory")),
     (policies.bounded, lambda d: _worker(d).pop("resources")),
     (policies.probed, lambda d: _worker(d).pop("livenessProbe")),
+    (policies.spread_out, lambda d: _pod(d)["topologySpreadConstraints"].pop()),
+    (policies.spread_out, lambda d: _service(d)["spec"]["predictor"].pop("topologySpreadConstraints")),
     (policies.restricted, lambda d: _worker(d)["securityContext"].pop("allowPrivilegeEscalation")),
     (policies.restricted, lambda d: _worker(d)["securityContext"].update(capabilities={"drop": []})),
     (policies.restricted, lambda d: _worker(d)["securityContext"].update(runAsUser=0)),
@@ -396,6 +400,22 @@ def _place(container: dict[str, Any], path: str) -> tuple[str, str]:
     )
     inside = path.removeprefix(f"{mount['mountPath']}/")
     return mount["name"], f"{mount['subPath']}/{inside}" if "subPath" in mount else inside
+
+
+@pytest.mark.parametrize("name", ["standard", "knative"])
+def test_the_component_of_tracing_tells_worker_and_predictor_where_spans_go_and_lets_them_out(name: str) -> None:
+    documents = overlay_with(name, "tracing")
+    (runtime,) = find(documents, "ServingRuntime", "fraudline")["spec"]["containers"]
+    said = [{e["name"]: e.get("value") for e in each["env"]} for each in (_worker(documents), runtime)]
+    (address,) = {each[ENVIRONMENT] for each in said}
+    url = urlsplit(address)
+    _, namespace = url.hostname.split(".")
+    for policy in ("worker", "predictor"):
+        *_, rule = find(documents, "NetworkPolicy", policy)["spec"]["egress"]
+        assert rule["ports"] == [{"protocol": "TCP", "port": url.port}]
+        assert list(rule["to"][0]["namespaceSelector"]["matchLabels"].values()) == [namespace]
+    for policy in policies.POLICIES:
+        assert list(policy(documents)) == []
 
 
 def test_an_alert_starts_the_job_that_the_clock_starts() -> None:

@@ -2,8 +2,10 @@
 
 import functools
 import json
+import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +59,13 @@ def _overlay(name: str) -> str:
 def overlay(name: str) -> list[dict[str, Any]]:
     """The documents of an overlay; each call gives its own, to change."""
     return list(yaml.load_all(_overlay(name), Loader=yaml.CSafeLoader))
+
+
+def overlay_with(name: str, component: str) -> list[dict[str, Any]]:
+    """The documents of an overlay and a component that it has not, as an installation puts them together."""
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path(folder).resolve()
+        both = (("resources", MANIFESTS / "overlays" / name), ("components", MANIFESTS / "components" / component))
+        document = {key: [os.path.relpath(path, here)] for key, path in both}
+        (here / "kustomization.yaml").write_text(yaml.safe_dump(document))
+        return list(yaml.load_all(build(here), Loader=yaml.CSafeLoader))

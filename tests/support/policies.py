@@ -87,6 +87,18 @@ def probed(documents: list[Document]) -> Iterator[str]:
                 yield f"{where}: no {probe}"
 
 
+def spread_out(documents: list[Document]) -> Iterator[str]:
+    """What runs more than once does not run on one node or in one zone alone. Knative places its revisions itself."""
+    several = {w: s for w, s in pod_specs(documents) if w.startswith("StatefulSet")}
+    for service in _kind(documents, "InferenceService"):
+        if service["spec"]["predictor"].get("minReplicas", 1) > 1:
+            several[f"InferenceService {service['metadata']['name']}"] = service["spec"]["predictor"]
+    for where, spec in several.items():
+        keys = {each["topologyKey"] for each in spec.get("topologySpreadConstraints", [])}
+        for key in sorted({"topology.kubernetes.io/zone", "kubernetes.io/hostname"} - keys):
+            yield f"{where}: not spread by {key}"
+
+
 def restricted(documents: list[Document]) -> Iterator[str]:
     """The restricted profile of Pod Security, and a root file system that nobody writes to."""
     rules: dict[str, Callable[[Document], bool]] = {
@@ -204,7 +216,8 @@ def denied_by_default(documents: list[Document]) -> Iterator[str]:
 
 
 POLICIES: tuple[Policy, ...] = (
-    one_canary_mode, pinned_images, pinned_models, bounded, probed, restricted, restricted_kafka, without_tokens,
+    one_canary_mode, pinned_images, pinned_models, bounded, probed, spread_out, restricted, restricted_kafka,
+    without_tokens,
     kept_decisions, kept_data, no_secrets, one_that_pushes, denied_by_default,
 )  # fmt: skip
 
