@@ -91,7 +91,7 @@ def lines(part: Any, prefix: str = "") -> list[tuple[str, str]]:
 
 def _score(score: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]:
     if "missing" in score:
-        reasons = [f"<li>{escape(str(reason.get('text', '')))}</li>" for reason in decision.get("reasons", [])]
+        reasons = [f"<li>{escape(str(reason.get('text', '')))}</li>" for reason in decision.get("reasons") or []]
         return [f"<p>{escape(score['missing'])}</p>", f"<h2>Reasons on the decision</h2><ol>{''.join(reasons)}</ol>"]
     verdict = "equals" if score["same"] else "DIFFERS from"
     checked = (

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fraudline.core.clock import from_us
+from fraudline.core.clock import from_us, to_us
 from fraudline.core.documents import parse_json
 from fraudline.core.errors import ArtifactError, DataError, FraudlineError, StateError, UsageError
 from fraudline.core.files import read_json
@@ -162,7 +163,7 @@ def _in_file(wanted: str, file: Path) -> Iterator[Traced]:
     if file.suffix == ".parquet":
         for number, row in _rows_with(file, wanted):
             value = row.get("value")
-            decision = _mine(value, wanted) if isinstance(value, bytes) else row
+            decision = _mine(value, wanted) if isinstance(value, bytes) else _as_recorded(row)
             if decision:
                 yield Traced(decision, {"file": str(file), "row": number})
         return
@@ -174,6 +175,14 @@ def _in_file(wanted: str, file: Path) -> Iterator[Traced]:
                     yield Traced(decision, {"file": str(file), "row": number})
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}.", "Name a file of decisions.") from error
+
+
+def _as_recorded(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of `fraudline score` in the forms of the topic: its reasons are JSON, its time is no number."""
+    reasons, when = row.get("reasons"), row.get("event_time")
+    if isinstance(reasons, str):
+        row = row | {"reasons": parse_json(reasons, "The reasons of the decision")}
+    return row | {"event_time": to_us(when)} if isinstance(when, datetime) else row
 
 
 def _rows_with(path: Path, wanted: str) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -181,11 +181,6 @@ def _in_decisions(wanted: str, decisions: Path, artifact: Artifact) -> _Found:
     row = next((row for row in reversed(rows) if row.get("transaction_id") == wanted), None)
     if row is None:
         raise DataError(f"{decisions} has no decision on {wanted}.", "Check the id, or take the decisions of its day.")
-    if "features" not in row and decisions.suffix.lower() in PARQUET:  # a column each: `score --with-features`
-        if missing := [name for name in artifact.spec.names if name not in row]:
-            problem = f"{decisions} lacks {counted(len(missing), 'features')} of the model, {missing[0]} for one."
-            raise DataError(problem, "Write it with `fraudline score --with-features`, by the same model.")
-        row = {"spec_version": artifact.spec.version, **row, "features": [row[name] for name in artifact.spec.names]}
     return _of_decision(row, artifact)
 
 
@@ -208,7 +203,18 @@ def _in_parquet(wanted: str, decisions: Path) -> list[dict[str, Any]]:
         raise DataError(problem, "Give decisions as the topic or `fraudline score` writes them.") from error
 
 
+def _gathered(row: Mapping[str, Any], artifact: Artifact) -> Mapping[str, Any]:
+    """A decision whose features are a column each, as `score --with-features` writes them, as its topic has it."""
+    if "features" in row:
+        return row
+    if missing := [name for name in artifact.spec.names if name not in row]:
+        problem = f"The decision lacks {counted(len(missing), 'features')} of the model, {missing[0]} for one."
+        raise DataError(problem, "Write it with `fraudline score --with-features`, by the same model.")
+    return {"spec_version": artifact.spec.version, **row, "features": [row[name] for name in artifact.spec.names]}
+
+
 def _of_decision(row: Mapping[str, Any], artifact: Artifact) -> _Found:
+    row = _gathered(row, artifact)
     try:
         features, score = np.asarray(row.get("features") or [], np.float32), float(row["score"])
     except (KeyError, TypeError, ValueError) as error:

@@ -1,7 +1,9 @@
 """An explanation: the same score as everywhere else, taken apart so that nothing is left over."""
 
 import json
+import shutil
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from fraudline.core.errors import DataError, StateError, UsageError
 from fraudline.data.money import money
 from fraudline.data.store import read_labels, read_transactions
 from fraudline.model.artifact import load_artifact
+from fraudline.steps.audit import show
 from fraudline.steps.audit_story import find_decision
 from fraudline.steps.explain import explain, explain_decision
 from fraudline.steps.explain_page import explain_page, parts_of
@@ -162,6 +165,24 @@ def test_a_decision_in_parquet_is_explained_like_the_same_one_in_lines(place: di
     listed = pa.Table.from_pylist([decision(place, transaction_id=wanted, features=[row[name] for name in names])])
     pq.write_table(listed, tmp_path / "topic.parquet")
     assert explain(transaction_id=wanted, decisions=tmp_path / "topic.parquet", **given)["score"] == document["score"]
+
+
+@pytest.mark.parametrize("with_features", [True, False])
+def test_what_was_scored_offline_is_traced_back_like_a_decision(
+    place: dict[str, Any], tmp_path: Path, with_features: bool
+) -> None:
+    kept, page, row = tmp_path / "scored.parquet", tmp_path / "page.html", place["scored"][-1]
+    every = PARAMS.model_copy(update={"stream": PARAMS.stream.model_copy(update={"reasons_on": "all"})})
+    score(file=place["dataset"], out=kept, model=place["model"], params=every, with_features=with_features)
+    artifact = load_artifact(place["model"])
+    shutil.copytree(place["model"], tmp_path / "store" / artifact.digest)
+    given = {"source": kept, "store": tmp_path / "store", "page": page, "params": PARAMS}
+    document = show(transaction_id=row["transaction_id"], **given)
+    assert document["model"]["digest"] == artifact.digest
+    assert document["score"].get("same", False) is with_features
+    assert json.loads(row["reasons"])[0]["text"] in unescape(page.read_text())
+    if with_features:  # only then the time and the card are there
+        assert document["times"]["event_time"] == place["transactions"]["event_time"][-1].as_py().isoformat()
 
 
 def test_parquet_that_holds_no_decision_with_features_is_named(place: dict[str, Any], tmp_path: Path) -> None:
