@@ -73,6 +73,11 @@ class Window:
         day = event_time // DAY_US
         return day < self.end and (self.first is None or day >= self.first)
 
+    def __str__(self) -> str:
+        """Its days in words."""
+        ends = f"before {from_us(self.end * DAY_US).date()}"
+        return ends if self.first is None else f"from {from_us(self.first * DAY_US).date()} on and {ends}"
+
 
 def hold(held: dict[str, Decided], decisions: Iterable[Decided], window: Window) -> None:
     """Add the decisions of a window to ``held``, by transaction.
@@ -152,9 +157,10 @@ def matured(
     hold(held, decisions, window)
     rows = [each for each in held.values() if model_version in ("", each.model_version)]
     if not rows:
+        whose = f" of the model {model_version}" if model_version else ""
         raise DataError(
-            f"No decision has a matured label: none is before {from_us(window.end * DAY_US).date()}.",
-            "Wait for the labels' delay (label_delay_days).",
+            f"No decision{whose} has a matured label: none is {window}.",
+            "Wait for the labels' delay (label_delay_days), or look further back (--days 0: all days).",
         )
     fraud = np.array([(found := labels.get(each.transaction_id)) is not None and found.is_fraud for each in rows])
     blocked = np.array([each.decision == _BLOCKED for each in rows])
