@@ -99,6 +99,7 @@ def test_evidence_and_text_say_what_a_reviewer_asks(forge, served):
     assert canary["replaces"] == served.name
     for shown in (entry.name, "ab" * 20, "0" * 32, "| average precision (`ap`) | 0.61 |", served.name[:12]):
         assert shown in result["body"]
+    assert "| `ap` |" not in result["body"]  # both tables call a figure by the same words
 
 
 def test_a_dry_run_shows_the_commit_that_the_promotion_then_makes_and_pushes_nothing(forge, served):

@@ -123,7 +123,7 @@ def _figures(metrics: Mapping[str, float], champion: Entry | None) -> list[str]:
         return []
     beside = champion.promotion.record["metrics"] if champion else {}
     rows = [
-        f"| `{name}` | {value:.4g} | {f'{beside[name]:.4g}' if name in beside else '–'} |"
+        f"| {with_key(name)} | {value:.4g} | {f'{beside[name]:.4g}' if name in beside else '–'} |"
         for name, value in metrics.items()
     ]
     return ["| figure | this model | champion, when it was promoted |", "|---|---:|---:|", *rows, ""]
