@@ -35,13 +35,16 @@ def group() -> None:
 @json_option
 def inspect(folder: Path, as_json: bool) -> None:
     """Say what an artifact is, after every byte of it was verified; nothing of it is run."""
-    artifact = load_artifact(folder)
-    found = described(artifact)
+    found = described(load_artifact(folder))
     if as_json:
         click.echo(json.dumps(found))
         return
+    inputs = found.pop("inputs")
     for name, value in found.items():
-        click.echo(f"{name:<14} {value}")
+        click.echo(f"{name:<14} {', '.join(value) if isinstance(value, list) else value}")
+    click.echo(f"{'inputs':<14} {len(inputs)}")
+    for each in inputs:
+        click.echo(f"  {each['name']:<28} {each['unit']}")
 
 
 @group.command()
@@ -76,20 +79,25 @@ def verify(folder: Path, public_key: Path | None, minimum_release: int, expected
 
 
 def described(artifact: Artifact) -> dict[str, Any]:
-    """What an artifact is, for a person."""
+    """What an artifact is; ``inputs`` are its features in the order in which it takes them."""
     meta = artifact.meta
     return {
         "digest": artifact.digest,
         "version": artifact.version,
         "name": meta.name,
         "kind": str(meta.architecture.get("kind", "")),
-        "formats": ", ".join(meta.formats),
-        "features": len(artifact.spec.names),
-        "trained_on": f"{meta.trained_on.start} to {meta.trained_on.end}, {meta.trained_on.rows} rows",
+        "formats": list(meta.formats),
+        "reasons": meta.reasons,
+        "data_md5": meta.data_md5,
+        "trained_from": str(meta.trained_on.start),
+        "trained_until": str(meta.trained_on.end),
+        "trained_rows": meta.trained_on.rows,
+        "seed": meta.params.get("seed"),
         "review": artifact.thresholds.review,
         "block": artifact.thresholds.block,
         "bytes": sum(map(len, artifact.content.values())),
         "signed": (artifact.path / SIGNATURE).is_file(),
+        "inputs": [{"name": feature.name, "unit": feature.unit} for feature in artifact.spec.features],
     }
 
 
