@@ -22,7 +22,7 @@ def gate(
     from fraudline.steps import component as entry
     from fraudline.steps.gate import gate as step
 
-    with entry.running("gate", os.environ, locals()) as meter:
+    with entry.running("gate", os.environ, locals(), refusals=True) as meter:
         settings = entry.parameters(params, os.environ)
         step(
             evaluation=Path(evaluation.path),

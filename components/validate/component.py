@@ -23,7 +23,7 @@ def validate(
     from fraudline.steps.validate import validate as step
 
     result = {}
-    with entry.running("validate", os.environ, locals()) as meter:
+    with entry.running("validate", os.environ, locals(), refusals=True) as meter:
         settings = entry.parameters(params, os.environ)
         result = step(dataset=Path(dataset.path), report=Path(report.path), params=settings)
     entry.show(Path(report.path) / "index.html", data_docs.path)

@@ -58,19 +58,21 @@ class StepMeter(costs.Meter):
 
 @contextmanager
 def running(
-    step: str, environment: Mapping[str, str], arguments: Mapping[str, Any] | None = None
+    step: str, environment: Mapping[str, str], arguments: Mapping[str, Any] | None = None, *, refusals: bool = False
 ) -> Iterator[StepMeter]:
     """Log a step's events; end the process with the exit code of an error of ours, after naming problem and action.
 
     A local run names a file in ``FRAUDLINE_ERROR_FILE``, where the error is left for it. With ``FRAUDLINE_PUSHGATEWAY``
-    (``host:port``) Prometheus hears what a step that ended well used. A step's refusal ends the block and not the
-    process, because Kubeflow keeps no page of a task that fails, and here the page is what a person reads:
-    :func:`accept` ends the run.
+    (``host:port``) Prometheus hears what a step that ended well used. Kubeflow keeps no page of a task that fails, and
+    where a step refuses its input the page is what a person reads: with ``refusals`` a refusal ends the block and not
+    the process, and :func:`accept` ends the run.
 
     Args:
         step: its name.
         environment: the process's environment.
         arguments: the component's own, for the lineage of what it reads and writes; None for none.
+        refusals: the component gives ``refusal`` to a task that accepts it. A pipeline that an earlier release compiled
+            has no such task, and does not say this: there a refusal must not pass for success.
 
     Yields:
         A meter of what the step uses, read after the block.
@@ -84,7 +86,7 @@ def running(
         with _lineage(step, environment, arguments), meter:
             yield meter
     except FraudlineError as error:
-        if not isinstance(error, REFUSALS.get(step, ())):
+        if not (refusals and isinstance(error, REFUSALS.get(step, ()))):
             _fail(step, error, environment)
         log.warning("step.refused", step=step, problem=error.problem, action=error.action)
         # it quotes values of the data, and Argo fills in whatever stands in double braces of a task's parameter

@@ -61,7 +61,7 @@ def test_an_error_ends_the_process_with_its_code_and_leaves_a_record(tmp_path):
 def test_a_refusal_ends_the_run_one_task_later_with_the_code_and_the_words_of_the_step(tmp_path):
     record = tmp_path / "error.json"
     environment = {"FRAUDLINE_ERROR_FILE": str(record)}
-    with component.running("gate", environment) as meter:
+    with component.running("gate", environment, refusals=True) as meter:
         raise GateFailed("ap is too low.", "Train longer.")
     assert meter.usage.wall_seconds > 0
     assert not record.exists()
@@ -76,9 +76,16 @@ def test_a_refusal_ends_the_run_one_task_later_with_the_code_and_the_words_of_th
     }
 
 
+@pytest.mark.parametrize(("step", "error"), [("validate", ValidationFailed), ("gate", GateFailed)])
+def test_a_refusal_ends_the_task_of_a_pipeline_that_an_earlier_release_compiled(step, error):
+    with pytest.raises(SystemExit) as caught, component.running(step, {}, {"params": {}}):
+        raise error("It is refused.")
+    assert caught.value.code == error.exit_code
+
+
 def test_a_value_of_refused_data_is_no_template_that_argo_fills_in(tmp_path):
     record, problem = tmp_path / "error.json", "t1: merchant_id={{=1 + 1}}, card_id={{{workflow.name}}}"
-    with component.running("validate", {}) as meter:
+    with component.running("validate", {}, refusals=True) as meter:
         raise ValidationFailed(problem)
     assert "{{" not in meter.refusal
     with pytest.raises(SystemExit):
@@ -87,11 +94,11 @@ def test_a_value_of_refused_data_is_no_template_that_argo_fills_in(tmp_path):
 
 
 def test_what_is_not_refused_is_accepted_and_another_error_still_ends_the_step():
-    with component.running("gate", {}) as meter:
+    with component.running("gate", {}, refusals=True) as meter:
         pass
     assert not meter.refusal
     component.accept(meter.refusal, {})
-    with pytest.raises(SystemExit) as caught, component.running("gate", {}):
+    with pytest.raises(SystemExit) as caught, component.running("gate", {}, refusals=True):
         raise UsageError("A rule names no figure.")
     assert caught.value.code == 2
 
@@ -99,7 +106,7 @@ def test_what_is_not_refused_is_accepted_and_another_error_still_ends_the_step()
 def test_a_refused_step_pushes_no_figures_of_one_that_ended_well(monkeypatch):
     pushed = []
     monkeypatch.setattr(component.metrics, "publish", lambda *given, **_: pushed.append(given[0]))
-    with component.running("gate", {}):
+    with component.running("gate", {}, refusals=True):
         raise GateFailed("ap is too low.")
     assert pushed == []
     with component.running("gate", {}):

@@ -145,7 +145,7 @@ def test_a_kubeflow_component_says_the_same(receiver: Receiver, prepared: Path) 
     assert done["eventType"] == "COMPLETE"
     assert things(done, "inputs") == {"dataset": "e" * 32}
     assert things(done, "outputs") == {"validate.report": ""}
-    with component.running("gate", {ENVIRONMENT: receiver.url}, {"params": {}}):
+    with component.running("gate", {ENVIRONMENT: receiver.url}, {"params": {}}, refusals=True):
         raise GateFailed("no", "train again")
     assert receiver.events[-1]["eventType"] == "FAIL"
 
