@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraudline.core.clock import now_us
-from fraudline.core.errors import StateError
+from fraudline.core.errors import StateError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.core.turns import short_turns
 from fraudline.features.columns import columns_from_messages
@@ -126,6 +126,7 @@ class PartitionState:
 
         Raises:
             UnavailableError: the log cannot be read.
+            UsageError: Kafka has forgotten the group's place, and a checkpoint says that it was further on.
         """
         if self._engine is None or self.next_offset > offset:
             self._restore(offset)
@@ -311,7 +312,8 @@ class PartitionState:
         log.warning("checkpoint.refused", partition=self.partition, problem=error.problem)
 
     def _check(self, checkpoint: Checkpoint, limit: int) -> None:
-        if checkpoint.next_offset > limit:
+        ahead = checkpoint.next_offset > limit
+        if ahead and self._transport.group_offset(self.partition) is not None:
             problem = f"The checkpoint stands at {checkpoint.next_offset}, but only {limit} is committed."
             raise StateError(problem, "The state is built again from the log.")
         offset = checkpoint.last_offset
@@ -321,6 +323,17 @@ class PartitionState:
         if not found or record_digest(offset, found[0].value) != checkpoint.last_digest:
             problem = f"The checkpoint's last record {offset} is not in this log."
             raise StateError(problem, "The state is built again from the log.")
+        if ahead:
+            self._forgotten(checkpoint.next_offset)
+
+    def _forgotten(self, decided: int) -> None:
+        """Refuse to decide again what a group decided whose place Kafka no longer knows."""
+        problem = (
+            f"Kafka knows no place of the group in partition {self.partition}, but its checkpoint says that all before "
+            f"{decided} is decided: it would be decided again."
+        )
+        action = f"Set the group's offset to {decided} (kafka-consumer-groups --reset-offsets --to-offset {decided}), "
+        raise UsageError(problem, f"{action}or delete the checkpoints to decide all again; then start the worker.")
 
     def _replay(self, end: int) -> None:
         start, count = self.next_offset, 0

@@ -76,11 +76,9 @@ class Partitions:
 
         Raises:
             UnavailableError: the log cannot be read.
-            UsageError: the log has lost its end, and the client went back to its beginning.
+            UsageError: the log has lost its end, or Kafka the group's place, and the client went back to its beginning.
         """
-        state, first = self._states.get(partition), records[0].offset
-        if state is None:
-            state = self._states[partition] = self._new_state(partition, engines=partial(self._engine, partition))
+        state, first = self._state(partition), records[0].offset
         if partition in self._aligned and first >= state.next_offset:
             self._continuity.goes_on(partition, state.next_offset, first)
         else:  # it is new here, or its log was cut or made anew
@@ -90,6 +88,17 @@ class Partitions:
                 self._cards.align(partition)
         self._aligned.add(partition)
         return state.advance(records)
+
+    def look_for_places(self) -> None:
+        """Call it before a rehearsal, which gives a group that Kafka knows no place of the log's beginning as one.
+
+        Raises:
+            UnavailableError: the broker does not answer.
+            UsageError: Kafka has forgotten the group's place.
+        """
+        for partition in self._transport.assignment():
+            if self._transport.group_offset(partition) is None:
+                self._state(partition).align(self._transport.beginning(partition))
 
     def unalign(self) -> None:
         """States may have run ahead of what is committed, or behind: each is aligned when its next records come."""
@@ -125,6 +134,11 @@ class Partitions:
         self._metrics.seen_bytes.set(sum(state.seen.nbytes for state in states))
         self._metrics.state_cards.set(sum(state.cards for state in states))
         self._metrics.state_bytes.set(sum(state.nbytes for state in states))
+
+    def _state(self, partition: int) -> PartitionState:
+        if partition not in self._states:
+            self._states[partition] = self._new_state(partition, engines=partial(self._engine, partition))
+        return self._states[partition]
 
     def _engine(self, partition: int, first: Sequence[Transaction] | None) -> FeatureEngine:
         """What a partition's state begins with before its first transactions, on the tables in use now."""

@@ -210,6 +210,7 @@ class Worker:
         if not self._transport.assignment():
             return False
         if report is None:
+            self._states.look_for_places()
             self._transport.rehearse()
         return True
 

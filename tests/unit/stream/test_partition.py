@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from fraudline.core.errors import UnavailableError
+from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.features.columns import columns_from_messages
 from fraudline.features.engine import FeatureEngine
 from fraudline.features.spec import load_spec
@@ -238,6 +238,7 @@ def test_a_log_that_cannot_be_read_for_a_moment_does_not_make_the_checkpoint_for
 def test_a_state_that_was_ahead_is_of_no_use_when_it_could_not_be_built_again_at_once(tmp_path: Path) -> None:
     log = log_of(TRANSACTIONS)
     transport = FakeTransport({0: log})
+    transport.committed = {0: 30}
     saved = state(transport, tmp_path)
     saved.align(25)
     saved.save()
@@ -278,6 +279,7 @@ def test_a_loaded_checkpoint_has_the_age_of_its_writing(tmp_path: Path) -> None:
 def test_a_checkpoint_that_does_not_fit_is_left_aside(tmp_path: Path, kind: str) -> None:
     log = log_of(TRANSACTIONS)
     transport = FakeTransport({0: log})
+    transport.committed = {0: 40}
     spec = SPEC.without(["weekend"]) if kind == "another spec" else SPEC
     first = state(transport, tmp_path, spec)
     first.align(0)
@@ -294,6 +296,28 @@ def test_a_checkpoint_that_does_not_fit_is_left_aside(tmp_path: Path, kind: str)
     second = state(transport, tmp_path)
     second.align(40)
     assert second.advance(log[40:]).features.tobytes() == oracle[40:].tobytes()
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_what_a_group_decided_is_not_decided_again_once_kafka_has_forgotten_the_group(
+    tmp_path: Path, anew: bool
+) -> None:
+    """Offsets of a group without members are kept for days; a topic that was made anew has nothing that was decided."""
+    log = log_of(TRANSACTIONS)
+    transport = FakeTransport({0: log})
+    away = state(transport, tmp_path)
+    away.align(0)
+    away.advance(log[:25])
+    away.save()
+    if anew:
+        transport.logs[0] = log_of(list(reversed(TRANSACTIONS)))
+        state(transport, tmp_path).align(0)
+        return
+    with pytest.raises(UsageError, match="all before 25 is decided") as caught:
+        state(transport, tmp_path).align(0)
+    assert "--to-offset 25" in caught.value.action
+    next(tmp_path.rglob("*.checkpoint")).unlink()
+    state(transport, tmp_path).align(0)
 
 
 def test_offsets_that_the_log_skips_are_no_gap() -> None:

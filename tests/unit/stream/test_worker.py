@@ -157,6 +157,23 @@ def test_a_log_that_lost_its_end_ends_the_worker_and_is_not_decided_again(artifa
     assert (transport.outputs, transport.committed) == ([], {0: 45})
 
 
+@pytest.mark.parametrize("waiting", [False, True])
+def test_a_group_that_kafka_has_forgotten_decides_nothing_again(
+    artifact: Artifact, tmp_path: Path, waiting: bool
+) -> None:
+    """The rehearsal of a worker whom no records wait for would give such a group a place: the log's beginning."""
+    before = FakeTransport({0: log_of(TRANSACTIONS)})
+    run(artifact, before, 60, tmp_path)
+    after = FakeTransport({0: log_of(TRANSACTIONS)})
+    stop = threading.Event()
+    if not waiting:
+        after.poll = lambda *_: stop.set() or []
+    worker, _ = made(artifact, after, tmp_path)
+    with pytest.raises(UsageError, match="all before 60 is decided"):
+        worker.run(stop, lambda _: stop.set())
+    assert (after.outputs, after.committed, after.rehearsals) == ([], {}, 0)
+
+
 def test_partitions_that_were_added_are_said(artifact: Artifact) -> None:
     transport = FakeTransport({0: log_of(TRANSACTIONS[:30])})
     worker, _ = made(artifact, transport)
