@@ -22,6 +22,7 @@ def connect(uri: str) -> Any:
         UnavailableError: the store does not answer.
     """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # what a command prints there may be JSON
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's own imports deprecate one another

@@ -1,13 +1,18 @@
 """What a step may record about itself: to an MLflow run, or to nothing."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from fraudline.core.clock import now_us
+from fraudline.core.errors import UnavailableError
+from fraudline.core.log import get_logger
 from fraudline.core.masking import mask_text
 from fraudline.ops.mlflow_client import translated
+
+log = get_logger(__name__)
 
 DIGEST_TAG = "fraudline.digest"
 DATA_TAG = "fraudline.data_md5"
@@ -47,6 +52,9 @@ class StepRun(Protocol):
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Keep a file or a folder with the run."""
 
+    def outlast(self) -> None:
+        """From here on the work is worth more than its figures: what the server does not take ends nothing."""
+
 
 class NoRun:
     """Records nothing."""
@@ -74,6 +82,9 @@ class NoRun:
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Do nothing."""
 
+    def outlast(self) -> None:
+        """Do nothing."""
+
 
 class MlflowRun:
     """Records to one MLflow run; figures wait in a batch until :meth:`flush`."""
@@ -83,6 +94,8 @@ class MlflowRun:
         self._name = name  # empty: another gave it one
         self._uri = uri
         self._waiting: list[Any] = []
+        self._calls: list[Callable[[], object]] = []
+        self._outlasts = self._away = False
         self.run_id = run_id
 
     def params(self, values: Mapping[str, Any]) -> None:
@@ -90,9 +103,9 @@ class MlflowRun:
         from mlflow.entities import Param
 
         entries = [Param(name, mask_text(str(value))[:_VALUE_LIMIT]) for name, value in flatten(values).items()]
-        with translated(self._uri):
-            for first in range(0, len(entries), _PARAMS_BATCH):
-                self._client.log_batch(self.run_id, params=entries[first : first + _PARAMS_BATCH])
+        for first in range(0, len(entries), _PARAMS_BATCH):
+            batch = entries[first : first + _PARAMS_BATCH]
+            self.call(partial(self._client.log_batch, self.run_id, params=batch))
 
     def metric(self, name: str, value: float, step: int | None = None) -> None:
         """Record one figure, at an epoch where one is given."""
@@ -110,8 +123,7 @@ class MlflowRun:
 
     def tag(self, name: str, value: str) -> None:
         """Mark the run."""
-        with translated(self._uri):
-            self._client.set_tag(self.run_id, name, mask_text(value))
+        self.call(partial(self._client.set_tag, self.run_id, name, mask_text(value)))
 
     def made(self, digest: str) -> None:
         """Say which artifact the run made: later steps find the run by it, and people by its name."""
@@ -124,29 +136,55 @@ class MlflowRun:
 
         known = Dataset(_DATASET, md5[:_DIGEST_LIMIT], source_type="dvc", source=json.dumps({"md5": md5}))
         self.tag(DATA_TAG, md5)
-        with translated(self._uri):
-            self._client.log_inputs(self.run_id, [DatasetInput(known)])
+        self.call(partial(self._client.log_inputs, self.run_id, [DatasetInput(known)]))
         self._named(f"data {md5[:8]}")
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Keep a file or a folder with the run."""
         keep = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
-        with translated(self._uri):
-            keep(self.run_id, str(path), folder)
+        self.call(partial(keep, self.run_id, str(path), folder))
+
+    def outlast(self) -> None:
+        """From here on what the server does not take waits for :meth:`settle`, and is then left out with a warning."""
+        self._outlasts = True
 
     def _named(self, part: str) -> None:
         """Add to the name of a run that is ours what tells it from others."""
         if self._name and part not in self._name:
             self._name += f", {part}"
-            with translated(self._uri):
-                self._client.update_run(self.run_id, name=self._name)
+            self.call(partial(self._client.update_run, self.run_id, name=self._name))
 
     def flush(self) -> None:
         """Send the figures that wait."""
         waiting, self._waiting = self._waiting, []
         if waiting:
+            self.call(partial(self._client.log_batch, self.run_id, metrics=waiting))
+
+    def call(self, call: Callable[[], object]) -> None:
+        """Make a call of the server.
+
+        Raises:
+            UnavailableError: it does not answer, or refuses; not after :meth:`outlast`.
+        """
+        if not self._outlasts:
             with translated(self._uri):
-                self._client.log_batch(self.run_id, metrics=waiting)
+                call()
+            return
+        self._calls.append(call)
+        if not self._away:  # a server that is away costs minutes a call
+            self.settle()
+
+    def settle(self) -> None:
+        """Make the calls that wait, in their order, up to the first that the server does not take."""
+        try:
+            while self._calls:
+                with translated(self._uri):
+                    self._calls[0]()
+                del self._calls[0]
+            self._away = False
+        except UnavailableError as error:
+            self._away = True
+            log.warning("tracking.not_recorded", run_id=self.run_id, calls=len(self._calls), problem=error.problem)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

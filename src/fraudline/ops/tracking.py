@@ -12,12 +12,15 @@ Train starts the run and tags it with the digest of what it made; every later st
 
 A run id in the parameters (a launcher's ``MLFLOW_RUN_ID``) is joined instead, and not ended by a step.
 A run that a step fails in is failed, and tagged with that step, until the step succeeds.
+A server that is away when a step begins ends the step; after ``run.outlast()``, or once the step has failed by itself,
+what it does not take is left out with a warning.
 Without a tracking address every call does nothing.
 """
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from fraudline.core.clock import now
@@ -59,7 +62,7 @@ def step_run(step: str, settings: RegistryParams, *, digest: str = "") -> Iterat
         run_id, name = _find_or_start(client, step, settings, digest)
     run = MlflowRun(client, run_id, settings.tracking_uri, name)
     begun = time.monotonic()
-    with _failing(client, run, step, settings), _recording(client, run, settings, ends=bool(name)):
+    with _recording(client, run, step, ends=bool(name), launched=bool(settings.run_id)):
         try:
             yield run
         finally:
@@ -113,41 +116,42 @@ def child_run(parent: StepRun, name: str, settings: RegistryParams) -> Iterator[
         experiment = client.get_run(parent.run_id).info.experiment_id
         created = client.create_run(experiment, run_name=name, tags={PARENT_TAG: parent.run_id})
     run = MlflowRun(client, str(created.info.run_id), settings.tracking_uri)
-    with _recording(client, run, settings, ends=True):
+    with _recording(client, run, "", ends=True, launched=False):
         yield run
 
 
 @contextmanager
-def _recording(client: Any, run: "MlflowRun", settings: RegistryParams, *, ends: bool) -> Iterator[None]:
-    """Send what ``run`` recorded when the block ends, and end the run with it where it is ours."""
+def _recording(client: Any, run: MlflowRun, step: str, *, ends: bool, launched: bool) -> Iterator[None]:
+    """Send what ``run`` recorded when the block ends, and end the run with it where it is ours.
+
+    A run is failed from the step that fails until that step succeeds, whoever began it; a launcher ends its own. What
+    the block raised is heard of, whatever the server says then.
+    """
     status = "FAILED"
     try:
         yield
         run.flush()
         status = "FINISHED"
+    except BaseException:
+        run.outlast()
+        run.flush()
+        raise
     finally:
-        try:
-            run.flush()  # of a block that failed
-        finally:  # a run whose figures were refused is over, too
-            if ends:
-                with translated(settings.tracking_uri):
-                    client.set_terminated(run.run_id, status=status)
+        if ends:
+            run.call(partial(client.set_terminated, run.run_id, status=status))
+        if step:
+            run.call(partial(_mark, client, run.run_id, step, status, launched=launched))
+        run.settle()
         log.debug("tracking.recorded", run_id=run.run_id, status=status)
 
 
-@contextmanager
-def _failing(client: Any, run: "MlflowRun", step: str, settings: RegistryParams) -> Iterator[None]:
-    """A run is failed from the step that fails until that step succeeds, whoever began it; a launcher ends its own."""
-    status, said = "FAILED", step
-    try:
-        yield
-        status, said = "FINISHED", ""
-    finally:
-        with translated(settings.tracking_uri):
-            if said or client.get_run(run.run_id).data.tags.get(FAILED_TAG) == step:
-                client.set_tag(run.run_id, FAILED_TAG, said)
-                if not settings.run_id:
-                    client.set_terminated(run.run_id, status=status)
+def _mark(client: Any, run_id: str, step: str, status: str, *, launched: bool) -> None:
+    """Tag the run with the step that failed; one that succeeds takes its own tag away."""
+    failed = status == "FAILED"
+    if failed or client.get_run(run_id).data.tags.get(FAILED_TAG) == step:
+        client.set_tag(run_id, FAILED_TAG, step if failed else "")
+        if not launched:
+            client.set_terminated(run_id, status=status)
 
 
 def _find_or_start(client: Any, step: str, settings: RegistryParams, digest: str) -> tuple[str, str]:

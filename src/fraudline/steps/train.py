@@ -1,6 +1,7 @@
 """Step train: known normals in (labelled rows, for a supervised kind), a model artifact out.
 
-The same features, parameters and seed give the same digest; the run's figures go to MLflow, never into the artifact.
+The same features, parameters and seed give the same digest; the run's figures go to MLflow, never into the artifact,
+and an MLflow server that goes away while a model is fitted does not take the model with it.
 """
 
 from collections.abc import Callable
@@ -74,13 +75,14 @@ def train(*, features: Path, dataset: Path, model: Path, params: Params) -> dict
     with step_run("train", params.registry) as run:
         run.params(_recorded(params))
         run.data(data_md5)
+        run.outlast()
         rows = _Rows.read(features, spec, params).trimmed(params)
         fitted = fit_kind(rows.learned, spec, params.train, params.seed, _listener(run))
         with atomic_folder(model) as folder:
             thresholds, digest = _write(folder, fitted, rows, spec, params, data_md5)
-            run.artifact(folder / "card.md", "model")
-            run.artifact(folder / "model.json", "model")
         run.made(digest)
+        run.artifact(model / "card.md", "model")
+        run.artifact(model / "model.json", "model")
         figures = _figures(fitted)
         if rows.contamination and rows.contamination["share"] is not None:
             figures |= {SHARE: rows.contamination["share"], "trimmed": rows.contamination["trimmed"]}

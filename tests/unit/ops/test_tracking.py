@@ -1,8 +1,10 @@
 """Tracking: one run from train to register, found by digest, joined by id, or no run at all."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
 
 from fraudline.core.errors import UnavailableError
 from fraudline.ops.mlflow_client import connect
@@ -131,6 +133,69 @@ def test_a_run_whose_figures_are_refused_has_failed_and_does_not_go_on(tracker):
     with pytest.raises(UnavailableError, match=r"\$"):
         record()
     assert _run(tracker, kept[0].run_id).info.status == "FAILED"
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A tracking server that is away while ``server.away`` is set."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    server = SimpleNamespace(away=False)
+
+    def unless_away(method):
+        def called(*args, **keywords):
+            if server.away:
+                raise MlflowException("Connection refused")
+            return method(*args, **keywords)
+
+        return called
+
+    for name in ("log_batch", "set_tag", "get_run", "log_artifact", "set_terminated", "update_run"):
+        monkeypatch.setattr(MlflowClient, name, unless_away(getattr(MlflowClient, name)))
+    return server
+
+
+def test_work_that_outlasts_a_server_ends_well_and_says_that_it_was_not_recorded(tracker, server):
+    with capture_logs() as said, step_run("train", tracker) as run:
+        run.outlast()
+        server.away = True
+        run.made("d" * 64)
+        run.metric("loss", 1.0)
+    assert {each["event"] for each in said if each["log_level"] == "warning"} == {"tracking.not_recorded"}
+
+
+def test_what_a_server_did_not_take_while_it_was_away_is_recorded_when_it_is_back(tracker, server):
+    with step_run("train", tracker) as run:
+        run.outlast()
+        server.away = True
+        run.made("d" * 64)
+        run.metrics({f"figure_{i}": float(i) for i in range(600)})
+        server.away = False
+    recorded = _run(tracker, run.run_id)
+    assert (recorded.info.status, recorded.data.tags[DIGEST_TAG]) == ("FINISHED", "d" * 64)
+    assert recorded.data.metrics["figure_599"] == 599.0
+
+
+def test_a_server_that_goes_away_hides_no_error_of_the_step(tracker, server):
+    def fail() -> None:
+        with step_run("evaluate", tracker) as run:
+            run.metric("loss", 1.0)
+            server.away = True
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+
+def test_a_server_that_goes_away_fails_a_step_that_can_be_run_again(tracker, server):
+    def record() -> None:
+        with step_run("evaluate", tracker) as run:
+            server.away = True
+            run.metric("loss", 1.0)
+
+    with pytest.raises(UnavailableError, match="Connection refused"):
+        record()
 
 
 def test_the_data_set_is_an_input_of_the_run_also_where_a_try_again_names_it_twice(tracker):

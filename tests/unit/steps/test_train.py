@@ -18,6 +18,7 @@ from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.model.golden import read_golden
 from fraudline.model.params import TrimParams
 from fraudline.model.scorer import Scorer
+from fraudline.ops.params import RegistryParams
 from fraudline.steps import train as step
 from fraudline.steps.labelled import SILENT
 from fraudline.steps.params import Params
@@ -248,3 +249,24 @@ def test_an_autoencoder_alerts_as_often_as_asked_on_rows_it_has_not_seen(trained
     """Its tables and residuals know the validation normals: these score lower than others like them."""
     share, _ = alerted_on_new_rows(trained, tmp_path, {"threshold": {"review_rate": 0.02, "block_rate": 0.01}})
     assert 0.01 < share < 0.03, "2 % was asked for"
+
+
+def test_a_tracking_server_that_goes_away_while_a_model_is_fitted_does_not_take_the_model_with_it(
+    trained: Trained, tmp_path: Path, tracker: RegistryParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.exceptions import MlflowException
+
+    def away(*_: object, **__: object) -> None:
+        raise MlflowException("Connection refused")
+
+    def first_epoch(_: object) -> None:
+        for name in ("log_batch", "set_tag", "get_run", "log_artifact", "set_terminated", "update_run"):
+            monkeypatch.setattr(f"mlflow.tracking.MlflowClient.{name}", away)
+
+    token = EPOCH_LISTENER.set(first_epoch)
+    try:
+        tracked = PARAMS.model_copy(update={"registry": tracker})
+        train(features=trained.features, dataset=trained.dataset, model=tmp_path / "model", params=tracked)
+    finally:
+        EPOCH_LISTENER.reset(token)
+    assert load_artifact(tmp_path / "model").digest == trained.artifact.digest
