@@ -210,6 +210,17 @@ def test_the_larger_curves_of_model_signing_verify(curve: ec.EllipticCurve, tmp_
     assert load_artifact(folder, trust=Trust(public_key=str(public), minimum_release=5))
 
 
+def test_an_artifact_that_is_named_from_its_store_is_signed_again_with_another_key(
+    signed: list[Path], keys: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(signed[0], tmp_path / "model"))
+    (folder / ".provenance.json").write_text("{}")  # as fetched by KServe from a bucket
+    private, public = write_keys(tmp_path / "other")
+    monkeypatch.chdir(tmp_path)
+    sign(Path("model"), load_artifact(folder).digest, private, 3)
+    assert load_artifact(folder, trust=Trust(public_key=str(public), minimum_release=3))
+
+
 def test_a_signature_stays_good_when_another_one_cannot_be_made(
     signed: list[Path], keys: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,7 +36,7 @@ from fraudline.features.table import TableSpec
 from fraudline.model import signature
 from fraudline.model.contents import check_name, check_onnx, check_schema, check_size
 from fraudline.model.saved_model import check_saved_model
-from fraudline.model.signature import ANYBODY, BESIDE, Trust
+from fraudline.model.signature import ANYBODY, BESIDE, NEIGHBOUR, Trust
 from fraudline.model.thresholds import Thresholds
 
 FORMAT = 1
@@ -138,7 +138,7 @@ def write_manifest(folder: Path) -> str:
     Raises:
         ArtifactError: a required file is missing, or something is not a regular file.
     """
-    paths = [path for path in _walk(folder) if path not in (MANIFEST, *BESIDE)]
+    paths = [path for path in _walk(folder) if path not in (MANIFEST, *BESIDE, NEIGHBOUR)]
     hashes = {path: sha256_bytes(_read(folder, path)) for path in paths}
     named = {path: value for path, value in hashes.items() if not path.startswith(UNNAMED_PREFIX)}
     unnamed = {path: value for path, value in hashes.items() if path.startswith(UNNAMED_PREFIX)}
@@ -190,7 +190,7 @@ def verify(folder: Path, expected_digest: str | None = None, trust: Trust = ANYB
     _require(named, folder)
     listed = set(named) | set(unnamed) | {MANIFEST}
     beside = present & set(BESIDE)
-    present -= beside
+    present -= {*beside, NEIGHBOUR}
     if present != listed:
         extra, missing = sorted(present - listed), sorted(listed - present)
         raise DigestMismatch(f"{folder}: extra files {extra[:5]}, missing files {missing[:5]}.", _REBUILD)

@@ -27,6 +27,9 @@ SIGNATURE = "model.sig"
 RELEASE = "release.json"
 BESIDE = (SIGNATURE, RELEASE)
 """Files of an artifact's folder that its digest does not cover."""
+NEIGHBOUR = ".provenance.json"
+"""What KServe makes of ``<digest>.provenance.json`` beside the artifact's folder in a bucket, because it fetches by the
+prefix ``<digest>``. Nothing reads it."""
 
 _PAYLOAD = "application/vnd.in-toto+json"
 _PREDICATE = "https://model_signing/signature/v1.0"
@@ -83,7 +86,7 @@ def sign(folder: Path, digest: str, key: Path, release: int) -> None:
         action = "Make one: openssl ecparam -name prime256v1 -genkey -noout -out key.pem."
         raise UsageError(f"{key} is no EC private key on P-256, P-384 or P-521.", action) from error
     hashes = hashing.Config()  # type: ignore[no-untyped-call]
-    hashes.set_ignored_paths(paths=[folder / SIGNATURE], ignore_git_paths=False)
+    hashes.set_ignored_paths(paths=[SIGNATURE, NEIGHBOUR], ignore_git_paths=False)
     release_file = folder / RELEASE
     before = release_file.read_bytes() if release_file.is_file() else None
     write_json(release_file, {"digest": digest, "release": release})

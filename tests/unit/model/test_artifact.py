@@ -121,6 +121,15 @@ def test_a_tampered_folder_is_refused(folder: Path, tamper: Callable[[Path], Non
         load_artifact(folder)
 
 
+def test_the_provenance_that_kserve_fetches_along_with_a_folder_of_a_bucket_does_no_harm(folder: Path) -> None:
+    digest = load_artifact(folder).digest
+    (folder / ".provenance.json").write_text("{}")  # the rest of <digest>.provenance.json, which begins with the digest
+    assert load_artifact(folder, digest).digest == digest
+    (folder / "reference" / ".provenance.json").write_text("{}")
+    with pytest.raises(DigestMismatch, match="extra files"):
+        load_artifact(folder)
+
+
 def test_a_consistently_rewritten_artifact_is_refused_when_its_digest_was_named(folder: Path) -> None:
     named = load_artifact(folder).digest
     (folder / "card.md").write_text("another card")
