@@ -40,7 +40,7 @@ def verify_command(base: str, head: str, models: Path | None, fetch: str, repo: 
 
     \b
     Try:
-      fraudline promotion verify --fetch "aws s3 cp --quiet --recursive {uri} {folder}"
+      fraudline promotion verify --fetch "aws s3 cp --only-show-errors --recursive {uri} {folder}"
       fraudline promotion verify --fetch "gcloud storage cp --recursive {uri} {folder}"
     """
     from fraudline.ops.gitops.verify import verify

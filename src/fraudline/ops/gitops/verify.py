@@ -6,6 +6,7 @@ Rules and key come from the target branch, so that a pull request cannot change 
 
 import re
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,11 +67,21 @@ class Source:
             raise UsageError(f"{uri} is no address.", "Register the model under a URI.")
         folder = self.scratch / digest
         words = {"{uri}": uri, "{folder}": str(folder)}
-        try:
-            subprocess.run([words.get(word, word) for word in self.fetch], check=True, timeout=_FETCH_S)
-        except (OSError, subprocess.SubprocessError) as error:
-            raise UnavailableError(f"{uri} was not fetched: {error}.", "See what the command printed.") from error
+        _run([words.get(word, word) for word in self.fetch], uri)
         return folder
+
+
+def _run(command: Sequence[str], uri: str) -> None:
+    """Fetch; what the command prints goes to standard error, and its words, which may hold a token, nowhere."""
+    try:
+        done = subprocess.run(command, check=False, timeout=_FETCH_S, stdout=sys.stderr)
+        why = done.returncode and f"ended with {done.returncode}"
+    except subprocess.TimeoutExpired:
+        why = f"took more than {_FETCH_S} s"
+    except OSError as error:
+        why = f"does not run: {error.strerror}"
+    if why:
+        raise UnavailableError(f"{uri} was not fetched: {command[0]} {why}.", "See what the command printed.")
 
 
 def verify(

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from pydantic import ValidationError
 
 from fraudline.cli.main import cli
-from fraudline.core.errors import PromotionRefused, UnavailableError, UsageError
+from fraudline.core.errors import FraudlineError, PromotionRefused, UnavailableError, UsageError
 from fraudline.ops.gitops.evidence import Evidence, Signed
 from fraudline.ops.gitops.forge import PlainGit
 from fraudline.ops.gitops.params import Environment
@@ -273,6 +273,21 @@ def test_an_artifact_is_fetched_from_the_bucket_that_serves_it_by_a_command(tmp_
     (moved / case.second.name / "model.onnx").write_bytes(b"another model")
     with pytest.raises(PromotionRefused, match=r"model\.onnx"):
         fetched("{uri}", str(moved), "{folder}")
+
+
+def test_a_command_that_fetches_nothing_is_told_of_without_its_words_which_may_hold_a_token(tmp_path, capfd):
+    case = Case(tmp_path, models_at="s3://bucket/models")
+    case.checkout()
+    for code, said in (("print('no such bucket'); sys.exit(7)", "ended with 7"), ("", "not what the evidence says")):
+        command = [sys.executable, "-c", f"import sys; {code}", "Authorization: Bearer hush", "{uri}", "{folder}"]
+        with pytest.raises(FraudlineError, match=said) as raised:
+            verify(case.forge.work, "origin/main", "proposal", fetch=command)
+        assert "hush" not in str(raised.value)
+    printed = capfd.readouterr()
+    assert "no such bucket" in printed.err
+    assert "no such bucket" not in printed.out, "what a command prints there may be JSON"
+    with pytest.raises(UnavailableError, match="nowhere-to-be-found does not run: No such file"):
+        verify(case.forge.work, "origin/main", "proposal", fetch=["nowhere-to-be-found", "{uri}", "{folder}"])
 
 
 def test_a_proposal_that_the_target_branch_has_overtaken_is_made_again(case):
