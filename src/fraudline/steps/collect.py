@@ -41,6 +41,8 @@ log = get_logger(__name__)
 
 _BLOCKED = DECISIONS[BLOCK]
 _TAIL = 300
+_ERROR = "ERROR: "
+"""What dvc begins a line with that says why it fails; with ``--quiet`` it says nothing at all."""
 
 
 def joined(
@@ -176,7 +178,7 @@ def collect(
         if text:
             tracked = parse_dvc_file(text, data_dvc)
             folder = tree / Path(data_dvc).parent / tracked.path
-            _dvc(tree, "pull", "-q", data_dvc)
+            _dvc(tree, "pull", data_dvc)
             before = folder
             if not onto_generated:
                 _check_real(read_meta(folder), data_dvc)
@@ -193,8 +195,8 @@ def collect(
         about = {**kept, "collected": counts, META: memory.document()}
         write_dataset(folder, transactions, labels, about, extra={LEFT_OUT: memory.table()})
         shown = _checked(tree, folder, batch, params)
-        _dvc(tree, "add", "-q", str(folder.relative_to(tree)))
-        _dvc(tree, "push", "-q")
+        _dvc(tree, "add", str(folder.relative_to(tree)))
+        _dvc(tree, "push")
         done = _proposed(clone, folder, data_dvc, counts, token, params)
     log.info("collect.proposed", **{key: done[key] for key in ("branch", "pushed", "md5")})
     return done | counts | shown
@@ -261,14 +263,16 @@ def _dvc(tree: Path, *arguments: str) -> None:
     """Run dvc in a working tree.
 
     Raises:
-        UnavailableError: it failed; quotes what it said.
+        UnavailableError: it failed; quotes its errors.
     """
     command = [sys.executable, "-m", "dvc", *arguments]
     done = subprocess.run(
         command, cwd=tree, capture_output=True, text=True, check=False, env={**os.environ, "DVC_NO_ANALYTICS": "true"}
     )
     if done.returncode:
+        errors = [line.removeprefix(_ERROR) for line in done.stderr.splitlines() if line.startswith(_ERROR)]
+        said = errors[:1] + errors[1:][-1:] or [(done.stderr or done.stdout).strip()[-_TAIL:]]  # the cause, the outcome
         raise UnavailableError(
-            f"dvc {arguments[0]} failed: {(done.stderr or done.stdout).strip()[-_TAIL:]}.",
-            "Check the data's store: dvc remote list",
+            f"dvc {arguments[0]} failed: {'; '.join(line[:_TAIL] for line in said).rstrip('.')}.",
+            "Check the data's store (dvc remote list) and your credentials for it.",
         )

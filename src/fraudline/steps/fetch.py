@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 
 from fraudline.core.digest import files_under, md5_file
 from fraudline.core.documents import parse_yaml
-from fraudline.core.errors import DataError, UnavailableError, UsageError
+from fraudline.core.errors import DataError, UnavailableError, UsageError, without_passwords
 from fraudline.core.files import atomic_folder, read_json, write_json
 from fraudline.core.log import get_logger
 from fraudline.ops.provenance import git_environment
@@ -31,6 +32,8 @@ FETCHED = "fetch.json"
 """What was fetched: md5, revision, number of files, and the repository and ``.dvc`` file that it came from."""
 
 _NAMED = 5
+_CHECK = "Check the remote (dvc remote list) and your credentials for it."
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Tracked(NamedTuple):
@@ -64,7 +67,7 @@ def fetch(
     """
     if revision.startswith("-"):
         raise UsageError(f"{revision} is no Git revision.", "Give a commit, a tag or a branch.")
-    origin = {"repo": repo, "data_dvc": data_dvc.as_posix()}
+    origin = {"repo": without_passwords(repo), "data_dvc": data_dvc.as_posix()}
     if repo and not Path(repo).exists():
         with _clone(repo, revision) as folder:
             return _fetch(folder / data_dvc, dataset, stated=revision, md5=md5, origin=origin)
@@ -203,9 +206,7 @@ def _pull(data_dvc: Path) -> None:
                 repo.pull(targets=[str(data_dvc.resolve())])
         except Exception as error:  # dvc's own, or whatever the client of that kind of remote raises
             why = f"{_line(error)}{_named(causes)}"
-            raise UnavailableError(
-                f"{data_dvc} cannot be pulled from {_remote(root)}: {why}.", "Check the remote: dvc remote list"
-            ) from error
+            raise UnavailableError(f"{data_dvc} cannot be pulled from {_remote(root)}: {why}.", _CHECK) from error
 
 
 @contextmanager
@@ -234,7 +235,7 @@ def _named(causes: list[BaseException]) -> str:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()).rstrip(".")
+    return " ".join(_COLOUR.sub("", str(error)).split()).rstrip(".")
 
 
 def _remote(root: Path) -> str:
@@ -287,7 +288,7 @@ def _get(path: Path, out: Path, repo: str, revision: str) -> None:
         Repo.get(str(Path(repo).resolve()), path.as_posix(), str(out), revision or None)
     except Exception as error:  # dvc's own, or whatever the client of that kind of remote raises
         where = f"{path} of {repo} at {revision or 'HEAD'} cannot be fetched from {_remote(Path(repo))}"
-        raise UnavailableError(f"{where}: {_line(error)}.", "Check the remote: dvc remote list") from error
+        raise UnavailableError(f"{where}: {_line(error)}.", _CHECK) from error
 
 
 def _repository(data_dvc: Path) -> Path | None:

@@ -9,10 +9,10 @@ import pytest
 from kafka import TopicPartition
 
 from fraudline.core.clock import DAY_US, from_us
-from fraudline.core.errors import SchemaError
+from fraudline.core.errors import SchemaError, UnavailableError
 from fraudline.data.store import write_dataset
 from fraudline.steps import collect_stream
-from fraudline.steps.collect import _checked, joined, unscreened
+from fraudline.steps.collect import _checked, _dvc, joined, unscreened
 from fraudline.steps.collect_stream import Memory, Stream, read_stream
 from fraudline.steps.matured import Decided, Window
 from fraudline.steps.params import Params
@@ -172,3 +172,15 @@ def test_a_transaction_that_left_the_topic_is_counted():
 def test_the_window_holds_whole_days_that_are_older_than_the_delay():
     window = Window.before(START + 20 * DAY + 5 * HOUR, 7, 3)
     assert [window.holds(START + day * DAY) for day in (9, 10, 12, 13)] == [False, True, True, False]
+
+
+def test_a_store_that_dvc_cannot_reach_is_told_of_by_its_cause(tmp_path):
+    pytest.importorskip("dvc")
+    _dvc(tmp_path, "init", "--no-scm")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "rows").write_text("1")
+    _dvc(tmp_path, "add", "data")
+    _dvc(tmp_path, "remote", "add", "-d", "store", "gs://bucket")
+    with pytest.raises(UnavailableError, match=r"dvc push failed: .*requires .dvc-gs.") as error:
+        _dvc(tmp_path, "push")
+    assert "credentials" in error.value.action

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,18 @@ def test_a_dvc_file_whose_aliases_name_one_another_is_refused_at_once() -> None:
         parse_dvc_file(text + "outs: [{md5: *a11, path: data}]\n", "data.dvc")
 
 
+def test_a_token_in_the_address_of_a_repository_is_not_written_down(
+    data_dvc: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr("fraudline.steps.fetch._clone", lambda *_: nullcontext(tmp_path))
+    address = "https://ada:hush@git.example/fraud.git"
+    fetch(data_dvc=Path(data_dvc.name), dataset=tmp_path / "d", params=Params(), repo=address)
+
+    written = (tmp_path / "d" / "fetch.json").read_text()
+    assert "https://git.example/fraud.git" in written
+    assert "hush" not in written
+
+
 class ClientError(Exception):
     """What a store's own client raises; botocore's, for one, is no OSError."""
 
@@ -159,10 +172,10 @@ def test_what_the_client_of_a_store_raises_is_unavailable(
 
         @staticmethod
         def get(*_: object) -> None:
-            raise ClientError("Unable to locate credentials.")
+            raise ClientError("Unable to locate credentials. <\x1b[36mhttps://error.example\x1b[39m>")
 
     monkeypatch.setattr(dvc, "Repo", Repo)
     if not elsewhere:
         (tmp_path / "data").rename(tmp_path / "moved")
-    with pytest.raises(UnavailableError, match="Unable to locate credentials"):
+    with pytest.raises(UnavailableError, match=r"Unable to locate credentials. <https://error.example>"):
         fetch(data_dvc=data_dvc, dataset=tmp_path / "d", params=Params(), revision="HEAD" if elsewhere else "")
