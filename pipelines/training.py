@@ -36,11 +36,12 @@ USER = 1000
 
 DATA_SECRET = "fraudline-data"  # noqa: S105 - a name
 DATA_ENV = (
-    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"),
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"),
     *("GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0"),
 )
-"""Keys of the secret that the step fetch sees as variables: credentials of an S3 remote of dvc, and one setting of Git
-that gives it those of the repository. All are optional: a public repository with a remote inside needs none."""
+"""Keys of the secret that fetch, and validate for the previous version, see as variables: credentials of an S3 remote
+of dvc, and one setting of Git that gives those of the repository. All are optional: a public repository with a remote
+inside needs none."""
 
 SERVICES_SECRET = "fraudline-services"  # noqa: S105 - a name
 SERVICES_ENV = (
@@ -138,6 +139,7 @@ def training(
         dataset = fetched.outputs["dataset"]
         common = {"params": params, "data_md5": fetched.outputs["Output"]}
         validated = placed(validate(dataset=dataset, **common), MEDIUM)
+        variables(validated, DATA_SECRET, DATA_ENV)  # it fetches validation.previous
         valid = placed(accept(refusal=validated.outputs["Output"]).set_display_name("data accepted"), SMALL)
         made = placed(featurize(dataset=dataset, **common).after(valid), MEDIUM)
         features = made.outputs["features"]

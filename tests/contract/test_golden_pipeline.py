@@ -115,8 +115,10 @@ def test_each_step_sees_the_secrets_that_it_needs_and_no_other(platform):
     }
     data = secrets(platform["exec-fetch"]).pop("fraudline-data")
     assert data >= {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "GIT_CONFIG_COUNT", "GIT_CONFIG_VALUE_0"}
+    assert "AWS_SESSION_TOKEN" in data, "credentials that end come with one, and are refused without"
     more = {
         "exec-fetch": {"fraudline-data": data},
+        "exec-validate": {"fraudline-data": data},  # validation.previous is fetched there
         "exec-promote": {"fraudline-promotion": {"FRAUDLINE_FORGE_TOKEN"}},
     }
     for label, config in platform.items():
