@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from fraudline.cli.main import cli
 from fraudline.core import sealing
-from fraudline.core.errors import FraudlineError, StateError, UsageError
+from fraudline.core.errors import FraudlineError, StateError, UnavailableError, UsageError
 from fraudline.core.keyfile import read_keys
 from fraudline.core.sealing import Encryption, KeysOfFile, Sealer, key_wrapper, unsealed
 from fraudline.features.columns import columns_from_table
@@ -104,7 +104,6 @@ def test_an_installed_key_service_wraps_instead_of_a_file(monkeypatch: pytest.Mo
     found = EntryPoints([EntryPoint("ours", "tests.security.test_at_rest:Service", sealing.GROUP)])
     monkeypatch.setattr(sealing, "entry_points", lambda group: found)
     service = key_wrapper(Encryption(service="ours"))
-    assert isinstance(service, Service)
     assert opened(sealed(tmp_path / "s", b"content", service), service) == b"content"  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="known here: ours"):
         key_wrapper(Encryption(service="theirs"))
@@ -112,13 +111,34 @@ def test_an_installed_key_service_wraps_instead_of_a_file(monkeypatch: pytest.Mo
         Encryption.parse({"key_file": "a", "service": "b"}, "params.yaml")
 
 
+def test_a_key_service_that_does_not_answer_is_unavailable_and_what_it_refuses_to_open_is_not_its_fault(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = EntryPoints([EntryPoint("ours", "tests.security.test_at_rest:Service", sealing.GROUP)])
+    monkeypatch.setattr(sealing, "entry_points", lambda group: found)
+    service = key_wrapper(Encryption(service="ours"))
+    assert service is not None
+    path = sealed(tmp_path / "s", b"content", service)  # type: ignore[arg-type]
+    for error, told in ((RuntimeError("no route to host"), UnavailableError), (StateError("changed"), StateError)):
+        monkeypatch.setattr(Service, "error", error)
+        with pytest.raises(told, match=str(error)):
+            opened(path, service)  # type: ignore[arg-type]
+    monkeypatch.setattr(Service, "__init__", lambda _: os.environ["NOT_SET"])
+    with pytest.raises(UnavailableError, match=r"'ours' does not answer: KeyError: 'NOT_SET'"):
+        key_wrapper(Encryption(service="ours"))
+
+
 class Service:
     """As one of a cloud: it never gives its key."""
+
+    error: Exception | None = None
 
     def wrap(self, data_key: bytes, context: bytes) -> tuple[str, bytes]:
         return "arn:1", bytes(byte ^ 7 for byte in data_key)
 
     def unwrap(self, key_id: str, wrapped: bytes, context: bytes) -> bytes:
+        if self.error:
+            raise self.error
         return bytes(byte ^ 7 for byte in wrapped)
 
 

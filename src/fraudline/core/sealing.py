@@ -16,6 +16,7 @@ import json
 import os
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +26,7 @@ from pydantic import model_validator
 
 from fraudline.core.aead import ACTION, cipher_of, decrypted, encrypted
 from fraudline.core.documents import parse_json
-from fraudline.core.errors import StateError, UsageError
+from fraudline.core.errors import FraudlineError, StateError, UnavailableError, UsageError
 from fraudline.core.keyfile import KEY_BYTES, read_keys
 from fraudline.core.settings import Settings
 
@@ -79,6 +80,7 @@ def key_wrapper(settings: Encryption) -> KeyWrapper | None:
 
     Raises:
         UsageError: the key file or the service is not there, or cryptography is not installed.
+        UnavailableError: the service cannot be opened.
     """
     if settings.key_file:
         cipher_of(bytes(KEY_BYTES))
@@ -89,8 +91,8 @@ def key_wrapper(settings: Encryption) -> KeyWrapper | None:
     if settings.service not in known.names:
         problem = f"There is no key service {settings.service!r}."
         raise UsageError(problem, f"Install it; known here: {', '.join(sorted(known.names)) or 'none'}.")
-    made: KeyWrapper = known[settings.service].load()()
-    return made
+    with _answering(settings.service):
+        return KeysOfService(settings.service, known[settings.service].load()())
 
 
 class KeysOfFile:
@@ -109,6 +111,34 @@ class KeysOfFile:
         if key_id not in self._keys:
             raise StateError(f"It was sealed with the key {key_id!r:.20}, which is not in the key file.", ACTION)
         return decrypted(cipher_of(self._keys[key_id]), wrapped, context)
+
+
+class KeysOfService:
+    """Wraps by an installed key service. What it raises that is no error of ours says that it does not answer."""
+
+    def __init__(self, name: str, service: KeyWrapper) -> None:
+        self._name, self._service = name, service
+
+    def wrap(self, data_key: bytes, context: bytes) -> tuple[str, bytes]:
+        """See the protocol."""
+        with _answering(self._name):
+            return self._service.wrap(data_key, context)
+
+    def unwrap(self, key_id: str, wrapped: bytes, context: bytes) -> bytes:
+        """See the protocol."""
+        with _answering(self._name):
+            return self._service.unwrap(key_id, wrapped, context)
+
+
+@contextmanager
+def _answering(service: str) -> Iterator[None]:
+    try:
+        yield
+    except FraudlineError:
+        raise
+    except Exception as error:  # its client's own
+        problem = f"The key service {service!r} does not answer: {type(error).__name__}: {error}."
+        raise UnavailableError(problem, "Check its address, its settings and your credentials for it.") from error
 
 
 class Sealer:
