@@ -17,6 +17,7 @@ from fraudline.features.spec import load_spec
 from fraudline.model.artifact import load_artifact
 from fraudline.stream.batch import Judge
 from fraudline.stream.decoding import Decoder
+from fraudline.stream.feature_events import FeatureWriter
 from fraudline.stream.interface import MESSAGES, asyncapi, schemas
 from fraudline.stream.messages import encode
 from fraudline.stream.metrics import StreamMetrics
@@ -42,24 +43,30 @@ def validator(name: str) -> Draft202012Validator:
     return Draft202012Validator(schema)
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> list[Output]:
+def outputs_of(folder: Path, stage: str) -> list[Output]:
     """What a worker writes on good and bad records."""
-    model = tiny_artifact(tmp_path_factory.mktemp("model") / "m", review=0.38, block=0.45)
+    model = tiny_artifact(folder / "m", review=0.38, block=0.45)
     artifact, params = load_artifact(model), StreamParams(checkpoint_dir="")
     log = [*log_of(TRANSACTIONS), record(60, b"\xff")]
     transport = FakeTransport({0: log})
+    deciding = Judge(artifact, InProcessScoring(artifact), params, "p1")
     worker = Worker(
         params=params,
         artifact=artifact,
         engines=lambda *_: FeatureEngine(SPEC),
-        judge=Judge(artifact, InProcessScoring(artifact), params, "p1"),
+        judge=deciding if stage == "decide" else FeatureWriter(artifact, params),
         transport=transport,
         metrics=StreamMetrics("fraud"),
     )
     stop = StopAfter(len(log))
     worker.run(stop.event, stop)
     return transport.outputs
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> list[Output]:
+    """What a worker that decides writes."""
+    return outputs_of(tmp_path_factory.mktemp("model"), "decide")
 
 
 @pytest.mark.parametrize(("topic", "name"), [("decisions", "decision"), ("alerts", "alert")])
@@ -77,6 +84,18 @@ def test_a_dead_letter_has_the_headers_that_its_message_requires(written: list[O
     assert len(letters) == 1
     headers = {name: value.decode() for name, value in letters[0].headers}
     assert list(Draft202012Validator(schema).iter_errors(headers)) == []
+
+
+def test_an_event_of_features_is_what_its_message_says_and_holds_every_feature(tmp_path: Path) -> None:
+    message = asyncapi(StreamParams())["components"]["messages"]["featureEvent"]
+    events = [output for output in outputs_of(tmp_path, "features") if output.topic == "features"]
+    assert len(events) == len(TRANSACTIONS)
+    for event in events:
+        headers, value = {name: each.decode() for name, each in event.headers}, json.loads(event.value or b"")
+        assert list(Draft202012Validator(message["headers"]).iter_errors(headers)) == []
+        assert headers["ce_type"] == message["headers"]["properties"]["ce_type"]["description"]
+        assert list(Draft202012Validator(message["payload"]).iter_errors(value)) == []
+        assert value.keys() == {"transaction_id", *SPEC.names}
 
 
 @pytest.mark.parametrize(
@@ -126,10 +145,7 @@ def test_every_reference_in_the_document_leads_somewhere() -> None:
 
     walk(document)
     addresses = {channel["address"] for channel in document["channels"].values()}
-    assert addresses == {
-        *("transactions", "decisions", "alerts", "labels"),
-        *("transactions.dlq", "alerts.dlq", "blocked-cards", "card-actions"),
-    }
+    assert addresses == {name for name in StreamParams().topics.model_dump().values() if isinstance(name, str)}
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -12,6 +12,7 @@ import msgspec
 
 from fraudline import __version__
 from fraudline.stream.alert_events import CONTENT_TYPE
+from fraudline.stream.feature_events import EVENT_TYPE, ID_FIELD
 from fraudline.stream.messages import Alert, BlockedCard, CardAction, Decision, Label, Transaction
 from fraudline.stream.params import StreamParams
 
@@ -24,7 +25,11 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {
     "label": Label,
 }
 _READ = {"transactions": "The worker reads it.", "labels": "`fraudline data collect` and `labels` read it."}
-_WRITERS = {"alertDeadLetters": "The alert router writes it.", "cardActions": "`fraudline cards` writes it."}
+_WRITERS = {
+    "alertDeadLetters": "The alert router writes it.",
+    "cardActions": "`fraudline cards` writes it.",
+    "features": "The worker writes it in the stage `features`, instead of decisions and alerts.",
+}
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCE = "#/components/schemas/{name}"
 _HEADERS = {
@@ -37,6 +42,14 @@ _ALERT_HEADERS = {
     "sink": "name of the sink that did not take it",
     "reason": "what it answered",
     "idempotency-key": "by which a receiver knows a repetition",
+}
+_EVENT_HEADERS = {
+    "ce_specversion": "of CloudEvents, 1.0",
+    "ce_type": EVENT_TYPE,
+    "ce_source": "/fraudline/ and the worker's group",
+    "ce_id": "the transaction's id",
+    "ce_featurespec": "version of the feature specification, which names and describes the features",
+    "content-type": "application/json",
 }
 
 
@@ -76,6 +89,7 @@ def asyncapi(params: StreamParams) -> dict[str, Any]:
             "label",
             "What somebody found out days later, keyed by transaction: `fraudline labels`.",
         ),
+        "features": (topics.features, "featureEvent", "A CloudEvent of features for each transaction, keyed by card."),
         "deadLetters": (topics.dead_letters, "deadLetter", "Records that hold no transaction, as they came."),
         "alertDeadLetters": (
             topics.alert_dead_letters,
@@ -133,6 +147,18 @@ def _messages() -> dict[str, Any]:
             "header `record-headers` where the first is named like one of the worker's. Where card keys are in use, "
             "key, value and headers are encrypted under the card's."
         },
+    }
+    messages["featureEvent"] = {
+        "name": "featureEvent",
+        "headers": _headers(_EVENT_HEADERS),
+        "payload": {
+            "type": "object",
+            "description": "The features by name, and the transaction's id.",
+            "required": [ID_FIELD],
+            "properties": {ID_FIELD: {"type": "string"}},
+            "additionalProperties": {"type": "number"},
+        },
+        "bindings": _key("featureEvent"),
     }
     messages["alertDeadLetter"] = {
         "name": "alertDeadLetter",
