@@ -153,7 +153,8 @@ def _parse_object(
         raise RequestError(f"{path}.{ID_FIELD}", f"expected a string, got {kind(transaction_id)}.")
     for name in instance:
         if name not in known and name != ID_FIELD:
-            raise RequestError(f"{path}.{_shown(name, quote=False)}", "unknown feature.", "See the model's metadata.")
+            action = "`fraudline artifact inspect` of the model lists its features."
+            raise RequestError(f"{path}.{_shown(name, quote=False)}", "unknown feature.", action)
     missing = [name for name in names if name not in instance]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""

@@ -1,6 +1,7 @@
-"""`fraudline artifact inspect` says what an artifact is to people and to programs."""
+"""`fraudline artifact inspect` says what an artifact is, to people and to programs."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from fraudline.cli.main import cli
 from fraudline.features.spec import load_spec
 from fraudline.features.table import TableColumn, TableSpec
 from fraudline.model.artifact import load_artifact
+from fraudline.serve.errors import RequestError
+from fraudline.serve.payload import parse_instances
 from tests.support.artifacts import tiny_artifact
 
 
@@ -31,3 +34,12 @@ def test_an_artifact_names_its_inputs_with_units_its_data_its_seed_and_its_thres
         assert f"  {each['name']:<28} {each['unit']}" in said
     for name in ("data_md5", "seed", "review", "formats"):
         assert f"{name:<14} " in said
+
+
+def test_whoever_sends_an_unknown_feature_is_told_a_command_that_lists_those_there_are(tmp_path: Path) -> None:
+    names = load_spec().names
+    with pytest.raises(RequestError) as refused:
+        parse_instances({"instances": [dict.fromkeys(names, 0.0) | {"colour": 1.0}]}, names)
+    (command,) = re.findall("`fraudline (.*?)`", refused.value.action)
+    listed = CliRunner().invoke(cli, [*command.split(), str(tiny_artifact(tmp_path / "model"))]).stdout
+    assert [name for name in names if f"  {name} " not in listed] == []
