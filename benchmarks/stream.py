@@ -5,8 +5,8 @@
 Sections: ``peers`` (bare copies, the worker on both transports, Quix Streams, Spark), ``latency`` (append to committed
 decision at half of the worker's greatest rate, beside the bare copy's), ``growth`` (transactions and cards),
 ``checkpoint`` (a million cards, and how long the stream stands still), ``sealing`` (what encrypting it costs),
-``workers`` (1, 2 and 4 on four partitions), ``stages`` (where the worker's own time goes), ``options`` (what tracing
-and card keys cost).
+``workers`` (1, 2 and 4 on four partitions), ``stages`` (where the worker's own time goes), ``tracing`` and ``options``
+(what tracing and card keys cost).
 Without a section all of them run. ``--write`` puts the tables into docs/reference/performance.md.
 """
 
