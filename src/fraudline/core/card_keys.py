@@ -28,6 +28,9 @@ from fraudline.core.master_key import MasterKey
 NOBODY = ""
 """Stands for the card of a record that names none."""
 
+_FORMAT = 1
+"""SQLite's ``user_version``; a store of the time before it has 0, and the same tables."""
+
 _CACHED = 200_000
 _WAIT_S = 30.0
 _ASKED = 500
@@ -69,6 +72,7 @@ class CardKeys:
             self._db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA secure_delete = ON")
+            self._check_format()
             self._db.executescript(_TABLES)
             path.chmod(0o600)
             self._secrets = self._kept_secrets()
@@ -219,6 +223,15 @@ class CardKeys:
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
+
+    def _check_format(self) -> None:
+        found = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if found > _FORMAT:
+            self._db.close()
+            problem = f"{self._path} is of format {found}, and this release knows {_FORMAT}."
+            raise StateError(problem, "Go back to the release that wrote it, or to a later one.")
+        if found < _FORMAT:
+            self._db.execute(f"PRAGMA user_version = {_FORMAT}")
 
     def _kept_secrets(self) -> dict[str, bytes]:
         """The store's secrets, wrapped; a store that has none yet gets those of its master key."""
