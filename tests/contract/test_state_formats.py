@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from prometheus_client.metrics import MetricWrapperBase
 
 from fraudline.cli.main import cli
 from fraudline.core.card_keys import CardKeys
@@ -27,6 +28,7 @@ from fraudline.monitor.renewal import RenewParams, Signs
 from fraudline.ops.audit.verify import verify
 from fraudline.ops.gitops.evidence import Evidence
 from fraudline.ops.gitops.state import parse, render
+from fraudline.serve import metrics
 from fraudline.steps.params import Params
 from fraudline.steps.retrain import retrain
 from fraudline.stream.checkpoint import FORMAT, CheckpointStore
@@ -127,6 +129,13 @@ def test_a_rollout_of_an_earlier_release_is_read_verified_and_written_the_same()
     for entry in (evidence.stable, evidence.canary):
         assert entry is not None
         entry.promotion.check((V1 / "rollout" / "promotion.pub").read_bytes())
+
+
+def test_a_judge_finds_the_same_metrics_at_predictors_of_both_releases() -> None:
+    """While predictors are replaced the arms are of two releases: what one of them lacks holds up a rollout."""
+    now = {each._name: each._labelnames for each in vars(metrics).values() if isinstance(each, MetricWrapperBase)}
+    before = json.loads((V1 / "predictor-metrics.json").read_text())
+    assert {name: list(now.get(name, ())) for name in before} == before
 
 
 def test_a_trail_of_thresholds_of_an_earlier_release_is_whole() -> None:
