@@ -38,17 +38,19 @@ DATA_SECRET = "fraudline-data"  # noqa: S105 - a name
 DATA_ENV = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"),
     *("GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0"),
+    *("AWS_CA_BUNDLE", "GIT_SSL_CAINFO"),
 )
 """Keys of the secret that fetch, and validate for the previous version, see as variables: credentials of an S3 remote
 of dvc, and one setting of Git that gives those of the repository. All are optional: a public repository with a remote
-inside needs none."""
+inside needs none. The last two are files of an authority of one's own, which Kubeflow Pipelines mounts."""
 
 SERVICES_SECRET = "fraudline-services"  # noqa: S105 - a name
 SERVICES_ENV = (
     *("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
-    "FRAUDLINE_PUSHGATEWAY",
+    *("REQUESTS_CA_BUNDLE", "FRAUDLINE_PUSHGATEWAY"),
 )
-"""Keys of the optional secret that every step sees as variables: who it is for MLflow, and where its metrics go."""
+"""Keys of the optional secret that every step sees as variables: who it is for MLflow, by which authority it knows the
+server, and where its metrics go."""
 
 STORE_CLAIM, STORE = "fraudline-models", "/mnt/store"
 """The volume that keeps artifacts, the one that InferenceServices load from."""

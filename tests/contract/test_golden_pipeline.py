@@ -110,6 +110,7 @@ def test_each_step_sees_the_secrets_that_it_needs_and_no_other(platform):
             "MLFLOW_TRACKING_USERNAME",
             "MLFLOW_TRACKING_PASSWORD",
             "MLFLOW_TRACKING_TOKEN",
+            "REQUESTS_CA_BUNDLE",
             "FRAUDLINE_PUSHGATEWAY",
         }
     }

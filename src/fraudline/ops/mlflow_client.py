@@ -51,7 +51,8 @@ def translated(uri: str) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise UnavailableError(
             f"MLflow at {uri} refused: {_first_line(error)}.",
-            'Correct registry.tracking_uri, start the server, or set it to "" to go without.',
+            "Correct registry.tracking_uri, start the server, give MLFLOW_TRACKING_TOKEN (or MLFLOW_TRACKING_USERNAME "
+            'and MLFLOW_TRACKING_PASSWORD), or set the address to "" to go without.',
         ) from error
 
 
