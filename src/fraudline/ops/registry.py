@@ -19,6 +19,8 @@ log = get_logger(__name__)
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 BOOTSTRAP_TAG = "fraudline.bootstrap"
+ADDRESS_TAG = "fraudline.uri"
+"""Where the artifact lies; versions without it say so in their source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,9 @@ class Registry:
                 self._ensure_model()
                 version = self._client.create_model_version(
                     self._name,
-                    uri,
+                    source_of(uri, digest, self._uri),
                     run_id=run_id or None,
-                    tags={**tags, DIGEST_TAG: digest},
+                    tags={**tags, DIGEST_TAG: digest, ADDRESS_TAG: uri},
                     description=f"Artifact {digest}. Score with it: fraudline score FILE -o OUT --model {uri}",
                 )
                 known = _model(version)
@@ -137,6 +139,18 @@ class Registry:
                 raise
 
 
+def source_of(uri: str, digest: str, tracking_uri: str) -> str:
+    """What a version names as its source: a server refuses a folder that is not below its own runs.
+
+    Args:
+        uri: the artifact's address.
+        digest: its digest.
+        tracking_uri: MLflow's address.
+    """
+    local = uri.startswith("file:") and tracking_uri.startswith(("http:", "https:"))
+    return f"fraudline://store/{digest}" if local else uri
+
+
 def give_alias(registry: Registry, model: RegisteredModel) -> RegisteredModel:
     """Give a newly blessed model its alias: challenger, or champion when the registry has none yet (a bootstrap).
 
@@ -168,7 +182,7 @@ def _model(version: Any) -> RegisteredModel:
         version.name,
         str(version.version),
         digest,
-        version.source,
+        version.tags.get(ADDRESS_TAG, version.source),
         tuple(sorted(version.aliases)),
         version.tags.get(BOOTSTRAP_TAG) == "true",
     )

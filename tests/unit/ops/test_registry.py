@@ -6,7 +6,7 @@ from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.ops.mlflow_client import connect
 from fraudline.ops.params import RegistryParams
 from fraudline.ops.recorders import DIGEST_TAG
-from fraudline.ops.registry import CHALLENGER, CHAMPION, Registry, give_alias
+from fraudline.ops.registry import CHALLENGER, CHAMPION, Registry, give_alias, source_of
 
 
 def test_an_empty_registry_resolves_nothing(tracker):
@@ -41,6 +41,27 @@ def test_an_artifact_that_two_runs_registered_at_once_is_its_first_version(track
     client = connect(tracker.tracking_uri)
     client.create_model_version(tracker.model_name, "file:///store/twice", tags={DIGEST_TAG: "a" * 64})
     assert registry.find("a" * 64) == first
+
+
+def test_a_server_takes_an_artifact_of_a_folder_that_is_not_its_own():
+    """By the rule that a server has and a database has not."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.server.handlers import _validate_source_run
+
+    folder, digest = "file:///mnt/store/" + "a" * 64, "a" * 64
+    with pytest.raises(MlflowException, match="local path"):
+        _validate_source_run(folder, "")
+    _validate_source_run(source_of(folder, digest, "https://mlflow.example"), "")
+    assert digest in source_of(folder, digest, "https://mlflow.example")
+    assert source_of(folder, digest, "sqlite:///mlflow.db") == folder
+    assert source_of("s3://models/a", digest, "https://mlflow.example") == "s3://models/a"
+
+
+def test_the_address_of_an_artifact_is_the_one_that_was_registered_whatever_the_source_says(tracker, monkeypatch):
+    monkeypatch.setattr("fraudline.ops.registry.source_of", lambda *_: "fraudline://store/a")
+    registry = Registry(tracker)
+    registry.point(CHALLENGER, registry.register("a" * 64, "file:///store/a", tags={}))
+    assert registry.resolve(CHALLENGER).uri == "file:///store/a"
 
 
 def test_a_version_that_somebody_else_made_is_refused_by_name(tracker):
