@@ -1,6 +1,7 @@
 """The base of every settings and parameter model: frozen, strict about unknown names."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from reprlib import Repr
 from typing import Any, Self
@@ -39,8 +40,21 @@ class Settings(BaseModel):
             found = error.errors()
             named = [each for each in found if each["type"] in _NAMES]  # one mistyped: unknown, and one more is missing
             first, *more = sorted(named, key=lambda each: _NAMES.index(each["type"])) or found[:1]
-            said = "; ".join(f"{_field(each)}: {_said(each)}" for each in (first, *more[:1]))
+            said = "; ".join(f"{_field(each)}: {_said(each)}{cls._meant(each)}" for each in (first, *more[:1]))
             raise UsageError(f"{source}: {said}.", f"Correct {_field(first)} in {source}.") from error
+
+    @classmethod
+    def _meant(cls, error: Mapping[str, Any]) -> str:
+        """The setting whose name is near to one that there is not, in brackets."""
+        if error["type"] != _NAMES[0]:
+            return ""
+        *sections, name = error["loc"]
+        model: Any = cls
+        for section in sections:
+            field = getattr(model, "model_fields", {}).get(section)
+            model = None if field is None else field.annotation
+        near = get_close_matches(str(name), getattr(model, "model_fields", {}), 1)
+        return f" (perhaps {near[0]})" if near else ""
 
     @classmethod
     def load(cls, path: Path) -> Self:

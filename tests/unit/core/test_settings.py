@@ -26,7 +26,7 @@ def test_settings_are_read_and_frozen(tmp_path):
     ("text", "field"),
     [
         ("rate: many", "rate"),
-        ("rte: 0.5", "rte: there is no such setting; rate: it is missing"),
+        ("rte: 0.5", r"rte: there is no such setting \(perhaps rate\); rate: it is missing"),
         ("rate: 1\nnmae: x", "nmae"),
         ("- 1", "top level"),
     ],
@@ -36,6 +36,27 @@ def test_an_error_names_the_file_and_the_field(tmp_path, text, field):
         Example.load(write(tmp_path, text))
     assert "params.yaml" in caught.value.problem
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"inner": {"hieght": 1}}, r"inner.hieght: there is no such setting \(perhaps height\)\."),
+        ({"inner": {"rate": 1}}, r"inner.rate: there is no such setting\."),
+        ({"many": [{"hieght": 1}]}, r"many.0.hieght: there is no such setting\."),
+    ],
+)
+def test_a_setting_that_there_is_not_is_named_with_the_one_of_its_section_that_may_be_meant(values, said):
+    class Inner(Settings):
+        height: int = 0
+
+    class Outer(Settings):
+        rate: float = 1.0
+        inner: Inner = Inner()
+        many: tuple[Inner, ...] = ()
+
+    with pytest.raises(UsageError, match=said):
+        Outer.parse(values, "params.yaml")
 
 
 def test_a_missing_file_and_broken_yaml_are_said(tmp_path):
