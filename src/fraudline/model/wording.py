@@ -60,7 +60,8 @@ class Wording:
 
     def said(self, column: int, value: float) -> str:
         """A value of a feature with its unit."""
-        return self._columns[column].said(value)
+        words = self._columns[column]
+        return words.said(words.possible(value))
 
     def sentence(self, column: int, value: float, expected: float) -> str:
         """One reason in words.
@@ -74,8 +75,7 @@ class Wording:
         if words.flag:
             unusual = abs(value - expected) >= 0.5
             return f"{words.phrases[value < 0.5]}, {'which is not expected' if unusual else _USUAL}"
-        if words.positive and expected < 0:
-            expected = 0.0
+        expected = words.possible(expected)
         observed, normal = words.said(abs(value) if words.signed else value), words.said(expected)
         phrase = words.phrases[value < 0].replace("{}", observed)
         if observed == normal and not (words.signed and value < 0):
@@ -120,6 +120,10 @@ class _Column:
             least=_LEAST.get(unit, 0.1),
             sides=_SIDES.get(unit, ("above", "below")),
         )
+
+    def possible(self, value: float) -> float:
+        """A network may rebuild less than nothing."""
+        return max(value, 0.0) if self.positive else value
 
 
 class _Plain:

@@ -48,6 +48,7 @@ def test_a_value_is_said_in_its_unit_beside_what_was_expected(name, value, expec
 
 def test_a_count_that_a_network_rebuilt_below_zero_is_said_as_zero() -> None:
     assert say("card_count_1d", 3, -0.4).endswith("far above the 0 transactions expected")
+    assert PACKAGED.said(SPEC.names.index("merchant_risk_7d"), -0.00043) == "0 %"
 
 
 def test_no_feature_of_the_packaged_specification_is_spoken_of_by_its_column_name() -> None:
