@@ -25,6 +25,7 @@ _COMMANDS = {
     "dlq": ("fraudline.cli.dlq", "group", "look at dead letters and send them again"),
     "explain": ("fraudline.cli.explain", "command", "why one transaction got its score"),
     "labels": ("fraudline.cli.labels", "group", "send what became of transactions, and measure by it"),
+    "params": ("fraudline.cli.params", "command", "check a parameters file, and print all settings that hold"),
     "pipeline": ("fraudline.cli.pipeline", "group", "run and submit the Kubeflow pipelines"),
     "produce": ("fraudline.cli.produce", "command", "send transactions to Kafka at a given rate"),
     "promote": ("fraudline.cli.promote", "command", "propose the blessed challenger by a pull request"),
@@ -48,7 +49,7 @@ _COMMANDS = {
 
 _SECTIONS = {
     "Begin": ("demo", "simulate"),
-    "Data and models": ("data", "step", "tune", "pipeline", "artifact"),
+    "Data and models": ("data", "params", "step", "tune", "pipeline", "artifact"),
     "Score and explain": ("stream", "serve", "score", "produce", "explain", "threshold"),
     "Act": ("rules", "cards", "alerts", "dlq"),
     "Watch and renew": ("drift", "skew", "labels", "replay", "retrain"),
