@@ -112,6 +112,10 @@ class Gitea(Service):
         assert answer.is_success or "try again later" in answer.text, f"{path}: {answer.status_code} {answer.text}"
         return answer.is_success
 
+    def settle(self) -> None:
+        """Wait until pushes are worked off: a branch that is deleted takes what is opened of it meanwhile with it."""
+        self._run("manager", "flush-queues")
+
     def create(self, name: str) -> str:
         """An empty repository of the owner; its address over HTTP."""
         self.call("POST", "/user/repos", name=name, default_branch="main")

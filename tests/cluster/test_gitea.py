@@ -129,6 +129,7 @@ def test_what_a_person_closed_is_not_opened_again_until_its_branch_is_deleted(ho
         house.promote(models[1])
     assert [request["state"] for request in house.requests()] == ["closed"]
     git(house.work, "push", "-q", "origin", f":{branch}")
+    house.gitea.settle()
     again = house.promote(models[1])
     assert (again["state"], again["pushed"], len(house.requests())) == ("open", True, 2)
     assert house.promote(models[1]) == again | {"pushed": False}
