@@ -5,6 +5,7 @@
     server.status(run.run_id).state
 
 Caching is as the file was compiled: an option of the call would turn it on for steps with side effects, too.
+Whoever may see a run sees its parameters: a password in MLflow's address is left out of them.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fraudline.core.digest import sha256_bytes
-from fraudline.core.errors import UnavailableError, UsageError
+from fraudline.core.errors import UnavailableError, UsageError, without_passwords
 from fraudline.core.log import get_logger
 
 log = get_logger(__name__)
@@ -100,10 +101,11 @@ class PipelineServer:
             UnavailableError: the server does not answer or refuses.
         """
         _check(compiled)
+        given = _without_password(arguments)
         with self._client("take the run") as client:
             run = client.create_run_from_pipeline_package(
                 str(compiled),
-                arguments=dict(arguments),
+                arguments=given,
                 run_name=name,
                 experiment_name=experiment,
                 namespace=self._namespace,
@@ -136,7 +138,8 @@ class PipelineServer:
             raise UsageError(
                 f"The schedule {cron!r} has not six fields.", f"Begin with seconds, for example {WEEKLY!r}."
             )
-        what = json.dumps([sha256_bytes(compiled.read_bytes()), dict(arguments), cron], sort_keys=True)
+        given = _without_password(arguments)
+        what = json.dumps([sha256_bytes(compiled.read_bytes()), given, cron], sort_keys=True)
         description = f"fraudline {sha256_bytes(what.encode())}"
         with self._client("take the schedule") as client:
             group = client.create_experiment(experiment, namespace=self._namespace).experiment_id
@@ -150,7 +153,7 @@ class PipelineServer:
                 cron_expression=cron,
                 max_concurrency=1,
                 no_catchup=True,
-                params=dict(arguments),
+                params=given,
                 pipeline_package_path=str(compiled),
             )
             for each in there:
@@ -219,6 +222,21 @@ class PipelineServer:
 def _named(name: str) -> str:
     """The server's filter for a name."""
     return json.dumps({"predicates": [{"operation": 1, "key": "display_name", "stringValue": name}]})
+
+
+def _without_password(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as they go to the server: the password in MLflow's address comes from a secret there."""
+    params = arguments.get("params", {})
+    registry = params.get("registry", {})
+    bare = without_passwords(address := registry.get("tracking_uri", ""))
+    if bare == address:
+        return dict(arguments)
+    log.warning(
+        "pipeline.password_left_out",
+        setting="registry.tracking_uri",
+        action="The secret fraudline-services brings MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
+    )
+    return {**arguments, "params": {**params, "registry": {**registry, "tracking_uri": bare}}}
 
 
 def _check(compiled: Path) -> None:

@@ -13,7 +13,14 @@ import pyarrow.parquet as pq
 
 from fraudline.core.clock import from_us, to_us
 from fraudline.core.documents import parse_json
-from fraudline.core.errors import ArtifactError, DataError, FraudlineError, StateError, UsageError
+from fraudline.core.errors import (
+    ArtifactError,
+    DataError,
+    FraudlineError,
+    StateError,
+    UsageError,
+    without_passwords,
+)
 from fraudline.core.files import read_json
 from fraudline.decide.threshold_log import ThresholdLog
 from fraudline.model.artifact import Artifact, load_artifact
@@ -262,7 +269,8 @@ def _run(provenance: Mapping[str, Any], params: Params) -> dict[str, Any]:
     if not record or not record.get("registered"):
         return {"missing": "The model was not registered."}
     names = ("run_id", "model", "version", "aliases", "uri")
-    return {name: record.get(name) for name in names} | {"tracking": params.registry.tracking_uri}
+    said = {name: record.get(name) for name in names}
+    return said | {"tracking": without_passwords(params.registry.tracking_uri)}
 
 
 def _gate(provenance: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.ops import tracking
 from fraudline.ops.gitops.repository import git
 from fraudline.ops.mlflow_client import connect
+from fraudline.ops.params import RegistryParams
 from fraudline.ops.pipeline import arguments_of
 from fraudline.ops.pipeline_server import WEEKLY, PipelineServer
 from fraudline.steps.params import Params
@@ -45,6 +46,19 @@ def test_a_run_carries_the_pipeline_its_arguments_and_its_experiment(kfp):
     kept = kfp.runs[run.run_id]
     assert kept["runtime_config"]["parameters"] == ARGUMENTS
     assert kfp.experiments[kept["experiment_id"]]["display_name"] == "nightly"
+
+
+def test_a_password_in_the_address_of_mlflow_is_in_no_parameters_that_others_see(kfp):
+    registry = RegistryParams(tracking_uri="https://ada:hush@mlflow.test/x")
+    given = arguments_of(Params(registry=registry), data_dvc="data.dvc", repo="https://git.test/r", md5=MD5)
+    server = PipelineServer(kfp.url)
+    server.submit(GOLDEN, given, experiment="e")
+    server.schedule(GOLDEN, given, experiment="e", name="weekly")
+    (run,), (schedule,) = kfp.runs.values(), kfp.recurring.values()
+    for kept in (run, schedule):
+        assert kept["runtime_config"]["parameters"]["params"]["registry"]["tracking_uri"] == "https://mlflow.test/x"
+        assert "hush" not in json.dumps(kept)
+    assert given["params"]["registry"]["tracking_uri"] == registry.tracking_uri, "the caller's own stay"
 
 
 def test_steps_with_side_effects_are_not_cached_on_the_server_either(kfp):

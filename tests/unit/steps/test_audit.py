@@ -12,7 +12,9 @@ from click.testing import CliRunner, Result
 from fraudline.cli.main import cli
 from fraudline.core.card_keys import CardKeys
 from fraudline.core.errors import StateError, UsageError
+from fraudline.ops.params import RegistryParams
 from fraudline.steps import audit
+from fraudline.steps.audit_story import _run
 from fraudline.steps.params import Params
 from fraudline.stream.decision_log import Piece
 from fraudline.stream.params import StreamParams
@@ -107,3 +109,9 @@ def test_the_master_key_of_the_cards_is_changed_and_the_old_one_is_refused(tmp_p
         assert keys.known("card-1") == name.pseudonym
     with pytest.raises(UsageError, match="have no keys"):
         audit.rewrap(master=masters[1], params=Params())
+
+
+def test_a_story_tells_the_address_of_mlflow_without_its_password() -> None:
+    params = Params(registry=RegistryParams(tracking_uri="https://ada:hush@mlflow.test/x"))
+    told = _run({"registration": {"registered": True, "run_id": "r1"}}, params)
+    assert (told["run_id"], told["tracking"]) == ("r1", "https://mlflow.test/x")
