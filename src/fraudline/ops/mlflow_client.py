@@ -11,6 +11,7 @@ from typing import Any
 from fraudline.core.errors import UnavailableError
 
 _SQLITE = "sqlite:///"
+_TOO_MANY, _NO_ANSWER = 429, 500
 
 
 def connect(uri: str) -> Any:
@@ -54,6 +55,12 @@ def translated(uri: str) -> Iterator[None]:
             "Correct registry.tracking_uri, start the server, give MLFLOW_TRACKING_TOKEN (or MLFLOW_TRACKING_USERNAME "
             'and MLFLOW_TRACKING_PASSWORD), or set the address to "" to go without.',
         ) from error
+
+
+def refused(error: UnavailableError) -> bool:
+    """Whether :func:`translated` tells of a call that the server will never take, rather than of no server."""
+    status = getattr(error.__cause__, "get_http_status_code", lambda: _NO_ANSWER)()
+    return bool(status < _NO_ANSWER and status != _TOO_MANY)
 
 
 def artifact_root(uri: str) -> str | None:

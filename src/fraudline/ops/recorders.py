@@ -10,7 +10,7 @@ from fraudline.core.clock import now_us
 from fraudline.core.errors import UnavailableError
 from fraudline.core.log import get_logger
 from fraudline.core.masking import mask_text
-from fraudline.ops.mlflow_client import translated
+from fraudline.ops.mlflow_client import refused, translated
 
 log = get_logger(__name__)
 
@@ -175,16 +175,18 @@ class MlflowRun:
             self.settle()
 
     def settle(self) -> None:
-        """Make the calls that wait, in their order, up to the first that the server does not take."""
-        try:
-            while self._calls:
+        """Make the calls that wait, in their order, up to the first that finds no server; a refused one is left out."""
+        self._away = False
+        while self._calls and not self._away:
+            try:
                 with translated(self._uri):
                     self._calls[0]()
+            except UnavailableError as error:
+                self._away = not refused(error)
+                lost = len(self._calls) if self._away else 1
+                log.warning("tracking.not_recorded", run_id=self.run_id, calls=lost, problem=error.problem)
+            if not self._away:
                 del self._calls[0]
-            self._away = False
-        except UnavailableError as error:
-            self._away = True
-            log.warning("tracking.not_recorded", run_id=self.run_id, calls=len(self._calls), problem=error.problem)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

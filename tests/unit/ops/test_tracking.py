@@ -177,6 +177,19 @@ def test_what_a_server_did_not_take_while_it_was_away_is_recorded_when_it_is_bac
     assert recorded.data.metrics["figure_599"] == 599.0
 
 
+def test_one_figure_that_a_server_refuses_costs_no_other_of_work_that_outlasts_it(tracker):
+    with capture_logs() as said, step_run("train", tracker) as run:
+        run.outlast()
+        run.params({"epochs": 3})
+        run.params({"epochs": 4})  # a parameter is never changed
+        run.made("d" * 64)
+    recorded = _run(tracker, run.run_id)
+    assert (recorded.info.status, recorded.data.tags[DIGEST_TAG]) == ("FINISHED", "d" * 64)
+    (warning,) = [each for each in said if each["log_level"] == "warning"]
+    assert (warning["event"], warning["calls"]) == ("tracking.not_recorded", 1)
+    assert "epochs" in warning["problem"]
+
+
 def test_a_server_that_goes_away_hides_no_error_of_the_step(tracker, server):
     def fail() -> None:
         with step_run("evaluate", tracker) as run:
