@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fraudline.core.documents import parse_yaml
 from fraudline.core.errors import DataError, FraudlineError, GateFailed, UnavailableError
+from fraudline.core.files import write_text
 from fraudline.core.log import get_logger
 from fraudline.ops.pipeline_server import PipelineServer
 
@@ -21,6 +23,9 @@ _REFUSED: dict[int, type[FraudlineError]] = {3: DataError, 4: GateFailed}
 _TORN = "Unable to read RWLock-file"
 """What dvc says of a lock file that a kill left half written, and goes on saying. It looks while it holds that file's
 guard, so nobody is writing it."""
+_RECORD = "dvc.lock"
+"""dvc's record of what it ran with what. It is written in place: a kill can leave it empty, or cut."""
+_TORN_RECORD = re.compile(r"dvc\.lock' (?:validation failed|is invalid)")
 _TRAINED = "Running stage 'train'"
 _TAIL = 300
 _EXPERIMENT = "fraudline"
@@ -54,7 +59,12 @@ class DvcTrainer:
         """
         self.logs.mkdir(parents=True, exist_ok=True)
         output = self.logs / f"{run}.log"
+        self._keep_record()
         failed, said = self._repro(output, lock)
+        if failed and _TORN_RECORD.search(said):
+            self._restore_record()
+            log.warning("reproduce.torn_record_restored", run=run)
+            failed, said = self._repro(output, lock)
         if failed and _TORN in said:
             (self.repo / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
             log.warning("reproduce.torn_lock_removed", run=run)
@@ -71,6 +81,25 @@ class DvcTrainer:
     def holds(self, run: str) -> bool:
         """Never: a working tree has the data and parameters that it has now."""
         return False
+
+    def _keep_record(self) -> None:
+        """Keep a copy of dvc's record, where it is whole."""
+        record = self.repo / _RECORD
+        try:
+            text = record.read_text(encoding="utf-8")
+            whole = "stages" in dict(parse_yaml(text, str(record)))
+        except (OSError, ValueError, TypeError, FraudlineError):  # none yet, or cut
+            return
+        if whole:
+            write_text(self.logs / _RECORD, text)
+
+    def _restore_record(self) -> None:
+        """Put back the record as it was kept, or none: dvc then runs again what its cache has not."""
+        kept = self.logs / _RECORD
+        if kept.is_file():
+            write_text(self.repo / _RECORD, kept.read_text(encoding="utf-8"))
+        else:
+            (self.repo / _RECORD).unlink()
 
     def _repro(self, output: Path, lock: int) -> tuple[bool, str]:
         """Whether it failed, and what it said, which is appended to ``output``."""

@@ -80,6 +80,36 @@ def test_a_lock_file_that_a_kill_left_half_written_stops_no_later_look(tmp_path)
         os.close(handle)
 
 
+@pytest.mark.parametrize("left", [0, 20, -8])
+def test_a_record_of_dvc_that_a_kill_left_cut_is_put_back_and_nothing_is_trained_twice(tmp_path, left):
+    a_stage(tmp_path, "open('runs', 'a').write('x')\nopen('model', 'w').write('m')\n", name="train", outs=["model"])
+    write_json(tmp_path / "build" / "package" / "package.json", {"digest": "d", "uri": "u"})
+    handle = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
+    record, trainer = tmp_path / "dvc.lock", DvcTrainer(tmp_path, tmp_path / "logs")
+    try:
+        trainer.train("abc", handle)
+        whole = record.read_bytes()
+        trainer.train("abc", handle)
+        record.write_bytes(whole[:left])
+        assert trainer.train("abc", handle)["digest"] == "d"
+    finally:
+        os.close(handle)
+    assert list(yaml.safe_load(record.read_text())["stages"]["train"]) == ["cmd", "outs"]
+    assert (tmp_path / "runs").read_text() == "x"
+
+
+def test_a_first_record_of_dvc_that_a_kill_left_empty_is_made_again(tmp_path):
+    a_stage(tmp_path, "open('model', 'w').write('m')\n", name="train", outs=["model"])
+    write_json(tmp_path / "build" / "package" / "package.json", {"digest": "d", "uri": "u"})
+    write_text(tmp_path / "dvc.lock", "")
+    handle = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
+    try:
+        assert DvcTrainer(tmp_path, tmp_path / "logs").train("abc", handle)["digest"] == "d"
+    finally:
+        os.close(handle)
+    assert "train" in yaml.safe_load((tmp_path / "dvc.lock").read_text())["stages"]
+
+
 def test_a_model_that_was_there_is_found_and_one_that_an_earlier_look_of_the_run_trained_is_trained(tmp_path):
     """A look may be killed, or fail, after its training: the next one has nothing to train, yet the run did."""
     a_stage(tmp_path, "import pathlib\npathlib.Path('model').write_text('m')\n", name="train", outs=["model"])
