@@ -1,8 +1,5 @@
 """A real MLflow server over HTTP: stricter than its database alone, which most tests use."""
 
-import os
-import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fraudline.core.files import write_text
+from fraudline.ops.local.process import ChildProcess, free_port
 from fraudline.ops.params import RegistryParams
 from fraudline.ops.registry import Registry
 from fraudline.ops.tracking import step_run
@@ -17,28 +15,25 @@ from fraudline.steps.package import package
 from fraudline.steps.params import Params
 from fraudline.steps.register import register
 from tests.support.packaging import candidate
-from tests.support.workers import http, wait_for
+from tests.support.workers import http
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("mlflow")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
+    url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-               "--backend-store-uri", "sqlite:///mlflow.db", "--artifacts-destination", "./artifacts"]  # fmt: skip
-    with (folder / "log").open("wb") as log:
-        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
-        child = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment, start_new_session=True)
+               "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
+               "--artifacts-destination", str(folder / "artifacts")]  # fmt: skip
+    environment = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    child = ChildProcess("mlflow", command, log_path=folder / "log", env=environment).start()
     try:
-        wait_for(lambda: http(f"http://127.0.0.1:{port}/health")[1] == "OK", "the server's health")
-        yield f"http://127.0.0.1:{port}"
+        child.wait_ready(lambda: http(f"{url}/health")[1] == "OK", timeout=120.0)
+        yield url
     finally:
-        os.killpg(child.pid, 15)
-        child.wait(30)
+        child.stop()
 
 
 def test_a_packaged_model_is_registered_at_a_server_with_its_run_and_reports(server: str, tmp_path: Path) -> None:
