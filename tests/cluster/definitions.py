@@ -1,7 +1,7 @@
 """Definitions of custom resources, from the folders of the Go modules of those who make them.
 
-Knative's Kafka extension and Strimzi publish no Go module with theirs: their kinds are only checked against the fields
-that the tests of the manifests keep.
+Knative's Kafka extension and Strimzi publish no Go module with theirs. Strimzi's kinds are read by its own classes
+(``test_strimzi``); those of the extension are only checked against the fields that the tests of the manifests keep.
 """
 
 import hashlib

@@ -18,19 +18,18 @@ from pathlib import Path
 from typing import Self
 
 from fraudline.core.errors import UnavailableError
-from fraudline.core.files import atomic_folder
 from fraudline.core.log import get_logger
+from fraudline.ops.local.maven import fetch_libraries
 from fraudline.ops.local.process import ChildProcess, Service, free_port, port_open
 
 log = get_logger(__name__)
 
-KAFKA_VERSION = "4.1.0"
+KAFKA_VERSION = "4.2.0"
 """The version that ``kafka.pom.xml`` names; a test holds the two together."""
 
 _JAVA_AT_LEAST = 17
 _CLUSTER_ID = "ZnJhdWRsaW5lLWxvY2FsMA"  # 16 bytes in URL-safe base64: Kafka's own form of a cluster id
 _JVM = ("-Xms96m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
-_MAVEN_TIMEOUT_S = 600
 
 
 def java_version() -> int:
@@ -60,26 +59,10 @@ def fetch_jars(cache: Path = Path(".cache")) -> Path:
         UnavailableError: there is no Maven, or it could not fetch them.
     """
     jars = jars_folder(cache)
-    if jars.is_dir():
-        return jars
-    if shutil.which("mvn") is None:
-        raise UnavailableError(
-            "Kafka's jars are not cached and there is no mvn.", "Install Maven or use the mock broker."
-        )
-    log.info("kafka.fetch", version=KAFKA_VERSION, megabytes=43)
-    with atomic_folder(jars) as folder:
-        pom = folder / "pom.xml"
-        pom.write_bytes(resources.files("fraudline.ops.local").joinpath("kafka.pom.xml").read_bytes())
-        command = ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={folder}"]
-        try:
-            answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_MAVEN_TIMEOUT_S)
-        except subprocess.TimeoutExpired as error:
-            raise UnavailableError("Maven did not fetch Kafka's jars in time.", "Check the network.") from error
-        if answer.returncode != 0:
-            tail = "\n".join((answer.stdout + answer.stderr).splitlines()[-10:])
-            raise UnavailableError(
-                f"Maven could not fetch Kafka's jars:\n{tail}", "Check the network, or Maven's mirror."
-            )
+    if not jars.is_dir():
+        log.info("kafka.fetch", version=KAFKA_VERSION, megabytes=43)
+        pom = resources.files("fraudline.ops.local").joinpath("kafka.pom.xml").read_bytes()
+        fetch_libraries(pom, jars, "Kafka")
     return jars
 
 

@@ -1,0 +1,40 @@
+"""Java libraries that a build file names, fetched by Maven once and kept in a folder."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from fraudline.core.errors import UnavailableError
+from fraudline.core.files import atomic_folder
+
+_TIMEOUT_S = 600
+
+
+def fetch_libraries(pom: bytes, folder: Path, what: str) -> None:
+    """Fill a new folder with the jars of a ``pom.xml``; it is there whole, or not at all.
+
+    Args:
+        pom: the build file.
+        folder: where they go, beside ``pom.xml``.
+        what: whose they are, for errors.
+
+    Raises:
+        UnavailableError: there is no Maven, or it could not fetch them.
+    """
+    if shutil.which("mvn") is None:
+        raise UnavailableError(
+            f"{what}'s jars are not cached and there is no mvn.", "Install Maven or use the mock broker."
+        )
+    with atomic_folder(folder) as made:
+        (made / "pom.xml").write_bytes(pom)
+        command = ["mvn", "-q", "-B", "-f", str(made / "pom.xml"), "dependency:copy-dependencies"]
+        command.append(f"-DoutputDirectory={made}")
+        try:
+            answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
+        except subprocess.TimeoutExpired as error:
+            raise UnavailableError(f"Maven did not fetch {what}'s jars in time.", "Check the network.") from error
+        if answer.returncode != 0:
+            tail = "\n".join((answer.stdout + answer.stderr).splitlines()[-10:])
+            raise UnavailableError(
+                f"Maven could not fetch {what}'s jars:\n{tail}", "Check the network, or Maven's mirror."
+            )
