@@ -20,6 +20,7 @@ from fraudline.ops import cost as costs
 from fraudline.ops import ended as metrics
 from fraudline.ops.pipeline import ERROR_FILE, error_of, error_record
 from fraudline.ops.tracking import end_run, step_run
+from fraudline.steps.compiled import of_another_release, of_the_call
 from fraudline.steps.params import Params
 
 INJECTED = {"tracking_uri": "MLFLOW_TRACKING_URI", "run_id": "MLFLOW_RUN_ID"}
@@ -58,7 +59,12 @@ class StepMeter(costs.Meter):
 
 @contextmanager
 def running(
-    step: str, environment: Mapping[str, str], arguments: Mapping[str, Any] | None = None, *, refusals: bool = False
+    step: str,
+    environment: Mapping[str, str],
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    refusals: bool = False,
+    **unknown: object,
 ) -> Iterator[StepMeter]:
     """Log a step's events; end the process with the exit code of an error of ours, after naming problem and action.
 
@@ -73,6 +79,7 @@ def running(
         arguments: the component's own, for the lineage of what it reads and writes; None for none.
         refusals: the component gives ``refusal`` to a task that accepts it. A pipeline that an earlier release compiled
             has no such task, and does not say this: there a refusal must not pass for success.
+        unknown: what the component of a later release says; refused.
 
     Yields:
         A meter of what the step uses, read after the block.
@@ -82,9 +89,15 @@ def running(
     log.info("step.start", step=step)
     meter = StepMeter()
     try:
+        if unknown:
+            raise of_another_release(f"running() does not know {', '.join(unknown)}")
         metrics.check(environment.get(PUSHGATEWAY, ""))
         with _lineage(step, environment, arguments), meter:
             yield meter
+    except (AttributeError, TypeError) as error:
+        if not of_the_call(error):
+            raise
+        _fail(step, of_another_release(error), environment)
     except FraudlineError as error:
         if not (refusals and isinstance(error, REFUSALS.get(step, ()))):
             _fail(step, error, environment)

@@ -93,6 +93,44 @@ def test_a_value_of_refused_data_is_no_template_that_argo_fills_in(tmp_path):
     assert read_json(record)["problem"] == problem
 
 
+def of_another_release(*, newer):
+    """A component, run with a step of an image that is older or newer than it."""
+
+    def older_step(*, params):
+        return params
+
+    def newer_step(*, params, seed):
+        return params, seed
+
+    with component.running("train", {}, {"params": {}}):
+        newer_step(params=1) if newer else older_step(params=1, seed=7)
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (lambda: of_another_release(newer=False), "unexpected keyword argument 'seed'"),
+        (lambda: of_another_release(newer=True), "missing 1 required keyword-only argument: 'seed'"),
+        (lambda: component.running("train", {}, of_later=True).__enter__(), "of_later"),
+    ],
+)
+def test_a_pipeline_and_an_image_of_two_releases_are_told_apart_from_a_fault_of_the_step(run, said, capfd):
+    with pytest.raises(SystemExit) as caught:
+        run()
+    assert caught.value.code == UsageError.exit_code
+    told = " ".join(capfd.readouterr().err.split())
+    assert said in told
+    assert "Compile the pipeline from the sources that its image was built from" in told
+
+
+def test_a_fault_within_a_step_is_not_taken_for_a_pipeline_of_another_release():
+    def step(*, params):
+        return len(params)
+
+    with pytest.raises(TypeError), component.running("train", {}, {"params": {}}):
+        step(params=7)
+
+
 def test_what_is_not_refused_is_accepted_and_another_error_still_ends_the_step():
     with component.running("gate", {}, refusals=True) as meter:
         pass
