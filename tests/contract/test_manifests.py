@@ -135,6 +135,11 @@ FAULTS: list[tuple[policies.Policy, Callable[[Documents], Any]]] = [
     (policies.restricted, lambda d: _pod(d).update(hostNetwork=True)),
     (policies.restricted_kafka, lambda d: find(d, "KafkaNodePool", "brokers")["spec"]["template"].pop("pod")),
     (policies.restricted_kafka, lambda d: find(d, "Kafka", "fraudline")["spec"]["entityOperator"].pop("template")),
+    (policies.unhurried_volumes, lambda d: _pod(d)["securityContext"].pop("fsGroupChangePolicy")),
+    (
+        policies.unhurried_volumes,
+        lambda d: _service(d)["spec"]["predictor"]["securityContext"].pop("fsGroupChangePolicy"),
+    ),
     (policies.without_tokens, lambda d: _pod(d).pop("automountServiceAccountToken")),
     (policies.without_tokens, lambda d: find(d, "ServiceAccount", "fraudline-worker").pop(_AUTOMOUNT)),
     (policies.kept_decisions, lambda d: _decisions(d).update({"retention.ms": 30 * 86_400_000})),

@@ -148,6 +148,24 @@ def restricted_kafka(documents: list[Document]) -> Iterator[str]:
                 yield f"{document['kind']}: {name}"
 
 
+def unhurried_volumes(documents: list[Document]) -> Iterator[str]:
+    """A pod does not give every file of a volume its group again at each start: that takes minutes of a large one."""
+
+    def contexts(value: Any) -> Iterator[Document]:
+        if isinstance(value, dict):
+            if "fsGroup" in value:
+                yield value
+            for each in value.values():
+                yield from contexts(each)
+        elif isinstance(value, list):
+            for each in value:
+                yield from contexts(each)
+
+    for document in documents:
+        if any(context.get("fsGroupChangePolicy") != "OnRootMismatch" for context in contexts(document.get("spec"))):
+            yield f"{document['kind']} {document['metadata']['name']}: fsGroup"
+
+
 def without_tokens(documents: list[Document]) -> Iterator[str]:
     """No pod gets a token for the API server: nothing of ours talks to it."""
     for account in _kind(documents, "ServiceAccount"):
@@ -217,7 +235,7 @@ def denied_by_default(documents: list[Document]) -> Iterator[str]:
 
 POLICIES: tuple[Policy, ...] = (
     one_canary_mode, pinned_images, pinned_models, bounded, probed, spread_out, restricted, restricted_kafka,
-    without_tokens,
+    unhurried_volumes, without_tokens,
     kept_decisions, kept_data, no_secrets, one_that_pushes, denied_by_default,
 )  # fmt: skip
 
