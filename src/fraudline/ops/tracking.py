@@ -24,6 +24,7 @@ from functools import partial
 from typing import Any
 
 from fraudline.core.clock import now
+from fraudline.core.errors import UnavailableError
 from fraudline.core.log import get_logger
 from fraudline.ops import provenance
 from fraudline.ops.mlflow_client import artifact_root, connect, translated
@@ -95,7 +96,9 @@ def end_run(settings: RegistryParams, *, succeeded: bool) -> None:
 
 @contextmanager
 def child_run(parent: StepRun, name: str, settings: RegistryParams) -> Iterator[StepRun]:
-    """A run below ``parent``: one trial of a search.
+    """A run below ``parent``: one trial of a search, which is worth more than its figures.
+
+    What the server does not take, the run itself too, is left out with a warning.
 
     Args:
         parent: the run that it belongs to; nothing is recorded when that one records nothing.
@@ -104,20 +107,26 @@ def child_run(parent: StepRun, name: str, settings: RegistryParams) -> Iterator[
 
     Yields:
         A recorder.
-
-    Raises:
-        UnavailableError: the tracking store does not answer.
     """
-    if not parent.run_id:
+    try:
+        client = connect(settings.tracking_uri) if parent.run_id else None
+        run_id = _start_below(client, parent.run_id, name, settings.tracking_uri) if client else ""
+    except UnavailableError as error:
+        log.warning("tracking.not_recorded", run_id=parent.run_id, child=name, problem=error.problem)
+        client = None
+    if client is None:
         yield NoRun()
         return
-    client = connect(settings.tracking_uri)
-    with translated(settings.tracking_uri):
-        experiment = client.get_run(parent.run_id).info.experiment_id
-        created = client.create_run(experiment, run_name=name, tags={PARENT_TAG: parent.run_id})
-    run = MlflowRun(client, str(created.info.run_id), settings.tracking_uri)
+    run = MlflowRun(client, run_id, settings.tracking_uri)
+    run.outlast()
     with _recording(client, run, "", ends=True, launched=False):
         yield run
+
+
+def _start_below(client: Any, parent: str, name: str, uri: str) -> str:
+    with translated(uri):
+        experiment = client.get_run(parent).info.experiment_id
+        return str(client.create_run(experiment, run_name=name, tags={PARENT_TAG: parent}).info.run_id)
 
 
 @contextmanager

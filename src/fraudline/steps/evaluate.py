@@ -63,6 +63,7 @@ def evaluate(
     """
     artifact = load_artifact(model)
     with step_run("evaluate", params.registry, digest=artifact.digest) as run:
+        run.outlast()
         document = _measured(artifact, _champion(champion, params.champion), features, dataset, evaluation, params)
         headline = {name: value for name, value in document.items() if isinstance(value, int | float)}
         run.metrics({f"test/{name}": value for name, value in headline.items()})

@@ -103,6 +103,7 @@ def tune(
         registry = params.registry.model_copy(update={"run_id": search.user_attrs.get("run", "")})
         with step_run(f"tune {study}", registry) as parent:
             search.set_user_attr("run", parent.run_id)
+            parent.outlast()
             if "default" not in search.user_attrs:
                 search.set_user_attr("default", measure(rows, spec, params).ap)
 

@@ -1,7 +1,6 @@
 """Tracking: one run from train to register, found by digest, joined by id, or no run at all."""
 
 import re
-from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
@@ -10,7 +9,7 @@ from fraudline.core.errors import UnavailableError
 from fraudline.ops.mlflow_client import connect
 from fraudline.ops.params import RegistryParams
 from fraudline.ops.recorders import DATA_TAG, DIGEST_TAG, flatten
-from fraudline.ops.tracking import FAILED_TAG, open_run, step_run
+from fraudline.ops.tracking import FAILED_TAG, child_run, open_run, step_run
 
 
 def _run(tracker: RegistryParams, run_id: str):  # type: ignore[no-untyped-def]
@@ -135,43 +134,22 @@ def test_a_run_whose_figures_are_refused_has_failed_and_does_not_go_on(tracker):
     assert _run(tracker, kept[0].run_id).info.status == "FAILED"
 
 
-@pytest.fixture
-def server(monkeypatch):
-    """A tracking server that is away while ``server.away`` is set."""
-    from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
-
-    server = SimpleNamespace(away=False)
-
-    def unless_away(method):
-        def called(*args, **keywords):
-            if server.away:
-                raise MlflowException("Connection refused")
-            return method(*args, **keywords)
-
-        return called
-
-    for name in ("log_batch", "set_tag", "get_run", "log_artifact", "set_terminated", "update_run"):
-        monkeypatch.setattr(MlflowClient, name, unless_away(getattr(MlflowClient, name)))
-    return server
-
-
-def test_work_that_outlasts_a_server_ends_well_and_says_that_it_was_not_recorded(tracker, server):
+def test_work_that_outlasts_a_server_ends_well_and_says_that_it_was_not_recorded(tracker, tracking_server):
     with capture_logs() as said, step_run("train", tracker) as run:
         run.outlast()
-        server.away = True
+        tracking_server.away = True
         run.made("d" * 64)
         run.metric("loss", 1.0)
     assert {each["event"] for each in said if each["log_level"] == "warning"} == {"tracking.not_recorded"}
 
 
-def test_what_a_server_did_not_take_while_it_was_away_is_recorded_when_it_is_back(tracker, server):
+def test_what_a_server_did_not_take_while_it_was_away_is_recorded_when_it_is_back(tracker, tracking_server):
     with step_run("train", tracker) as run:
         run.outlast()
-        server.away = True
+        tracking_server.away = True
         run.made("d" * 64)
         run.metrics({f"figure_{i}": float(i) for i in range(600)})
-        server.away = False
+        tracking_server.away = False
     recorded = _run(tracker, run.run_id)
     assert (recorded.info.status, recorded.data.tags[DIGEST_TAG]) == ("FINISHED", "d" * 64)
     assert recorded.data.metrics["figure_599"] == 599.0
@@ -190,21 +168,35 @@ def test_one_figure_that_a_server_refuses_costs_no_other_of_work_that_outlasts_i
     assert "epochs" in warning["problem"]
 
 
-def test_a_server_that_goes_away_hides_no_error_of_the_step(tracker, server):
+def test_a_trial_of_a_search_is_measured_though_the_server_is_away(tracker, tracking_server):
+    with capture_logs() as said, step_run("tune", tracker) as parent:
+        parent.outlast()
+        with child_run(parent, "0", tracker) as trial:
+            tracking_server.away = True
+            trial.metric("ap", 0.5)
+        with child_run(parent, "1", tracker) as unheard:
+            unheard.metric("ap", 0.6)
+        tracking_server.away = False
+    assert not unheard.run_id
+    assert {each["event"] for each in said if each["log_level"] == "warning"} == {"tracking.not_recorded"}
+    assert _run(tracker, parent.run_id).info.status == "FINISHED"
+
+
+def test_a_server_that_goes_away_hides_no_error_of_the_step(tracker, tracking_server):
     def fail() -> None:
         with step_run("evaluate", tracker) as run:
             run.metric("loss", 1.0)
-            server.away = True
+            tracking_server.away = True
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
 
 
-def test_a_server_that_goes_away_fails_a_step_that_can_be_run_again(tracker, server):
+def test_a_server_that_goes_away_fails_a_step_that_can_be_run_again(tracker, tracking_server):
     def record() -> None:
         with step_run("evaluate", tracker) as run:
-            server.away = True
+            tracking_server.away = True
             run.metric("loss", 1.0)
 
     with pytest.raises(UnavailableError, match="Connection refused"):

@@ -3,6 +3,7 @@ import json
 import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -19,6 +20,7 @@ from fraudline.features.params import FeatureParams
 from fraudline.features.spec import FeatureSpec, load_spec
 from fraudline.features.table import TableSpec
 from fraudline.model.artifact import load_artifact, write_manifest
+from fraudline.model.evaluation import Evaluator
 from fraudline.model.evaluation_params import BootstrapParams, EvaluateParams
 from fraudline.model.metrics import average_precision
 from fraudline.model.params import ForestParams, TrainParams
@@ -102,6 +104,21 @@ def test_evaluate_writes_figures_report_and_plot_tables_for_the_test_weeks(tmp_p
     assert headline == {key: value for key, value in metrics.items() if isinstance(value, int | float)}
     with (tmp_path / "out" / "confusion.csv").open() as stream:
         assert sum(1 for _ in csv.DictReader(stream)) == 10 * A_DAY
+
+
+def test_a_tracking_server_that_goes_away_during_an_evaluation_does_not_take_its_figures_with_it(
+    tmp_path: Path, tracker: RegistryParams, tracking_server: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
+
+    def measured(*given: Any, **named: Any) -> Evaluator:
+        tracking_server.away = True
+        return Evaluator(*given, **named)
+
+    monkeypatch.setattr("fraudline.steps.evaluate.Evaluator", measured)
+    tracked = params().model_copy(update={"registry": tracker})
+    headline = evaluate(features=features, dataset=NO_DATA, model=model, evaluation=tmp_path / "out", params=tracked)
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["ap"] == headline["ap"]
 
 
 def test_what_is_not_blocked_is_measured_alone_because_live_labels_tell_of_nothing_else(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -212,6 +213,23 @@ def test_every_trial_is_a_run_below_the_run_of_the_study(
     assert len(children) == 5
     assert all("train.clip" in child.data.params and "validation_ap" in child.data.metrics for child in children)
     assert parent.data.metrics["validation_ap"] == max(child.data.metrics["validation_ap"] for child in children)
+
+
+def test_a_tracking_server_that_goes_away_during_a_search_does_not_end_it(
+    features: Path,
+    tmp_path: Path,
+    judge: list[tuple[float, float]],
+    tracker: RegistryParams,
+    tracking_server: SimpleNamespace,
+) -> None:
+    params = PARAMS.model_copy(update={"registry": tracker})
+
+    def first_trial(heard: step.Heard) -> None:
+        tracking_server.away = heard.finished > 0
+
+    found = search(features, tmp_path / "tune", params=params, trials=3, listener=first_trial)
+    assert found["trials"] == 3
+    assert (tmp_path / "tune" / "index.html").is_file()
 
 
 def test_a_space_that_does_not_fit_the_parameters_is_refused_before_a_trial(features: Path, tmp_path: Path) -> None:
