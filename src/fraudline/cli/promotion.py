@@ -47,7 +47,7 @@ def verify_command(base: str, head: str, models: Path | None, fetch: str, repo: 
 
     results = verify(repo, base, head, models=models, fetch=shlex.split(fetch))
     if as_json:
-        click.echo(json.dumps([{"kind": result.kind, "said": result.said} for result in results]))
+        click.echo(json.dumps({"verified": [{"kind": result.kind, "said": result.said} for result in results]}))
         return
     said = [result.said for result in results] or [
         "no rollout.yaml or evidence.json is changed: this looks at nothing else"
@@ -88,11 +88,15 @@ def apply_command(
               help="Where the private key goes; never into Git.")  # fmt: skip
 @click.option("--public", type=click.Path(path_type=Path, dir_okay=False), default=Path("manifests/promotion.pub"),
               show_default=True, help="Where the public key goes, above those that are there; commit it.")  # fmt: skip
-def keygen_command(private: Path, public: Path) -> None:
+@json_option
+def keygen_command(private: Path, public: Path, as_json: bool) -> None:
     """Make a pair of Ed25519 keys. Public keys that the file has stay, and any of them verifies."""
     from fraudline.ops.gitops.signing import make_keys
 
     name = make_keys(private, public)
+    if as_json:
+        click.echo(json.dumps({"key": name, "private": str(private), "public": str(public)}))
+        return
     spoken().print(
         f"[bold green]key {name}[/]  commit {public}; keep {private} where only promotions run", soft_wrap=True
     )

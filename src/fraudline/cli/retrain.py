@@ -230,7 +230,7 @@ def _history(journal: Path, as_json: bool) -> None:
 
     lines = read_journal(journal / JOURNAL)
     if as_json:
-        click.echo(json.dumps(lines, sort_keys=True))
+        click.echo(json.dumps({"journal": lines}, sort_keys=True))
         return
     table = Table("at", "run", "what", "why", box=None, pad_edge=False)
     for _, same in groupby(enumerate(lines), key=_said):

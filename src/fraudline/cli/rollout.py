@@ -197,7 +197,8 @@ def revert_command(
 @group.command("demo")
 @click.option("--model", type=click.Path(path_type=Path, exists=True, file_okay=False),
               help="Folder of the artifact; default: the newest packaged one.")  # fmt: skip
-def demo_command(model: Path | None) -> None:
+@json_option
+def demo_command(model: Path | None, as_json: bool) -> None:
     r"""A rollout on this machine: a good canary to champion, a bad one back, each step a commit of a bare repository.
 
     \b
@@ -217,10 +218,13 @@ def demo_command(model: Path | None) -> None:
     with staged(model or newest_artifact(), Path("build/demo-rollout"), service) as stage:
         screen.print(f"metrics by {stage.prometheus.title}")
         tell(stage, lambda line: screen.print(line, soft_wrap=True))
+        commits, served = stage.history(), stage.follow().weights()
         screen.print("\n[bold]the commits[/]")
-        for line in stage.history():
+        for line in commits:
             screen.print(f"  {line}")
     took = (now() - begun).total_seconds()
+    if as_json:
+        click.echo(json.dumps({"commits": commits, "served": served, "seconds": took}, sort_keys=True))
     screen.print(f"\n[bold green]done[/] in {took:.0f} s: git -C build/demo-rollout/remote.git log --first-parent main")
 
 

@@ -1,5 +1,6 @@
 """``fraudline seal`` and ``fraudline unseal``: a file or a folder, encrypted for where it lies."""
 
+import json
 import os
 import tarfile
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from typing import IO, cast
 
 import click
 
+from fraudline.cli.options import json_option
 from fraudline.core.errors import UsageError
 from fraudline.core.files import atomic_file, atomic_folder
 from fraudline.core.sealing import Encryption, KeyWrapper, Sealer, key_wrapper, unsealed
@@ -29,7 +31,8 @@ out_option = click.option("-o", "--out", type=click.Path(path_type=Path), requir
 @key_option
 @service_option
 @out_option
-def seal(path: Path, key_file: Path | None, key_service: str, out: Path) -> None:
+@json_option
+def seal(path: Path, key_file: Path | None, key_service: str, out: Path, as_json: bool) -> None:
     r"""Encrypt a file, or a folder such as an artifact, under a new key that a master key wraps (AES-256-GCM).
 
     \b
@@ -50,6 +53,7 @@ def seal(path: Path, key_file: Path | None, key_service: str, out: Path) -> None
             with path.open("rb") as source:
                 while part := source.read(1 << 20):
                     sealed.write(part)
+    _said(out, as_json)
 
 
 @click.command()
@@ -57,7 +61,8 @@ def seal(path: Path, key_file: Path | None, key_service: str, out: Path) -> None
 @key_option
 @service_option
 @out_option
-def unseal(path: Path, key_file: Path | None, key_service: str, out: Path) -> None:
+@json_option
+def unseal(path: Path, key_file: Path | None, key_service: str, out: Path, as_json: bool) -> None:
     """Decrypt what `fraudline seal` wrote: whole and unchanged, or exit code 6 and nothing written."""
     with path.open("rb") as source:
         content = _Pieces(unsealed(source, _keys(key_file, key_service), _CONTEXT))
@@ -65,14 +70,20 @@ def unseal(path: Path, key_file: Path | None, key_service: str, out: Path) -> No
             with atomic_file(out) as temporary, temporary.open("wb") as file:
                 while part := content.read(1 << 20):
                     file.write(part)
-            return
-        if out.exists():
+        elif out.exists():
             raise UsageError(f"{out} is there already.", "Name a new folder.")
-        with atomic_folder(out) as folder:
-            with tarfile.open(fileobj=cast("IO[bytes]", content), mode="r|") as archive:
-                archive.extractall(folder, filter="data")  # never outside the folder, no devices, no set-id bits
-            while content.read(1 << 20):  # to the end: only then is all of it authentic
-                pass
+        else:
+            with atomic_folder(out) as folder:
+                with tarfile.open(fileobj=cast("IO[bytes]", content), mode="r|") as archive:
+                    archive.extractall(folder, filter="data")  # never outside the folder, no devices, no set-id bits
+                while content.read(1 << 20):  # to the end: only then is all of it authentic
+                    pass
+    _said(out, as_json)
+
+
+def _said(out: Path, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"out": str(out), "kind": "folder" if out.is_dir() else "file"}))
 
 
 class _Pieces:

@@ -199,7 +199,8 @@ def log_command(thresholds: Path, as_json: bool) -> None:
 
     trail = ThresholdLog.read(thresholds)
     if as_json:
-        click.echo(json.dumps([change.model_dump(mode="json") for change in trail.changes], sort_keys=True))
+        changes = [change.model_dump(mode="json") for change in trail.changes]
+        click.echo(json.dumps({"changes": changes}, sort_keys=True))
         return
     table = Table("at", "by", "review", "block", "version", "why", box=None, pad_edge=False)
     for change in trail.changes:

@@ -1,4 +1,5 @@
 import json
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pyarrow.parquet as pq
@@ -273,3 +274,32 @@ def test_a_number_that_is_none_or_lies_outside_its_range_is_a_usage_error(comman
     result = invoke(*command.split(), value)
     assert result.exit_code == 2
     assert "Invalid value for" in result.stderr
+
+
+def test_keys_are_made_and_files_sealed_and_opened_with_one_object_of_json_each(tmp_path):
+    master, text = tmp_path / "master.key", tmp_path / "text"
+    master.write_text(f"m1 {'ab' * 32}\n")
+    text.write_text("hello")
+    pair = ("--private", tmp_path / "private.key", "--public", tmp_path / "public.pem")
+    made = json.loads(invoke("promotion", "keygen", *pair, "--json").stdout)
+    assert made == {"key": made["key"], "private": str(pair[1]), "public": str(pair[3])}
+    assert len(made["key"]) == 16
+    sealed, back, folder = tmp_path / "sealed", tmp_path / "back", tmp_path / "folder"
+    given = ("--key-file", master, "--json", "-o")
+    assert json.loads(invoke("seal", text, *given, sealed).stdout) == {"out": str(sealed), "kind": "file"}
+    assert json.loads(invoke("unseal", sealed, *given, back).stdout) == {"out": str(back), "kind": "file"}
+    folder.mkdir()
+    invoke("seal", folder, *given, tmp_path / "folder.sealed")
+    said = invoke("unseal", tmp_path / "folder.sealed", *given, tmp_path / "there").stdout
+    assert json.loads(said) == {"out": str(tmp_path / "there"), "kind": "folder"}
+
+
+def test_the_demo_of_a_rollout_says_its_commits_in_json(tmp_path, monkeypatch):
+    state = SimpleNamespace(weights=lambda: {"d" * 64: 100})
+    stage = SimpleNamespace(
+        prometheus=SimpleNamespace(title="a scraper"), history=lambda: ["one"], follow=lambda: state
+    )
+    monkeypatch.setattr("fraudline.cli.demo.rollout.staged", lambda *_: nullcontext(stage))
+    monkeypatch.setattr("fraudline.cli.demo.rollout.tell", lambda _, say: say("a line"))
+    said = json.loads(invoke("rollout", "demo", "--model", tmp_path, "--json").stdout)
+    assert (said["commits"], said["served"]) == (["one"], {"d" * 64: 100})

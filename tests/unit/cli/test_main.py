@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -30,6 +31,22 @@ def test_help_names_every_command_and_imports_nothing_heavy():
     assert "HEAVY []" in done.stdout
     for name in module._COMMANDS:
         assert f"\n  {name} " in done.stdout
+
+
+def commands(group, path=""):
+    """All commands below a group, by their words."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command, words = group.get_command(context, name), f"{path} {name}".strip()
+        if isinstance(command, click.Group):
+            yield from commands(command, words)
+        else:
+            yield words, command
+
+
+def test_every_command_that_ends_prints_json_for_machines():
+    without = {words for words, command in commands(cli) if not any("--json" in each.opts for each in command.params)}
+    assert without == {"alerts run", "serve", "stream"}
 
 
 def test_help_has_each_command_once():

@@ -50,7 +50,7 @@ def test_looks_that_waited_for_the_same_reason_are_one_line_of_the_history(here)
     assert shown.count("nothing") == 2
     assert "9 times up to" in shown
     assert shown.count("drift") == 2
-    assert json.loads(run(retrain, "--history", "--json").stdout) == lines
+    assert json.loads(run(retrain, "--history", "--json").stdout) == {"journal": lines}
 
 
 def test_either_the_triggers_decide_or_a_person(here):

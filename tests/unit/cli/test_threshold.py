@@ -146,7 +146,7 @@ def test_an_adjustment_writes_a_new_version_that_the_worker_uses(tmp_path, traff
     assert result["written"]
     assert result["review"]["why"] == "one step"
     assert result["after"]["review"] == pytest.approx(0.6 * 1.05)
-    (packaged, changed) = json.loads(invoke("threshold", "log", "--thresholds", trail, "--json").stdout)
+    (packaged, changed) = json.loads(invoke("threshold", "log", "--thresholds", trail, "--json").stdout)["changes"]
     assert changed["by"] == "ada"
     assert changed["before"] == packaged["thresholds"]
     assert changed["bounds"]["review"] == [pytest.approx(0.48), pytest.approx(0.75)]

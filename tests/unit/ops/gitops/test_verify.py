@@ -474,7 +474,9 @@ def test_a_verdict_of_an_earlier_rollout_of_the_same_models_is_of_no_use(rolling
 def test_what_touches_no_rollout_passes_and_the_command_says_that_it_looked_at_nothing_else(case):
     git(case.forge.work, "checkout", "-q", "-B", "proposal", "origin/main")
     case.edit("manifests/overlays/standard/kustomization.yaml", lambda _: "patches: [{path: another-model.yaml}]\n")
-    done = CliRunner().invoke(cli, ["promotion", "verify", "--repo", str(case.forge.work), "--head", "proposal"])
+    command = ["promotion", "verify", "--repo", str(case.forge.work), "--head", "proposal"]
+    assert json.loads(CliRunner().invoke(cli, [*command, "--json"]).stdout) == {"verified": []}
+    done = CliRunner().invoke(cli, command)
     assert (done.exit_code, done.output) == (
         0,
         "verified  no rollout.yaml or evidence.json is changed: this looks at nothing else\n",
