@@ -311,7 +311,7 @@ def look(*, params: Params, data_dvc: Path, drift: Path | None = None, prometheu
     watched = bool(prometheus) and not any(each["alertname"] in UNMEASURED for each in alerts)
     return Signs(
         data=tracked.md5,
-        params=sha256_bytes(params.model_dump_json(include=set(_TRAINING)).encode())[:12],
+        params=_version(params),
         champion=champion[:12],
         trained_on=trained_on,
         frauds=int(read_meta(dataset)["frauds"]) if dataset.is_dir() else -1,
@@ -319,6 +319,15 @@ def look(*, params: Params, data_dvc: Path, drift: Path | None = None, prometheu
         drifted=drifted,
         worse=worse,
     )
+
+
+def _version(params: Params) -> str:
+    """A digest of what a training depends on.
+
+    What stands at its default is left out: a release that adds a parameter gives no run another name.
+    """
+    said = params.model_dump(mode="json", include=set(_TRAINING), exclude_defaults=True)
+    return sha256_bytes(json.dumps(said, sort_keys=True).encode())[:12]
 
 
 def _both(names: tuple[tuple[str, ...], tuple[str, ...]]) -> tuple[str, ...]:

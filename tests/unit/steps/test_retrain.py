@@ -13,6 +13,7 @@ import pytest
 
 from fraudline.core.errors import DataError, GateFailed, PromotionRefused, StateError, UnavailableError
 from fraudline.core.files import write_json, write_text
+from fraudline.model.params import TrainParams
 from fraudline.monitor.renewal import RenewParams, Signs
 from fraudline.steps.params import Params
 from fraudline.steps.retrain import JOURNAL, look, opened, read_journal, retrain
@@ -359,3 +360,21 @@ def test_the_journal_is_json_lines_that_anything_reads(tmp_path):
     lines = (tmp_path / JOURNAL).read_text().splitlines()
     assert len(lines) == len(read_journal(tmp_path / JOURNAL)) > 1
     assert all(json.loads(line)["at"] for line in lines)
+
+
+def test_a_release_that_adds_a_parameter_gives_no_run_another_name(tmp_path):
+    class NewTrain(TrainParams):
+        of_later: int = 3
+
+    class NewParams(Params):
+        added: int = 1
+        train: NewTrain = NewTrain()
+
+    data = tmp_path / "data.dvc"
+    data.write_text(f"outs:\n- md5: {'b' * 32}.dir\n  path: data\n")
+
+    def run(kind, **train):
+        return look(params=kind.parse({"train": train}, "params.yaml"), data_dvc=data).run
+
+    assert run(NewParams, epochs=3) == run(Params, epochs=3)
+    assert len({run(NewParams), run(NewParams, epochs=3), run(NewParams, of_later=4)}) == 3
