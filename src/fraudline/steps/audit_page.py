@@ -53,9 +53,10 @@ def audit_page(document: Mapping[str, Any], *, before: Sequence[str] = (), after
 def lead(document: Mapping[str, Any]) -> str:
     """The story in three sentences."""
     decision, data, code, run, gate = (document[part] for part in ("decision", "data", "code", "run", "gate"))
+    by = f"by {decision.get('scored_by', 'worker')}" if "decided_at" in decision else "offline"
     said = [
         f"Score {decision.get('score', float('nan')):.4f} at threshold {decision.get('threshold', float('nan')):.4f}, "
-        f"decided by {decision.get('scored_by', 'worker')} with model {decision.get('model_version', '?')}."
+        f"decided {by} with model {decision.get('model_version', '?')}."
     ]
     if "missing" not in data:
         window = data["trained_on"]
