@@ -12,7 +12,7 @@ from kfp import compiler, dsl, kubernetes
 from components.drift.component import drift
 from components.report_status.component import report_status
 from components.skew.component import skew
-from pipelines.training import MEDIUM, SMALL, STORE, STORE_CLAIM, Size, placed
+from pipelines.training import MEDIUM, SMALL, STORE, STORE_CLAIM, Size, placed, side_effect
 
 GOLDEN = Path(__file__).with_name("monitoring.yaml")
 
@@ -52,8 +52,7 @@ def monitoring(
         evaluation: ``metrics.json`` to compare with; "" for none.
         days: newest days to look at; 0 for all.
     """
-    ended = report_status(params=params)
-    ended.set_caching_options(enable_caching=False)
+    ended = side_effect(report_status(params=params))
     with dsl.ExitHandler(placed(ended, SMALL), name="monitoring"):
         _on_the_store(
             drift(params=params, decisions=decisions, model=model, days=days, labels=labels, evaluation=evaluation),

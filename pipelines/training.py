@@ -132,8 +132,7 @@ def training(
             what lies elsewhere is lost with the pod.
         promote_to: environment that the model is proposed for by a pull request; empty for none.
     """
-    ended = report_status(params=params)
-    ended.set_caching_options(enable_caching=False)
+    ended = side_effect(report_status(params=params))
     with dsl.ExitHandler(placed(ended, SMALL), name="training"):
         fetched = fetch(params=params, data_dvc=data_dvc, repo=repo, revision=revision, md5=md5)
         placed(side_effect(fetched), SMALL)

@@ -165,6 +165,12 @@ def test_side_effects_are_never_cached_and_the_flaky_ones_are_tried_again(spec):
         assert ("retryPolicy" in task) == (name in {"fetch", "register", "report-cost"}), name
 
 
+@pytest.mark.parametrize("pipeline", [GOLDEN, monitoring.GOLDEN], ids=lambda path: path.stem)
+def test_the_end_of_a_run_is_told_to_mlflow_again_where_it_was_away(pipeline):
+    spec = next(yaml.safe_load_all(pipeline.read_text()))
+    assert spec["root"]["dag"]["tasks"]["report-status"]["retryPolicy"]["maxRetryCount"] == 2
+
+
 def test_the_md5_of_the_data_is_in_the_cache_key_of_every_cached_task(spec):
     for name, task in tasks(spec).items():
         if name not in {"fetch", "report-cost", *VERDICTS}:
