@@ -33,6 +33,7 @@ FETCHED = "fetch.json"
 
 _NAMED = 5
 _CHECK = "Check the remote (dvc remote list) and your credentials for it."
+_PATIENCE = " AWS_MAX_ATTEMPTS=1 and `dvc remote modify NAME read_timeout 5` shorten the wait for a store that hangs."
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -205,8 +206,8 @@ def _pull(data_dvc: Path) -> None:
             with Repo(str(root)) as repo:
                 repo.pull(targets=[str(data_dvc.resolve())])
         except Exception as error:  # dvc's own, or whatever the client of that kind of remote raises
-            why = f"{_line(error)}{_named(causes)}"
-            raise UnavailableError(f"{data_dvc} cannot be pulled from {_remote(root)}: {why}.", _CHECK) from error
+            store, why = _remote(root), f"{_line(error)}{_named(causes)}"
+            raise UnavailableError(f"{data_dvc} cannot be pulled from {store}: {why}.", _check(store)) from error
 
 
 @contextmanager
@@ -236,6 +237,11 @@ def _named(causes: list[BaseException]) -> str:
 
 def _line(error: BaseException) -> str:
     return " ".join(_COLOUR.sub("", str(error)).split()).rstrip(".")
+
+
+def _check(store: str) -> str:
+    """What to do; the clients of S3 alone try a hundred times."""
+    return _CHECK + (_PATIENCE if store.startswith("s3://") else "")
 
 
 def _remote(root: Path) -> str:
@@ -287,8 +293,9 @@ def _get(path: Path, out: Path, repo: str, revision: str) -> None:
     try:
         Repo.get(str(Path(repo).resolve()), path.as_posix(), str(out), revision or None)
     except Exception as error:  # dvc's own, or whatever the client of that kind of remote raises
-        where = f"{path} of {repo} at {revision or 'HEAD'} cannot be fetched from {_remote(Path(repo))}"
-        raise UnavailableError(f"{where}: {_line(error)}.", _CHECK) from error
+        store = _remote(Path(repo))
+        where = f"{path} of {repo} at {revision or 'HEAD'} cannot be fetched from {store}"
+        raise UnavailableError(f"{where}: {_line(error)}.", _check(store)) from error
 
 
 def _repository(data_dvc: Path) -> Path | None:

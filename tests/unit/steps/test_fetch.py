@@ -1,6 +1,7 @@
 """Step fetch: what is copied is what was named, byte for byte."""
 
 import json
+import shutil
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -179,3 +180,18 @@ def test_what_the_client_of_a_store_raises_is_unavailable(
         (tmp_path / "data").rename(tmp_path / "moved")
     with pytest.raises(UnavailableError, match=r"Unable to locate credentials. <https://error.example>"):
         fetch(data_dvc=data_dvc, dataset=tmp_path / "d", params=Params(), revision="HEAD" if elsewhere else "")
+
+
+@pytest.mark.parametrize(("store", "said"), [("s3://bucket/data", True), ("https://store.example/data", False)])
+def test_how_long_a_store_that_hangs_is_waited_for_is_said_where_it_can_be_set(
+    data_dvc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str, said: bool
+) -> None:
+    def hangs(_: str) -> None:
+        raise OSError("Read timeout on endpoint URL")
+
+    monkeypatch.setattr("dvc.repo.Repo", hangs)
+    shutil.rmtree(tmp_path / "data")
+    (tmp_path / ".dvc" / "config").write_text(f"[core]\n    remote = s\n['remote \"s\"']\n    url = {store}\n")
+    with pytest.raises(UnavailableError, match="Read timeout") as caught:
+        fetch(data_dvc=data_dvc, dataset=tmp_path / "d", params=Params())
+    assert ("AWS_MAX_ATTEMPTS=1" in caught.value.action) is said
