@@ -321,7 +321,8 @@ class PartitionState:
             return
         found = [r for records in self._transport.read(self.partition, offset, offset + 1) for r in records]
         if not found or record_digest(offset, found[0].value) != checkpoint.last_digest:
-            problem = f"The checkpoint's last record {offset} is not in this log."
+            cut = "" if ahead else f"; where that was cut and grew again, records before {limit} may be undecided"
+            problem = f"The checkpoint's last record {offset} is not in this log{cut}."
             raise StateError(problem, "The state is built again from the log.")
         if ahead:
             self._forgotten(checkpoint.next_offset)

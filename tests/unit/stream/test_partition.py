@@ -8,6 +8,7 @@ from unittest import mock
 import msgspec
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.features.columns import columns_from_messages
@@ -296,6 +297,19 @@ def test_a_checkpoint_that_does_not_fit_is_left_aside(tmp_path: Path, kind: str)
     second = state(transport, tmp_path)
     second.align(40)
     assert second.advance(log[40:]).features.tobytes() == oracle[40:].tobytes()
+
+
+def test_a_log_that_was_cut_and_has_grown_beyond_the_groups_place_again_is_said(tmp_path: Path) -> None:
+    transport = FakeTransport({0: log_of(TRANSACTIONS)})
+    transport.committed = {0: 40}
+    first = state(transport, tmp_path)
+    first.align(25)
+    first.save()
+    transport.logs[0] = log_of(TRANSACTIONS[:20] + list(reversed(TRANSACTIONS[20:])))
+    with capture_logs() as said:
+        state(transport, tmp_path).align(40)
+    (refused,) = [each["problem"] for each in said if each["event"] == "checkpoint.refused"]
+    assert "records before 40 may be undecided" in refused
 
 
 @pytest.mark.parametrize("anew", [False, True])
