@@ -38,11 +38,12 @@ DATA_SECRET = "fraudline-data"  # noqa: S105 - a name
 DATA_ENV = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"),
     *("GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0"),
-    *("AWS_CA_BUNDLE", "GIT_SSL_CAINFO"),
+    *("AWS_CA_BUNDLE", "GIT_SSL_CAINFO", "AWS_MAX_ATTEMPTS"),
 )
 """Keys of the secret that fetch, and validate for the previous version, see as variables: credentials of an S3 remote
 of dvc, and one setting of Git that gives those of the repository. All are optional: a public repository with a remote
-inside needs none. The last two are files of an authority of one's own, which Kubeflow Pipelines mounts."""
+inside needs none. The last three are files of an authority of one's own, which Kubeflow Pipelines mounts, and how often
+a store that does not answer is asked."""
 
 SERVICES_SECRET = "fraudline-services"  # noqa: S105 - a name
 SERVICES_ENV = (

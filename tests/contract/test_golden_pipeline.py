@@ -116,6 +116,7 @@ def test_each_step_sees_the_secrets_that_it_needs_and_no_other(platform):
     }
     data = secrets(platform["exec-fetch"]).pop("fraudline-data")
     assert data >= {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "GIT_CONFIG_COUNT", "GIT_CONFIG_VALUE_0"}
+    assert "AWS_MAX_ATTEMPTS" in data, "the error of a store that hangs says to set it"
     assert "AWS_SESSION_TOKEN" in data, "credentials that end come with one, and are refused without"
     more = {
         "exec-fetch": {"fraudline-data": data},
