@@ -17,7 +17,7 @@ from fraudline.stream.params import StreamParams
 from tests.support.certificates import Authority
 from tests.support.receivers import hook, mail_server
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.integration
 
 EVENT = {
     "type": "fraudline.alert.v1", "subject": "t-0", "route": "each",
@@ -56,7 +56,7 @@ def mail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, A
         ({"password": {"env": "WRONG_PASSWORD"}}, UnavailableError, "535"),
         ({"password": {"env": "NOT_SET"}}, UnavailableError, "NOT_SET is not there"),
         ({"ca": ""}, UnavailableError, "certificate"),
-        ({"port": free_port()}, UnavailableError, "does not answer"),
+        ({"port": "free"}, UnavailableError, "does not answer"),
     ],
 )
 def test_a_mail_server_that_fails_is_tried_again_and_one_that_refuses_is_not(
@@ -68,6 +68,8 @@ def test_a_mail_server_that_fails_is_tried_again_and_one_that_refuses_is_not(
 ) -> None:
     settings, received = mail
     monkeypatch.setenv("WRONG_PASSWORD", "wrong")
+    if changes.get("port") == "free":  # one of the collection may be taken by now
+        changes = {"port": free_port()}
     with pytest.raises(error, match=said):
         post(EmailSink(**{**settings, **changes}))
     assert received == []

@@ -25,6 +25,9 @@ from fraudline.core.log import get_logger
 
 log = get_logger(__name__)
 
+READY_SECONDS = 180.0
+"""Ends the wait for a child that hangs; one that has ended is noticed at once, and a loaded machine takes its time."""
+
 _TAIL_LINES = 15
 
 # Runs in the child before the command: PR_SET_PDEATHSIG (1) = SIGKILL survives exec, and the parent may already be
@@ -43,14 +46,20 @@ _GIVEN = set[int]()
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listens on at this moment, and that no earlier call of this process gave.
+    """A TCP port that nobody listens on, and that nobody else who asks for any port is given in the next minute.
 
-    Whoever is given one may not have begun to listen when the next one is asked for.
+    Whoever is given one may not have begun to listen when the next one is asked for, here or in another process. So a
+    connection to the port is made and ended from its own side: the system holds such a port back (``TIME_WAIT``) from
+    all who ask for any, and lets a server listen that asks for it by its number with ``SO_REUSEADDR``, as servers do.
     """
     while True:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.bind((host, 0))
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # after bind: else one that is held is given
+            probe.listen(1)
             port: int = probe.getsockname()[1]
+            with socket.create_connection((host, port)), probe.accept()[0]:
+                pass  # what was accepted is closed first
         if port not in _GIVEN:
             _GIVEN.add(port)
             return port
@@ -168,7 +177,7 @@ class ChildProcess(Service):
         log.debug("child.started", name=self.name, pid=self._process.pid)
         return self
 
-    def wait_ready(self, check: Callable[[], bool], *, timeout: float = 30.0, interval: float = 0.05) -> Self:
+    def wait_ready(self, check: Callable[[], bool], *, timeout: float = READY_SECONDS, interval: float = 0.05) -> Self:
         """Poll ``check`` until it is true; the child is stopped when it never is.
 
         Raises:

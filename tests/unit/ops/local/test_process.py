@@ -1,4 +1,5 @@
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -75,5 +76,24 @@ def test_a_free_port_is_closed() -> None:
 
 
 def test_no_port_is_given_twice_though_nobody_listens_yet() -> None:
-    given = [free_port() for _ in range(2_000)]
+    given = [free_port() for _ in range(500)]
     assert len(set(given)) == len(given)
+
+
+def test_two_processes_that_ask_at_once_are_given_no_port_in_common() -> None:
+    code = "from fraudline.ops.local.process import free_port\ninput()\nprint(*(free_port() for _ in range(500)))"
+    command = [sys.executable, "-c", code]
+    asking = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in asking:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    first, second = (set(process.communicate()[0].split()) for process in asking)
+    assert len(first) == len(second) == 500
+    assert not first & second
+
+
+def test_a_server_may_listen_at_a_free_port() -> None:
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
+        assert port_open(port)
