@@ -14,7 +14,6 @@ from fraudline.ops.local.weights import UPSTREAM_HEADER
 from tests.containers import engine
 from tests.support.artifacts import tiny_artifact
 
-pytestmark = pytest.mark.timeout(900)
 REQUESTS = 2_000
 
 

@@ -34,7 +34,7 @@ from tests.support.datasets import small_tables
 from tests.support.workers import WorkerProcess, sample, send, send_table, wait_for, wait_until_committed
 from tests.unit.stream.fakes import GOOD
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 
 ROWS, HOURS = 3_000, 24.0
 

@@ -32,7 +32,7 @@ from tests.support.prometheus import alertmanager
 from tests.support.receivers import Hook, hook, mail_server, signed
 from tests.support.workers import http, send, wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 
 SECRET = "not a real key"  # noqa: S105
 NOW = time.time_ns() // 1000

@@ -4,6 +4,7 @@ import math
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,9 @@ from docs.monitoring.files import FOLDER, own_series, samples
 from fraudline.ops.gitops.observe import Prometheus
 from fraudline.steps.retrain import FIRING
 from tests.support.prometheus import alertmanager, ask, binary, prometheus, webhook
+from tests.support.until import until
 
 ROOT = Path(__file__).parents[2]
-WAIT_S = 90
 MINUTE = 60
 
 
@@ -92,9 +93,8 @@ def test_every_alert_fires_and_arrives_at_whom_it_concerns(tmp_path):
             alertmanager(tmp_path, routes) as manager,
             prometheus(tmp_path, config(at_once(tmp_path), manager.url)) as running,
         ):
-            deadline = time.monotonic() + WAIT_S
-            while not wanted <= set(received) and time.monotonic() < deadline:
-                time.sleep(0.5)
+            with suppress(AssertionError):  # below it is said which are missing
+                until(lambda: wanted <= set(received), interval=0.5)
             asked = Prometheus(running.url).labels(FIRING)
             (began,) = ask(running.url, trigger())
     assert wanted - set(received) == set(), "these alerts did not arrive"
@@ -110,9 +110,7 @@ def test_every_alert_fires_and_arrives_at_whom_it_concerns(tmp_path):
 def test_an_alert_of_what_is_not_there_fires_where_nothing_else_is(tmp_path, alert):
     backfilled(tmp_path, [alert], fires=True)
     with prometheus(tmp_path, config(at_once(tmp_path))) as running:
-        deadline = time.monotonic() + WAIT_S
-        while not (firing := ask(running.url, 'ALERTS{alertstate="firing"}')) and time.monotonic() < deadline:
-            time.sleep(0.5)
+        firing = until(lambda: ask(running.url, 'ALERTS{alertstate="firing"}'), alert.name, interval=0.5)
         assert {each["metric"]["alertname"] for each in firing} == {alert.name}
         assert {each["alertname"] for each in Prometheus(running.url).labels(FIRING)} == {alert.name}
 
@@ -120,10 +118,7 @@ def test_an_alert_of_what_is_not_there_fires_where_nothing_else_is(tmp_path, ale
 def test_a_healthy_day_fires_nothing(tmp_path):
     backfilled(tmp_path, ALERTS, fires=False)
     with prometheus(tmp_path, config(at_once(tmp_path))) as running:
-        deadline = time.monotonic() + WAIT_S
-        while not ask(running.url, "fraudline:alert_share:rate30m") and time.monotonic() < deadline:
-            time.sleep(0.5)
-        time.sleep(3)
-        assert ask(running.url, "fraudline:alert_share:rate30m"), "no rule was evaluated"
+        evaluated = "min(count_over_time(fraudline:alert_share:rate30m[1h])) > 3"
+        until(lambda: ask(running.url, evaluated), "some evaluations of the rules", interval=0.5)
         assert ask(running.url, 'ALERTS{alertstate="firing"}') == []
         assert [each["value"][1] for each in ask(running.url, trigger())] == ["0"]

@@ -20,7 +20,7 @@ from fraudline.stream.transport import Output, open_sender
 from tests.support.broker import own_params, read_all
 from tests.support.decided import Decided
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 
 def send_decisions(stream: StreamParams, begin: int, count: int) -> None:

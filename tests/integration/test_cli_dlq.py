@@ -26,7 +26,7 @@ from tests.support.broker import own_params, read_all
 from tests.support.stop import StopAfter
 from tests.unit.stream.fakes import GOOD
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 DOLLARS = msgspec.structs.replace(GOOD, currency="USD")
 POISON = [b"\xff{", b'{"transaction_id": 5}', encode(GOOD).replace(b"EUR", b"XXX"), b"y" * (2 << 20)]

@@ -22,7 +22,7 @@ from tests.support.broker import own_params, read_all
 from tests.support.transactions import DAY, START, table_of, transaction
 from tests.support.workers import send_table
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.integration
 
 FIRST = START // DAY_US
 NOW = from_us(START + 60 * DAY)

@@ -28,6 +28,7 @@ from fraudline.stream.worker import Worker
 from tests.support.artifacts import tiny_artifact
 from tests.support.datasets import small_tables
 from tests.support.prometheus import ask, binary, prometheus
+from tests.support.until import until
 from tests.unit.stream.fakes import FakeTransport
 
 QUERIES = [
@@ -36,7 +37,7 @@ QUERIES = [
     for panel in board["panels"]
     for target in panel["targets"]
 ]
-SCRAPES_S = 6
+SCRAPES = 6
 DRIFT = {
     "verdict": "drift", "window": {"rows": 2_000}, "figures": [{"name": "amount", "psi": 0.4, "drifted": True}],
     "performance": {
@@ -66,10 +67,9 @@ def address(tmp_path_factory):
     jobs = [{"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]} for job, port in ports.items()]
     try:
         with prometheus(folder, {"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}) as running:
-            deadline = time.monotonic() + 60
-            while len(ask(running.url, "fraudline_decisions_total > 500")) == 0 and time.monotonic() < deadline:
-                time.sleep(0.5)
-            time.sleep(SCRAPES_S)
+            until(lambda: ask(running.url, "fraudline_decisions_total > 500"), "500 decisions", interval=0.5)
+            scraped = f"count(count_over_time(up[1h]) > {SCRAPES}) == {len(ports)}"
+            until(lambda: ask(running.url, scraped), "enough scrapes of each for its rates", interval=0.5)
             yield running.url
     finally:
         stop.set()

@@ -12,7 +12,6 @@ pytestmark = pytest.mark.integration
 SERVICE = Path(__file__).parents[2] / "kserve" / "inferenceservice.yaml"
 
 
-@pytest.mark.timeout(600)
 def test_a_good_canary_becomes_champion_and_a_bad_one_goes_back_and_the_commits_tell_it(tmp_path):
     said = []
     with staged(tiny_artifact(tmp_path / "model"), tmp_path / "demo", SERVICE) as stage:

@@ -18,7 +18,7 @@ from fraudline.stream.transport import Output, open_sender
 from tests.support.broker import own_params
 from tests.support.traffic import AMOUNT, FIRST, decisions, traffic, watched_artifact
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")

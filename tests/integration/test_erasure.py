@@ -37,7 +37,7 @@ from tests.support.stop import StopAfter
 from tests.support.stored import stored_artifact
 from tests.support.workers import send_table
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 ROWS = 900
 

@@ -137,14 +137,14 @@ def test_nobody_but_the_worker_writes_decisions(broker: GuardedKafka, stream: St
     producer = KafkaProducer(bootstrap_servers=broker.guarded, **tls)
     try:
         with pytest.raises(TopicAuthorizationFailedError):
-            producer.send(stream.topics.decisions, b"mine").get(timeout=30)
+            producer.send(stream.topics.decisions, b"mine").get(timeout=120)
     finally:
         producer.close(timeout=1)
 
 
 def test_the_worker_cannot_read_what_it_writes(broker: GuardedKafka, stream: StreamParams) -> None:
     tls = broker.user("fraudline-worker").kafka_python()
-    consumer = KafkaConsumer(bootstrap_servers=broker.guarded, group_id=None, consumer_timeout_ms=10_000, **tls)
+    consumer = KafkaConsumer(bootstrap_servers=broker.guarded, group_id=None, consumer_timeout_ms=120_000, **tls)
     try:
         place = TopicPartition(stream.topics.decisions, 0)
         consumer.assign([place])

@@ -16,7 +16,7 @@ from pipelines.monitoring import GOLDEN
 from tests.support.datasets import small_dataset
 from tests.support.traffic import decisions, watched_artifact
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 FROM = 12_000
 """The first row of the window; what is before is the cards' history."""

@@ -37,7 +37,7 @@ SMALL = {
     "gate": {"rules": [{"metric": "roc_auc", "min": 0.0}]},
 }
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.integration
 
 
 @dataclass(frozen=True)

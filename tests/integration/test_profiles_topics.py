@@ -34,7 +34,7 @@ from tests.support.broker import own_params
 from tests.support.transactions import DAY, START, labels_of, random_table, table_of, transaction
 from tests.support.workers import send, send_table
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.integration
 
 ALL = random_table(5, 600, cards=20, days=30, late=0.0)
 ALL = ALL.filter(pc.greater_equal(ALL["amount_minor"], 0))  # others are no transactions on a topic

@@ -24,7 +24,7 @@ from tests.support.broker import read_all
 from tests.support.datasets import small_dataset, small_tables
 from tests.support.decided import ROWS, Decided
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 ALWAYS = ("--from", "2020-01-01", "--to", "2030-01-01")
 

@@ -22,7 +22,7 @@ from tests.support.broker import own_params, read_all
 from tests.support.datasets import SMALL
 from tests.support.workers import WorkerProcess, send_table, wait_for, wait_until_committed
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 
 RATE = 0.02
 

@@ -25,7 +25,7 @@ from tests.support.datasets import small_tables
 from tests.support.otlp import Collector, SpanSeen
 from tests.support.stop import StopAfter
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 STAGES = ["consume", "decode", "features", "score", "produce", "commit"]
 ROWS = 40

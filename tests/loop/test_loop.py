@@ -56,9 +56,6 @@ SETTINGS = {
     "renew": {"schedule_days": 0, "on_data": True, "window_weeks": 9, "debounce_hours": 0},
 }
 
-pytestmark = pytest.mark.timeout(1200)
-"""The fixtures train, which takes long on a busy machine."""
-
 
 def run(folder: Path, *command: str) -> str:
     """A command of the environment in a folder."""

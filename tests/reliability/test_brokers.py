@@ -26,7 +26,7 @@ from tests.support.workers import (
     wait_until_committed,
 )
 
-pytestmark = [pytest.mark.reliability, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.reliability
 
 RECORDS = sized(4_000, 4_000, 20_000)
 DOWN_S = sized(5, 10, 60)
@@ -54,7 +54,7 @@ def outage(
         wait_for(lambda: worker.metric("fraudline_transactions_total") >= half // 4, "a quarter of the first half")
         fault()
         send_table(params, table.slice(half))
-        wait_until_committed(params, worker, timeout=240)
+        wait_until_committed(params, worker)
         assert worker.stop() == 0, worker.child.log_tail(30)
     books = books_of(params, table)
     return books, books.longest_gap_s

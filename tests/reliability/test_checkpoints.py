@@ -16,7 +16,7 @@ from tests.support.broker import own_params
 from tests.support.figures import Figure, sized
 from tests.support.workers import WorkerProcess, books_of, send_table, wait_until_committed
 
-pytestmark = [pytest.mark.reliability, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.reliability
 
 RECORDS = sized(3_000, 3_000, 20_000)
 

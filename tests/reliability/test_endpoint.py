@@ -17,7 +17,7 @@ from tests.support.figures import Figure, sized
 from tests.support.inference import InferenceService
 from tests.support.workers import WorkerProcess, books_of, send_table, wait_for, wait_until_committed
 
-pytestmark = [pytest.mark.reliability, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.reliability
 
 RECORDS = sized(1_500, 1_500, 20_000)
 DOWN_S = sized(3, 3, 60)
@@ -54,7 +54,7 @@ def test_a_worker_holds_its_batch_until_the_endpoint_answers_as_it_should(
             else:
                 service.mode = fault
             send_table(params, table.slice(half))
-            noticed = wait_for(lambda: worker.readyz()[0] == 503, "not ready", timeout=60)
+            noticed = wait_for(lambda: worker.readyz()[0] == 503, "not ready")
             time.sleep(DOWN_S)
             assert "endpoint" in worker.readyz()[1]
             done = worker.metric("fraudline_transactions_total")
@@ -67,7 +67,7 @@ def test_a_worker_holds_its_batch_until_the_endpoint_answers_as_it_should(
             if fault == "down":
                 service.start()
             begun = time.monotonic()
-            wait_for(lambda: worker.metric("fraudline_transactions_total") > done, "the first batch", timeout=60)
+            wait_for(lambda: worker.metric("fraudline_transactions_total") > done, "the first batch")
             first = time.monotonic() - begun
             wait_until_committed(params, worker)
             wait_for(lambda: worker.readyz()[0] == 200, "ready again")

@@ -17,7 +17,7 @@ from tests.support.broker import CACHE, committed_everything, need_java, own_par
 from tests.support.figures import Figure, not_fast, sized
 from tests.support.workers import WorkerProcess, books_of, send_table, wait_for, wait_until_committed
 
-pytestmark = [pytest.mark.reliability, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.reliability
 
 RECORDS = sized(4_000, 4_000, 20_000)
 GRACE_S = 30

@@ -26,7 +26,6 @@ from tests.support.guarded import GuardedKafka
 from tests.support.kustomize import overlay
 from tests.support.prometheus import prometheus
 
-pytestmark = pytest.mark.timeout(600)
 KINDS = {"Namespace", "ServiceAccount", "ConfigMap", "PersistentVolumeClaim", "StatefulSet", "TriggerAuthentication"}
 ALERT = {"alert": "Drift", "expr": "vector(1)"}
 

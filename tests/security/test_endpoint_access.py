@@ -163,7 +163,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int
 
     child.start()
     try:
-        child.wait_ready(ready, timeout=60)
+        child.wait_ready(ready)
         yield folder, http, rpc, folder / "log"
     finally:
         child.stop()
@@ -207,7 +207,7 @@ def mounted(folder: Path, authority: Authority, name: str) -> int:
 @pytest.mark.integration
 @pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01"], ids=["nothing", "half a record"])
 def test_a_client_that_does_not_end_its_handshake_is_cut(secure: tuple[Path, int, int, Path], begun: bytes) -> None:
-    connections = [socket.create_connection(("127.0.0.1", port), timeout=LIMITS.head_s + 5) for port in secure[1:3]]
+    connections = [socket.create_connection(("127.0.0.1", port), timeout=120) for port in secure[1:3]]
     for connection in connections:
         with connection:
             connection.sendall(begun)
@@ -242,7 +242,7 @@ def test_a_certificate_renewed_twice_in_a_mount_is_what_rest_and_grpc_show_each_
 
     child.start()
     try:
-        child.wait_ready(lambda: shown() == {first}, timeout=60)
+        child.wait_ready(lambda: shown() == {first})
         for name in ("..1", "..2"):
             renewed = mounted(folder, authority, name)
             until(lambda renewed=renewed: shown() == {renewed})
@@ -377,7 +377,7 @@ def test_slow_and_greedy_clients_are_cut_and_the_others_keep_their_latency(serve
     time.sleep(0.3)
     busy.append(latencies(served, seconds))
     for thread in threads:
-        thread.join(LIMITS.body_s + LIMITS.head_s + 5)
+        thread.join(120)
     stop.set()
     calm.append(latencies(served, seconds))
     assert cut[0] == count, f"{cut[0]} of {count} were cut"

@@ -22,7 +22,7 @@ from fraudline.stream.transport import Output, open_sender
 from tests.support.broker import need_java
 from tests.support.guarded import GuardedKafka
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 PAGE = Path("docs/how-to/secure.md").read_text()
 ROWS: dict[tuple[str, ...], list[tuple[str, str, str]]] = {

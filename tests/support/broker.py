@@ -106,7 +106,7 @@ def own_params(folder: Path, bootstrap: str, **changes: Any) -> StreamParams:
     return StreamParams(bootstrap=bootstrap, topics=topics, **{**defaults, **changes})
 
 
-def read_all(bootstrap: str, topic: str, *, isolation: str = "read_committed", timeout_s: float = 30.0) -> list[Any]:
+def read_all(bootstrap: str, topic: str, *, isolation: str = "read_committed", timeout_s: float = 300.0) -> list[Any]:
     """Every record of a topic that lies before its present end, as an independent reader sees it.
 
     The end is that of all records: a transaction that is still open is waited for, not taken for the end.

@@ -32,13 +32,13 @@ def binary(name: str) -> str:
 def prometheus(folder: Path, config: dict[str, Any]) -> ConfiguredServer:
     """It, on ``folder/data``."""
     options = (f"--storage.tsdb.path={folder / 'data'}", "--query.lookback-delta=15m")
-    return ConfiguredServer(binary("prometheus"), "prometheus", config, folder, *options, ready_s=60)
+    return ConfiguredServer(binary("prometheus"), "prometheus", config, folder, *options)
 
 
 def alertmanager(folder: Path, config: dict[str, Any]) -> ConfiguredServer:
     """It, alone."""
     options = (f"--storage.path={folder / 'alertmanager'}", "--cluster.listen-address=")
-    return ConfiguredServer(binary("alertmanager"), "alertmanager", config, folder, *options, ready_s=60)
+    return ConfiguredServer(binary("alertmanager"), "alertmanager", config, folder, *options)
 
 
 def ask(address: str, query: str) -> list[dict[str, Any]]:

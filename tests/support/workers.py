@@ -59,7 +59,7 @@ class WorkerProcess:
     def log(self) -> str:
         return self.child.log_path.read_text(errors="replace") if self.child.log_path.exists() else ""
 
-    def start(self, timeout: float = 90.0) -> "WorkerProcess":
+    def start(self, timeout: float = 300.0) -> "WorkerProcess":
         before = self.log.count("worker.started")
         self.child.start().wait_ready(lambda: self.log.count("worker.started") > before, timeout=timeout)
         return self
@@ -103,14 +103,14 @@ def sample(params: StreamParams, name: str) -> float:
     return next((float(line.split()[-1]) for line in body.splitlines() if line.startswith(name)), -1.0)
 
 
-def wait_for(check: Callable[[], Any], what: str, *, timeout: float = 120.0, interval: float = 0.2) -> float:
+def wait_for(check: Callable[[], Any], what: str, *, timeout: float = 300.0, interval: float = 0.2) -> float:
     """Wait until ``check`` is true; gives the seconds it took."""
     begun = time.monotonic()
     until(check, what, timeout=timeout, interval=interval)
     return time.monotonic() - begun
 
 
-def wait_until_committed(params: StreamParams, *workers: WorkerProcess, timeout: float = 150.0) -> float:
+def wait_until_committed(params: StreamParams, *workers: WorkerProcess, timeout: float = 300.0) -> float:
     """Wait until the group has committed all there is; a worker's log is shown when it does not."""
     try:
         return wait_for(lambda: committed_everything(params), "all committed", timeout=timeout, interval=0.5)
@@ -177,7 +177,7 @@ def books_of(params: StreamParams, table: pa.Table, *specs: FeatureSpec) -> Book
         table: what went in, in the order of the log.
         specs: the feature specifications that were in use; the packaged one when none is given.
     """
-    records = read_all(params.bootstrap, params.topics.decisions, timeout_s=90)
+    records = read_all(params.bootstrap, params.topics.decisions)
     decoder = msgspec.json.Decoder(Decision)
     found = {decision.transaction_id: decision for decision in map(decoder.decode, (r.value for r in records))}
     ids = table["transaction_id"].to_pylist()
@@ -190,7 +190,7 @@ def books_of(params: StreamParams, table: pa.Table, *specs: FeatureSpec) -> Book
         stream = np.array([found[ids[at]].features for at in rows], np.float32)
         same = same and stream.tobytes() == batch[rows].tobytes()
         seen += len(rows)
-    dead = Counter(record.value for record in read_all(params.bootstrap, params.topics.dead_letters, timeout_s=90))
+    dead = Counter(record.value for record in read_all(params.bootstrap, params.topics.dead_letters))
     return Books(found, lost, len(records) - len(found), same and seen == len(known), dead, records)
 
 
@@ -203,7 +203,7 @@ def states_equal_batch(params: StreamParams) -> tuple[int, int]:
     spec = load_spec()
     decoder = Decoder(spec.currencies)
     log: dict[int, list[Any]] = {}
-    for record in read_all(params.bootstrap, params.topics.transactions, timeout_s=90):
+    for record in read_all(params.bootstrap, params.topics.transactions):
         log.setdefault(record.partition, []).append(record)
     store = CheckpointStore(Path(params.checkpoint_dir), group=params.group, topic=params.topics.transactions)
     equal = count = 0

@@ -11,7 +11,7 @@ REVISION = "FRAUDLINE_REVISION"
 """Variable of our images: the revision that they were built from, with ``-dirty`` where files differed from it."""
 
 _BUILT = re.compile(r"([0-9a-f]{40,64})(-dirty)?")
-_TIMEOUT_S = 10
+_TIMEOUT_S = 300  # ends a hang: a revision that is not waited for would be recorded as none
 _OF_A_REPOSITORY = frozenset((
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_CONFIG_PARAMETERS",
     "GIT_DIR", "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE",

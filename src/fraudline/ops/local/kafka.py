@@ -20,7 +20,7 @@ from typing import Self
 from fraudline.core.errors import UnavailableError
 from fraudline.core.log import get_logger
 from fraudline.ops.local.maven import fetch_libraries
-from fraudline.ops.local.process import ChildProcess, Service, free_port, port_open
+from fraudline.ops.local.process import READY_SECONDS, ChildProcess, Service, free_port, port_open
 
 log = get_logger(__name__)
 
@@ -103,7 +103,7 @@ class LocalKafka(Service):
         """Whether the JVM runs."""
         return self._child is not None and self._child.running
 
-    def start(self, *, timeout: float = 60.0) -> Self:
+    def start(self, *, timeout: float = READY_SECONDS) -> Self:
         """Start the broker and wait until it answers; the first start also formats its storage.
 
         Raises:
@@ -126,7 +126,7 @@ class LocalKafka(Service):
         self._child = ChildProcess("kafka", command, log_path=self.folder / "kafka.log", stop_timeout=20).start()
         return self
 
-    def wait(self, *, timeout: float = 60.0) -> Self:
+    def wait(self, *, timeout: float = READY_SECONDS) -> Self:
         """Wait until the broker answers.
 
         Raises:
@@ -153,7 +153,7 @@ class LocalKafka(Service):
 
     def _format(self, java: list[str], properties: Path) -> None:
         command = [*java, "kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(properties)]
-        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=READY_SECONDS)
         if answer.returncode != 0:
             problem = f"Kafka's storage cannot be formatted:\n{answer.stdout}{answer.stderr}"
             raise UnavailableError(problem, f"Remove {self.folder}.")
@@ -218,7 +218,7 @@ class LocalCluster(Service):
         """``host:port`` pairs for clients."""
         return ",".join(node.bootstrap for node in self.nodes)
 
-    def start(self, *, timeout: float = 120.0) -> Self:
+    def start(self, *, timeout: float = READY_SECONDS) -> Self:
         """Start every broker that does not run and wait until all answer.
 
         Raises:

@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from fraudline.core.errors import UnavailableError
 from fraudline.core.log import get_logger
-from fraudline.ops.local.process import Service
+from fraudline.ops.local.process import READY_SECONDS, Service
 
 log = get_logger(__name__)
 
@@ -13,8 +13,6 @@ MOCK_NOTICE = (
     "begins at offset zero; exactly-once delivery is not guaranteed on it."
 )
 """What the mock does not guarantee, in one sentence for people."""
-
-_TIMEOUT_S = 10.0
 
 
 class MockKafka(Service):
@@ -44,7 +42,7 @@ class MockKafka(Service):
             {"bootstrap.servers": "mock", "test.mock.num.brokers": 1, "log_level": 0, "client.id": "mock-broker"}
         )
         try:
-            brokers = self._holder.list_topics(timeout=_TIMEOUT_S).brokers.values()
+            brokers = self._holder.list_topics(timeout=READY_SECONDS).brokers.values()
         except KafkaException as error:
             raise UnavailableError(f"The mock broker does not answer: {error}.", "Try again.") from error
         self.bootstrap = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)

@@ -13,12 +13,9 @@ from typing import Self
 
 from fraudline.core.errors import ArtifactError, UnavailableError
 from fraudline.core.log import get_logger
-from fraudline.ops.local.process import ChildProcess, Service, free_port
+from fraudline.ops.local.process import READY_SECONDS, ChildProcess, Service, free_port
 
 log = get_logger(__name__)
-
-READY_SECONDS = 60.0
-"""KServe takes 3 s to import on an idle core; a loaded machine takes much longer."""
 
 _HOST = "127.0.0.1"
 

@@ -38,16 +38,12 @@ class ConfiguredServer(Service):
         config: what is written as its settings.
         folder: everything that it leaves.
         options: of its command line, beside the settings and the address.
-        ready_s: seconds that it may take to answer.
     """
 
-    def __init__(
-        self, binary: str, name: str, config: Mapping[str, Any], folder: Path, *options: str, ready_s: float = 30.0
-    ) -> None:
+    def __init__(self, binary: str, name: str, config: Mapping[str, Any], folder: Path, *options: str) -> None:
         self._port = free_port(_HOST)
         self._file = folder / f"{name}.yaml"
         self._config = dict(config)
-        self._ready_s = ready_s
         address = f"--web.listen-address={_HOST}:{self._port}"
         command = [binary, f"--config.file={self._file}", address, *options]
         self._child = ChildProcess(name, command, log_path=folder / f"{name}.log")
@@ -65,7 +61,7 @@ class ConfiguredServer(Service):
         """
         write_text(self._file, yaml.safe_dump(self._config))
         self._child.start()
-        self._child.wait_ready(self._ready, timeout=self._ready_s)
+        self._child.wait_ready(self._ready)
         return self
 
     def stop(self) -> None:
