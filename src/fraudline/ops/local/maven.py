@@ -5,13 +5,15 @@ import subprocess
 from pathlib import Path
 
 from fraudline.core.errors import UnavailableError
-from fraudline.core.files import atomic_folder
+from fraudline.core.files import atomic_folder, locked
 
 _TIMEOUT_S = 600
 
 
 def fetch_libraries(pom: bytes, folder: Path, what: str) -> None:
     """Fill a new folder with the jars of a ``pom.xml``; it is there whole, or not at all.
+
+    Several that ask at once fetch them once: Maven's own repository is not made for two that write it.
 
     Args:
         pom: the build file.
@@ -25,6 +27,12 @@ def fetch_libraries(pom: bytes, folder: Path, what: str) -> None:
         raise UnavailableError(
             f"{what}'s jars are not cached and there is no mvn.", "Install Maven or use the mock broker."
         )
+    with locked(folder):
+        if not folder.is_dir():
+            _fetch(pom, folder, what)
+
+
+def _fetch(pom: bytes, folder: Path, what: str) -> None:
     with atomic_folder(folder) as made:
         (made / "pom.xml").write_bytes(pom)
         command = ["mvn", "-q", "-B", "-f", str(made / "pom.xml"), "dependency:copy-dependencies"]

@@ -1,4 +1,5 @@
 import re
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 
@@ -41,6 +42,19 @@ def test_a_failed_fetch_leaves_no_cache(monkeypatch: pytest.MonkeyPatch, tmp_pat
     with pytest.raises(UnavailableError, match="no network"):
         kafka.fetch_jars(tmp_path / "cache")
     assert not kafka.jars_folder(tmp_path / "cache").exists()
+
+
+def test_two_that_need_the_jars_at_once_fetch_them_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    program = tmp_path / "bin" / "mvn"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho fetch >>'{begun}'\nsleep 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    with ThreadPoolExecutor() as pool:
+        asking = [pool.submit(kafka.fetch_jars, tmp_path / "cache") for _ in range(3)]
+        assert {each.result() for each in asking} == {kafka.jars_folder(tmp_path / "cache")}
+    assert begun.read_text() == "fetch\n"
 
 
 def test_what_the_mock_does_not_guarantee_is_said_in_one_sentence() -> None:
