@@ -32,7 +32,8 @@ class GitState:
 def git_state(folder: Path = Path()) -> GitState:
     """The state of the repository that holds ``folder``; ``dvc.lock``, which every run rewrites, does not count.
 
-    What git cannot say is clean counts as dirty. Outside a repository it is that of the image, as in a pod.
+    What git cannot say is clean counts as dirty. Outside a repository it is that of the image, as in a pod. Git is
+    asked without a lock of its index, which would stop a commit that somebody makes in the same moment.
     """
     revision = _git(folder, "rev-parse", "HEAD")
     if revision is None:
@@ -55,7 +56,7 @@ def git_environment() -> dict[str, str]:
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
+            ["git", "--no-optional-locks", "-C", str(folder), *arguments],
             capture_output=True,
             text=True,
             timeout=_TIMEOUT_S,

@@ -1,5 +1,6 @@
 """The Git state: revision, dirty or not, and outside a repository."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -28,6 +29,14 @@ def test_a_clean_checkout_has_its_revision(repository):
     state = git_state(repository)
     assert len(state.revision) == 40
     assert not state.dirty
+
+
+def test_to_look_takes_no_lock_that_would_stop_a_commit_of_the_same_moment(repository):
+    index = repository / ".git" / "index"
+    os.utime(repository / "code.py", (1, 1))  # else git has nothing to write into its index
+    before = index.stat().st_ino, index.read_bytes()
+    assert not git_state(repository).dirty
+    assert (index.stat().st_ino, index.read_bytes()) == before
 
 
 def test_a_changed_file_makes_it_dirty(repository):

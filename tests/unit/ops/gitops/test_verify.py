@@ -425,7 +425,7 @@ def applied(case, monkeypatch, tmp_path, **changes):
     tools = tmp_path / "tools"
     tools.mkdir(exist_ok=True)
     program = tools / "kubectl"
-    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\nfor last; do :; done\ncat "$last/rollout.yaml"\n')
+    program.write_text(f'#!/bin/sh\necho "$@" > "{tmp_path}/asked"\nfor last; do :; done\ncat "$last/rollout.yaml"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
     return apply_served(to="production", params=case.forge.params, repo=case.forge.work, **changes)
