@@ -8,12 +8,11 @@ from typing import Any
 from fraudline.core.clock import DAY_US
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.log import get_logger
-from fraudline.stream.params import StreamParams, Topics
+from fraudline.stream.params import StreamParams
 from fraudline.stream.tls import BROKER, RIGHTS
 
 log = get_logger(__name__)
 
-_TIMEOUT_S = 10.0
 _MOCK_CLUSTER = "mockCluster"
 _DEAD_LETTER_BYTES = 4 << 20
 _HEADERS_BYTES = 64 << 10
@@ -148,13 +147,13 @@ def _confluent(params: StreamParams, wanted: Mapping[str, Mapping[str, str]]) ->
     settings = {"bootstrap.servers": params.bootstrap, "log_level": 2, **params.tls.librdkafka()}
     try:
         admin = AdminClient(settings)
-        cluster = admin.list_topics(timeout=_TIMEOUT_S)
+        cluster = admin.list_topics(timeout=params.timeout_s)
         if str(cluster.cluster_id).startswith(_MOCK_CLUSTER):
             # The mock creates a topic when a producer asks for it, and knows no other way.
             asker = Producer(settings)
-            return {name: len(asker.list_topics(name, _TIMEOUT_S).topics[name].partitions) for name in wanted}
-        _create(admin, params.topics, {name: wanted[name] for name in set(wanted) - set(cluster.topics)})
-        return _seen(admin, wanted)
+            return {name: len(asker.list_topics(name, params.timeout_s).topics[name].partitions) for name in wanted}
+        _create(admin, params, {name: wanted[name] for name in set(wanted) - set(cluster.topics)})
+        return _seen(admin, wanted, params.timeout_s)
     except KafkaException as error:
         if error.args[0].code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
             raise _may_not(wanted) from error
@@ -166,11 +165,11 @@ def _may_not(wanted: Collection[str]) -> UnavailableError:
     return UnavailableError(f"Not all of {named} are there, or this client's user may not see or make them.", RIGHTS)
 
 
-def _seen(admin: Any, wanted: Collection[str]) -> dict[str, int]:
+def _seen(admin: Any, wanted: Collection[str], wait_s: float) -> dict[str, int]:
     """Partitions a topic, once the broker's metadata, which follow a creation a moment later, have them all."""
-    deadline = time.monotonic() + _TIMEOUT_S
+    deadline = time.monotonic() + wait_s
     while time.monotonic() < deadline:
-        topics = admin.list_topics(timeout=_TIMEOUT_S).topics
+        topics = admin.list_topics(timeout=wait_s).topics
         found = {name: len(topics[name].partitions) for name in wanted if name in topics}
         if len(found) == len(wanted) and all(found.values()):
             return found
@@ -178,18 +177,19 @@ def _seen(admin: Any, wanted: Collection[str]) -> dict[str, int]:
     raise UnavailableError("The topics were made but do not appear.", BROKER)
 
 
-def _create(admin: Any, topics: Topics, missing: Mapping[str, Mapping[str, str]]) -> None:
+def _create(admin: Any, params: StreamParams, missing: Mapping[str, Mapping[str, str]]) -> None:
     from confluent_kafka import KafkaError, KafkaException
     from confluent_kafka.admin import NewTopic
 
     if not missing:
         return
     new = [
-        NewTopic(name, topics.partitions, topics.replication, config=dict(config)) for name, config in missing.items()
+        NewTopic(name, params.topics.partitions, params.topics.replication, config=dict(config))
+        for name, config in missing.items()
     ]
-    for future in admin.create_topics(new, request_timeout=_TIMEOUT_S).values():
+    for future in admin.create_topics(new, request_timeout=params.timeout_s).values():
         try:
-            future.result(_TIMEOUT_S)
+            future.result()  # comes when the request ends or its time is over
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise

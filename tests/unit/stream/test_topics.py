@@ -4,6 +4,8 @@ from typing import Any
 
 import kafka
 import pytest
+from confluent_kafka import KafkaError as LibrdkafkaError
+from confluent_kafka import KafkaException, admin
 from kafka.errors import ClusterAuthorizationFailedError, KafkaError, KafkaTimeoutError
 
 from fraudline.core.errors import UnavailableError
@@ -35,6 +37,24 @@ def test_a_silent_broker_is_waited_for_as_long_as_the_parameters_say_and_then_ex
         ask()
 
     assert (given["bootstrap_timeout_ms"], given["request_timeout_ms"]) == (500, 500)
+
+
+def test_librdkafka_waits_for_a_silent_broker_as_long_as_the_parameters_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+
+    class Silent:
+        def __init__(self, _: dict[str, Any]) -> None:
+            """Connects when it is asked."""
+
+        def list_topics(self, timeout: float) -> None:
+            waits.append(timeout)
+            raise KafkaException(LibrdkafkaError(LibrdkafkaError._TRANSPORT))
+
+    monkeypatch.setattr(admin, "AdminClient", Silent)
+    monkeypatch.setattr(Tls, "_problem", lambda *_: ("nothing answered there.", "Check the address."))
+    with pytest.raises(UnavailableError, match="Topics cannot be made"):
+        ensure_topics(PARAMS.model_copy(update={"transport": "confluent"}))
+    assert waits == [0.5]
 
 
 def test_a_user_without_rights_is_told_which_topics_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
