@@ -35,7 +35,7 @@ ADMIN = f"http://127.0.0.1:{SETTINGS.get('FRAUDLINE_ENVOY_ADMIN_PORT') or '9901'
 BOOTSTRAP = f"127.0.0.1:{SETTINGS.get('FRAUDLINE_KAFKA_PORT') or '9092'}"
 TRANSACTIONS = int(SETTINGS.get("FRAUDLINE_TRANSACTIONS") or "1000")
 START = {"champion": 90, "canary": 10}
-READY_S, DECIDED_S, APPLIED_S = 180.0, 180.0, 10.0
+READY_S, DECIDED_S, APPLIED_S = 180.0, 180.0, 180.0
 REQUESTS = 200
 DEVIATIONS = 4.0
 """Standard deviations that a split may be off: a false alarm once in 16,000 runs."""

@@ -20,7 +20,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         made = definitions()
         control_plane.apply(made)
         names = [f"crd/{document['metadata']['name']}" for document in made]
-        control_plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+        control_plane.kubectl("wait", "--for=condition=Established", "--timeout=300s", *names)
         with KServe(control_plane) as kserve:
             yield control_plane
             print(kserve.log_tail())  # noqa: T201 - shown with a failure

@@ -20,8 +20,7 @@ from tests.cluster.binaries import program
 from tests.support.certificates import Authority, write_signing_key
 
 _TOKEN = "tests"  # noqa: S105 - it opens a server of this test, on loopback
-_READY_S = 120.0
-_KUBECTL_S = 120
+_KUBECTL_S = 600
 
 
 class RefusedError(Exception):
@@ -59,13 +58,11 @@ class ControlPlane(Service):
             f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}",
         ]  # fmt: skip
         self._etcd = ChildProcess("etcd", etcd, log_path=self.folder / "etcd.log").start()
-        self._etcd.wait_ready(lambda: _answers(f"{client}/health"), timeout=_READY_S)
+        self._etcd.wait_ready(lambda: _answers(f"{client}/health"))
         self._server = ChildProcess(
             "kube-apiserver", self._server_command(client), log_path=self.folder / "kube-apiserver.log"
         ).start()
-        self._server.wait_ready(
-            lambda: _answers(f"{self.url}/readyz", headers={"Authorization": f"Bearer {_TOKEN}"}), timeout=_READY_S
-        )
+        self._server.wait_ready(lambda: _answers(f"{self.url}/readyz", headers={"Authorization": f"Bearer {_TOKEN}"}))
         return self
 
     def stop(self) -> None:
@@ -155,7 +152,7 @@ class ControlPlane(Service):
         ]
 
 
-def eventually(look: Callable[[], Any], *, timeout: float = 60.0, interval: float = 0.3) -> Any:
+def eventually(look: Callable[[], Any], *, timeout: float = 300.0, interval: float = 0.3) -> Any:
     """What ``look`` gives as soon as it gives something true.
 
     Raises:

@@ -18,7 +18,6 @@ from tests.cluster.binaries import module_folder, program
 OWNER = "bank"
 MODULE = ("code.gitea.io/gitea", "v1.26.0")
 _PASSWORD = "only-on-loopback-1"  # noqa: S105 - of a server of this test
-_READY_S = 90.0
 _COMMAND_S = 120
 
 _INI = """
@@ -92,7 +91,7 @@ class Gitea(Service):
         self.token = made.split()[-1]
         command = [program("gitea"), "web", "--config", self._ini]
         self._child = ChildProcess("gitea", command, log_path=self.folder / "gitea.log", env=self._environment).start()
-        self._child.wait_ready(self._answers, timeout=_READY_S)
+        self._child.wait_ready(self._answers)
         return self
 
     def stop(self) -> None:

@@ -18,7 +18,6 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.definitions import KSERVE
 
 _INGRESS = {"enableGatewayApi": True, "disableIstioVirtualHost": True}
-_READY_S = 90.0
 
 
 class KServe(Service):
@@ -48,7 +47,7 @@ class KServe(Service):
         ]
         environment = {"GOMEMLIMIT": "900MiB", "POD_NAMESPACE": "kserve", "TMPDIR": str(self._folder / "tmp")}
         self._child = ChildProcess("kserve", command, log_path=self._folder / "controller.log", env=environment).start()
-        self._child.wait_ready(self._ready, timeout=_READY_S)
+        self._child.wait_ready(self._ready)
         self._cluster.apply(list(map(self._here, _read(config / "webhook" / "manifests.yaml"))))
         return self
 

@@ -178,4 +178,4 @@ def _define_the_rest(cluster: ControlPlane, overlay: Path) -> None:
     if made:
         cluster.apply(made)
         names = [f"crd/{each['metadata']['name']}" for each in made]
-        cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+        cluster.kubectl("wait", "--for=condition=Established", "--timeout=300s", *names)

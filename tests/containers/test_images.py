@@ -13,7 +13,7 @@ pytestmark = pytest.mark.timeout(1500)
 SERVING_BYTES = 600_000_000
 READ_ONLY = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL")  # noqa: S108 - a path in the container
 ABSENT = ("tensorflow", "mlflow", "dvc", "great_expectations", "kfp")
-READY_S = 60
+READY_S = 600
 
 
 @pytest.fixture(params=["serving", "pipeline"])

@@ -28,7 +28,7 @@ def plan_in(folder: Path, **changes):
         "broker": "auto",
         "bootstrap": "",
         "cache": folder,
-        "stream": StreamParams(poll_s=0.05),
+        "stream": StreamParams(poll_s=0.05, max_batch=4),  # many requests, so that chance splits them evenly
     }
     return Plan(**(defaults | changes))
 

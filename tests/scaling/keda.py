@@ -12,8 +12,6 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.definitions import KEDA
 from tests.support.broker import CACHE
 
-_READY_S = 90.0
-
 
 def program() -> Path:
     """The operator, built from its module with the versions that it pins itself; cached by version.
@@ -66,7 +64,7 @@ class Operator(Service):
         environment |= {"POD_NAMESPACE": "keda", "POD_NAME": "keda-operator", "WATCH_NAMESPACE": ""}
         log = self._cluster.folder / "keda.log"
         self._child = ChildProcess("keda", command, log_path=log, env=environment).start()
-        self._child.wait_ready(self._ready, timeout=_READY_S)
+        self._child.wait_ready(self._ready)
         return self
 
     def stop(self) -> None:

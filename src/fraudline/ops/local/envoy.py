@@ -20,13 +20,12 @@ from typing import Any, NamedTuple, Self
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.files import write_json
 from fraudline.core.log import get_logger
-from fraudline.ops.local.process import ChildProcess, Service, free_port
+from fraudline.ops.local.process import READY_SECONDS, ChildProcess, Service, free_port
 from fraudline.ops.local.weights import ROUTES, checked_weights, weighted_routes
 
 log = get_logger(__name__)
 
 _HOST = "127.0.0.1"
-_SWITCH_SECONDS = 10.0
 
 
 class Upstream(NamedTuple):
@@ -108,7 +107,7 @@ class LocalEnvoy(Service):
         """
         self._weights = checked_weights(weights, [upstream.name for upstream in self._upstreams])
         self._write_routes()
-        deadline = time.monotonic() + _SWITCH_SECONDS
+        deadline = time.monotonic() + READY_SECONDS
         while self._applied() != str(self._version):
             if time.monotonic() > deadline or not self._child.running:
                 raise UnavailableError(f"Envoy did not take new weights.\n{self._child.log_tail()}", "Start it again.")
