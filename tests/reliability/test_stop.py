@@ -35,7 +35,7 @@ def test_a_worker_in_mid_work_ends_within_the_grace_period_and_its_successor_goe
     send_table(params, table)
     worker = WorkerProcess(tmp_path, params, tiny_artifact(tmp_path / "model"))
     with worker:
-        wait_for(lambda: worker.metric("fraudline_transactions_total") > RECORDS // 10, "a tenth", interval=0.02)
+        wait_for(lambda: worker.metric("fraudline_transactions_total") > 0, "the first batch", interval=0.02)
         begun = time.monotonic()
         for _ in range(signals):
             os.killpg(worker.child.pid, signal.SIGTERM)

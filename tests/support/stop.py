@@ -12,7 +12,7 @@ class StopAfter:
         timeout_s: ends it in any case.
     """
 
-    def __init__(self, records: int, timeout_s: float = 240.0) -> None:
+    def __init__(self, records: int, timeout_s: float = 900.0) -> None:
         self.event = threading.Event()
         self.seen = 0
         self.reports: list[Any] = []

@@ -11,7 +11,19 @@ from fraudline.core.log import get_logger
 log = get_logger(__name__)
 
 Content = TypeVar("Content")
-_MISSING = -1
+Stamp = tuple[int, ...]
+
+
+def stamp_of(path: Path) -> Stamp:
+    """What changes with a file: which one it is, its time and its size; empty where there is none.
+
+    Its time alone does not: files of one image or archive have one, and so have two that were written within a tick.
+    """
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 class Reread(Generic[Content]):
@@ -28,13 +40,13 @@ class Reread(Generic[Content]):
 
     def __init__(self, path: Path, read: Callable[[Path], Content], *, kept: str) -> None:
         self._path, self._read, self._kept = path, read, kept
-        self._said: tuple[int, str] | None = None
+        self._said: tuple[Stamp, str] | None = None
         self._seen, self._content = self._load()
 
     @property
     def content(self) -> Content:
         """What it says now."""
-        stamp = self._stamp()
+        stamp = stamp_of(self._path)
         try:
             if stamp != self._seen:
                 self._seen, self._content = self._load()
@@ -45,11 +57,5 @@ class Reread(Generic[Content]):
                 log.warning(self._kept, problem=said[1])
         return self._content
 
-    def _load(self) -> tuple[int, Content]:
-        return self._stamp(), self._read(self._path)  # the time first: a change meanwhile is seen the next time
-
-    def _stamp(self) -> int:
-        try:
-            return os.stat(self._path).st_mtime_ns
-        except OSError:
-            return _MISSING
+    def _load(self) -> tuple[Stamp, Content]:
+        return stamp_of(self._path), self._read(self._path)  # the stamp first: a change meanwhile is seen the next time

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fraudline.core.errors import StateError, UsageError
 from fraudline.core.log import get_logger
+from fraudline.core.reread import stamp_of
 from fraudline.decide.policy import DECISIONS, Thresholds, decide, threshold_of
 from fraudline.decide.threshold_log import Change, ThresholdLog
 from fraudline.model.artifact import Artifact
@@ -90,7 +91,7 @@ class ThresholdFile:
 
     def __init__(self, path: Path, model: str, packaged: Thresholds | None = None) -> None:
         self._path, self._model = path, model
-        self._stamp = self._state()
+        self._stamp = stamp_of(self._path)
         if packaged is None or self._stamp:
             self._hold(ThresholdLog.read(path, model).newest)
         else:
@@ -102,7 +103,7 @@ class ThresholdFile:
         """What holds now; the file is asked once a second at most."""
         if time.monotonic() - self._looked >= _LOOK_S:
             self._looked = time.monotonic()
-            stamp = self._state()
+            stamp = stamp_of(self._path)
             if stamp != self._stamp:
                 self._stamp = stamp
                 try:
@@ -112,13 +113,6 @@ class ThresholdFile:
                 else:
                     self._hold(found)
         return self._held
-
-    def _state(self) -> tuple[int, ...]:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return ()
-        return found.st_ino, found.st_mtime_ns, found.st_size
 
     def _hold(self, found: Change) -> None:
         self._held = found.thresholds

@@ -16,6 +16,16 @@ def number_of(path: Path) -> int:
         raise UsageError(f"{path.name} is no number.", "Write one.") from error
 
 
+def test_a_file_that_takes_anothers_place_is_read_though_both_have_one_time(tmp_path: Path) -> None:
+    file, other = tmp_path / "number", tmp_path / "other"
+    for path, text in ((file, "1"), (other, "2")):
+        path.write_text(text)
+        os.utime(path, (1, 1))
+    watched = Reread(file, number_of, kept="number.kept")
+    other.replace(file)
+    assert watched.content == 2
+
+
 def test_a_wrong_file_is_said_once_for_each_change_and_a_right_one_is_taken_at_once(tmp_path: Path) -> None:
     file = tmp_path / "number"
 
