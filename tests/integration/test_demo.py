@@ -13,6 +13,7 @@ from fraudline.ops.local.mock import MOCK_NOTICE
 from fraudline.stream.params import StreamParams
 from tests.support.artifacts import tiny_artifact
 from tests.support.datasets import SMALL, small_dataset
+from tests.support.processes import alive, children
 
 pytestmark = pytest.mark.integration
 
@@ -34,7 +35,7 @@ def plan_in(folder: Path, **changes):
 
 
 def run(plan: Plan):
-    before = _children()
+    before = children()
     transactions, labels = generate_live(SMALL, minutes=1_000)
     tally = Tally.of(transactions, labels)
     with running(plan) as line:
@@ -45,19 +46,10 @@ def run(plan: Plan):
         with Path(plan.folder / "screen.txt").open("w") as out:
             console = Console(file=out, width=110)
             watch(console, tally, transactions.num_rows, lambda: not drained(line, tally.settled), {})
-        children = _children() - before
-        assert len(children) >= 3
-    assert not [pid for pid in children if Path(f"/proc/{pid}").exists() and _state(pid) != "Z"]
+        begun = children() - before
+        assert len(begun) >= 3
+    assert not [pid for pid in begun if alive(pid)]
     return tally, transactions, line, (plan.folder / "screen.txt").read_text()
-
-
-def _children():
-    task = Path("/proc/self/task")
-    return {pid for t in task.iterdir() for pid in (t / "children").read_text().split()}
-
-
-def _state(pid):
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0]
 
 
 def test_two_predictors_behind_envoy_decide_everything_once_on_a_real_broker(tmp_path, kafka):

@@ -1,4 +1,3 @@
-import os
 import socket
 import subprocess
 import sys
@@ -8,6 +7,7 @@ import pytest
 
 from fraudline.core.errors import UnavailableError
 from fraudline.ops.local.process import ChildProcess, free_port, port_open
+from tests.support.processes import alive
 from tests.support.until import until
 
 SLEEP = [sys.executable, "-S", "-c", "import time; print('up', flush=True); time.sleep(60)"]
@@ -17,14 +17,6 @@ STUBBORN = [
     "-c",
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)",
 ]
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_a_child_is_gone_after_its_block(tmp_path: Path) -> None:
