@@ -76,11 +76,11 @@ def working(params: StreamParams, model: Path) -> Iterator[None]:
     )
     thread.start()
     try:
-        assert ready.wait(120)
+        assert ready.wait(300)
         yield
     finally:
         stop.set()
-        thread.join(120)
+        thread.join(300)
 
 
 def decided(params: StreamParams, number: int) -> list[Decision]:

@@ -91,7 +91,7 @@ def routing(params: StreamParams, file: Path, port: int = 0) -> Iterator[AlertMe
         yield metrics
     finally:
         stop.set()
-        thread.join(120)
+        thread.join(300)
         assert not thread.is_alive()
 
 

@@ -30,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     environment = {"MLFLOW_DISABLE_TELEMETRY": "true"}
     child = ChildProcess("mlflow", command, log_path=folder / "log", env=environment).start()
     try:
-        child.wait_ready(lambda: http(f"{url}/health")[1] == "OK", timeout=120.0)
+        child.wait_ready(lambda: http(f"{url}/health")[1] == "OK", timeout=300.0)
         yield url
     finally:
         child.stop()

@@ -146,7 +146,7 @@ def test_a_worker_process_stops_on_ctrl_c_and_its_successor_goes_on(
         wait_for(lambda: worker.metric("fraudline_transactions_total") == half, "the first half")
         assert worker.metric("fraudline_dead_letters_total") == 0
         os.kill(worker.child.pid, signal.SIGINT)
-        assert worker.child.wait(60) == 0
+        assert worker.child.wait(300) == 0
     assert len(list(Path(params.checkpoint_dir).rglob("*.checkpoint"))) == params.topics.partitions
     produce([table.slice(half)], bootstrap=params.bootstrap, topic=params.topics.transactions)
     run_until(params, model, ROWS - half)

@@ -168,7 +168,7 @@ def test_a_worker_fenced_by_its_twin_commits_nothing_more(
         wait_for(lambda: twin.metric("fraudline_transactions_total") > 0, "the twin's first batch")
         taken_over = time.monotonic() - begun
         os.killpg(zombie.child.pid, signal.SIGCONT)
-        code = zombie.child.wait(60)
+        code = zombie.child.wait(300)
         wait_until_committed(params, twin)
         assert twin.stop() == 0, twin.child.log_tail(30)
     books = books_of(params, table)

@@ -38,7 +38,7 @@ class Model:
                 raise KeyError("a secret of the server")
             case "slow":
                 self.entered.release()
-                assert await asyncio.to_thread(self.go_on.wait, 20)
+                assert await asyncio.to_thread(self.go_on.wait, 120)
         return pb.ModelInferResponse(id=request.id, model_name="fraud"), {}
 
 
@@ -69,7 +69,7 @@ def serving(model: Model, **options: Any) -> Iterator[grpc.Channel]:
         return servers, port
 
     def run(coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(20)
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(120)
 
     servers, port = run(started())
     try:
@@ -87,7 +87,7 @@ def serving(model: Model, **options: Any) -> Iterator[grpc.Channel]:
 def infer(channel: grpc.Channel, request_id: str = "", *, token: str = "", model: str = "fraud") -> Any:
     request = pb.ModelInferRequest(id=request_id, model_name=model).SerializeToString()
     metadata = [("authorization", f"Bearer {token}")] if token else None
-    return channel.unary_unary(METHOD.format("ModelInfer")).future(request, timeout=20, metadata=metadata)
+    return channel.unary_unary(METHOD.format("ModelInfer")).future(request, timeout=120, metadata=metadata)
 
 
 def refusal(call: Any) -> tuple[grpc.StatusCode, str]:
@@ -99,7 +99,7 @@ def refusal(call: Any) -> tuple[grpc.StatusCode, str]:
 def test_a_call_is_answered_and_a_coroutine_of_kserve_beside_it() -> None:
     with serving(Model()) as channel:
         assert pb.ModelInferResponse.FromString(infer(channel, "a").result()).id == "a"
-        live = channel.unary_unary(METHOD.format("ServerLive"))(b"", timeout=20)
+        live = channel.unary_unary(METHOD.format("ServerLive"))(b"", timeout=120)
         assert pb.ServerLiveResponse.FromString(live).live
 
 
@@ -107,12 +107,12 @@ def test_calls_that_send_nothing_keep_nobody_out() -> None:
     silent = threading.Event()
 
     def nothing() -> Iterator[bytes]:
-        silent.wait(20)
+        silent.wait(120)
         yield from ()
 
     with serving(Model(), limits=Limits(calls=3)) as channel, ExitStack() as stack:
         stack.callback(silent.set)
-        held = [channel.stream_unary(METHOD.format("ModelInfer")).future(nothing(), timeout=20) for _ in range(3)]
+        held = [channel.stream_unary(METHOD.format("ModelInfer")).future(nothing(), timeout=120) for _ in range(3)]
         address, own = channel._channel.target().decode(), [("grpc.use_local_subchannel_pool", 1)]
         with grpc.insecure_channel(address, own) as other:
             until(lambda: infer(other, "a").result() and any(call.done() for call in held))
@@ -130,7 +130,7 @@ def test_a_wrong_request_is_told_why_and_a_mistake_of_ours_tells_nothing() -> No
         assert "411111" not in problem
         assert refusal(infer(channel, "broken")) == (grpc.StatusCode.INTERNAL, "internal error.")
         assert refusal(infer(channel, model="other"))[0] is grpc.StatusCode.NOT_FOUND
-        broken = channel.unary_unary(METHOD.format("ModelInfer")).future(b"\xff", timeout=20)
+        broken = channel.unary_unary(METHOD.format("ModelInfer")).future(b"\xff", timeout=120)
         assert refusal(broken)[0] is grpc.StatusCode.INVALID_ARGUMENT
 
 
@@ -145,11 +145,11 @@ def test_a_message_that_does_not_come_is_cut_and_others_are_answered_meanwhile()
     never = threading.Event()
 
     def nothing() -> Iterator[bytes]:
-        never.wait(20)
+        never.wait(120)
         yield from ()
 
     with serving(Model(), limits=Limits(body_s=2.0, calls=4)) as channel:
-        slow = [channel.stream_unary(METHOD.format("ModelInfer")).future(nothing(), timeout=20) for _ in range(3)]
+        slow = [channel.stream_unary(METHOD.format("ModelInfer")).future(nothing(), timeout=120) for _ in range(3)]
         assert infer(channel, "a").result()
         assert {refusal(call)[0] for call in slow} == {grpc.StatusCode.CANCELLED}
         never.set()
@@ -163,7 +163,7 @@ def test_one_call_too_many_is_refused_at_once_whatever_connection_it_comes_by() 
         more = [others.enter_context(grpc.insecure_channel(target, alone)) for _ in range(8)]
         slow = [infer(one, "slow") for one in more[:2]]
         for _ in slow:
-            assert model.entered.acquire(timeout=20)
+            assert model.entered.acquire(timeout=120)
         for one in more[2:]:
             assert refusal(infer(one, "a"))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
         model.go_on.set()
@@ -174,7 +174,7 @@ def test_one_call_too_many_is_refused_at_once_whatever_connection_it_comes_by() 
 def test_only_health_is_for_those_without_a_token(tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text(TOKEN)
     with serving(Model(), tokens=Tokens(tmp_path / "tokens")) as channel:
-        assert channel.unary_unary(METHOD.format("ServerLive"))(b"", timeout=20)
+        assert channel.unary_unary(METHOD.format("ServerLive"))(b"", timeout=120)
         assert infer(channel, "a", token=TOKEN).result()
         assert refusal(infer(channel, "a"))[0] is grpc.StatusCode.UNAUTHENTICATED
         assert refusal(infer(channel, "a", token=TOKEN[::-1]))[0] is grpc.StatusCode.UNAUTHENTICATED
@@ -185,19 +185,19 @@ def test_health_takes_no_call_from_the_others_and_none_of_its_messages_is_read(t
     model, never = Model(), threading.Event()
 
     def nothing() -> Iterator[bytes]:
-        never.wait(20)
+        never.wait(120)
         yield from ()
 
     with serving(model, tokens=Tokens(tmp_path / "tokens"), limits=Limits(calls=1)) as channel:
         slow = infer(channel, "slow", token=TOKEN)
-        assert model.entered.acquire(timeout=20)
+        assert model.entered.acquire(timeout=120)
         with grpc.insecure_channel(
             channel._channel.target().decode(), [("grpc.use_local_subchannel_pool", 1)]
         ) as other:
             for name in ("ServerLive", "ServerReady"):
-                assert other.stream_unary(METHOD.format(name)).future(nothing(), timeout=20).result()
-                assert other.unary_unary(METHOD.format(name))(b"\xff" * (1 << 20), timeout=20)
-            asked = other.unary_unary(METHOD.format("ModelReady")).future(b"", timeout=20)
+                assert other.stream_unary(METHOD.format(name)).future(nothing(), timeout=120).result()
+                assert other.unary_unary(METHOD.format(name))(b"\xff" * (1 << 20), timeout=120)
+            asked = other.unary_unary(METHOD.format("ModelReady")).future(b"", timeout=120)
             assert refusal(asked)[0] is grpc.StatusCode.UNAUTHENTICATED
         never.set()
         model.go_on.set()
@@ -215,7 +215,7 @@ def test_the_largest_request_fits_into_a_message_and_all_messages_into_what_may_
         assert refusal(infer(channel, "x" * 1_000))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
         slow = [infer(channel, "slow") for _ in range(2)]
         for _ in slow:
-            assert model.entered.acquire(timeout=20)
+            assert model.entered.acquire(timeout=120)
         assert refusal(infer(channel, "a"))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
         model.go_on.set()
         assert all(call.result() for call in slow)

@@ -370,7 +370,7 @@ def test_a_slow_checkpoint_makes_the_stream_wait_for_no_other(tmp_path: Path) ->
     worker.advance(log[:25])
 
     def save(_store: CheckpointStore, checkpoint: Checkpoint, _pieces: object) -> None:
-        slow.wait(30)
+        slow.wait(300)
         written.append(checkpoint.next_offset)
 
     with mock.patch.object(CheckpointStore, "save", save):
@@ -378,7 +378,7 @@ def test_a_slow_checkpoint_makes_the_stream_wait_for_no_other(tmp_path: Path) ->
         worker.advance(log[25:])
         another = threading.Thread(target=worker.save, kwargs={"wait": False})
         another.start()
-        another.join(10)
+        another.join(120)
         waited = another.is_alive()
         slow.set()
         another.join()
