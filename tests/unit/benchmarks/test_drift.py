@@ -19,7 +19,10 @@ def test_it_says_of_every_way_to_look_what_alarmed_and_when(tmp_path, monkeypatc
     for change in found["changes"].values():
         for each in change["looks"].values():
             assert (each["delay"] is None) == (each["alarms"] == 0) == (not each["named"])
+    assert 0 < found["ageing"]["first"]["score"] < 20
+    assert 0 <= found["ageing"]["last"]["alerts"] < 0.5
     page = drift.page(found)
+    assert f"alerts {found['ageing']['first']['alerts']:.2%} at the review threshold" in page
     assert page.count("| amounts in another unit |") == 1
     assert all(look in page for look in looks)
     assert found["cpu"]["rows"] == 1_200
