@@ -110,3 +110,10 @@ def test_the_kills_are_those_of_the_page_of_reliability():
     )
     assert f"{sum(int(n) for n, _ in kills)} worker processes killed" in README
     assert f"over {sum(int(n.replace(',', '')) for _, n in kills):,} records: 0 lost, 0 doubled" in README
+
+
+def test_the_pages_measured_with_the_model_of_this_repository_name_one_model():
+    names = ("drift", "quality-reasons")
+    found = {re.search(r"model `([0-9a-f]{12})`", page(f"reference/{name}.md"))[1] for name in names}
+    assert len(found) == 1
+    assert f"`{found.pop()[:8]}`" in page("adr/0002-the-artifact-is-a-directory-named-by-its-digest.md")
