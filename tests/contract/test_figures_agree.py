@@ -112,6 +112,16 @@ def test_the_kills_are_those_of_the_page_of_reliability():
     assert f"over {sum(int(n.replace(',', '')) for _, n in kills):,} records: 0 lost, 0 doubled" in README
 
 
+def test_the_simulated_year_is_that_of_its_page():
+    line = re.compile(r"^\| day \d+: .* \| \.\d+ \| (\.\d+) \((\d+) %\) \| (\.\d+) \|$", re.MULTILINE)
+    rows = line.findall(page("how-to/renew.md"))
+    back = [f"{share} %" for _, share, _ in rows]
+    lower = [f"{float(own) - float(without):.2f}"[1:] for own, _, without in rows]
+    text = " ".join(README.split())
+    assert f"came back to {back[0]}, {back[1]} and {back[2]} of its earlier level" in text
+    assert f"without renewal it ended {lower[0]}, {lower[1]} and {lower[2]} lower" in text
+
+
 def test_the_pages_measured_with_the_model_of_this_repository_name_one_model():
     names = ("drift", "quality-reasons")
     found = {re.search(r"model `([0-9a-f]{12})`", page(f"reference/{name}.md"))[1] for name in names}
