@@ -120,11 +120,11 @@ def test_a_journal_of_an_earlier_release_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_rollout_of_an_earlier_release_is_read_verified_and_written_the_same() -> None:
-    text, service = (V1 / "rollout" / "rollout.yaml").read_text(), ROOT / "kserve" / "inferenceservice.yaml"
+    text, service = ((V1 / "rollout" / name).read_text() for name in ("rollout.yaml", "inferenceservice.yaml"))
     rollout = parse(text)
     assert rollout.canary is not None
     assert (rollout.percent, rollout.canary.version) == (10, "ba977a7267df")
-    assert render(rollout, service.read_text(), text) == text
+    assert render(rollout, service, text) == text
     evidence = Evidence.parse((V1 / "rollout" / "evidence.json").read_text())
     for entry in (evidence.stable, evidence.canary):
         assert entry is not None
