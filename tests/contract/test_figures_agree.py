@@ -120,6 +120,8 @@ def test_the_simulated_year_is_that_of_its_page():
     text = " ".join(README.split())
     assert f"came back to {back[0]}, {back[1]} and {back[2]} of its earlier level" in text
     assert f"without renewal it ended {lower[0]}, {lower[1]} and {lower[2]} lower" in text
+    (other,) = re.findall(r"`--seed 2` gave (\d+ %, \d+ % and \d+ %)", page("how-to/renew.md"))
+    assert f"Another seed was worse: {other}," in text
 
 
 def test_the_pages_measured_with_the_model_of_this_repository_name_one_model():
