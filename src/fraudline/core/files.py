@@ -80,7 +80,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     local file systems there is a folder at ``path`` at every moment.
 
     Raises:
-        UsageError: the path has no name, as ``.``, or is a device, a pipe or a socket.
+        UsageError: the path has no name, as ``.``, or is a device, a pipe or a socket; or what is there is something
+            else than an earlier folder of this kind, and would be lost.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
@@ -88,6 +89,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     try:
         with writing(path):
             yield temporary
+        _check_replaceable(path, temporary)
         if not _exchanged(temporary, path):
             _replace(temporary, path)
     finally:
@@ -151,6 +153,21 @@ def _beside(path: Path) -> Path:
     if path.exists() and not (path.is_file() or path.is_dir()):  # root would put a file in the place of /dev/null
         raise UsageError(f"{path} is a device, a pipe or a socket, which would be replaced.", "Name a file or folder.")
     return path.with_name(f".{path.name}.{secrets.token_hex(_SUFFIX_BYTES)}")
+
+
+def _check_replaceable(path: Path, new: Path) -> None:
+    """Refuse to replace a folder that has no name in common with the new one, or a file of a kind that it has not."""
+    found = {each.name: each for each in path.iterdir()} if path.is_dir() else {}
+    names = {each.name for each in new.iterdir()}
+    kinds = {Path(name).suffix for name in names}
+    strange = [name for name in found if name not in names]
+    if strange and names & set(found):
+        strange = [name for name in strange if found[name].is_file() and Path(name).suffix not in kinds]
+    if strange:
+        raise UsageError(
+            f"{path} holds {min(strange)}, which is none of what is written there, and would be lost.",
+            "Name another folder, or move it away.",
+        )
 
 
 def _exchanged(one: Path, other: Path) -> bool:

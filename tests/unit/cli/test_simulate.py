@@ -8,6 +8,7 @@ import pytest
 from fraudline.cli.simulate import command as simulation
 from fraudline.cli.simulate.picture import draw
 from fraudline.cli.simulate.world import Change, payment_app
+from fraudline.core.errors import UsageError
 
 ROOT = Path(__file__).parents[3]
 
@@ -26,6 +27,13 @@ def year(tmp_path_factory):
         folder = tmp_path_factory.mktemp("year") / "year"
         made = simulation.simulate(days=28, cards=250, seed=3, kind="xgboost", folder=folder)
         return made, simulation.figures(made, 28)
+
+
+def test_a_folder_with_something_of_yours_is_not_replaced(tmp_path):
+    (tmp_path / "thesis.md").write_text("years of work")
+    with pytest.raises(UsageError, match="something else than a simulated year"):
+        simulation.simulate(days=28, cards=100, seed=1, kind="xgboost", folder=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.md"]
 
 
 def test_a_change_is_noticed_and_a_careless_candidate_is_taken_back_by_its_canary(year):

@@ -20,10 +20,26 @@ def test_a_file_is_replaced_only_when_the_block_ends_well(tmp_path):
 def test_a_folder_is_replaced_as_a_whole(tmp_path):
     folder = tmp_path / "out"
     with atomic_folder(folder) as temporary:
-        (temporary / "one").write_text("1")
+        (temporary / "one.csv").write_text("1")
+        (temporary / "all.json").write_text("1")
+        (temporary / "plots").mkdir()
     with atomic_folder(folder) as temporary:
-        (temporary / "two").write_text("2")
-    assert [p.name for p in folder.iterdir()] == ["two"]
+        (temporary / "two.csv").write_text("2")
+        (temporary / "all.json").write_text("2")
+    assert {p.name: p.read_text() for p in folder.iterdir()} == {"two.csv": "2", "all.json": "2"}
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    "others", [["thesis.md"], ["photos/beach.jpg"], ["dataset.json", "bank.csv"], [".bashrc", "d/x"]]
+)
+def test_a_folder_with_something_of_yours_is_not_replaced(tmp_path, others):
+    folder = tmp_path / "out"
+    for name in others:
+        write_text(folder / name, "years of work")
+    with pytest.raises(UsageError, match="would be lost"), atomic_folder(folder) as temporary:
+        (temporary / "dataset.json").write_text("{}")
+    assert {path.read_text() for path in folder.rglob("*") if path.is_file()} == {"years of work"}
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from fraudline.cli.options import json_option
 from fraudline.cli.simulate.world import Change, World, amounts, gift_cards, make_world, payment_app, poison
 from fraudline.cli.simulate.year import Noted, Year
+from fraudline.core.errors import UsageError
 from fraudline.core.files import write_json, write_text
 from fraudline.data.params import GenerateParams
 from fraudline.steps.params import Params
@@ -22,6 +23,8 @@ BUDGET = 0.03
 """Share of each day's transactions that may be alerted."""
 BEFORE_DAYS = 77
 WEEKS_BEFORE, WEEKS_AFTER = 6, 6
+YEAR = "year.json"
+"""What every folder of a simulation has."""
 CHANGES = (
     Change(98, "an app takes a fifth of the purchases", "drift", payment_app),
     Change(182, "a new kind of fraud", "drift", gift_cards),
@@ -95,7 +98,7 @@ def command(days: int, cards: int, seed: int, kind: str, folder: Path, picture: 
     )  # fmt: skip
     document = figures(year, days) | {"cards": cards, "seed": seed, "kind": kind}
     document["seconds"] = round(time.monotonic() - begun, 1)
-    write_json(folder / "year.json", document)
+    write_json(folder / YEAR, document)
     for path in (folder / "index.svg", picture):
         if path is not None:
             write_text(path, draw(document))
@@ -111,12 +114,19 @@ def command(days: int, cards: int, seed: int, kind: str, folder: Path, picture: 
 
 
 def simulate(*, days: int, cards: int, seed: int, kind: str, folder: Path, tell: Any = lambda _: None) -> Year:
-    """Run the year; see the command."""
+    """Run the year; see the command.
+
+    Raises:
+        UsageError: the folder holds something else than an earlier year.
+    """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / YEAR).is_file():
+        raise UsageError(f"{folder} holds something else than a simulated year.", "Name a new folder.")
     params = Params.parse(SETTINGS, "fraudline simulate")
     params = params.model_copy(update={"train": params.train.model_copy(update={"kind": kind})})
     world = world_of(params, days=days, cards=cards, seed=seed)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    write_json(folder / YEAR, {})  # what is killed may be replaced
     year = Year(world, CHANGES, params, params.features.resolve(), folder, Path("kserve/inferenceservice.yaml"), tell)
     year.run(days)
     return year
