@@ -61,6 +61,14 @@ def test_a_run_that_a_person_stopped_on_a_server_is_over(server, tmp_path):
         trainer.train("abc", -1)
 
 
+@pytest.fixture
+def handle(tmp_path):
+    """Descriptor of a renewal's lock."""
+    opened = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
+    yield opened
+    os.close(opened)
+
+
 def a_stage(folder, source, name="gate", outs=()):
     (folder / ".dvc").mkdir()
     write_text(folder / ".dvc" / "config", "[core]\n    no_scm = true\n    analytics = false\n")
@@ -69,68 +77,48 @@ def a_stage(folder, source, name="gate", outs=()):
     write_text(folder / "dvc.yaml", yaml.safe_dump({"stages": {name: stage}}))
 
 
-def test_a_lock_file_that_a_kill_left_half_written_stops_no_later_look(tmp_path):
+def test_a_lock_file_that_a_kill_left_half_written_stops_no_later_look(tmp_path, handle):
     a_stage(tmp_path, "")
     write_json(tmp_path / "build" / "package" / "package.json", {"digest": "d", "uri": "u"})
     write_text(tmp_path / ".dvc" / "tmp" / "rwlock", "")
-    handle = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
-    try:
-        assert DvcTrainer(tmp_path, tmp_path / "logs").train("abc", handle)["digest"] == "d"
-    finally:
-        os.close(handle)
+    assert DvcTrainer(tmp_path, tmp_path / "logs").train("abc", handle)["digest"] == "d"
 
 
 @pytest.mark.parametrize("left", [0, 20, -8])
-def test_a_record_of_dvc_that_a_kill_left_cut_is_put_back_and_nothing_is_trained_twice(tmp_path, left):
+def test_a_record_of_dvc_that_a_kill_left_cut_is_put_back_and_nothing_is_trained_twice(tmp_path, left, handle):
     a_stage(tmp_path, "open('runs', 'a').write('x')\nopen('model', 'w').write('m')\n", name="train", outs=["model"])
     write_json(tmp_path / "build" / "package" / "package.json", {"digest": "d", "uri": "u"})
-    handle = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
     record, trainer = tmp_path / "dvc.lock", DvcTrainer(tmp_path, tmp_path / "logs")
-    try:
-        trainer.train("abc", handle)
-        whole = record.read_bytes()
-        trainer.train("abc", handle)
-        record.write_bytes(whole[:left])
-        assert trainer.train("abc", handle)["digest"] == "d"
-    finally:
-        os.close(handle)
+    trainer.train("abc", handle)
+    whole = record.read_bytes()
+    trainer.train("abc", handle)
+    record.write_bytes(whole[:left])
+    assert trainer.train("abc", handle)["digest"] == "d"
     assert list(yaml.safe_load(record.read_text())["stages"]["train"]) == ["cmd", "outs"]
     assert (tmp_path / "runs").read_text() == "x"
 
 
-def test_a_first_record_of_dvc_that_a_kill_left_empty_is_made_again(tmp_path):
+def test_a_first_record_of_dvc_that_a_kill_left_empty_is_made_again(tmp_path, handle):
     a_stage(tmp_path, "open('model', 'w').write('m')\n", name="train", outs=["model"])
     write_json(tmp_path / "build" / "package" / "package.json", {"digest": "d", "uri": "u"})
     write_text(tmp_path / "dvc.lock", "")
-    handle = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
-    try:
-        assert DvcTrainer(tmp_path, tmp_path / "logs").train("abc", handle)["digest"] == "d"
-    finally:
-        os.close(handle)
+    assert DvcTrainer(tmp_path, tmp_path / "logs").train("abc", handle)["digest"] == "d"
     assert "train" in yaml.safe_load((tmp_path / "dvc.lock").read_text())["stages"]
 
 
-def test_a_model_that_was_there_is_found_and_one_that_an_earlier_look_of_the_run_trained_is_trained(tmp_path):
+def test_a_model_that_was_there_is_found_and_one_that_an_earlier_look_of_the_run_trained_is_trained(tmp_path, handle):
     """A look may be killed, or fail, after its training: the next one has nothing to train, yet the run did."""
     a_stage(tmp_path, "import pathlib\npathlib.Path('model').write_text('m')\n", name="train", outs=["model"])
     write_json(tmp_path / "build" / "package" / "package.json", {"digest": "d", "uri": "u"})
-    handle = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
-    try:
-        states = [DvcTrainer(tmp_path, tmp_path / "logs").train(run, handle)["state"] for run in ("a", "a", "b", "b")]
-    finally:
-        os.close(handle)
+    states = [DvcTrainer(tmp_path, tmp_path / "logs").train(run, handle)["state"] for run in ("a", "a", "b", "b")]
     assert states == ["trained", "trained", "found", "found"]
 
 
 @pytest.mark.parametrize(("code", "kind"), [(4, GateFailed), (8, UnavailableError)])
-def test_a_stage_that_refuses_ends_the_run_and_one_that_fails_does_not(tmp_path, code, kind):
+def test_a_stage_that_refuses_ends_the_run_and_one_that_fails_does_not(tmp_path, code, kind, handle):
     a_stage(tmp_path, f"import sys\nsys.stderr.write('error: ap fell\\n')\nsys.exit({code})\n")
-    handle = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
-    try:
-        with pytest.raises(kind, match="ap fell"):
-            DvcTrainer(tmp_path, tmp_path / "logs").train("abc", handle)
-        write_text(tmp_path / "stage.py", "")
-        write_json(tmp_path / "build" / "package" / "package.json", {"digest": "d", "uri": "u"})
-        assert DvcTrainer(tmp_path, tmp_path / "logs").train("abc", handle)["digest"] == "d"
-    finally:
-        os.close(handle)
+    with pytest.raises(kind, match="ap fell"):
+        DvcTrainer(tmp_path, tmp_path / "logs").train("abc", handle)
+    write_text(tmp_path / "stage.py", "")
+    write_json(tmp_path / "build" / "package" / "package.json", {"digest": "d", "uri": "u"})
+    assert DvcTrainer(tmp_path, tmp_path / "logs").train("abc", handle)["digest"] == "d"
