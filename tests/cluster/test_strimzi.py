@@ -26,9 +26,7 @@ def libraries() -> Path:
         pytest.skip("no JDK on this machine")
     pom = (HERE / "pom.xml").read_bytes()
     folder = CACHE.resolve() / "cluster" / f"strimzi-{hashlib.sha256(pom).hexdigest()[:16]}"
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        fetch_libraries(pom, folder, "Strimzi")
+    fetch_libraries(pom, folder, "Strimzi")
     return folder
 
 

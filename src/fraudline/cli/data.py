@@ -8,13 +8,12 @@ from typing import Any
 import click
 
 from fraudline.cli.options import FiniteRange, bootstrap_option, json_option, load_params, params_option, spoken
-from fraudline.core.errors import UsageError
+from fraudline.core.files import check_own
 
 
 def _own(context: click.Context, parameter: click.Parameter, folder: Path) -> Path:
     """A folder that is replaced as a whole must be a data set, or empty, or new."""
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "dataset.json").is_file():
-        raise UsageError(f"{folder} holds something else than a data set.", "Name a new folder, or remove this one.")
+    check_own(folder, "dataset.json", "a data set")
     return folder
 
 
@@ -186,8 +185,7 @@ def matrix_command(
     """
     from fraudline.features.matrix import import_matrix
 
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "spec.yaml").is_file():
-        raise UsageError(f"{folder} holds something else than an imported matrix.", "Name a new folder.")
+    check_own(folder, "spec.yaml", "an imported matrix")
     summary = import_matrix(source, folder, spec=spec, test=test, test_share=test_share, seed=seed)
     if as_json:
         click.echo(json.dumps(summary, sort_keys=True))

@@ -147,6 +147,16 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def check_own(folder: Path, sign: str, kind: str) -> None:
+    """Before long work: a folder that will be replaced as a whole must be new, empty, or have the file ``sign``.
+
+    Raises:
+        UsageError: it is none of ``kind``.
+    """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / sign).is_file():
+        raise UsageError(f"{folder} holds something else than {kind}.", "Name a new folder, or remove this one.")
+
+
 def _beside(path: Path) -> Path:
     if path.name in ("", ".."):
         raise UsageError(f"{path} cannot be replaced as a whole.", "Give its name, seen from another folder.")

@@ -108,25 +108,30 @@ def child_run(parent: StepRun, name: str, settings: RegistryParams) -> Iterator[
     Yields:
         A recorder.
     """
-    try:
-        client = connect(settings.tracking_uri) if parent.run_id else None
-        run_id = _start_below(client, parent.run_id, name, settings.tracking_uri) if client else ""
-    except UnavailableError as error:
-        log.warning("tracking.not_recorded", run_id=parent.run_id, child=name, problem=error.problem)
-        client = None
-    if client is None:
+    begun = _begun_below(parent, name, settings.tracking_uri)
+    if begun is None:
         yield NoRun()
         return
+    client, run_id = begun
     run = MlflowRun(client, run_id, settings.tracking_uri)
     run.outlast()
     with _recording(client, run, "", ends=True, launched=False):
         yield run
 
 
-def _start_below(client: Any, parent: str, name: str, uri: str) -> str:
-    with translated(uri):
-        experiment = client.get_run(parent).info.experiment_id
-        return str(client.create_run(experiment, run_name=name, tags={PARENT_TAG: parent}).info.run_id)
+def _begun_below(parent: StepRun, name: str, uri: str) -> tuple[Any, str] | None:
+    """A client, and the id of a new run; None where nothing is recorded, or the server does not take it."""
+    if not parent.run_id:
+        return None
+    try:
+        client = connect(uri)
+        with translated(uri):
+            experiment = client.get_run(parent.run_id).info.experiment_id
+            created = client.create_run(experiment, run_name=name, tags={PARENT_TAG: parent.run_id})
+    except UnavailableError as error:
+        log.warning("tracking.not_recorded", run_id=parent.run_id, child=name, problem=error.problem)
+        return None
+    return client, str(created.info.run_id)
 
 
 @contextmanager

@@ -14,8 +14,7 @@ from rich.console import Console
 from fraudline.cli.options import json_option
 from fraudline.cli.simulate.world import Change, World, amounts, gift_cards, make_world, payment_app, poison
 from fraudline.cli.simulate.year import Noted, Year
-from fraudline.core.errors import UsageError
-from fraudline.core.files import write_json, write_text
+from fraudline.core.files import check_own, write_json, write_text
 from fraudline.data.params import GenerateParams
 from fraudline.steps.params import Params
 
@@ -119,8 +118,7 @@ def simulate(*, days: int, cards: int, seed: int, kind: str, folder: Path, tell:
     Raises:
         UsageError: the folder holds something else than an earlier year.
     """
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / YEAR).is_file():
-        raise UsageError(f"{folder} holds something else than a simulated year.", "Name a new folder.")
+    check_own(folder, YEAR, "a simulated year")
     params = Params.parse(SETTINGS, "fraudline simulate")
     params = params.model_copy(update={"train": params.train.model_copy(update={"kind": kind})})
     world = world_of(params, days=days, cards=cards, seed=seed)

@@ -11,7 +11,7 @@ _TIMEOUT_S = 600
 
 
 def fetch_libraries(pom: bytes, folder: Path, what: str) -> None:
-    """Fill a new folder with the jars of a ``pom.xml``; it is there whole, or not at all.
+    """Fill a folder with the jars of a ``pom.xml`` where it is not there; it is there whole, or not at all.
 
     Several that ask at once fetch them once: Maven's own repository is not made for two that write it.
 
@@ -23,6 +23,8 @@ def fetch_libraries(pom: bytes, folder: Path, what: str) -> None:
     Raises:
         UnavailableError: there is no Maven, or it could not fetch them.
     """
+    if folder.is_dir():
+        return
     if shutil.which("mvn") is None:
         raise UnavailableError(
             f"{what}'s jars are not cached and there is no mvn.", "Install Maven or use the mock broker."
