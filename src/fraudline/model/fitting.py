@@ -204,7 +204,7 @@ def _family(
         metrics.append(ResidualMetric.of(later - reconstruct(network, later), params.ridge))
         story.member += 1
     family = Family(scaling, tuple(members), tuple(metrics))
-    distances = _in_chunks(held_out, lambda part: family.residuals(tf.constant(part))[0].numpy())
+    distances = _in_chunks(held_out, lambda part: family.residuals(tf.constant(part.T))[0].numpy().T)
     return replace(family, curve=Tails.learn(distances, [0], WHOLE_BODY))
 
 
@@ -214,7 +214,7 @@ def _surprise_members(surprises: Surprises, params: TrainParams) -> int:
 
 
 def _surprise_values(surprises: Surprises, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    return _in_chunks(rows, lambda part: surprises.of(tf.constant(part)).decades.numpy())
+    return _in_chunks(rows, lambda part: surprises.of(tf.constant(part.T)).decades.numpy().T)
 
 
 def _in_chunks(

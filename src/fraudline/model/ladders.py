@@ -30,11 +30,11 @@ class Ladders:
         self._first_block = (np.arange(len(grids)) * blocks).astype(np.int32)
 
     def below(self, values: tf.Tensor) -> tf.Tensor:
-        """The number of lines below each value, (n, g) float32 to (n, g) int32."""
-        block = _below(values, self._last)
-        return block * self._lines.shape[1] + _below(values, tf.gather(self._lines, block + self._first_block))
+        """The number of lines below each value, (g, n) float32 to (g, n) int32."""
+        block = _count(tf.expand_dims(values, 1) > self._last[:, :, None], axis=1)
+        lines = tf.gather(self._lines, block + self._first_block[:, None])
+        return block * self._lines.shape[1] + _count(tf.expand_dims(values, 2) > lines, axis=2)
 
 
-def _below(values: tf.Tensor, lines: tf.Tensor) -> tf.Tensor:
-    above = tf.cast(tf.expand_dims(values, 2) > lines, tf.float32)
-    return tf.cast(tf.reduce_sum(above, axis=2), tf.int32)
+def _count(above: tf.Tensor, axis: int) -> tf.Tensor:
+    return tf.cast(tf.reduce_sum(tf.cast(above, tf.float32), axis=axis), tf.int32)

@@ -11,6 +11,9 @@ Score (high = anomalous), in decades of rarity among known normals, from two sou
 
     score = tail_weight · (Σ s_k⁸)^⅛ + autoencoder_weight · D of the features + surprise_weight · D of the surprises
 
+Inside the graph a feature is a row of its tensor and a transaction a column, (d, n): what holds for a feature (a bias,
+a scale, a line) then meets n numbers that lie side by side, where the other way ONNX Runtime begins anew for every row.
+
 Contributions: the squares (W r)_i² sum to the distance exactly, the logarithm, the geometric and the power mean scale
 all shares of a row alike, and a surprise's share goes to the features behind it; so each row of contributions sums to
 its score, and none is negative.
@@ -78,24 +81,31 @@ class Family:
     curve: Tails | None = None
 
     def residuals(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Of unscaled inputs (n, k): log G (n, 1), shares of it (n, k) that sum to 1, scaled reconstruction (n, k)."""
+        """Of unscaled inputs (k, n): log G (1, n), shares of it (k, n) that sum to 1, scaled reconstruction (k, n)."""
         scaled = scale(inputs, self.scaling)
-        mean = np.stack([metric.mean for metric in self.metrics])[:, None]
-        whitening = np.stack([metric.whitening for metric in self.metrics]) / np.sqrt(np.float32(mean.shape[-1]))
-        rebuilt = reconstructions(self.members, scaled)
-        parts = tf.square(tf.linalg.matmul(scaled - (rebuilt + mean), whitening))
-        whole = tf.maximum(tf.reduce_sum(parts, axis=2, keepdims=True), _TINY)
+        mean = np.stack([metric.mean for metric in self.metrics])[:, :, None]
+        whitening = np.stack([metric.whitening.T for metric in self.metrics]) / np.sqrt(np.float32(mean.shape[1]))
+        usual = reconstructions(self.members, scaled, mean)
+        parts = tf.square(tf.linalg.matmul(whitening, scaled - usual))
+        whole = tf.maximum(tf.reduce_sum(parts, axis=1, keepdims=True), _TINY)
         return (
             tf.reduce_mean(tf.math.log(whole), axis=0),
-            tf.reduce_mean(parts / whole, axis=0),
-            tf.reduce_mean(rebuilt, axis=0),
+            _mean(parts / whole),
+            _mean(usual) - mean.mean(axis=0),
         )
 
     def rarity(self, log_distance: tf.Tensor) -> tf.Tensor:
-        """Decades, (n, 1), of log G (n, 1)."""
+        """Decades, (1, n), of log G (1, n)."""
         if self.curve is None:
             return log_distance
         return ramps(log_distance, self.curve)
+
+
+def _mean(values: tf.Tensor) -> tf.Tensor:
+    """(m, k, n) to the mean over m, (k, n): as a product, in a fifth of the time of ONNX Runtime's ``ReduceMean``."""
+    m, k, _ = values.shape
+    weights = np.full((1, m), 1 / m, np.float32)
+    return tf.reshape(tf.linalg.matmul(weights, tf.reshape(values, (m, -1))), (k, -1))
 
 
 def exact_sum(parts: tf.Tensor) -> tf.Tensor:
@@ -136,59 +146,60 @@ class ScoreGraph(tf.Module):  # type: ignore[misc]
         self.serve = tf.function(self._serve, input_signature=signature, autograph=False)
         self.components = tf.function(self._components, input_signature=signature, autograph=False)
 
-    def _serve(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _serve(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        features = tf.transpose(rows)
         distance, shares, rebuilt = self._features.residuals(features)
         residual_parts = self._weight * self._features.rarity(distance) * shares
-        tail_parts = self._tail_parts(features)
-        contributions = residual_parts + tail_parts
-        score = exact_sum(contributions)
-        expected = self._expected(rebuilt, residual_parts, tail_parts)
-        return {"score": score, "contributions": contributions, "expected": expected}
+        parts = residual_parts + self._tail_parts(features)
+        contributions = tf.transpose(parts)
+        expected = tf.transpose(self._expected(rebuilt, residual_parts, parts))
+        return {"score": exact_sum(contributions), "contributions": contributions, "expected": expected}
 
-    def _components(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _components(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         """Decades of each surprise, (n, k), and of each family of autoencoders, (n, 1 or 2)."""
+        features = tf.transpose(rows)
         rarities = [self._features.rarity(self._features.residuals(features)[0])]
         if not len(self.surprises):
-            return {"surprises": features[:, :0], "autoencoders": rarities[0]}
+            return {"surprises": rows[:, :0], "autoencoders": tf.transpose(rarities[0])}
         values = self.surprises.of(features).decades
         if self._on_surprises is not None:
             rarities.append(self._on_surprises.rarity(self._on_surprises.residuals(values)[0]))
-        return {"surprises": values, "autoencoders": tf.concat(rarities, axis=1)}
+        return {"surprises": tf.transpose(values), "autoencoders": tf.transpose(tf.concat(rarities, axis=0))}
 
     def _tail_parts(self, features: tf.Tensor) -> tf.Tensor:
-        """What the surprises add, shared among the features, (n, d)."""
+        """What the surprises add, shared among the features, (d, n)."""
         if not len(self.surprises):
             return tf.zeros_like(features)
         found = self.surprises.of(features)
         values = found.decades
         power = tf.square(tf.square(tf.square(values)))
-        whole = tf.maximum(tf.reduce_sum(power, axis=1, keepdims=True), _TINY)
+        whole = tf.maximum(tf.reduce_sum(power, axis=0, keepdims=True), _TINY)
         parts = power * (self._tail_weight * tf.sqrt(tf.sqrt(tf.sqrt(whole))) / whole)
         if self._on_surprises is not None:
             distance, shares, _ = self._on_surprises.residuals(values)
             parts += self._surprise_weight * self._on_surprises.rarity(distance) * shares
         return self.surprises.spread(parts, found)
 
-    def _expected(self, rebuilt: tf.Tensor, residual_parts: tf.Tensor, tail_parts: tf.Tensor) -> tf.Tensor:
+    def _expected(self, rebuilt: tf.Tensor, residual_parts: tf.Tensor, parts: tf.Tensor) -> tf.Tensor:
         """Reconstruction in raw units, drawn to the centre as far as the right tail explains the contribution.
 
         The network rebuilds a large amount well: to say that 4,900 was expected of 5,000 would be no reason.
         """
         scaling = self._features.scaling
-        size = tf.abs(residual_parts)
-        scaled = rebuilt * ((size + _SOFT) / (size + tf.maximum(tail_parts, 0.0) + _SOFT))
-        values = scaled * scaling.scale + scaling.centre
+        scaled = rebuilt * ((residual_parts + _SOFT) / (parts + _SOFT))
+        values = scaled * scaling.scale[:, None] + scaling.centre[:, None]
         if not scaling.log.any():
             return values
-        mask = scaling.log.astype(np.float32)
-        raised = tf.exp(tf.clip_by_value(values * mask, 0.0, _LARGEST_EXPONENT)) - 1.0
-        return raised * mask + values * (1.0 - mask)
+        mask = scaling.log.astype(np.float32)[:, None]
+        raised = tf.exp(tf.clip_by_value(values * mask, 0.0, _LARGEST_EXPONENT)) - 1.0  # 0 where nothing is logged
+        return raised + values * (1.0 - mask)
 
 
 def scale(values: tf.Tensor, scaling: Scaling) -> tf.Tensor:
-    """Scaled inputs inside the graph: what :meth:`Scaling.apply` computes in NumPy."""
+    """Scaled inputs (k, n) inside the graph: what :meth:`Scaling.apply` computes in NumPy."""
     if scaling.log.any():
         logged = tf.math.log(1.0 + tf.maximum(values, 0.0))
-        mask = scaling.log.astype(np.float32)
+        mask = scaling.log.astype(np.float32)[:, None]
         values = logged * mask + values * (1.0 - mask)
-    return tf.clip_by_value((values - scaling.centre) / scaling.scale, -scaling.clip, scaling.clip)
+    scaled = (values - scaling.centre[:, None]) / scaling.scale[:, None]
+    return tf.clip_by_value(scaled, -scaling.clip, scaling.clip)

@@ -61,12 +61,12 @@ def _measured(family: Family, held_out: Matrix, ridge: float) -> Family:
     scaled = family.scaling.apply(held_out)
     metrics = tuple(ResidualMetric.of(scaled - reconstruct(member, scaled), ridge) for member in family.members)
     measured = replace(family, metrics=metrics)
-    distances = [measured.residuals(tf.constant(part))[0].numpy() for part in _parts(held_out)]
+    distances = [measured.residuals(tf.constant(part.T))[0].numpy().T for part in _parts(held_out)]
     return replace(measured, curve=Tails.learn(np.concatenate(distances), [0], WHOLE_BODY))
 
 
 def _decades(surprises: Surprises, rows: Matrix) -> Matrix:
-    return np.concatenate([surprises.of(tf.constant(part)).decades.numpy() for part in _parts(rows)])
+    return np.concatenate([surprises.of(tf.constant(part.T)).decades.numpy().T for part in _parts(rows)])
 
 
 def _parts(rows: Matrix) -> list[Matrix]:

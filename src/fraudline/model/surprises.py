@@ -1,7 +1,10 @@
-"""The surprises of a row inside the graph: decades of rarity of single right tails, and of pairs of features."""
+"""The surprises of a row inside the graph: decades of rarity of single right tails, and of pairs of features.
+
+As everywhere inside the graph, a feature is a row of its tensor and a transaction a column.
+"""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -18,8 +21,8 @@ class Found(NamedTuple):
     """What the graph found in n rows.
 
     Attributes:
-        decades: (n, k), of each surprise: single features first, then pairs.
-        shares: (n, p), how much of each pair is its first feature's doing, 0 to 1: by the table's own margins.
+        decades: (k, n), of each surprise: single features first, then pairs.
+        shares: (p, n), how much of each pair is its first feature's doing, 0 to 1: by the table's own margins.
     """
 
     decades: tf.Tensor
@@ -49,72 +52,75 @@ class Surprises:
         return len(self.names)
 
     def of(self, features: tf.Tensor) -> Found:
-        """The surprises of raw features (n, d)."""
-        singles = ramps(features, self.tails) if len(self.tails.columns) else features[:, :0]
+        """The surprises of raw features (d, n)."""
+        singles = ramps(features, self.tails) if len(self.tails.columns) else features[:0]
         if self._pairs is None:
-            return Found(singles, features[:, :0])
+            return Found(singles, features[:0])
         decades, shares = self._pairs.of(features)
-        return Found(tf.concat([singles, decades], axis=1), shares)
+        return Found(tf.concat([singles, decades], axis=0), shares)
 
     def spread(self, parts: tf.Tensor, found: Found) -> tf.Tensor:
-        """Parts of the k surprises, (n, k), given to the d features behind them: (n, d) with the same sums."""
-        identity = np.eye(self._width, dtype=np.float32)
-        singles = len(self.tails.columns)
-        if self._pairs is None:
-            return tf.linalg.matmul(parts, identity[self.tails.columns])
-        first = parts[:, singles:] * found.shares
+        """Parts of the k surprises, (k, n), given to the d features behind them: (d, n) with the same sums."""
         owners = [*self.tails.columns, *(j.columns[0] for j in self.joints), *(j.columns[1] for j in self.joints)]
-        return tf.linalg.matmul(
-            tf.concat([parts[:, :singles], first, parts[:, singles:] - first], axis=1), identity[owners]
-        )
+        ownership = np.eye(self._width, dtype=np.float32)[:, owners]
+        if self._pairs is None:
+            return tf.linalg.matmul(ownership, parts)
+        singles, pairs = tf.split(parts, [len(self.tails.columns), len(self.joints)])
+        first = pairs * found.shares
+        return tf.linalg.matmul(ownership, tf.concat([singles, first, pairs - first], axis=0))
 
 
 class _Pairs:
     """All pairs at once: the places of both values among the lines of their table, then one look into all tables.
 
-    What stands of two features lies as first, second, first, …; each frontier is found by the place of the other one.
+    What stands of two features lies as all first ones, then all second ones; each frontier is found by the place of
+    the other one.
     """
 
     def __init__(self, joints: Sequence[JointTable]) -> None:
-        self._columns = np.array([joint.columns for joint in joints], np.int32).ravel()
-        self._signs = np.array([joint.signs for joint in joints], np.float32).ravel()
-        self._ladders = Ladders([lines for joint in joints for lines in (joint.first, joint.second)])
+        self._columns = _halves([joint.columns for joint in joints], np.int32)[:, 0]
+        self._others = np.roll(np.arange(2 * len(joints)), len(joints))
+        self._signs = _halves([joint.signs for joint in joints], np.float32)
+        self._scales = _halves([joint.scales for joint in joints], np.float32)[self._others]
+        self._ladders = Ladders([*(joint.first for joint in joints), *(joint.second for joint in joints)])
         tables = [joint.decades for joint in joints]
-        margins = [margin for table in tables for margin in (_margin(table[:, 0]), _margin(table[1]))]
+        margins = [*(_margin(table[:, 0]) for table in tables), *(_margin(table[1]) for table in tables)]
+        frontiers = [joint.frontiers[half] for half in (0, 1) for joint in joints]
         self._decades, self._begins = _laid_out(tables)
         self._margins, self._margin_begins = _laid_out(margins)
-        self._frontiers, _ = _laid_out([frontier for joint in joints for frontier in joint.frontiers])
-        self._others = np.arange(2 * len(tables)) ^ 1
-        self._scales = np.array([joint.scales for joint in joints], np.float32).ravel()[self._others]
-        self._strides = np.array([[table.shape[1], 1] for table in tables], np.int32)
+        self._frontiers, _ = _laid_out(frontiers)
+        self._strides = np.array([[table.shape[1]] for table in tables], np.int32)
 
     def of(self, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Decades (n, p) and the first feature's share (n, p) of each pair."""
-        values = tf.gather(features, self._columns, axis=1) * self._signs
+        """Decades (p, n) and the first feature's share (p, n) of each pair."""
+        values = tf.gather(features, self._columns) * self._signs
         places = self._ladders.below(values)
-        cells = tf.reduce_sum(self._paired(places) * self._strides, axis=2) + self._begins
-        halves = self._paired(tf.gather(self._margins, places + self._margin_begins)) + _SOFT
-        beyond = tf.gather(values, self._others, axis=1) - tf.gather(self._frontiers, places + self._margin_begins)
-        gaps = self._paired(tf.clip_by_value(beyond * self._scales, 0.0, 1.0))
-        decades = tf.gather(self._decades, cells) + tf.sqrt(gaps[:, :, 0] * gaps[:, :, 1])
-        return decades, halves[:, :, 0] / tf.reduce_sum(halves, axis=2)
-
-    def _paired(self, values: tf.Tensor) -> tf.Tensor:
-        """(n, 2 p) as (n, p, 2)."""
-        return tf.reshape(values, (-1, *self._strides.shape))
+        rows, columns = tf.split(places, 2)
+        cells = rows * self._strides + columns + self._begins
+        first, second = tf.split(tf.gather(self._margins + _SOFT, places + self._margin_begins), 2)
+        beyond = tf.gather(values, self._others) - tf.gather(self._frontiers, places + self._margin_begins)
+        gaps = tf.split(tf.clip_by_value(beyond * self._scales, 0.0, 1.0), 2)
+        return tf.gather(self._decades, cells) + tf.sqrt(gaps[0] * gaps[1]), first / (first + second)
 
 
 def ramps(features: tf.Tensor, tails: Tails) -> tf.Tensor:
-    """Decades of single features, (n, t): the piecewise-linear curves of ``tails``."""
-    values = tf.expand_dims(tf.gather(features, tails.columns, axis=1), 2)
-    rising = tf.clip_by_value((values - tails.edge) / tails.width, 0.0, 1.0) * tails.rise
-    return tf.reduce_sum(rising, axis=2)
+    """Decades of single features (d, n), (t, n): the piecewise-linear curves of ``tails``."""
+    t, k = tails.rise.shape
+    values = tf.gather(features, np.repeat(tails.columns, k))
+    risen = tf.clip_by_value((values - tails.edge.reshape(-1, 1)) / tails.width.reshape(-1, 1), 0.0, 1.0)
+    rises = np.repeat(np.eye(t, dtype=np.float32), k, axis=1) * tails.rise.ravel()
+    return tf.linalg.matmul(rises, risen)
+
+
+def _halves(of_pairs: Sequence[tuple[float, float]], dtype: type) -> NDArray[Any]:
+    """(2 p, 1): what stands of the first feature of each pair, then of the second."""
+    return np.array(of_pairs, dtype).T.reshape(-1, 1)
 
 
 def _laid_out(tables: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Tables one after the other, flat, and where each begins."""
+    """Tables one after the other, flat, and where each begins: a column."""
     sizes = [table.size for table in tables]
-    return np.concatenate([table.ravel() for table in tables]), np.cumsum([0, *sizes[:-1]]).astype(np.int32)
+    return np.concatenate([table.ravel() for table in tables]), np.cumsum([0, *sizes[:-1]], dtype=np.int32)[:, None]
 
 
 def _margin(decades: NDArray[np.float32]) -> NDArray[np.float32]:
