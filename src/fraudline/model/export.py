@@ -25,6 +25,7 @@ def write_onnx(graph: ScoreGraph, path: Path) -> None:
     function = tf.function(ordered, input_signature=serve.input_signature, autograph=False)
     model, _ = tf2onnx.convert.from_function(function, input_signature=serve.input_signature, opset=OPSET)
     _name_outputs(model)
+    _fuse_limits(model.graph)
     write(model, path)
 
 
@@ -43,3 +44,21 @@ def _name_outputs(model: Any) -> None:
     for item in (*model.graph.input, *model.graph.output):
         item.name = renames[item.name]
         item.type.tensor_type.shape.dim[0].dim_param = "n"
+
+
+def _fuse_limits(graph: Any) -> None:
+    """Write the minimum and the maximum of a value and a constant as ``Clip``, one inside the other as a single one."""
+    scalars = {constant.name for constant in graph.initializer if not constant.dims}
+    makers = {node.output[0]: node for node in graph.node}
+    for kind in ("Min", "Max"):
+        for node in [node for node in graph.node if node.op_type == kind and len(node.input) == 2]:
+            limits = [name for name in node.input if name in scalars]
+            if len(limits) != 1:
+                continue
+            value = next(name for name in node.input if name not in scalars)
+            highest = [] if kind == "Max" else limits
+            inside = makers.get(value)
+            if kind == "Max" and inside is not None and inside.op_type == "Clip":
+                value, highest = inside.input[0], list(inside.input[2:])
+            node.op_type = "Clip"
+            node.input[:] = [value, limits[0] if kind == "Max" else "", *highest]
