@@ -1,17 +1,19 @@
 """Both Kafka clients keep the same contract on a real broker."""
 
+import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import confluent_kafka
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaTimeoutError
+from kafka.structs import OffsetAndMetadata
 
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.ops.local.kafka import LocalKafka
@@ -281,6 +283,7 @@ def test_a_rehearsal_commits_where_the_group_stands_and_moves_nothing(params: St
         assert time.monotonic() < deadline
     assert sorted(int(r.value) for r in early + take(again, 10 - len(early))) == list(range(30, 40))
     again.rehearse()  # nothing of the second part is committed: a successor reads it again
+    assert [committed_place(params, partition).leader_epoch for partition in (0, 1)] == [0, 0]
     again.close()
     assert sorted(int(r.value) for r in take(join(), 10)) == list(range(30, 40))
 
@@ -356,6 +359,7 @@ def test_a_client_knows_where_its_group_stands(params: StreamParams, join: OPEN)
     assert [transport.group_offset(partition) for partition in (0, 1)] == [None, None]
     transport.transact([], ends)
     assert {partition: transport.group_offset(partition) for partition in (0, 1)} == ends
+    assert [committed_place(params, partition).leader_epoch for partition in (0, 1)] == [0, 0]
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -387,6 +391,56 @@ def test_work_goes_on_after_all_brokers_were_down(transport: str, tmp_path: Path
             working.start()
             working.join(300)
             assert not working.is_alive(), "the client waits for a coordinator without end"
+
+
+def committed_place(params: StreamParams, partition: int) -> OffsetAndMetadata:
+    """What the group has committed, when no transaction is in doubt."""
+    who = {"bootstrap_servers": params.bootstrap, "group_id": params.group, "enable_auto_commit": False}
+    with closing(KafkaConsumer(**who, isolation_level="read_committed")) as asking:
+        return asking.committed(TopicPartition(params.topics.transactions, partition), metadata=True)
+
+
+@pytest.mark.parametrize("again", ["started", "recovered"])
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_log_that_lost_its_end_and_grew_beyond_the_groups_place_is_not_skipped(
+    transport: str, again: str, tmp_path: Path
+) -> None:
+    """As after an unclean election: the leader's copy is set back while it is down, and records come after it."""
+    need_java()
+    with LocalKafka(tmp_path / "kafka", cache=CACHE) as broker, ExitStack() as closed:
+        params = own_params(tmp_path, broker.bootstrap, transport=transport, partitions=1)
+        ensure_topics(params)
+        send(params, 10)
+        broker.stop()
+        log, copy = broker.folder / "data" / f"{params.topics.transactions}-0", tmp_path / "copy"
+        shutil.copytree(log, copy)
+        broker.start()
+        send(params, 10, first=10)
+        worker = closed.enter_context(closing(open_transport(transport, connection(params))))
+        worker.transact([], offsets_after(take(worker, 20)))
+        place = committed_place(params, 0)
+        if again == "started":
+            worker.close()
+        broker.stop()
+        shutil.rmtree(log)
+        copy.rename(log)
+        broker.start()
+        send(params, 30, first=100)
+        if again == "started":
+            worker = closed.enter_context(closing(open_transport(transport, connection(params))))
+            while not worker.assignment():
+                worker.poll(10, 0.001)  # joins, and is given records by a later poll
+        else:
+            until(lambda: recovers(worker), "recovered")
+        assert take(worker, 1)[0].offset == 10, "records that were never decided are skipped"
+        assert (place.offset, place.leader_epoch > 0) == (20, True), "a later leader wrote the last record"
+
+
+def recovers(worker: Transport) -> bool:
+    with suppress(UnavailableError):
+        worker.recover()
+        return True
+    return False
 
 
 def test_a_client_knows_how_many_partitions_there_are(params: StreamParams, join: OPEN) -> None:

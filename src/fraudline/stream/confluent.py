@@ -9,11 +9,13 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient
 
 from fraudline.core.errors import UnavailableError
+from fraudline.stream.leader_epochs import LeaderEpochs
 from fraudline.stream.librdkafka import (
     PARTITIONER,
     SETTINGS,
     append,
     know,
+    last_of,
     missing_right,
     records_of,
     translated,
@@ -37,6 +39,7 @@ class ConfluentTransport:
         self._membership: Any = None
         self._reader: Any = None
         self._refused: Any = None
+        self._epochs = LeaderEpochs()
         self.appended_at = 0.0
         with translated():
             self._producer = self._open_producer()
@@ -70,21 +73,25 @@ class ConfluentTransport:
             self._refused = None if records else missing_right(messages) or self._refused
             if self._refused is not None:
                 raise KafkaException(self._refused)
-            if not records:
-                return []
             if before != self._epoch:
                 self._rewind(records)
                 return []
+            if not records:
+                return []
             self._membership = self._consumer.consumer_group_metadata()
+            for last in last_of(messages):
+                self._epochs.note(last.partition(), last.offset() + 1, last.leader_epoch())
         return records
 
     def rehearse(self) -> None:
         """See the protocol."""
         with translated():
             self._membership = self._consumer.consumer_group_metadata()
-            offsets = self._committed()
-        if offsets:
-            self.transact((), offsets)
+            places = self._committed()
+        for place in places:
+            self._epochs.note(place.partition, place.offset, place.leader_epoch)
+        if places:
+            self.transact((), {place.partition: place.offset for place in places})
 
     def transact(self, outputs: Sequence[Output], offsets: Mapping[int, int]) -> None:
         """See the protocol. Steps: begin, append, offsets, commit; any failure leaves the rest to ``recover``."""
@@ -92,7 +99,10 @@ class ConfluentTransport:
             self._producer.begin_transaction()
             append(self._producer, outputs)
             self.appended_at = time.monotonic()
-            commits = [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
+            commits = [
+                TopicPartition(self._topic, partition, offset, leader_epoch=self._epochs.before(partition, offset))
+                for partition, offset in offsets.items()
+            ]
             self._producer.send_offsets_to_transaction(commits, self._membership, self._connection.timeout_s)
             self._producer.commit_transaction(self._connection.timeout_s)
 
@@ -103,8 +113,8 @@ class ConfluentTransport:
             self._refuse_the_fenced()
             self._producer = self._open_producer()
             self._epoch += 1
-            for partition, offset in self._committed().items():
-                self._seek(partition, offset)
+            for place in self._committed():
+                self._seek(place)
 
     def read(self, partition: int, start: int, end: int) -> Iterator[list[Record]]:
         """See the protocol."""
@@ -171,14 +181,16 @@ class ConfluentTransport:
     def _rewind(self, records: Sequence[Record]) -> None:
         """Back to the committed offsets: what was read before a rebalance may meanwhile be another worker's, and done.
 
+        librdkafka asks whether the log was cut before a place where it is sent, but not where it begins by itself.
         Where nothing is committed (the mock broker forgets what a transaction commits) the first record read is next.
         """
         first = {record.partition: record.offset for record in reversed(records)}
         places = [TopicPartition(self._topic, partition) for partition in self._assigned]
         for place in self._consumer.committed(places, self._connection.timeout_s) if places else []:
-            offset = place.offset if place.offset >= 0 else first.get(place.partition)
-            if offset is not None:
-                self._seek(place.partition, offset)
+            if place.offset >= 0:
+                self._seek(place)
+            elif place.partition in first:
+                self._seek(TopicPartition(self._topic, place.partition, first[place.partition]))
 
     def _refuse_the_fenced(self) -> None:
         """Ask the broker whether another worker has taken this one's place, whose producer a new one here would fence.
@@ -193,16 +205,19 @@ class ConfluentTransport:
                 if own and member.group_instance_id == self._connection.worker_id and member.member_id != own:
                     raise FencedError
 
-    def _committed(self) -> dict[int, int]:
+    def _committed(self) -> list[Any]:
+        """Where the group stands in each partition, with its leader's epoch; the log's beginning where it is new."""
         places = [TopicPartition(self._topic, partition) for partition in self._assigned]
         found = self._consumer.committed(places, self._connection.timeout_s) if places else []
-        return {p.partition: p.offset if p.offset >= 0 else self.beginning(p.partition) for p in found}
+        return [
+            p if p.offset >= 0 else TopicPartition(self._topic, p.partition, self.beginning(p.partition)) for p in found
+        ]
 
-    def _seek(self, partition: int, offset: int) -> None:
+    def _seek(self, place: Any) -> None:
         # A partition just assigned refuses a seek until its fetcher has started.
         for attempt in range(_SEEK_TRIES):
             try:
-                self._consumer.seek(TopicPartition(self._topic, partition, offset))
+                self._consumer.seek(place)
             except KafkaException:
                 if attempt == _SEEK_TRIES - 1:
                     raise

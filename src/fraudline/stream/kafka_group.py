@@ -1,12 +1,13 @@
 """A member of a consumer group on kafka-python 3: what the client forgets, says to nobody, or must be asked for."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from kafka import TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
-from kafka.errors import FencedInstanceIdError, KafkaError
+from kafka.errors import FencedInstanceIdError, KafkaError, KafkaTimeoutError
+from kafka.structs import OffsetAndMetadata
 
 from fraudline.core.log import get_logger
 
@@ -46,6 +47,32 @@ def subscribe(consumer: Any, topic: str, listener: ConsumerRebalanceListener) ->
     """
     consumer.subscribe([topic], listener=listener)
     consumer.partitions_for_topic(topic)
+
+
+def keep_epochs(consumer: Any) -> None:
+    """Have a group's member begin at a committed place with its leader's epoch, and so look whether the log was cut.
+
+    The client reads the epoch and forgets it.
+    """
+    coordinator, positions = consumer._coordinator, consumer._subscription  # noqa: SLF001 - nothing public does it
+
+    async def refresh(timeout_ms: float | None = None) -> bool:
+        missing = set(positions.missing_fetch_positions())
+        try:
+            places = await coordinator.fetch_committed_offsets_async(missing, timeout_ms=timeout_ms)
+        except KafkaTimeoutError:
+            return False
+        for partition, place in places.items():
+            positions.seek(partition, place)
+        return True
+
+    coordinator.refresh_committed_offsets_if_needed_async = refresh
+
+
+def go_on_at(consumer: Any, partition: TopicPartition, place: OffsetAndMetadata) -> None:
+    """Seek with the leader's epoch; nothing where it is no longer assigned: its next owner begins where it should."""
+    with suppress(KeyError):
+        consumer._subscription.seek(partition, place)  # noqa: SLF001 - what is public takes no epoch
 
 
 def keep_joining(consumer: Any) -> None:

@@ -12,7 +12,17 @@ from kafka.structs import OffsetAndMetadata
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.core.log import get_logger
 from fraudline.stream.kafka_client import BATCH_BYTES, abandon, know, record_of, translated
-from fraudline.stream.kafka_group import Rebalances, is_silent, keep_joining, let_go, refuse_the_fenced, subscribe
+from fraudline.stream.kafka_group import (
+    Rebalances,
+    go_on_at,
+    is_silent,
+    keep_epochs,
+    keep_joining,
+    let_go,
+    refuse_the_fenced,
+    subscribe,
+)
+from fraudline.stream.leader_epochs import UNKNOWN, LeaderEpochs
 from fraudline.stream.partitioning import partitions_of
 from fraudline.stream.tls import BROKER
 from fraudline.stream.transport import MAX_REQUEST_BYTES, NEWS_MS, READ_ROWS, Connection, Output, Record
@@ -37,6 +47,7 @@ class KafkaPythonTransport:
         self._reader: Any = None
         self._lost_since: float | None = None
         self._log: Any = None
+        self._epochs = LeaderEpochs()
         self.appended_at = 0.0
         with translated(), contextlib.ExitStack() as failed:
             self._producer = self._open_producer()
@@ -81,6 +92,8 @@ class KafkaPythonTransport:
                 self._rewind(fetched)
                 return []
             self._membership = after[0]
+            for place, records in fetched.items():
+                self._epochs.note(place.partition, records[-1].offset + 1, records[-1].leader_epoch)
         return [record for records in fetched.values() for record in map(record_of, records)]
 
     def _fetch(self, max_records: int, timeout_s: float) -> dict[Any, list[Any]]:
@@ -132,8 +145,10 @@ class KafkaPythonTransport:
         """See the protocol."""
         with translated():
             self._membership = self._consumer.group_metadata()  # before the positions: a rebalance makes it outdated
-            offsets = {place.partition: self._committed(place) for place in self._consumer.assignment()}
-        if offsets:
+            places = {place.partition: self._committed(place) for place in self._consumer.assignment()}
+        for partition, place in places.items():
+            self._epochs.note(partition, place.offset, place.leader_epoch)
+        if offsets := {partition: place.offset for partition, place in places.items()}:
             self.transact((), offsets)
 
     def transact(self, outputs: Sequence[Output], offsets: Mapping[int, int]) -> None:
@@ -143,7 +158,8 @@ class KafkaPythonTransport:
             sent = self._append(outputs)
             self.appended_at = time.monotonic()
             commits = {
-                TopicPartition(self._topic, p): OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()
+                TopicPartition(self._topic, p): OffsetAndMetadata(offset, "", self._epochs.before(p, offset))
+                for p, offset in offsets.items()
             }
             manager = self._producer._transaction_manager  # noqa: SLF001 - see _settle
             self._settle(manager.send_offsets_to_transaction(commits, self._membership))
@@ -205,9 +221,8 @@ class KafkaPythonTransport:
 
     def group_offset(self, partition: int) -> int | None:
         """See the protocol."""
-        with translated():
-            committed = self._consumer.committed(TopicPartition(self._topic, partition), timeout_ms=_CLOSE_MS)
-        return None if committed is None else int(committed)
+        place = self._group_place(TopicPartition(self._topic, partition))
+        return None if place is None else int(place.offset)
 
     def lag(self) -> int:
         """See the protocol."""
@@ -243,15 +258,17 @@ class KafkaPythonTransport:
         state = self._consumer._subscription.assignment.get(partition)  # noqa: SLF001
         return None if state is None or state.position is None else int(state.position.offset)
 
-    def _committed(self, partition: Any) -> int:
-        committed = self.group_offset(partition.partition)
-        return self.beginning(partition.partition) if committed is None else committed
+    def _group_place(self, partition: Any) -> Any:
+        """The offset that the group has committed, with its leader's epoch; None where it has committed none."""
+        with translated():
+            return self._consumer.committed(partition, metadata=True, timeout_ms=_CLOSE_MS)
+
+    def _committed(self, partition: Any) -> Any:
+        return self._group_place(partition) or OffsetAndMetadata(self.beginning(partition.partition), "", UNKNOWN)
 
     def _rewind(self, partitions: Iterable[Any]) -> None:
         for partition in partitions:
-            offset = self._committed(partition)
-            with contextlib.suppress(ValueError):  # no longer assigned: the next owner begins at the committed offset
-                self._consumer.seek(partition, offset)
+            go_on_at(self._consumer, partition, self._committed(partition))
 
     def _open_producer(self) -> Any:
         producer = KafkaProducer(
@@ -288,6 +305,7 @@ class KafkaPythonTransport:
         )
         with contextlib.ExitStack() as failed:
             failed.callback(self._close_consumer, consumer)
+            keep_epochs(consumer)
             subscribe(consumer, self._topic, self._listener)
             failed.pop_all()
         return consumer

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from itertools import groupby
+from itertools import filterfalse, groupby
 from typing import Any, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Message
@@ -115,6 +115,11 @@ def _refuse_packed(messages: Sequence[Any]) -> NoReturn:
         f"{bad.topic()} {bad.partition()} has a batch at {bad.offset()} that this client does not unpack.",
         "Set stream.transport to kafka-python, which makes one dead letter of it: docs/how-to/secure.md.",
     )
+
+
+def last_of(messages: Sequence[Any]) -> Iterable[Any]:
+    """The last message of each partition, errors left out."""
+    return {message.partition(): message for message in filterfalse(Message.error, messages)}.values()
 
 
 def missing_right(messages: Sequence[Any]) -> Any:
