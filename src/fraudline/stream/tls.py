@@ -26,6 +26,7 @@ PASSWORD_VARIABLE = "FRAUDLINE_KAFKA_PASSWORD"  # noqa: S105 - its name, not its
 BROKER = "Check the broker's address and that it runs."
 RIGHTS = "Give this client's user the right (an ACL): docs/how-to/secure.md says which each command needs."
 LOGIN = "Check stream.tls: username, password file and mechanism."
+SLOW = "Look at the broker: it may be slow, starting, or no Kafka."
 LOGIN_OR_BROKER = f"{LOGIN} Where they are right, look at the broker: it may be slow, starting, or no Kafka."
 TOPICS = "Name it in stream.topics, or run once with --create-topics."
 _PROBE_S = 3.0
@@ -141,22 +142,29 @@ class Tls(Settings):
                 raise
             raise type(error)(f"{bootstrap}: {found[0]} ({error.problem})", found[1]) from error
 
-    def _problem(self, address: str) -> tuple[str, str] | None:  # noqa: PLR0911 - one a cause
-        host, _, port = address.rpartition(":")
+    def _context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self.ca or None)
         if not self.ca:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if self.certificate:
+            context.load_cert_chain(self.certificate, self.key)
+        return context
+
+    def _problem(self, address: str) -> tuple[str, str] | None:  # noqa: PLR0911 - one a cause
+        host, _, port = address.rpartition(":")
         try:
-            if self.certificate:
-                context.load_cert_chain(self.certificate, self.key)
-            with (
-                socket.create_connection((host, int(port)), timeout=_PROBE_S) as plain,
-                context.wrap_socket(plain, server_hostname=host) as secure,
-            ):
-                if not self.ca:
-                    return "the broker speaks TLS, this client does not.", "Set stream.tls.ca."
-                with contextlib.suppress(TimeoutError):
-                    secure.recv(1)  # a refusal of this client's certificate comes after the handshake
+            context = self._context()
+        except OSError as error:  # of ssl, too
+            return f"the certificates of this client cannot be used: {error}.", "Look at the files of stream.tls."
+        connected = False
+        try:
+            with socket.create_connection((host, int(port)), timeout=_PROBE_S) as plain:
+                connected = True
+                with context.wrap_socket(plain, server_hostname=host) as secure:
+                    if not self.ca:
+                        return "the broker speaks TLS, this client does not.", "Set stream.tls.ca."
+                    with contextlib.suppress(TimeoutError):
+                        secure.recv(1)  # a refusal of this client's certificate comes after the handshake
         except ssl.SSLCertVerificationError as error:
             return (
                 f"the broker's certificate is refused: {error.verify_message}.",
@@ -172,6 +180,8 @@ class Tls(Settings):
                     "Name its TLS listener, or leave stream.tls.ca empty.",
                 )
         except TimeoutError:
+            if connected:
+                return f"it takes connections, but answered nothing in {_PROBE_S:g} s.", SLOW
             return f"nothing answered there in {_PROBE_S:g} s.", BROKER
         except (OSError, ValueError) as error:
             return f"no connection: {error}.", "Check the broker's address, and the files of stream.tls."

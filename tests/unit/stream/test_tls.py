@@ -65,3 +65,32 @@ def test_a_broker_that_is_waited_for_is_named_while_it_is_and_no_other_is(monkey
     for thread in set(threading.enumerate()) - before:
         thread.join(120)
     assert set(threading.enumerate()) <= before, "whoever waits no more is still looked after"
+
+
+def test_a_broker_whose_handshake_takes_too_long_is_not_put_down_to_a_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PROBE_S", 0.3)
+    (tmp_path / "ca.pem").write_bytes(Authority().pem)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,  # the kernel takes the connection, nobody answers
+        pytest.raises(UnavailableError, match=r"takes connections, but answered nothing in 0\.3 s") as caught,
+        Tls(ca=str(tmp_path / "ca.pem")).explained(f"127.0.0.1:{listening.getsockname()[1]}"),
+    ):
+        raise UnavailableError("The broker did not answer in time.", "Look.")
+    assert "may be slow" in caught.value.action
+
+
+@pytest.mark.parametrize("wrong", ["ca", "certificate", "key"])
+def test_files_that_cannot_be_used_are_not_put_down_to_the_broker(tmp_path: Path, wrong: str) -> None:
+    authority = Authority()
+    certificate, key = authority.write_client("worker", tmp_path)
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    (tmp_path / "none.pem").write_text("no certificate")
+    files = {"ca": str(tmp_path / "ca.pem"), "certificate": str(certificate), "key": str(key)}
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        pytest.raises(UnavailableError, match="certificates of this client cannot be used"),
+        Tls(**files | {wrong: str(tmp_path / "none.pem")}).explained(f"127.0.0.1:{listening.getsockname()[1]}"),
+    ):
+        raise UnavailableError("The broker did not answer in time.", "Look.")
