@@ -28,21 +28,38 @@ KAFKA_VERSION = "4.2.0"
 """The version that ``kafka.pom.xml`` names; a test holds the two together."""
 
 _JAVA_AT_LEAST = 17
+_VERSION_S = 30.0
 _CLUSTER_ID = "ZnJhdWRsaW5lLWxvY2FsMA"  # 16 bytes in URL-safe base64: Kafka's own form of a cluster id
 _JVM = ("-Xms96m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 
 
 def java_version() -> int:
-    """The major version of ``java`` on the path; 0 where there is none."""
+    """The major version of ``java`` on the path; 0 where there is none.
+
+    Raises:
+        UnavailableError: it does not answer.
+    """
     if shutil.which("java") is None:
         return 0
-    answer = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False, timeout=30)
+    answer = _answer(["java", "-version"], _VERSION_S)
     found = re.search(r'version "(\d+)', answer.stderr + answer.stdout)
     return int(found.group(1)) if found else 0
 
 
+def _answer(command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        problem = f"{command[0]} {command[-1]} did not end within {timeout:g} s."
+        raise UnavailableError(problem, "See whether Java works and the machine has time for it; try again.") from error
+
+
 def java_available(cache: Path = Path(".cache")) -> bool:
-    """Whether a broker can run here: Java 17+, and its jars are cached or Maven can fetch them."""
+    """Whether a broker can run here: Java 17+, and its jars are cached or Maven can fetch them.
+
+    Raises:
+        UnavailableError: Java does not answer.
+    """
     jars = jars_folder(cache).is_dir() or shutil.which("mvn") is not None
     return jars and java_version() >= _JAVA_AT_LEAST
 
@@ -62,7 +79,7 @@ def fetch_jars(cache: Path = Path(".cache")) -> Path:
     if not jars.is_dir():
         log.info("kafka.fetch", version=KAFKA_VERSION, megabytes=43)
         pom = resources.files("fraudline.ops.local").joinpath("kafka.pom.xml").read_bytes()
-        fetch_libraries(pom, jars, "Kafka")
+        fetch_libraries(pom, jars, "Kafka", instead="use the mock broker")
     return jars
 
 
@@ -153,7 +170,7 @@ class LocalKafka(Service):
 
     def _format(self, java: list[str], properties: Path) -> None:
         command = [*java, "kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(properties)]
-        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=READY_SECONDS)
+        answer = _answer(command, READY_SECONDS)
         if answer.returncode != 0:
             problem = f"Kafka's storage cannot be formatted:\n{answer.stdout}{answer.stderr}"
             raise UnavailableError(problem, f"Remove {self.folder}.")

@@ -10,7 +10,7 @@ from fraudline.core.files import atomic_folder, locked
 _TIMEOUT_S = 600
 
 
-def fetch_libraries(pom: bytes, folder: Path, what: str) -> None:
+def fetch_libraries(pom: bytes, folder: Path, what: str, *, instead: str = "") -> None:
     """Fill a folder with the jars of a ``pom.xml`` where it is not there; it is there whole, or not at all.
 
     Several that ask at once fetch them once: Maven's own repository is not made for two that write it.
@@ -19,6 +19,7 @@ def fetch_libraries(pom: bytes, folder: Path, what: str) -> None:
         pom: the build file.
         folder: where they go, beside ``pom.xml``.
         what: whose they are, for errors.
+        instead: what else than to install Maven is possible, for errors.
 
     Raises:
         UnavailableError: there is no Maven, or it could not fetch them.
@@ -26,9 +27,8 @@ def fetch_libraries(pom: bytes, folder: Path, what: str) -> None:
     if folder.is_dir():
         return
     if shutil.which("mvn") is None:
-        raise UnavailableError(
-            f"{what}'s jars are not cached and there is no mvn.", "Install Maven or use the mock broker."
-        )
+        action = f"Install Maven, or {instead}." if instead else "Install Maven."
+        raise UnavailableError(f"{what}'s jars are not cached and there is no mvn.", action)
     with locked(folder):
         if not folder.is_dir():
             _fetch(pom, folder, what)

@@ -7,6 +7,7 @@ import pytest
 
 from fraudline.core.errors import UnavailableError
 from fraudline.ops.local import kafka
+from fraudline.ops.local.maven import fetch_libraries
 from fraudline.ops.local.mock import MOCK_NOTICE, MockKafka
 
 
@@ -23,8 +24,22 @@ def test_without_java_no_broker_is_available(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_without_maven_and_jars_the_action_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(UnavailableError, match="Install Maven or use the mock broker"):
+    with pytest.raises(UnavailableError, match="Install Maven, or use the mock broker"):
         kafka.fetch_jars(tmp_path)
+    with pytest.raises(UnavailableError) as caught:
+        fetch_libraries(b"", tmp_path / "other", "Strimzi")
+    assert caught.value.action == "Install Maven.", "no mock broker stands in for these"
+
+
+def test_a_java_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "java"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    monkeypatch.setattr(kafka, "_VERSION_S", 0.2)
+    with pytest.raises(UnavailableError, match=r"java -version did not end within 0\.2 s"):
+        kafka.java_version()
 
 
 def test_cached_jars_need_no_maven(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
