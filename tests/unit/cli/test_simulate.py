@@ -4,11 +4,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from click.testing import CliRunner
 
+from fraudline.cli.main import cli
 from fraudline.cli.simulate import command as simulation
 from fraudline.cli.simulate.picture import draw
 from fraudline.cli.simulate.world import Change, payment_app
-from fraudline.core.errors import UsageError
+from fraudline.core.errors import StateError, UsageError
+from fraudline.core.files import read_json, write_json
 
 ROOT = Path(__file__).parents[3]
 
@@ -34,6 +37,18 @@ def test_a_folder_with_something_of_yours_is_not_replaced(tmp_path):
     with pytest.raises(UsageError, match="something else than a simulated year"):
         simulation.simulate(days=28, cards=100, seed=1, kind="xgboost", folder=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.md"]
+
+
+def test_a_folder_in_which_a_simulation_is_at_work_is_refused_and_stays_as_it_is(tmp_path):
+    write_json(tmp_path / simulation.YEAR, {"of": "the first"})
+    (tmp_path / "store").mkdir()
+    command = ["simulate", "--days", "28", "--cards", "100", "-o", str(tmp_path)]
+    with simulation.alone(tmp_path), pytest.raises(StateError, match="Another simulation is at work"):
+        CliRunner().invoke(cli, command, catch_exceptions=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store", "year.json"]
+    assert read_json(tmp_path / simulation.YEAR) == {"of": "the first"}
+    with simulation.alone(tmp_path):
+        pass  # it is free again
 
 
 def test_a_change_is_noticed_and_a_careless_candidate_is_taken_back_by_its_canary(year):

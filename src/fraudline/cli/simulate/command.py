@@ -1,8 +1,12 @@
 """``fraudline simulate``."""
 
+import fcntl
 import json
+import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from rich.console import Console
 from fraudline.cli.options import json_option
 from fraudline.cli.simulate.world import Change, World, amounts, gift_cards, make_world, payment_app, poison
 from fraudline.cli.simulate.year import Noted, Year
+from fraudline.core.errors import StateError
 from fraudline.core.files import check_own, write_json, write_text
 from fraudline.data.params import GenerateParams
 from fraudline.steps.params import Params
@@ -91,16 +96,17 @@ def command(days: int, cards: int, seed: int, kind: str, folder: Path, picture: 
     log.configure(level="error")
     screen = Console(stderr=True, highlight=False)
     begun = time.monotonic()
-    year = simulate(
-        days=days, cards=cards, seed=seed, kind=kind, folder=folder,
-        tell=lambda noted: screen.print(f"day {noted.day:3}  {noted.what:10} {noted.text}", soft_wrap=True),
-    )  # fmt: skip
-    document = figures(year, days) | {"cards": cards, "seed": seed, "kind": kind}
-    document["seconds"] = round(time.monotonic() - begun, 1)
-    write_json(folder / YEAR, document)
-    for path in (folder / "index.svg", picture):
-        if path is not None:
-            write_text(path, draw(document))
+    with alone(folder):
+        year = simulate(
+            days=days, cards=cards, seed=seed, kind=kind, folder=folder,
+            tell=lambda noted: screen.print(f"day {noted.day:3}  {noted.what:10} {noted.text}", soft_wrap=True),
+        )  # fmt: skip
+        document = figures(year, days) | {"cards": cards, "seed": seed, "kind": kind}
+        document["seconds"] = round(time.monotonic() - begun, 1)
+        write_json(folder / YEAR, document)
+        for path in (folder / "index.svg", picture):
+            if path is not None:
+                write_text(path, draw(document))
     if as_json:
         click.echo(json.dumps(document, sort_keys=True))
         return
@@ -110,6 +116,26 @@ def command(days: int, cards: int, seed: int, kind: str, folder: Path, picture: 
             f"({each['returned']:.0%}), {each['without']:.2f} without"
         )
     screen.print(f"[bold green]done[/] in {document['seconds']:.0f} s: {folder / 'index.svg'}", soft_wrap=True)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a folder as long as a simulation is at work in it.
+
+    Raises:
+        StateError: another one is.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            problem = f"Another simulation is at work in {folder}."
+            raise StateError(problem, "Wait for it, or name another folder (-o).") from error
+        yield
+    finally:
+        os.close(handle)
 
 
 def simulate(*, days: int, cards: int, seed: int, kind: str, folder: Path, tell: Any = lambda _: None) -> Year:
@@ -122,8 +148,9 @@ def simulate(*, days: int, cards: int, seed: int, kind: str, folder: Path, tell:
     params = Params.parse(SETTINGS, "fraudline simulate")
     params = params.model_copy(update={"train": params.train.model_copy(update={"kind": kind})})
     world = world_of(params, days=days, cards=cards, seed=seed)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():  # the folder itself stays: whoever is at work in it holds it
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     write_json(folder / YEAR, {})  # what is killed may be replaced
     year = Year(world, CHANGES, params, params.features.resolve(), folder, Path("kserve/inferenceservice.yaml"), tell)
     year.run(days)
