@@ -11,17 +11,34 @@ import pytest
 
 from fraudline.ops.local.kafka import LocalKafka
 from fraudline.ops.local.process import free_port
+from fraudline.stream.params import StreamParams
 from fraudline.stream.topics import ensure_topics
 from tests.support.artifacts import tiny_artifact
-from tests.support.broker import CACHE, committed_everything, need_java, own_params
+from tests.support.broker import CACHE, committed_everything, need_java, own_params, undecided
 from tests.support.figures import Figure, not_fast, sized
 from tests.support.workers import WorkerProcess, books_of, send_table, wait_for, wait_until_committed
 
 pytestmark = pytest.mark.reliability
 
 RECORDS = sized(4_000, 4_000, 20_000)
+PARTS, BATCH = 4, 20
 GRACE_S = 30
 """What Kubernetes gives a pod before it kills it."""
+
+
+def stand_in_mid_work(worker: WorkerProcess, params: StreamParams, table: pa.Table) -> None:
+    """Send a part of the table after the other until the worker stands still with several batches to come."""
+    size = table.num_rows // PARTS
+    for first in range(0, table.num_rows, size):
+        before = max(worker.metric("fraudline_transactions_total"), 0)
+        send_table(params, table.slice(first, size))
+        wait_for(lambda at=before: worker.metric("fraudline_transactions_total") > at, "a batch", interval=0.02)
+        os.killpg(worker.child.pid, signal.SIGSTOP)
+        if undecided(params) > 5 * BATCH:
+            send_table(params, table.slice(first + size))
+            return
+        os.killpg(worker.child.pid, signal.SIGCONT)
+    pytest.fail("the worker was quicker than the test, again and again")
 
 
 @pytest.mark.parametrize("signals", sized([2], [2], [1, 2, 5]))
@@ -30,15 +47,17 @@ def test_a_worker_in_mid_work_ends_within_the_grace_period_and_its_successor_goe
 ) -> None:
     """SIGTERM, once or again and again a few milliseconds apart, while the worker has work in hand."""
     table = transactions(RECORDS)
-    params = own_params(tmp_path, kafka.bootstrap, metrics_port=free_port(), max_batch=20, partitions=2)
+    params = own_params(
+        tmp_path, kafka.bootstrap, metrics_port=free_port(), max_batch=BATCH, partitions=2, session_timeout_s=60.0
+    )
     ensure_topics(params)
-    send_table(params, table)
     worker = WorkerProcess(tmp_path, params, tiny_artifact(tmp_path / "model"))
     with worker:
-        wait_for(lambda: worker.metric("fraudline_transactions_total") > 0, "the first batch", interval=0.02)
+        stand_in_mid_work(worker, params, table)
         begun = time.monotonic()
         for _ in range(signals):
             os.killpg(worker.child.pid, signal.SIGTERM)
+            os.killpg(worker.child.pid, signal.SIGCONT)
             time.sleep(0.005)
         code = worker.child.wait(GRACE_S)
         seconds = time.monotonic() - begun

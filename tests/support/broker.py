@@ -135,13 +135,18 @@ def read_all(bootstrap: str, topic: str, *, isolation: str = "read_committed", t
 
 def committed_everything(params: StreamParams) -> bool:
     """Whether the group's committed offsets are the ends of the topic."""
+    return undecided(params) == 0
+
+
+def undecided(params: StreamParams) -> int:
+    """How many records of the topic lie behind the group's committed offsets."""
     from kafka import KafkaConsumer, TopicPartition
 
     consumer = KafkaConsumer(bootstrap_servers=params.bootstrap, group_id=params.group, enable_auto_commit=False)
     try:
         places = [TopicPartition(params.topics.transactions, p) for p in range(params.topics.partitions)]
         ends = consumer.end_offsets(places)
-        return all(consumer.committed(place) == ends[place] for place in places)
+        return sum(ends[place] - (consumer.committed(place) or 0) for place in places)
     finally:
         consumer.close()
 
