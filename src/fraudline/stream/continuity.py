@@ -2,9 +2,10 @@
 
 A client whose place is no longer in the log goes to the log's beginning, and says so to nobody. Records that were
 deleted before they were read are gone: that is said and counted. A log that lost its end would be decided on a second
-time: that is refused.
+time: that is refused. A group of which Kafka knows no place may have been away for too long: that is said.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from prometheus_client import Counter
@@ -16,6 +17,12 @@ log = get_logger(__name__)
 
 _MARKER = 1
 """Offsets that the end of a producer's transaction takes."""
+
+
+_NO_PLACE = (
+    "Nothing for a new group. One that has decided here decides again: stop its workers and set its offsets to the "
+    "first undecided records, docs/how-to/stream.md."
+)
 
 
 class Places(Protocol):
@@ -45,6 +52,7 @@ class Continuity:
         self._deleted = deleted
         self._told: dict[int, int] = {}  # by partition, up to where deleted records were told
         self._suspected: set[int] = set()
+        self._new: set[int] = set()
 
     def begins(self, partition: int, first: int) -> None:
         """Compare the first record after a rebalance, a recovery or a step back with what the group has committed.
@@ -55,6 +63,8 @@ class Continuity:
             UsageError: it has gone there again.
         """
         stands = self._places.group_offset(partition)
+        if stands is None:
+            self.has_no_place({partition: first})
         if stands is None or stands == first:
             self._suspected.discard(partition)
             return
@@ -65,6 +75,19 @@ class Continuity:
         log.warning("log.goes_back", partition=partition, group_stands_at=stands, first=first)
         if first <= beginning:
             self._refuse(partition, stands, beginning)
+
+    def has_no_place(self, firsts: Mapping[int, int]) -> None:
+        """Say, once a partition, that Kafka knows no place of the group: it is new, or was away for too long.
+
+        Which of the two only its decisions tell, and a worker has no right to read them.
+
+        Args:
+            firsts: by partition, the offset that it decides from.
+        """
+        told = {partition: first for partition, first in firsts.items() if partition not in self._new}
+        if told:
+            self._new |= told.keys()
+            log.warning("group.has_no_place", topic=self._topic, decides_from=told, action=_NO_PLACE)
 
     def goes_on(self, partition: int, expected: int, first: int) -> None:
         """Look for deleted records between two batches."""

@@ -96,9 +96,14 @@ class Partitions:
             UnavailableError: the broker does not answer.
             UsageError: Kafka has forgotten the group's place.
         """
-        for partition in self._transport.assignment():
-            if self._transport.group_offset(partition) is None:
-                self._state(partition).align(self._transport.beginning(partition))
+        firsts = {
+            partition: self._transport.beginning(partition)
+            for partition in sorted(self._transport.assignment())
+            if self._transport.group_offset(partition) is None
+        }
+        for partition, first in firsts.items():
+            self._state(partition).align(first)
+        self._continuity.has_no_place(firsts)
 
     def unalign(self) -> None:
         """States may have run ahead of what is committed, or behind: each is aligned when its next records come."""

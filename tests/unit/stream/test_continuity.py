@@ -65,6 +65,19 @@ def test_a_group_that_never_committed_misses_nothing() -> None:
     assert deleted(registry) == 0
 
 
+def test_a_group_of_which_kafka_knows_no_place_is_said_once_a_partition() -> None:
+    continuity, _ = watched(Log(stands=None, begins=700))
+    with structlog.testing.capture_logs() as said:
+        continuity.begins(0, 700)
+        continuity.begins(0, 700)
+        continuity.has_no_place({0: 700, 1: 30})
+    assert [(line["event"], line["decides_from"]) for line in said] == [
+        ("group.has_no_place", {0: 700}),
+        ("group.has_no_place", {1: 30}),
+    ]
+    assert "decides again" in said[0]["action"]
+
+
 def test_a_log_that_lost_its_end_is_refused_and_not_decided_a_second_time() -> None:
     continuity, _ = watched(Log(stands=1_000))
     with pytest.raises(UnavailableError):  # the worker asks for the group's place again

@@ -174,6 +174,20 @@ def test_a_group_that_kafka_has_forgotten_decides_nothing_again(
     assert (after.outputs, after.committed, after.rehearsals) == ([], {}, 0)
 
 
+@pytest.mark.parametrize("waiting", [False, True])
+def test_a_group_without_place_and_checkpoints_is_said_before_its_rehearsal_gives_it_one(
+    artifact: Artifact, waiting: bool
+) -> None:
+    transport = FakeTransport({0: log_of(TRANSACTIONS)})
+    stop = threading.Event()
+    if not waiting:
+        transport.poll = lambda *_: stop.set() or []
+    worker, _ = made(artifact, transport)
+    with capture_logs() as said:
+        worker.run(stop, lambda _: stop.set())
+    assert [line["decides_from"] for line in said if line["event"] == "group.has_no_place"] == [{0: 0}]
+
+
 def test_partitions_that_were_added_are_said(artifact: Artifact) -> None:
     transport = FakeTransport({0: log_of(TRANSACTIONS[:30])})
     worker, _ = made(artifact, transport)
