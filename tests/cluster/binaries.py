@@ -14,11 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-
 from fraudline.core.errors import UnavailableError
 from fraudline.core.files import atomic_folder
-from tests.support.broker import CACHE, IN_CI
+from tests.support.broker import CACHE
+from tests.support.needed import lacks
 
 HERE = Path(__file__).parent
 _BUILD_S = 1500
@@ -49,11 +48,8 @@ def available() -> bool:
 
 def need_go() -> None:
     """Skip where the programs are neither cached nor can be built; in CI that is a failure."""
-    if available():
-        return
-    if IN_CI:
-        pytest.fail("CI must have Go: .ci/cluster sees to it.")
-    pytest.skip("no Go on this machine, and nothing cached")
+    if not available():
+        lacks("Go 1.26", cure=".ci/cluster sees to it")
 
 
 def program(name: str) -> Path:

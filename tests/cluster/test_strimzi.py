@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from fraudline.ops.local.maven import fetch_libraries
-from tests.support.broker import CACHE, IN_CI
+from tests.support.broker import CACHE
 from tests.support.kustomize import OVERLAYS, overlay
+from tests.support.needed import lacks
 
 HERE = Path(__file__).parent / "strimzi"
 KINDS = {"Kafka", "KafkaNodePool", "KafkaTopic", "KafkaUser"}
@@ -21,9 +22,7 @@ KINDS = {"Kafka", "KafkaNodePool", "KafkaTopic", "KafkaUser"}
 def libraries() -> Path:
     """Strimzi's jars."""
     if shutil.which("javac") is None:
-        if IN_CI:
-            pytest.fail("CI must have a JDK: .ci/cluster sees to it.")
-        pytest.skip("no JDK on this machine")
+        lacks("a JDK", cure=".ci/cluster sees to it")
     pom = (HERE / "pom.xml").read_bytes()
     folder = CACHE.resolve() / "cluster" / f"strimzi-{hashlib.sha256(pom).hexdigest()[:16]}"
     fetch_libraries(pom, folder, "Strimzi")

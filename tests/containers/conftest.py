@@ -5,17 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from tests.containers import engine
-from tests.support.broker import IN_CI
+from tests.support.needed import lacks
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _engine() -> None:
     """Skip where there is no engine; in CI a missing engine is a failure."""
-    if engine.available():
-        return
-    if IN_CI:
-        pytest.fail("CI must have a container engine: .ci/containers starts one.")
-    pytest.skip("no container engine answers on this machine")
+    if not engine.available():
+        lacks("a container engine that answers", cure=".ci/containers starts one")
 
 
 @pytest.fixture(scope="session")

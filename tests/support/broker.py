@@ -18,9 +18,9 @@ from kafka.net.transport import KafkaSSLTransport
 
 from fraudline.ops.local.kafka import LocalKafka, java_available
 from fraudline.stream.params import StreamParams, Topics
+from tests.support.needed import lacks
 
 CACHE = Path(os.environ.get("FRAUDLINE_CACHE", ".cache"))
-IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
 
 class _ClosedAtItsEnd(socket.socket):
@@ -73,11 +73,8 @@ KafkaSSLTransport._build_ssl_context = staticmethod(_client_context)
 
 def need_java() -> None:
     """Skip where there is no Java; in CI a missing Java is a failure."""
-    if java_available(CACHE):
-        return
-    if IN_CI:
-        pytest.fail("CI must have Java 17 and Maven: the tests of the stream need a real broker.")
-    pytest.skip("no Java 17 with Maven on this machine")
+    if not java_available(CACHE):
+        lacks("Java 17 with Maven", cure="the tests of the stream need a real broker")
 
 
 @pytest.fixture(scope="session")

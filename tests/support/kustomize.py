@@ -9,11 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from tests.cluster import binaries
-from tests.support.broker import IN_CI
+from tests.support.needed import lacks
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
@@ -39,9 +38,7 @@ def renderer() -> list[str]:
             return ["kubectl", "kustomize"]
     if binaries.available():
         return [str(binaries.program("kubectl")), "kustomize"]
-    if IN_CI:
-        pytest.fail("CI must have kubectl 1.27 or newer, or Go to build one.")
-    pytest.skip("no kubectl 1.27 or newer on this machine")
+    lacks("kubectl 1.27 or newer", cure="with Go one is built")
 
 
 def build(folder: Path) -> str:

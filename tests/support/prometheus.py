@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from fraudline.ops.local.prometheus import ConfiguredServer
-from tests.support.broker import IN_CI
 from tests.support.loopback import LoopbackServer
+from tests.support.needed import lacks
 
 NAMES = {"prometheus": ("prometheus",), "promtool": ("promtool",),
          "alertmanager": ("prometheus-alertmanager", "alertmanager")}  # fmt: skip
@@ -24,9 +23,7 @@ def binary(name: str) -> str:
     for candidate in NAMES[name]:
         if found := shutil.which(candidate):
             return found
-    if IN_CI:
-        pytest.fail(f"{name} is missing; in CI the tests that need it must run.", pytrace=False)
-    pytest.skip(f"{name} is not installed")
+    lacks(name, cure=".ci/run installs it")
 
 
 def prometheus(folder: Path, config: dict[str, Any]) -> ConfiguredServer:
