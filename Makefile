@@ -173,7 +173,8 @@ test-containers: setup ## build both images with a real engine, run compose and 
 
 # A real API server and KServe's controller, built by Go from their modules (cached by version under FRAUDLINE_CACHE).
 .PHONY: test-cluster
-test-cluster: setup ## apply every overlay to a real API server with KServe's controller and webhooks
+test-cluster: setup ## apply every overlay to a real API server with KServe's controller and webhooks; Gitea, an S3 store
+	@$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements/cloud.lock
 	@python -m tests.cluster.binaries
 	@pytest -q tests/cluster tests/contract/test_manifests.py $(PYTEST_ARGS)
 

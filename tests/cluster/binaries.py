@@ -38,6 +38,7 @@ PROGRAMS = {
     "kserve": Program("kserve", "github.com/kserve/kserve/cmd/manager"),
     "actionlint": Program("actionlint", "github.com/rhysd/actionlint/cmd/actionlint"),
     "gitea": Program("gitea", "code.gitea.io/gitea", "sqlite,sqlite_unlock_notify"),
+    "versitygw": Program("s3", "github.com/versity/versitygw/cmd/versitygw"),
 }
 
 

@@ -1,39 +1,28 @@
 """A real MLflow server over HTTP: stricter than its database alone, which most tests use."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fraudline.core.files import write_text
-from fraudline.ops.local.process import ChildProcess, free_port
 from fraudline.ops.params import RegistryParams
 from fraudline.ops.registry import Registry
 from fraudline.ops.tracking import step_run
 from fraudline.steps.package import package
 from fraudline.steps.params import Params
 from fraudline.steps.register import register
+from tests.support.mlflow_server import mlflow_server
 from tests.support.packaging import candidate
-from tests.support.workers import http
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-               "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
-               "--artifacts-destination", str(folder / "artifacts")]  # fmt: skip
-    environment = {"MLFLOW_DISABLE_TELEMETRY": "true"}
-    child = ChildProcess("mlflow", command, log_path=folder / "log", env=environment).start()
-    try:
-        child.wait_ready(lambda: http(f"{url}/health")[1] == "OK", timeout=300.0)
+    folder = tmp_path_factory.mktemp("mlflow")
+    with mlflow_server(folder, str(folder / "artifacts")) as url:
         yield url
-    finally:
-        child.stop()
 
 
 def test_a_packaged_model_is_registered_at_a_server_with_its_run_and_reports(server: str, tmp_path: Path) -> None:

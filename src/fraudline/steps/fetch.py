@@ -198,6 +198,7 @@ def _workspace(data_dvc: Path, tracked: Tracked) -> Path:
 
 
 def _pull(data_dvc: Path) -> None:
+    from dvc.exceptions import CheckoutError
     from dvc.repo import Repo
 
     root = _repository(data_dvc) or data_dvc.parent
@@ -205,6 +206,12 @@ def _pull(data_dvc: Path) -> None:
         try:
             with Repo(str(root)) as repo:
                 repo.pull(targets=[str(data_dvc.resolve())])
+        except CheckoutError as error:  # nothing failed: the store says that it has no such files
+            store = _remote(root)
+            raise UnavailableError(
+                f"{data_dvc} cannot be pulled from {store}, which lacks some of its files or is not there.",
+                "Push them (dvc push), or correct the store's address (dvc remote list).",
+            ) from error
         except Exception as error:  # dvc's own, or whatever the client of that kind of remote raises
             store, why = _remote(root), f"{_line(error)}{_named(causes)}"
             raise UnavailableError(f"{data_dvc} cannot be pulled from {store}: {why}.", _check(store)) from error
