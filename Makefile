@@ -26,12 +26,12 @@ export ORT_DISABLE_TELEMETRY := 1
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then echo $$p; break; fi; done)
 BOOT := $(FRAUDLINE_CACHE)/bootstrap
-# A uv found on the PATH is used as it is; otherwise pip installs the pinned one into the cache. Either path may hold a space.
+# A uv found on the PATH is used as it is; otherwise pip installs the pinned one into the cache. Their paths and Python's may hold a space.
 FOUND_UV := $(shell command -v uv 2>/dev/null)
 UV := "$(or $(FOUND_UV),$(BOOT)/bin/uv)"
 some_uv = test -n "$(PYTHON)" \
 	|| { echo "fraudline needs Python 3.11, 3.12 or 3.13: install one, or name it with PYTHON=..."; exit 2; }; \
-	test -x $(UV) || { $(PYTHON) -m venv "$(BOOT)" \
+	test -x $(UV) || { "$(PYTHON)" -m venv "$(BOOT)" \
 	&& "$(BOOT)/bin/python" -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock; }
 # An environment names its own folder: one that was moved or copied, or whose Python is gone, is made anew.
 WHOLE := $(shell test -x $(BIN)/python && grep -qF '$(CURDIR)/$(VENV)' $(BIN)/activate && echo yes)
@@ -51,7 +51,7 @@ setup: $(VENV)/.ready ## make .venv from the hash-pinned locks
 $(VENV)/.ready: $(LOCKS) requirements/build.lock pyproject.toml $(if $(WHOLE),,anew)
 	@$(some_uv)
 	@echo "setting up .venv from $(LOCKS)"
-	@$(if $(WHOLE),,rm -rf $(VENV); $(UV) venv -q --python $(PYTHON) $(VENV))
+	@$(if $(WHOLE),,rm -rf $(VENV); $(UV) venv -q --python "$(PYTHON)" $(VENV))
 	@$(UV) pip install -q --python $(BIN)/python --require-hashes --compile-bytecode $(LOCKS:%=-r %)
 	@$(UV) pip install -q --python $(BIN)/python --no-deps -b requirements/build.lock -e .
 	@touch $@
@@ -60,7 +60,7 @@ $(VENV)/.ready: $(LOCKS) requirements/build.lock pyproject.toml $(if $(WHOLE),,a
 .venv-bench/.ready: requirements/bench.lock
 	@$(some_uv)
 	@echo "setting up .venv-bench from requirements/bench.lock"
-	@test -x .venv-bench/bin/python || $(UV) venv -q --python $(PYTHON) .venv-bench
+	@test -x .venv-bench/bin/python || $(UV) venv -q --python "$(PYTHON)" .venv-bench
 	@$(UV) pip install -q --python .venv-bench/bin/python --require-hashes -r requirements/bench.lock
 	@touch $@
 

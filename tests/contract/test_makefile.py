@@ -24,7 +24,7 @@ class Clone:
         for name in ("Makefile", "pyproject.toml"):
             shutil.copy(name, self.folder)
         shutil.copytree("requirements", self.folder / "requirements")
-        self.stub = parent.parent / "python"
+        self.stub = parent.parent / "a python"
         self.stub.write_text(STUB)
         self.stub.chmod(0o755)
 
@@ -43,7 +43,7 @@ def clone(tmp_path):
     return Clone(tmp_path / "home")
 
 
-def test_in_a_path_with_a_space_all_that_setup_makes_lies_in_the_clone(clone):
+def test_in_a_path_with_a_space_and_with_such_a_python_all_that_setup_makes_lies_in_the_clone(clone):
     noted = clone.setup()
     assert noted[0] == f"-m venv {clone.folder}/.cache/bootstrap"
     assert (clone.folder / ".venv/.ready").exists()
