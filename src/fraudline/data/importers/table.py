@@ -30,13 +30,16 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 
-from fraudline.core.clock import DAY_US
+from fraudline.core.clock import DAY_US, now_us
+from fraudline.core.log import get_logger
 from fraudline.core.settings import Settings
 from fraudline.data.importers import reading
 from fraudline.data.importers.rows import UNKNOWN_CATEGORY, build_labels, build_transactions
 from fraudline.data.importers.source import Column, Separator, checked_first, column, read_source
 from fraudline.data.money import decimals_of
 from fraudline.data.store import write_dataset
+
+log = get_logger(__name__)
 
 _CURRENCY = ("[A-Z]{3}", "an ISO 4217 code like EUR")
 _NO_MARKS = str.maketrans("", "", "-:")
@@ -254,9 +257,18 @@ def _labels(give: _Giver, origin: LabelColumns | None, ids: pa.Array, event_time
         label_time = reading.times(given, pattern=when.format, unit=when.unit, zone=when.zone)
     else:
         label_time = event_time[frauds] + int(origin.delay_days * DAY_US)
+    _warn_of_labels_to_come(label_time)
     kind = reading.optional_strings(give(origin.fraud_kind)).take(rows) if origin.fraud_kind else None
     return build_labels(
         transaction_id=ids.take(rows),
         label_time_us=label_time,
         fraud_kind=kind if kind is not None else pa.nulls(len(frauds), pa.string()),
     )
+
+
+def _warn_of_labels_to_come(label_time: npt.NDArray[np.int64]) -> None:
+    """Say how many frauds that the file knows are dated after the present."""
+    to_come = int(np.count_nonzero(label_time > now_us()))
+    if to_come:
+        note = "until then these frauds are taken as not reported: name a column of label_time, or shorten delay_days"
+        log.warning("import.labels_to_come", rows=to_come, note=note)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from structlog.testing import capture_logs
 
-from fraudline.core.clock import from_us
+from fraudline.core.clock import clock_at, from_us
 from fraudline.core.errors import SchemaError, UsageError
 from fraudline.core.masking import mask_text
 from fraudline.data.importers.reading import times
@@ -176,6 +176,14 @@ def test_labels_without_a_time_arrive_after_the_delay(tmp_path: Path) -> None:
     (label,) = read_labels(tmp_path / "data").to_pylist()
     assert label["label_time"].isoformat() == "2026-01-04T11:00:00+00:00"
     assert label["fraud_kind"] == "s2"
+
+
+@pytest.mark.parametrize("labels", [{"is_fraud": {"column": "bad"}, "delay_days": 7}, LABELS])
+def test_labels_that_are_dated_after_the_present_are_counted(tmp_path: Path, labels: dict) -> None:
+    for present, expected in (("2026-01-03", [1]), ("2026-01-09", [])):
+        with clock_at(datetime.fromisoformat(f"{present}T00:00:00+00:00")), capture_logs() as said:
+            bring(tmp_path, labels=labels)
+        assert [each["rows"] for each in said if each["event"] == "import.labels_to_come"] == expected
 
 
 @pytest.mark.parametrize("kind", ["text", "timestamp"])
