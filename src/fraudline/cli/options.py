@@ -5,21 +5,19 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fraudline.core.errors import UsageError
-from fraudline.core.tracing import ENVIRONMENT, Tracing, TracingParams, open_tracing
-from fraudline.steps.params import Params
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from fraudline.ops.ended import EndedMetrics
+    from fraudline.steps.params import Params
 
 params_option = click.option(
     "--params",
@@ -96,37 +94,20 @@ def present(
             console.print(str(page), style="bold green", soft_wrap=True, markup=False)
 
 
-tracing_option = click.option(
-    "--tracing",
-    envvar=ENVIRONMENT,
-    show_envvar=True,
-    help="Send OpenTelemetry spans to this OTLP address (http://collector:4318).",
-)
-
-
-@contextmanager
-def traced(params: TracingParams, service: str) -> "Iterator[Tracing | None]":
-    """Spans of a command, sent before it ends; None where tracing is off."""
-    tracing = open_tracing(params, service)
-    try:
-        yield tracing
-    finally:
-        if tracing is not None:
-            tracing.close()
-
-
-def load_params(path: Path, **sections: Any) -> Params:
+def load_params(path: Path, **sections: Any) -> "Params":
     """Read ``params.yaml`` and what the environment adds to it (``MLFLOW_TRACKING_URI``, ``MLFLOW_RUN_ID``).
 
     Args:
         path: the parameter file.
         sections: top-level values that replace those of the file.
     """
+    from fraudline.steps.params import Params
+
     params = Params.load(path) if path.exists() or path != Path("params.yaml") else Params()
     return with_environment(params).model_copy(update=sections)
 
 
-def with_environment(params: Params) -> Params:
+def with_environment(params: "Params") -> "Params":
     """Parameters with what the environment says of the registry."""
     registry = params.registry.model_copy(
         update={

@@ -4,20 +4,16 @@ import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import pyarrow as pa
 
-from fraudline.cli.options import (
-    FiniteRange,
-    bootstrap_option,
-    json_option,
-    load_params,
-    params_option,
-    traced,
-    tracing_option,
-)
+from fraudline.cli.options import FiniteRange, bootstrap_option, json_option, load_params, params_option
+from fraudline.cli.traced import traced, tracing_option
 from fraudline.core.words import counted
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @click.command()
@@ -93,7 +89,7 @@ def command(
         click.echo(f"{counted(result.transactions, 'transactions')} in {result.seconds:.1f} s", err=True)
 
 
-def _file(source: Path) -> tuple[Iterator[pa.Table], int]:
+def _file(source: Path) -> "tuple[Iterator[pa.Table], int]":
     """The rows of a file of transactions, checked before the first is sent."""
     from fraudline.steps.score_rows import all_transactions
 
@@ -101,7 +97,7 @@ def _file(source: Path) -> tuple[Iterator[pa.Table], int]:
     return iter([table]), table.num_rows
 
 
-def _days(dataset: Path, start: datetime | None, end: datetime | None) -> tuple[Iterator[pa.Table], int]:
+def _days(dataset: Path, start: datetime | None, end: datetime | None) -> "tuple[Iterator[pa.Table], int]":
     """The tables of the chosen days, each read when it is its turn, and how many rows they hold at most."""
     from fraudline.data.store import days, read_meta, read_transactions
 

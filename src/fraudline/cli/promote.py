@@ -3,14 +3,14 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.markdown import Markdown
 
 from fraudline.cli.options import json_option, load_params, params_option, spoken, with_environment
-from fraudline.steps.params import Params
+
+if TYPE_CHECKING:
+    from fraudline.steps.params import Params
 
 key_option = click.option(
     "--key", envvar="FRAUDLINE_SIGNING_KEY", show_envvar=True, type=click.Path(path_type=Path, dir_okay=False),
@@ -83,7 +83,7 @@ def command(
     told(result, as_json)
 
 
-def params_at(remote: str, token: str, params_file: Path) -> Params:
+def params_at(remote: str, token: str, params_file: Path) -> "Params":
     """The parameters of a remote's branch main, or those of the file where no remote is named."""
     if not remote:
         return load_params(params_file)
@@ -97,6 +97,9 @@ def told(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(result, sort_keys=True))
         return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
     screen = Console(highlight=False)
     if result["body"]:
         screen.print(Markdown(f"# {result['title']}\n\n{result['body']}"))

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from fraudline.cli.options import bootstrap_option, load_params, params_option, tracing_option
+from fraudline.cli.options import bootstrap_option, load_params, params_option
 from fraudline.cli.serve import newest_artifact
+from fraudline.cli.traced import tracing_option
 
 folder = click.Path(path_type=Path, exists=True, file_okay=False)
 

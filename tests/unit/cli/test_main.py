@@ -33,6 +33,17 @@ def test_help_names_every_command_and_imports_nothing_heavy():
         assert f"\n  {name} " in done.stdout
 
 
+def test_the_help_of_a_command_imports_no_arrays_and_no_parameters():
+    """All of them in one process, but for those whose modules run what they say."""
+    names = sorted(set(module._COMMANDS) - {"artifact", "demo", "simulate"})
+    code = (
+        f"import sys; from fraudline.cli.main import cli; [cli.get_command(None, name) for name in {names}]; "
+        "print('HEAVY', sorted({'numpy', 'pyarrow', 'fraudline.steps.params'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "HEAVY []\n"
+
+
 def commands(group, path=""):
     """All commands below a group, by their words."""
     context = click.Context(group)
