@@ -131,7 +131,7 @@ def submit_command(
     from fraudline.ops.pipeline import arguments_of
     from fraudline.ops.pipeline_server import PipelineServer
     from fraudline.ops.tracking import end_run, open_run
-    from fraudline.steps.fetch import parse_dvc_file, read_dvc_file
+    from fraudline.steps.dvc_files import parse_dvc_file, read_dvc_file
 
     data_md5 = md5 or parse_dvc_file(read_dvc_file(Path(data_dvc)), data_dvc).md5
     params = _for_pods(load_params(params_file), promote_to)

@@ -189,7 +189,7 @@ def _on_a_server(
     from fraudline.ops.pipeline import arguments_of
     from fraudline.ops.pipeline_server import PipelineServer
     from fraudline.ops.reproduce import ServerTrainer
-    from fraudline.steps.fetch import parse_dvc_file, read_dvc_file
+    from fraudline.steps.dvc_files import parse_dvc_file, read_dvc_file
     from fraudline.steps.promote import with_address
 
     if not place.repo:

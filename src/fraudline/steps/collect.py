@@ -28,8 +28,8 @@ from fraudline.decide.policy import BLOCK, DECISIONS
 from fraudline.ops.gitops.forge import open_forge
 from fraudline.ops.gitops.repository import Clone, address_of
 from fraudline.steps.collect_stream import LEFT_OUT, META, Stream, read_stream, remembered
+from fraudline.steps.dvc_files import parse_dvc_file
 from fraudline.steps.featurize import featurize
-from fraudline.steps.fetch import parse_dvc_file
 from fraudline.steps.matured import Window
 from fraudline.steps.params import Params
 from fraudline.steps.screen import screen

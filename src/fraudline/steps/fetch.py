@@ -5,8 +5,6 @@ is missing, or, with a revision or another repository, fetched from there; every
 """
 
 import configparser
-import hashlib
-import json
 import logging
 import os
 import re
@@ -16,14 +14,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from fraudline.core.digest import files_under, md5_file
-from fraudline.core.documents import parse_yaml
 from fraudline.core.errors import DataError, UnavailableError, UsageError, without_passwords
 from fraudline.core.files import atomic_folder, read_json, write_json
 from fraudline.core.log import get_logger
 from fraudline.ops.provenance import git_environment
+from fraudline.steps.dvc_files import Tracked, parse_dvc_file, read_dvc_file, verify
 from fraudline.steps.params import Params
 
 log = get_logger(__name__)
@@ -31,18 +28,9 @@ log = get_logger(__name__)
 FETCHED = "fetch.json"
 """What was fetched: md5, revision, number of files, and the repository and ``.dvc`` file that it came from."""
 
-_NAMED = 5
 _CHECK = "Check the remote (dvc remote list) and your credentials for it."
 _PATIENCE = " AWS_MAX_ATTEMPTS=1 and `dvc remote modify NAME read_timeout 5` shorten the wait for a store that hangs."
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-
-
-class Tracked(NamedTuple):
-    """What a ``.dvc`` file says of its one output: md5 (``….dir``), number of files, path beside the ``.dvc`` file."""
-
-    md5: str
-    files: int
-    path: str
 
 
 def fetch(
@@ -108,83 +96,6 @@ def _fetch(
         write_json(temporary / FETCHED, {"md5": tracked.md5, "revision": stated, "files": len(hashes), **origin})
     log.info("fetch.done", md5=tracked.md5, files=len(hashes), bytes=size)
     return {"md5": tracked.md5, "files": len(hashes), "bytes": size}
-
-
-def parse_dvc_file(text: str, name: str) -> Tracked:
-    """The one directory output of a ``.dvc`` file.
-
-    Raises:
-        UsageError: it is not a ``.dvc`` file that tracks one directory.
-    """
-    try:
-        content = parse_yaml(text, name, action="Make it with: dvc add data")
-        (out,) = content["outs"]
-        base = Path(content.get("wdir", "."))
-        md5, path = out["md5"], out["path"]
-        if isinstance(md5, list | dict) or isinstance(path, list | dict):
-            raise TypeError  # aliases that name one another: as a text it would fill the memory
-        tracked = Tracked(str(md5), int(out.get("nfiles", 0)), (base / str(path)).as_posix())
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"{name} is not a .dvc file with one output.", "Make it with: dvc add data") from error
-    if not tracked.md5.endswith(".dir"):
-        raise UsageError(f"{name} tracks a single file.", "Track the data set's folder: dvc add data")
-    return tracked
-
-
-def directory_md5(hashes: Mapping[str, str]) -> str:
-    """DVC's md5 of a directory: over the JSON listing of its files (relative path to md5), with suffix ``.dir``."""
-    listing = [{"md5": hashes[name], "relpath": name} for name in sorted(hashes)]
-    return hashlib.md5(json.dumps(listing, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
-
-
-def verify(folder: Path, tracked: Tracked, listing: Mapping[str, str] | None) -> dict[str, str]:
-    """Hash every file of ``folder`` and compare with what is tracked.
-
-    Args:
-        folder: the content.
-        tracked: the md5 it must have.
-        listing: the md5 of each file where it is known, so that an error can name files.
-
-    Returns:
-        Relative path to md5.
-
-    Raises:
-        DataError: the content differs; the files that differ are named.
-    """
-    hashes = {name: md5_file(folder / name) for name in files_under(folder)}
-    found = directory_md5(hashes)
-    if found == tracked.md5:
-        return hashes
-    if listing is None:
-        detail = f"{len(hashes)} files found, {tracked.files} tracked"
-    else:
-        changed = sorted(name for name in {*hashes, *listing} if hashes.get(name) != listing.get(name))
-        more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
-        detail = ", ".join(_difference(name, hashes, listing) for name in changed[:_NAMED]) + more
-    raise DataError(
-        f"The data has md5 {found}, but {tracked.md5} is tracked: {detail}.",
-        "Restore it (dvc checkout --force) or track the change (dvc add data).",
-    )
-
-
-def _difference(name: str, hashes: Mapping[str, str], listing: Mapping[str, str]) -> str:
-    if name not in hashes:
-        return f"{name} is missing"
-    return f"{name} differs" if name in listing else f"{name} is not tracked"
-
-
-def read_dvc_file(data_dvc: Path) -> str:
-    """The text of a ``.dvc`` file of the workspace.
-
-    Raises:
-        UsageError: there is no such file.
-    """
-    try:
-        return data_dvc.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{data_dvc} cannot be read: {error.strerror}.", "Name a .dvc file.") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{data_dvc} is no text in UTF-8.", "Name a .dvc file.") from error
 
 
 def _workspace(data_dvc: Path, tracked: Tracked) -> Path:

@@ -26,7 +26,7 @@ from fraudline.data.store import read_meta
 from fraudline.model.artifact import load_artifact
 from fraudline.monitor.renewal import Past, RenewParams, Signs, decide
 from fraudline.ops.gitops.observe import Prometheus
-from fraudline.steps.fetch import parse_dvc_file, read_dvc_file
+from fraudline.steps.dvc_files import parse_dvc_file, read_dvc_file
 from fraudline.steps.params import Params
 
 log = get_logger(__name__)

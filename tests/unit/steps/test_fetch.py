@@ -12,7 +12,8 @@ import yaml
 
 from fraudline.core.digest import files_under, md5_file
 from fraudline.core.errors import DataError, UnavailableError, UsageError
-from fraudline.steps.fetch import directory_md5, fetch, parse_dvc_file, read_dvc_file
+from fraudline.steps.dvc_files import directory_md5, parse_dvc_file, read_dvc_file
+from fraudline.steps.fetch import fetch
 from fraudline.steps.params import Params
 
 
