@@ -14,7 +14,7 @@ from docs.monitoring.alerts import ALERTS
 from docs.monitoring.files import FOLDER, own_series, samples
 
 from fraudline.ops.gitops.observe import Prometheus
-from fraudline.steps.retrain import FIRING
+from fraudline.steps.retrain_signs import FIRING
 from tests.support.prometheus import alertmanager, ask, binary, prometheus, webhook
 from tests.support.until import until
 

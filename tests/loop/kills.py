@@ -23,7 +23,7 @@ import yaml
 
 from fraudline.core.files import write_json, write_text
 from fraudline.steps.promote import promote
-from fraudline.steps.retrain import JOURNAL, read_journal
+from fraudline.steps.retrain_journal import JOURNAL, read_journal
 from tests.support.gitops import Forge, git
 
 KILLS_A_TRIAL = 5

@@ -28,7 +28,7 @@ from fraudline.steps.collect import collect
 from fraudline.steps.matured import Window, decided_on_topic, matured
 from fraudline.steps.params import Params
 from fraudline.steps.promote import promote
-from fraudline.steps.retrain import JOURNAL, read_journal
+from fraudline.steps.retrain_journal import JOURNAL, read_journal
 from fraudline.stream.labels import newest, read_label_topic, send_labels
 from fraudline.stream.messages import Label
 from fraudline.stream.topics import ensure_topics

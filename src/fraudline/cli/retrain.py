@@ -117,7 +117,8 @@ def command(
         )
     from fraudline.ops.reproduce import DvcTrainer
     from fraudline.steps.promote import promote
-    from fraudline.steps.retrain import look, retrain
+    from fraudline.steps.retrain import retrain
+    from fraudline.steps.retrain_signs import look
 
     def propose(noted: Mapping[str, Any]) -> Mapping[str, Any]:
         if key is None:
@@ -226,7 +227,7 @@ def _said(numbered: tuple[int, Mapping[str, Any]]) -> Any:
 
 
 def _history(journal: Path, as_json: bool) -> None:
-    from fraudline.steps.retrain import JOURNAL, read_journal
+    from fraudline.steps.retrain_journal import JOURNAL, read_journal
 
     lines = read_journal(journal / JOURNAL)
     if as_json:

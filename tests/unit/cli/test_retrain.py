@@ -13,7 +13,8 @@ from fraudline.cli.retrain import command as retrain
 from fraudline.core.clock import now_us
 from fraudline.core.errors import SchemaError, UsageError
 from fraudline.core.files import write_text
-from fraudline.steps.retrain import FIRING, JOURNAL
+from fraudline.steps.retrain_journal import JOURNAL
+from fraudline.steps.retrain_signs import FIRING
 from fraudline.stream.messages import Label, encode
 from pipelines.training import GOLDEN
 from tests.support.datasets import small_dataset

@@ -16,7 +16,9 @@ from fraudline.core.files import write_json, write_text
 from fraudline.model.params import TrainParams
 from fraudline.monitor.renewal import RenewParams, Signs
 from fraudline.steps.params import Params
-from fraudline.steps.retrain import JOURNAL, look, opened, read_journal, retrain
+from fraudline.steps.retrain import retrain
+from fraudline.steps.retrain_journal import JOURNAL, opened, read_journal
+from fraudline.steps.retrain_signs import look
 from tests.support.json_server import JsonServer
 
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)

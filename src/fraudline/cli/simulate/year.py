@@ -39,7 +39,8 @@ from fraudline.steps.gate import gate
 from fraudline.steps.package import package
 from fraudline.steps.params import Params
 from fraudline.steps.promote import promote
-from fraudline.steps.retrain import JOURNAL, read_journal, retrain
+from fraudline.steps.retrain import retrain
+from fraudline.steps.retrain_journal import JOURNAL, read_journal
 from fraudline.steps.rollout import Sources, step_rollout
 from fraudline.steps.screen import screened
 from fraudline.steps.train import train
