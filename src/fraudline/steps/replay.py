@@ -7,32 +7,26 @@ scores and decisions by the same judge. What was decided then stands beside it: 
 on the same features. Nothing is written where a worker reads or writes.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from fraudline.core.clock import from_us, to_us
 from fraudline.core.errors import DataError, UsageError
 from fraudline.core.files import atomic_file, write_text
 from fraudline.core.log import get_logger
-from fraudline.data.store import read_transactions
 from fraudline.decide.candidates import named, thresholds_of
-from fraudline.decide.compare import compare_outcomes
-from fraudline.decide.decisions import Decisions, read_decisions
-from fraudline.decide.policy import ALLOW, DECISIONS
 from fraudline.decide.rules import RuleSet
 from fraudline.features.profiles import ProfileTable
-from fraudline.features.spec import FeatureSpec
 from fraudline.model.artifact import Artifact, load_artifact
 from fraudline.steps.params import Params
+from fraudline.steps.replay_compared import compared
 from fraudline.steps.replay_past import VERDICTS, Verdict, from_dataset, from_topic, recorded_decisions, within
 from fraudline.stream.batch import Judge
 from fraudline.stream.messages import Transaction
@@ -46,7 +40,6 @@ from fraudline.stream.transport import Output, Sender, open_sender
 log = get_logger(__name__)
 
 RECORDED = "recorded"
-_EXAMPLES = 20
 _SIDE = pa.schema(
     [
         ("transaction_id", pa.string()),
@@ -124,36 +117,21 @@ def replay(
         raise UsageError(f"{side_topic} is a topic of the worker.", "Name a topic of its own for a replay.")
     if end <= begin:
         raise UsageError(f"The window ends {end.isoformat()}, before it begins.", "Give --from and --to in order.")
-    artifact = load_artifact(model)
+    artifact, other = _models(model, before)
     tables = ProfileTable.load(profiles, artifact.card_spec) if profiles is not None else None
-    other = None if before == RECORDED else load_artifact(Path(before))
-    if other is not None and other.card_spec.version != artifact.card_spec.version:
-        raise UsageError(
-            f"{before} has another feature specification than {model}.", "Compare with its recorded decisions."
-        )
     recorded = recorded_decisions(decisions, params) if other is None else {}
     ruled = RuleSet.load(rules, artifact.card_spec) if rules is not None else None
     judge = _Judging(artifact, thresholds, tables, params, rules=ruled, side_topic=side_topic)
     other_judge = _Judging(other, "", tables, params) if other is not None else None
     window = to_us(begin), to_us(end)
     parts = from_topic(artifact, tables, dataset, params) if topic else from_dataset(artifact, tables, dataset, window)
-    written = _Written()
-    with ExitStack() as stack:
-        temporary = stack.enter_context(atomic_file(out))
-        writer = stack.enter_context(closing(pq.ParquetWriter(temporary, _SIDE, compression="zstd")))
-        sender = stack.enter_context(closing(_sender(params.stream, side_topic))) if side_topic else None
-        for part in parts:
-            written.seen += len(part.records)
-            if on_progress is not None:
-                on_progress(written.seen)
-            inside = within(part, window)
-            if inside.records:
-                now = judge.decide(inside, sender)
-                then = other_judge.decide(inside) if other_judge is not None else _looked_up(recorded, inside)
-                written.add(writer, inside.transactions, now, then)
-        if not written.rows:
-            problem = f"No transaction from {begin.isoformat()} to {end.isoformat()} was decided before"
-            raise DataError(f"{problem} ({written.unmatched} were not).", "Name other days or decisions.")
+
+    def decide(part: Advanced, sender: Sender | None) -> tuple[Sequence[Verdict], Sequence[Verdict | None]]:
+        now = judge.decide(part, sender)
+        return now, other_judge.decide(part) if other_judge is not None else _looked_up(recorded, part)
+
+    with closing(_sender(params.stream, side_topic)) if side_topic else nullcontext() as sender:
+        written = _decided_again(parts, window, out, lambda part: decide(part, sender), on_progress)
     names = {
         "a": f"then ({RECORDED})" if other is None else f"then ({other.version})",
         "b": f"now ({artifact.version}{f' at {named(thresholds)}' if thresholds else ''})",
@@ -166,7 +144,7 @@ def replay(
         "unmatched": written.unmatched,
         "profiles": {"now": tables.version if tables is not None else "", "then": sorted(written.profiles)},
         "currency": artifact.card_spec.base_currency,
-        **_compared(out, dataset, topic, params, artifact.card_spec),
+        **compared(out, dataset, topic, params, artifact.card_spec),
     }
     if page is not None:
         from fraudline.steps.replay_page import replay_page
@@ -204,6 +182,43 @@ class _Written:
         if rows:
             writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=_SIDE))
         self.rows += len(rows)
+
+
+def _models(model: Path, before: Path | str) -> tuple[Artifact, Artifact | None]:
+    """The model that decides now, and the one that is compared with; None where that is what was recorded."""
+    artifact = load_artifact(model)
+    if before == RECORDED:
+        return artifact, None
+    other = load_artifact(Path(before))
+    if other.card_spec.version != artifact.card_spec.version:
+        raise UsageError(
+            f"{before} has another feature specification than {model}.", "Compare with its recorded decisions."
+        )
+    return artifact, other
+
+
+def _decided_again(
+    parts: Iterable[Advanced],
+    window: tuple[int, int],
+    out: Path,
+    decide: Callable[[Advanced], tuple[Sequence[Verdict], Sequence[Verdict | None]]],
+    on_progress: Callable[[int], None] | None,
+) -> _Written:
+    """Write both decisions on each transaction in the window; what was decided then may be None."""
+    written = _Written()
+    with atomic_file(out) as temporary, closing(pq.ParquetWriter(temporary, _SIDE, compression="zstd")) as writer:
+        for part in parts:
+            written.seen += len(part.records)
+            if on_progress is not None:
+                on_progress(written.seen)
+            inside = within(part, window)
+            if inside.records:
+                written.add(writer, inside.transactions, *decide(inside))
+        if not written.rows:
+            begin, end = (from_us(each).isoformat() for each in window)
+            problem = f"No transaction from {begin} to {end} was decided before"
+            raise DataError(f"{problem} ({written.unmatched} were not).", "Name other days or decisions.")
+    return written
 
 
 def _looked_up(recorded: dict[str, Verdict], part: Advanced) -> list[Verdict | None]:
@@ -269,53 +284,3 @@ def _row(transaction: Transaction, now: Verdict, was: Verdict) -> dict[str, Any]
         "before_model_version": was.model_version,
         "before_threshold_version": was.threshold_version,
     }
-
-
-@dataclass(frozen=True)
-class _Sides:
-    """Both decisions on each transaction, as indices into ``DECISIONS``, in the order of ``rows``."""
-
-    rows: Decisions
-    then: NDArray[np.int8]
-    now: NDArray[np.int8]
-    table: pa.Table
-
-
-def _compared(out: Path, dataset: Path | None, topic: bool, params: Params, spec: FeatureSpec) -> dict[str, Any]:
-    sides = _sides(out, dataset, topic, params, spec)
-    evaluate = params.evaluate
-    document = compare_outcomes(sides.rows, sides.then, sides.now, evaluate.cost, evaluate.bootstrap, seed=params.seed)
-    counts = np.zeros((len(DECISIONS), len(DECISIONS)), np.int64)
-    np.add.at(counts, (sides.then, sides.now), 1)
-    document["transitions"] = {
-        f"{was} -> {now}": int(counts[i, j]) for i, was in enumerate(DECISIONS) for j, now in enumerate(DECISIONS)
-    }
-    return document | {"examples": _examples(sides)}
-
-
-def _sides(out: Path, dataset: Path | None, topic: bool, params: Params, spec: FeatureSpec) -> _Sides:
-    table = pq.read_table(out)
-    labelled = dataset
-    if topic and dataset is not None:  # a log may have transactions that the data set has not: those have no label
-        known = read_transactions(dataset)["transaction_id"]
-        inside = pa.compute.is_in(table["transaction_id"], value_set=known.combine_chunks())
-        labelled = dataset if pa.compute.all(inside).as_py() else None
-    rows = read_decisions(out, dataset=labelled, label_delay_days=params.label_delay_days, spec=spec)
-    then, now = (
-        np.array([DECISIONS.index(word) for word in table[name].to_pylist()], np.int8)[rows.rows]
-        for name in ("before_decision", "decision")
-    )
-    return _Sides(rows, then, now, table)
-
-
-def _examples(sides: _Sides) -> list[dict[str, Any]]:
-    """The largest amounts whose alert would have come or gone."""
-    changed = np.flatnonzero((sides.then > ALLOW) != (sides.now > ALLOW))
-    largest = changed[np.argsort(-sides.rows.amounts[changed], kind="stable")][:_EXAMPLES]
-    shown = ("transaction_id", "before_score", "before_decision", "score", "decision", "amount_minor", "currency")
-    found = []
-    for at in largest.tolist():
-        row = sides.table.select(shown).slice(int(sides.rows.rows[at]), 1).to_pylist()[0]
-        label = "fraud" if sides.rows.fraud[at] else "normal" if sides.rows.known[at] else "unknown"
-        found.append({**row, "label": label})
-    return found
