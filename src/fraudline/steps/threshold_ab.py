@@ -68,38 +68,56 @@ def threshold_ab(*, decisions: Path, dataset: Path, a: str, b: str, params: Para
     kept = rows.known & (week < pending.min(initial=week.max())) & arms
     saved = _saved(words, sampled, rows, params.evaluate.cost)
     covers = NOT_BLOCKED if (blocked & arms).any() and not sampled[arms].any() else ALL
-    second, keys = (versions == b)[kept], np.stack([week[kept], rows.cards[kept]], axis=1)
+    keys = np.stack([week[kept], rows.cards[kept]], axis=1)
+    figures, better = _looks(keys, saved[kept], (versions == b)[kept], params)
+    alike = covers == ALL or _block_alike(table, rows, versions, (a, b))
+    say = f"{better} is worth more{'' if covers == ALL else _ON_THE_REST}" if alike else _UNDECIDED
+    result = {
+        **figures,
+        "currency": spec.base_currency,
+        "stop": bool(better) and alike,
+        "say": say if better else "too early to say",
+        "covers": covers,
+    }
+    log.info("threshold.ab", **{key: result[key] for key in ("weeks", "units", "money_a_unit", "say")})
+    return result
+
+
+def _looks(
+    keys: NDArray[np.int64], saved: NDArray[np.float64], second: NDArray[np.bool_], params: Params
+) -> tuple[dict[str, Any], str]:
+    """The figures after each week, and the arm that was worth more when they first decided; "" where none did.
+
+    Args:
+        keys: (n, 2), week and card of each decision.
+        saved: (n,) in minor units.
+        second: (n,) whether B decided.
+        params: ``monitor.confidence`` and ``stream.thresholds_b_share``.
+    """
     if not second.any() or second.all():
         raise DataError(
             "No matured week has decisions of both thresholds.", "Wait for a week to end, and for its labels' delay."
         )
     units, place = np.unique(keys, axis=0, return_inverse=True)  # in the order of their weeks
-    money = np.bincount(place.ravel(), saved[kept]).astype(np.float64)
+    money = np.bincount(place.ravel(), saved).astype(np.float64)
     arm = np.bincount(place.ravel(), second) > 0
     running = difference(money, arm, params.stream.thresholds_b_share, alpha=1 - params.monitor.confidence)
     ends = np.flatnonzero(np.diff(units[:, 0], append=units[-1, 0] + 1))
-    figures = zip(
-        ends.tolist(), *(each[ends].tolist() for each in (running.mean, running.low, running.high)), strict=True
-    )
-    looks = [{"units": end + 1, "mean": mean, "interval": [low, high]} for end, mean, low, high in figures]
-    decided = bool(running.decided[ends].any())
-    first = int(ends[np.argmax(running.decided[ends])]) if decided else len(units) - 1
-    better = "B" if running.mean[first] > 0 else "A"
-    alike = covers == ALL or _block_alike(table, rows, versions, (a, b))
-    say = f"{better} is worth more{'' if covers == ALL else _ON_THE_REST}" if alike else _UNDECIDED
-    result = {
+    means, lows, highs = (each[ends].tolist() for each in (running.mean, running.low, running.high))
+    looks = [
+        {"units": end + 1, "mean": mean, "interval": [low, high]}
+        for end, mean, low, high in zip(ends.tolist(), means, lows, highs, strict=True)
+    ]
+    decided = running.decided[ends]
+    better = ("B" if means[int(np.argmax(decided))] > 0 else "A") if decided.any() else ""
+    figures = {
         "weeks": len(ends),
         "units": len(units),
-        "currency": spec.base_currency,
         "money_a_unit": float(running.mean[-1]),
         "interval": [float(running.low[-1]), float(running.high[-1])],
-        "stop": decided and alike,
-        "say": say if decided else "too early to say",
-        "covers": covers,
         "looks": looks,
     }
-    log.info("threshold.ab", **{key: result[key] for key in ("weeks", "units", "money_a_unit", "say")})
-    return result
+    return figures, better
 
 
 def _block_alike(table: pa.Table, rows: Decisions, versions: NDArray[np.str_], arms: tuple[str, str]) -> bool:
