@@ -7,9 +7,7 @@ up there. The study lies in a sqlite file: the same call goes on where it was st
 """
 
 import json
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from fraudline.core.digest import sha256_bytes
-from fraudline.core.errors import StateError, UsageError
+from fraudline.core.errors import UsageError
 from fraudline.core.files import write_json, write_text
 from fraudline.core.log import get_logger
 from fraudline.features.spec import FeatureSpec
@@ -29,6 +27,7 @@ from fraudline.steps.labelled import learned_spec
 from fraudline.steps.params import Params
 from fraudline.steps.tune_point import at_point, measure
 from fraudline.steps.tune_rows import TuneRows
+from fraudline.steps.tune_study import best_of, check_same, finished, load_optuna, opened
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -38,11 +37,6 @@ log = get_logger(__name__)
 
 RUNGS = (0.1, 0.35, 1.0)
 """Shares of ``train.max_rows`` that a trial is measured at, one after the other."""
-
-_STARTUP = 4
-"""Trials that are never given up early: a median needs some."""
-
-_FINISHED = ("COMPLETE", "PRUNED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +87,13 @@ def tune(
         StateError: the study was made on other data, with other parameters, or over another search space.
         UsageError: the search space does not fit params.yaml.
     """
-    optuna = _optuna()
+    optuna = load_optuna()
     _check(space, params)
     spec = learned_spec(features, params)
     rows = TuneRows.read(features, spec, params)
-    with _study(optuna, out, study, params.seed) as search:
+    with opened(optuna, out, study, params.seed) as search:
         facts = {"data": rows.digest, "parameters": _unsearched(params, space), "space": space.version}
-        _same(search, facts | {"rungs": list(rungs)}, study)
+        check_same(search, facts | {"rungs": list(rungs)}, study)
         registry = params.registry.model_copy(update={"run_id": search.user_attrs.get("run", "")})
         with step_run(f"tune {study}", registry) as parent:
             search.set_user_attr("run", parent.run_id)
@@ -119,12 +113,7 @@ def tune(
             result = _result(optuna, search, space)
             _write(out, search, result, space)
             parent.params({"study": study, "space": space.version})
-            parent.metrics({"trials": result["trials"], "pruned": result["pruned"]})
-            if result["best"] is not None:
-                parent.metrics({OBJECTIVE: result["best"]["value"], f"{OBJECTIVE}_default": result["default"]})
-            for name in ("index.html", "best.yaml", "trials.json"):
-                if (out / name).is_file():
-                    parent.artifact(out / name, "tune")
+            _record(parent, result, out)
     log.info("tune.done", study=study, trials=result["trials"], pruned=result["pruned"])
     return result
 
@@ -177,12 +166,12 @@ def _optimize(
     timeout_s: float | None,
     listener: Listener | None,
 ) -> None:
-    done = _finished(search)
+    done = finished(search)
     states = optuna.trial.TrialState
     _tell(listener, search, done, trials, None)
 
     def after(study: "Study", trial: "FrozenTrial") -> None:
-        count = _finished(study)
+        count = finished(study)
         _tell(listener, study, count, trials, trial)
         if count >= trials:
             study.stop()
@@ -195,29 +184,20 @@ def _optimize(
 def _tell(listener: Listener | None, search: "Study", count: int, of: int, trial: "FrozenTrial | None") -> None:
     if listener is None:
         return
-    best = _best(search)
+    best = best_of(search)
     value = trial.value if trial is not None else None
     pruned = trial is not None and trial.state.name == "PRUNED"
     listener(Heard(count, of, value, None if best is None else best.value, pruned))
 
 
-def _finished(search: "Study") -> int:
-    return sum(trial.state.name in _FINISHED for trial in search.get_trials(deepcopy=False))
-
-
-def _best(search: "Study") -> "FrozenTrial | None":
-    complete = [t for t in search.get_trials(deepcopy=False) if t.state.name == "COMPLETE" and t.value is not None]
-    return max(complete, key=lambda trial: trial.value or 0.0, default=None)
-
-
 def _result(optuna: Any, search: "Study", space: SearchSpace) -> dict[str, Any]:
     lists = {entry.name for entry in space.parameters if entry.kind == "choice"}
     frozen = search.get_trials(deepcopy=False)
-    best = _best(search)
+    best = best_of(search)
     found: dict[str, Any] = {
         "study": search.study_name,
         "objective": OBJECTIVE,
-        "trials": _finished(search),
+        "trials": finished(search),
         "pruned": sum(trial.state.name == "PRUNED" for trial in frozen),
         "default": search.user_attrs["default"],
         "importance": _importance(optuna, search),
@@ -230,6 +210,16 @@ def _result(optuna: Any, search: "Study", space: SearchSpace) -> dict[str, Any]:
         if best.value is not None and best.value > found["default"]:
             found["fragment"] = yaml.safe_dump(nested(point), sort_keys=False, default_flow_style=None)
     return found
+
+
+def _record(run: StepRun, result: dict[str, Any], out: Path) -> None:
+    """Keep figures and files of the search with its run."""
+    run.metrics({"trials": result["trials"], "pruned": result["pruned"]})
+    if result["best"] is not None:
+        run.metrics({OBJECTIVE: result["best"]["value"], f"{OBJECTIVE}_default": result["default"]})
+    for name in ("index.html", "best.yaml", "trials.json"):
+        if (out / name).is_file():
+            run.artifact(out / name, "tune")
 
 
 def _importance(optuna: Any, search: "Study") -> dict[str, float]:
@@ -265,41 +255,6 @@ def _write(out: Path, search: "Study", result: dict[str, Any], space: SearchSpac
         write_text(out / "importance.svg", importance_plot(result["importance"]))
 
 
-@contextmanager
-def _study(optuna: Any, out: Path, name: str, seed: int) -> Iterator[Any]:
-    """The study in ``out/study.db``; a trial whose process died counts as failed once its heartbeat is old."""
-    out.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        storage = optuna.storages.RDBStorage(f"sqlite:///{(out / 'study.db').absolute()}", heartbeat_interval=30)
-    try:
-        existing = {summary.study_name: summary.n_trials for summary in optuna.get_all_study_summaries(storage)}
-        search = optuna.create_study(
-            storage=storage,
-            study_name=name,
-            direction="maximize",
-            load_if_exists=True,
-            sampler=optuna.samplers.TPESampler(seed=seed + existing.get(name, 0)),
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP),
-        )
-        yield search
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
-
-
-def _same(search: "Study", facts: dict[str, Any], name: str) -> None:
-    """A study is over one data set and one space: figures of two are not comparable."""
-    for key, value in facts.items():
-        held = search.user_attrs.get(key, value)
-        if held != value:
-            raise StateError(
-                f"The study {name} was made with other {key} ({held}, now {value}).",
-                "Give --study another name, or remove the study.",
-            )
-        search.set_user_attr(key, value)
-
-
 def _unsearched(params: Params, space: SearchSpace) -> str:
     """A digest of what the trials have in common beside their rows."""
     common = params.model_dump(mode="json", include={"seed", "train"})
@@ -325,19 +280,3 @@ def _check(space: SearchSpace, params: Params) -> None:
 
 def _short(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
-def _optuna() -> Any:
-    """Optuna, quiet.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            import optuna
-        except ImportError as error:
-            raise UsageError("The search needs Optuna.", "Install the extra: fraudline[lab].") from error
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna
