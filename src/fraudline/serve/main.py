@@ -59,8 +59,9 @@ def serve(
         StateError: the thresholds file was changed by hand, or is of another model.
     """
     from fraudline.model.signature import Trust
+    from fraudline.serve.access import Access
     from fraudline.serve.model import FraudModel
-    from fraudline.serve.server import Access, Predictor
+    from fraudline.serve.server import Predictor
 
     # KServe answers with a response class that FastAPI deprecates: nothing that who runs the server can change
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")

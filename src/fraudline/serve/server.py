@@ -8,37 +8,30 @@ from a request to the model.
 import asyncio
 import signal
 import socket
-import ssl
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 from kserve import ModelRepository, ModelServer
 from kserve.constants.constants import FASTAPI_APP_IMPORT_STRING
-from kserve.errors import InvalidInput, ModelNotFound
 from kserve.model_server import app as kserve_app
 from kserve.protocol.rest.server import RESTServer
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from fraudline.core.errors import UsageError
 from fraudline.core.heap import freeze_heap
 from fraudline.core.log import get_logger
-from fraudline.core.masking import masked
-from fraudline.core.reread import Reread
 from fraudline.core.tracing import Tracing
-from fraudline.serve.dataplane import BINARY, FixedRepository, StrictDataPlane
+from fraudline.serve.access import OPEN, Access, credentials, renewing
+from fraudline.serve.dataplane import FixedRepository, StrictDataPlane
 from fraudline.serve.direct import DirectRoute
 from fraudline.serve.guard import LIMITS, Guard, Tokens, impatient
 from fraudline.serve.model import FraudModel
 from fraudline.serve.payload import json_values
+from fraudline.serve.refusals import refuse_by_field
 from fraudline.serve.rpc import grpc_servers, message_bytes
 from fraudline.serve.tracing import TracedRequests
 
@@ -47,38 +40,7 @@ log = get_logger(__name__)
 GRACE_SECONDS = 20
 """Time for requests in flight at shutdown; below Kubernetes' 30 s before it kills."""
 
-RENEW_SECONDS = 10
-"""Between two looks whether the certificate of REST has changed."""
-
 _PREDICT = "/v1/models/{model_name}:predict"
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """Who may ask, and what the connection is: files, read again when they change.
-
-    Attributes:
-        certificate: PEM file of the server's certificate; None for plain connections.
-        key: PEM file of its private key.
-        tokens: file of bearer tokens, one a line; None to ask for none.
-    """
-
-    certificate: Path | None = None
-    key: Path | None = None
-    tokens: Path | None = None
-
-    def __post_init__(self) -> None:
-        if (self.certificate is None) != (self.key is None):
-            raise UsageError("A certificate and its key go together.", "Name both files, or neither.")
-        for path in (self.certificate, self.key):
-            if path is not None and not path.is_file():
-                raise UsageError(f"There is no file {path}.", "Name the PEM file.")
-        if self.certificate is not None and self.key is not None:
-            _load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.certificate, self.key)
-
-
-OPEN = Access()
-"""Everybody, over plain connections: behind a mesh or a gateway."""
 
 
 class Predictor(ModelServer):  # type: ignore[misc]  # kserve has no type information
@@ -152,7 +114,7 @@ class Predictor(ModelServer):  # type: ignore[misc]  # kserve has no type inform
     async def _serve(self, rest: "_RestServer") -> None:
         rest.beside = self._grpc_servers() if self.enable_grpc else []
         rest.config.load()
-        renewal = asyncio.create_task(_renewal(rest.config.ssl, self._access))
+        renewal = asyncio.create_task(renewing(rest.config.ssl, self._access))
         try:
             for server in rest.beside:
                 await server.start()
@@ -176,7 +138,7 @@ class Predictor(ModelServer):  # type: ignore[misc]  # kserve has no type inform
                 if access.certificate is None or access.key is None:
                     server.add_insecure_port(f"{address}:{self.grpc_port}")
                 else:
-                    server.add_secure_port(f"{address}:{self.grpc_port}", _credentials(access.certificate, access.key))
+                    server.add_secure_port(f"{address}:{self.grpc_port}", credentials(access.certificate, access.key))
         except (OSError, RuntimeError) as error:
             raise _no_address("gRPC", self.host, self.grpc_port, str(error)) from error
         return servers
@@ -193,39 +155,6 @@ def _check_free(host: str, port: int) -> None:
 def _no_address(what: str, host: str, port: int, reason: str = "") -> UsageError:
     problem = f"{what} cannot listen on {host}, port {port}{reason and f': {reason}'}."
     return UsageError(problem, "Name an address of this machine and a port that nothing listens on.")
-
-
-def _load_pair(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
-    try:
-        context.load_cert_chain(certificate, key, password=str)  # none: OpenSSL would ask at the terminal
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        problem = f"{certificate} and {key} cannot be loaded: {error}."
-        raise UsageError(problem, "Name PEM files of a certificate and of its key, without a passphrase.") from error
-
-
-async def _renewal(context: ssl.SSLContext | None, access: Access) -> None:
-    """Gives REST a changed certificate; gRPC reads its own at each handshake."""
-    if context is None or access.certificate is None or access.key is None:
-        return
-    key = access.key
-
-    def load(certificate: Path) -> None:
-        _load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate, key)  # a failure would leave half a pair
-        _load_pair(context, certificate, key)
-
-    pair = Reread(access.certificate, load, kept="serve.certificate_kept")
-    while True:
-        await asyncio.sleep(RENEW_SECONDS)
-        _ = pair.content
-
-
-def _credentials(certificate: Path, key: Path) -> grpc.ServerCredentials:
-    """Those of the files as they are at each handshake."""
-
-    def fetch() -> Any:
-        return grpc.ssl_server_certificate_configuration([(key.read_bytes(), certificate.read_bytes())])
-
-    return grpc.dynamic_ssl_server_credentials(fetch(), fetch)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -286,12 +215,7 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no type infor
             kserve_app.add_middleware(TracedRequests, tracing=self.tracing)
         kserve_app.router.routes.insert(0, DirectRoute(self.dataplane, self.dataplane.model_registry.get_models()))
         _describe(kserve_app, self.dataplane.model_registry.get_models().values())
-        kserve_app.add_exception_handler(InvalidInput, _refuse)
-        kserve_app.add_exception_handler(RequestValidationError, _refuse_schema)
-        kserve_app.add_exception_handler(ModelNotFound, _no_such_model)
-        kserve_app.add_exception_handler(NotImplementedError, _not_offered)
-        kserve_app.add_exception_handler(HTTPException, _refuse_http)
-        kserve_app.add_exception_handler(Exception, _failed)
+        refuse_by_field(kserve_app)
         freeze_heap()  # all that serves is there now
 
 
@@ -307,46 +231,3 @@ def _describe(app: FastAPI, models: Iterable[FraudModel]) -> None:
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's way of extending it
-
-
-def _answer(request: Request, status: int, error: str, field: str = "") -> JSONResponse:
-    log.warning("serve.refused", path=request.url.path, status=status, error=error)
-    return JSONResponse(status_code=status, content=masked({"error": error} | ({"field": field} if field else {})))
-
-
-async def _refuse(request: Request, error: Exception) -> JSONResponse:
-    return _answer(request, 400, str(error), getattr(error, "field", "body"))
-
-
-async def _no_such_model(request: Request, error: Exception) -> JSONResponse:
-    return _answer(request, 404, str(error), "model")
-
-
-async def _refuse_schema(request: Request, error: Exception) -> JSONResponse:
-    """FastAPI's own check of a V2 body: the deepest complaint is the one about the object that the caller meant."""
-    details: list[dict[str, Any]] = list(error.errors()) if isinstance(error, RequestValidationError) else []
-    if not details or details[0]["type"] == "json_invalid":
-        reason = details[0].get("ctx", {}).get("error", "") if details else ""
-        return _answer(request, 400, f"body: not JSON: {reason}. {BINARY}", "body")
-    deepest = max(details, key=lambda detail: len(detail["loc"]))
-    parts = [str(part) for part in deepest["loc"] if part not in ("body", "InferenceRequest", "bytes")]
-    field = ".".join(parts) or "body"
-    return _answer(request, 400, f"{field}: {deepest['msg']}.", field)
-
-
-async def _refuse_http(request: Request, error: Exception) -> JSONResponse:
-    """What the framework refuses by itself: unknown paths and methods, and bodies that are no text."""
-    status = getattr(error, "status_code", 500)
-    if status == 400:
-        return _answer(request, 400, f"body: {getattr(error, 'detail', 'malformed')}. {BINARY}", "body")
-    return _answer(request, status, f"{request.method} {request.url.path}: {getattr(error, 'detail', '')}.", "path")
-
-
-async def _failed(request: Request, error: Exception) -> JSONResponse:
-    """A mistake of ours: logged here, and nothing of it answered."""
-    log.error("serve.error", path=request.url.path, error=repr(error))
-    return JSONResponse(status_code=500, content={"error": "internal error."})
-
-
-async def _not_offered(request: Request, _: Exception) -> JSONResponse:
-    return _answer(request, 404, f"{request.url.path}: not offered.", "path")
