@@ -132,50 +132,82 @@ def observe(
     while (end - begin) / step > _POINTS:
         step *= 2
     count = max(int((end - begin) // step), 0)  # a clock behind that of the merge
-    grid = (begin, begin + count * step, step)
-    more = f", {series}" if series else ""
-
-    def asked(name: str, label: str = "") -> tuple[Series, Series]:
-        one, other = (
-            _once(source.series(f'{_PREFIX}{name}{{version="{version}"{more}}}', *grid), label)
-            for version in (canary, champion)
-        )
-        return one, other
-
-    known = asked("rows_total")
-    since = (0, min((min(values) for _, values in known[1] if values), default=0))
-    into = _reaches([values for side in known for _, values in side], count)
-
-    def read(name: str, label: str = "", keys: Sequence[str] = ()) -> tuple[list[str], Counts, Counts]:
-        found = [_by_label(side, label, into, first) for side, first in zip(asked(name, label), since, strict=True)]
-        names = list(keys) or sorted(set(found[0]) | set(found[1]), key=_bucket)
-        nothing = np.zeros(count, np.int64)
-        one, other = (
-            np.array([side.get(key, nothing) for key in names], np.int64).reshape(len(names), count) for side in found
-        )
-        return names, one, other
-
-    _, rows, champion_rows = read("rows_total", keys=[""])
-    _, requests, champion_requests = read("score_seconds_count", keys=[""])
-    _, failed, champion_failed = read("failed_total", keys=[""])
-    alerts = [read(f"{kind}_total", keys=[""])[1:] for kind in ("reviews", "blocks")]
+    counters = _Counters(source, (canary, champion), (begin, begin + count * step, step), count, series)
+    _, rows, champion_rows = counters.read("rows_total", keys=[""])
+    _, requests, champion_requests = counters.read("score_seconds_count", keys=[""])
+    _, failed, champion_failed = counters.read("failed_total", keys=[""])
+    alerts = [counters.read(f"{kind}_total", keys=[""])[1:] for kind in ("reviews", "blocks")]
     arms = {
         "errors": _within(failed, requests, champion_failed, champion_requests),
         "alerts": _within(alerts[0][0] + alerts[1][0], rows, alerts[0][1] + alerts[1][1], champion_rows),
+        **_distributions(counters),
     }
-    edges, one, other = read("score_seconds_bucket", "le")
-    if edges:
-        arms["latency"] = slow(_apart(one), _apart(other))
-    names, one, other = read("score_band_total", "band")
-    if len(names) > 1:
-        arms["scores"] = bands(one.T, other.T)
-    names, one, other = read("reasons_total", "feature")
-    if names:
-        of, champion_of = (np.broadcast_to(side.sum(0), side.shape).copy() for side in (one, other))
-        arms["reasons"] = Arms(one, of, other, champion_of)
     edges_s = np.asarray(begin + step * np.arange(count + 1), np.float64)
     came = np.stack([requests[0], champion_requests[0]])
     return Observed(arms, rows[0], came, edges_s[:-1], edges_s[1:])
+
+
+class _Counters:
+    """What the counters of canary and champion grew by, in each of ``count`` strata.
+
+    Args:
+        source: where the predictors' metrics are.
+        versions: of canary and champion.
+        grid: begin, end and length of a stratum, seconds.
+        count: strata.
+        series: further label matchers, in PromQL.
+    """
+
+    def __init__(
+        self,
+        source: Prometheus,
+        versions: tuple[str, str],
+        grid: tuple[float, float, float],
+        count: int,
+        series: str,
+    ) -> None:
+        self._source, self._versions, self._grid, self._count = source, versions, grid, count
+        self._more = f", {series}" if series else ""
+        known = self._asked("rows_total")
+        self._since = (0, min((min(values) for _, values in known[1] if values), default=0))
+        self._into = _reaches([values for side in known for _, values in side], count)
+
+    def read(self, name: str, label: str = "", keys: Sequence[str] = ()) -> tuple[list[str], Counts, Counts]:
+        """The values of a label, or ``keys``, and for each of them the counts of canary and champion, by stratum."""
+        found = [
+            _by_label(side, label, self._into, first)
+            for side, first in zip(self._asked(name, label), self._since, strict=True)
+        ]
+        names = list(keys) or sorted(set(found[0]) | set(found[1]), key=_bucket)
+        nothing = np.zeros(self._count, np.int64)
+        one, other = (
+            np.array([side.get(key, nothing) for key in names], np.int64).reshape(len(names), self._count)
+            for side in found
+        )
+        return names, one, other
+
+    def _asked(self, name: str, label: str = "") -> tuple[Series, Series]:
+        one, other = (
+            _once(self._source.series(f'{_PREFIX}{name}{{version="{version}"{self._more}}}', *self._grid), label)
+            for version in self._versions
+        )
+        return one, other
+
+
+def _distributions(counters: _Counters) -> dict[str, Arms]:
+    """How answers spread over times, bands of the score and reasons; without those that nothing was counted for."""
+    arms = {}
+    edges, one, other = counters.read("score_seconds_bucket", "le")
+    if edges:
+        arms["latency"] = slow(_apart(one), _apart(other))
+    names, one, other = counters.read("score_band_total", "band")
+    if len(names) > 1:
+        arms["scores"] = bands(one.T, other.T)
+    names, one, other = counters.read("reasons_total", "feature")
+    if names:
+        of, champion_of = (np.broadcast_to(side.sum(0), side.shape).copy() for side in (one, other))
+        arms["reasons"] = Arms(one, of, other, champion_of)
+    return arms
 
 
 def _once(series: Series, label: str) -> Series:
