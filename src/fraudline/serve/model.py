@@ -5,7 +5,6 @@ the tensors ``score``, ``decision``, ``contributions`` and ``expected``. Scores:
 """
 
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from kserve import InferOutput, InferRequest, InferResponse, Model
+from kserve import InferRequest, InferResponse, Model
 from kserve.metrics import POST_HIST_TIME, PRE_HIST_TIME, PREDICT_HIST_TIME, get_labels
 from kserve.model import InferenceVerb
 from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferResponse
@@ -29,7 +28,6 @@ from fraudline.model.scorer import Scorer, Scores
 from fraudline.model.signature import ANYBODY, Trust
 from fraudline.model.wording import Wording
 from fraudline.serve import quick
-from fraudline.serve.encoding import encode_message
 from fraudline.serve.errors import RequestError
 from fraudline.serve.in_flight import GRPC_PATIENCE, PATIENCE, InFlight
 from fraudline.serve.metrics import PredictorMetrics, band_edges
@@ -37,13 +35,11 @@ from fraudline.serve.payload import (
     INPUT,
     MAX_ROWS,
     Batch,
-    check_datatype,
     instances_schema,
-    kind,
     parse_instances,
-    parse_tensor,
 )
 from fraudline.serve.table import encoded
+from fraudline.serve.v2 import OUTPUTS, answer, read
 
 log = get_logger(__name__)
 
@@ -58,8 +54,6 @@ _TIMES = (PRE_HIST_TIME, PREDICT_HIST_TIME, POST_HIST_TIME)
 
 Answer: TypeAlias = dict[str, Any] | InferResponse | ModelInferResponse
 """Of V1 and events, of V2 over REST, of V2 over gRPC."""
-
-OUTPUTS = {"score": "FP32", "decision": "BYTES", "contributions": "FP32", "expected": "FP32"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +170,7 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         """
         try:
             if isinstance(payload, InferRequest):
-                return self._parse_v2(payload)
+                return Job(read(payload, self._names, self._max_rows), payload)
             if self._table is not None:
                 payload = encoded(payload, self._table)
             limits = self._names, self._max_rows
@@ -214,7 +208,8 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
     def postprocess(self, result: Result, headers: Mapping[str, str] | None = None) -> Answer:
         """The answer in the protocol of the request."""
         if result.job.request is not None:
-            return self._answer_v2(result, result.job.request)
+            values = result.scores, result.decisions, self._thresholds
+            return answer(result.job.request, *values, model=self.name, version=self.version)
         return {"predictions": self._predictions(result)}
 
     def _results(self, jobs: Sequence[Job], *, count: bool = True) -> list[Result]:
@@ -255,23 +250,6 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
         rows = np.zeros((BLOCK_ROWS, len(self._names)), np.float32)
         self._predictions(self._results([Job(Batch(rows, (None,) * BLOCK_ROWS))], count=False)[0])
 
-    def _parse_v2(self, request: InferRequest) -> Job:
-        names = [tensor.name for tensor in request.inputs]
-        if names != [INPUT]:
-            raise RequestError("inputs", f"expected one tensor named {INPUT}, got {names[:5]}.")
-        unknown = [output.name for output in request.request_outputs or [] if output.name not in OUTPUTS]
-        if unknown:
-            raise RequestError(f"outputs.{unknown[0]:.40}", f"unknown; the model gives {', '.join(OUTPUTS)}.")
-        binary = False if request.from_grpc else (request.parameters or {}).get("binary_data_output", False)
-        if not isinstance(binary, bool):
-            raise RequestError("parameters.binary_data_output", f"expected a boolean, got {kind(binary)}.")
-        tensor = request.inputs[0]
-        check_datatype(tensor.datatype)
-        data = _data(request)
-        values = quick.numbers(data)
-        features = parse_tensor(tensor.shape, data if values is None else values, self._names, self._max_rows)
-        return Job(Batch(features, (None,) * len(features)), request)
-
     def _predictions(self, result: Result) -> list[dict[str, Any]]:
         predictions = []
         rows = zip(
@@ -295,36 +273,6 @@ class FraudModel(Model):  # type: ignore[misc]  # kserve has no type information
             predictions.append(prediction)
         return predictions
 
-    def _answer_v2(self, result: Result, request: InferRequest) -> InferResponse | ModelInferResponse:
-        scores = result.scores
-        values = {
-            "score": scores.score,
-            "decision": np.array([DECISIONS[decision] for decision in result.decisions], dtype=np.object_),
-            "contributions": scores.contributions,
-            "expected": scores.expected,
-        }
-        binary = {output.name: (output.parameters or {}).get("binary_data") for output in request.request_outputs or []}
-        outputs = [
-            InferOutput(name, list(values[name].shape), OUTPUTS[name], values[name]) for name in binary or list(OUTPUTS)
-        ]
-        answer = InferResponse(
-            response_id=request.id or uuid.uuid4().hex,
-            model_name=self.name,
-            model_version=self.version,
-            infer_outputs=outputs,
-            parameters={
-                "threshold_version": self._thresholds.version,
-                "review": self._thresholds.review,
-                "block": self._thresholds.block,
-            },
-        )
-        if request.from_grpc:
-            return encode_message(answer)
-        for output in outputs:
-            asked = binary.get(output.name)
-            output.parameters = {"binary_data": request.use_binary_outputs if asked is None else asked}
-        return answer
-
 
 def _rows(job: Job) -> int:
     return len(job.batch.features)
@@ -340,17 +288,3 @@ def _edges(artifact: Artifact) -> NDArray[np.float64] | None:
         return None
     table = artifact.table("reference/score.parquet")
     return band_edges(*(table[name].to_numpy().astype(np.float64) for name in ("lower", "share")))
-
-
-def _data(request: InferRequest) -> Any:
-    """The values of the only tensor, as a list or an array."""
-    tensor = request.inputs[0]
-    if not request.from_grpc:
-        return tensor.data
-    try:
-        # raw bytes or typed contents; KServe raises whatever numpy does when the bytes do not fill the shape
-        return tensor.as_numpy()
-    except (ValueError, TypeError) as error:
-        raise RequestError(
-            f"inputs.{INPUT}.data", f"does not fit {tensor.datatype} {tensor.shape}: {error}."
-        ) from error
