@@ -28,7 +28,8 @@ from fraudline.core.tracing import Tracing
 from fraudline.serve.access import OPEN, Access, credentials, renewing
 from fraudline.serve.dataplane import FixedRepository, StrictDataPlane
 from fraudline.serve.direct import DirectRoute
-from fraudline.serve.guard import LIMITS, Guard, Tokens, impatient
+from fraudline.serve.guard import LIMITS, Guard, Tokens
+from fraudline.serve.impatient import impatient
 from fraudline.serve.model import FraudModel
 from fraudline.serve.payload import json_values
 from fraudline.serve.refusals import refuse_by_field
