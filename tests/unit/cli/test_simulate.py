@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from fraudline.cli.main import cli
-from fraudline.cli.simulate import command as simulation
+from fraudline.cli.simulate import run as simulation
 from fraudline.cli.simulate.picture import draw
 from fraudline.cli.simulate.world import Change, payment_app
 from fraudline.core.errors import StateError, UsageError

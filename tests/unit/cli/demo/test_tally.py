@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from fraudline.cli.demo.command import _endless
+from fraudline.cli.demo.run import _endless
 from fraudline.cli.demo.screen import screen, split_text, summary
 from fraudline.cli.demo.tally import Tally
 from fraudline.data.generate import generate

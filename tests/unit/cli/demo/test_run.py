@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fraudline.cli.demo.command import _world
+from fraudline.cli.demo.run import _world
 from fraudline.core.errors import UsageError
 from fraudline.data.store import write_dataset
 from tests.support.datasets import SMALL, small_tables
