@@ -17,7 +17,7 @@ from kafka.structs import OffsetAndMetadata
 
 from fraudline.core.errors import UnavailableError, UsageError
 from fraudline.ops.local.kafka import LocalKafka
-from fraudline.stream import kafka_batches, kafka_python
+from fraudline.stream import confluent, kafka_batches, kafka_python
 from fraudline.stream.assembly import connection
 from fraudline.stream.dead_letter import dead_letter
 from fraudline.stream.params import StreamParams
@@ -350,6 +350,29 @@ def test_a_replay_reads_exactly_the_range_and_moves_nothing(params: StreamParams
         assert list(transport.read(partition, 5, 5)) == []
     send(params, 1, first=500)
     assert [record.value for record in take(transport, 1)] == [b"500"]
+
+
+def test_a_replay_that_takes_longer_than_a_member_may_be_silent_costs_no_partition(
+    params: StreamParams, join: OPEN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it did, the batch after it was refused, and its state built again by the same replay, for ever."""
+    monkeypatch.setattr(confluent, "_STAY_S", 1.0)
+    send(params, 50)
+    if params.transport == "confluent":
+        transport = join(extra={"max.poll.interval.ms": 6_000, "session.timeout.ms": 6_000})
+    else:
+        transport = join()
+        transport._consumer._coordinator.heartbeat.config["max_poll_interval_ms"] = 6_000
+    records = take(transport, 50)
+    ends = offsets_after(records)
+    begun = time.monotonic()
+    while time.monotonic() - begun < 15:  # the interval, the session, and more
+        for partition, end in ends.items():
+            assert sum(map(len, transport.read(partition, 0, end))) == end
+    transport.transact([Output(params.topics.decisions, b"k", b"v")], ends)
+    assert {partition: transport.group_offset(partition) for partition in ends} == ends
+    send(params, 10, first=50)
+    assert sorted(int(record.value) for record in take(transport, 10)) == list(range(50, 60)), "some were polled unseen"
 
 
 def test_a_client_knows_where_its_group_stands(params: StreamParams, join: OPEN) -> None:

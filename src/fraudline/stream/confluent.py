@@ -23,6 +23,8 @@ from fraudline.stream.librdkafka import (
 from fraudline.stream.tls import BROKER
 from fraudline.stream.transport import MAX_REQUEST_BYTES, NEWS_MS, READ_ROWS, Connection, FencedError, Output, Record
 
+_STAY_S = 60.0
+"""How often a group's member says that it is at work: one that is silent for five minutes is put out."""
 _SEEK_TRIES = 50
 _ASK_S = 5.0
 _CLOSE_S = 3.0
@@ -34,7 +36,8 @@ class ConfluentTransport:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._topic = connection.topic
-        self._epoch = 0
+        self._epoch = self._polled = 0
+        self._stayed = 0.0
         self._assigned: frozenset[int] = frozenset()
         self._membership: Any = None
         self._reader: Any = None
@@ -62,7 +65,7 @@ class ConfluentTransport:
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """See the protocol. ``consume`` waits for a full batch, so only the first record is waited for."""
-        before = self._epoch
+        before, self._stayed = self._polled, time.monotonic()
         with translated():
             messages = self._consumer.consume(max_records, 0)
             if not messages:
@@ -75,6 +78,7 @@ class ConfluentTransport:
                 raise KafkaException(self._refused)
             if before != self._epoch:
                 self._rewind(records)
+                self._polled = self._epoch
                 return []
             if not records:
                 return []
@@ -125,6 +129,7 @@ class ConfluentTransport:
         done = start >= end
         while not done:
             with translated():
+                self._stay()
                 messages = reader.consume(READ_ROWS, 0.1)
                 done = any(message.offset() is not None and message.offset() >= end for message in messages)
                 records = [record for record in records_of(messages) if record.offset < end]
@@ -134,6 +139,16 @@ class ConfluentTransport:
                 yield records
             elif not done and time.monotonic() > deadline:
                 raise UnavailableError(f"Partition {partition} gave no records before {end}.", BROKER)
+
+    def _stay(self) -> None:
+        """Poll for nothing, now and then. What it gives nevertheless is given again: the next poll rewinds."""
+        if time.monotonic() - self._stayed < _STAY_S:
+            return
+        self._stayed = time.monotonic()
+        self._consumer.pause([TopicPartition(self._topic, partition) for partition in self._assigned])
+        if self._consumer.consume(1, 0):
+            self._polled = -1
+        self._consumer.resume([TopicPartition(self._topic, partition) for partition in self._assigned])
 
     def beginning(self, partition: int) -> int:
         """See the protocol."""

@@ -201,6 +201,7 @@ class KafkaPythonTransport:
         deadline = time.monotonic() + self._connection.timeout_s
         while True:
             with translated():
+                self._consumer._coordinator.poll_heartbeat()  # noqa: SLF001 - a member that is silent for long is put out
                 position = reader.position(place, timeout_ms=_CLOSE_MS)
                 if position is not None and position >= end:
                     return
