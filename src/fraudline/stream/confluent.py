@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from fraudline.core.errors import UnavailableError
+from fraudline.stream.kafka_group import member_of
 from fraudline.stream.leader_epochs import LeaderEpochs
 from fraudline.stream.librdkafka import (
     PARTITIONER,
@@ -26,7 +26,6 @@ from fraudline.stream.transport import MAX_REQUEST_BYTES, NEWS_MS, READ_ROWS, Co
 _STAY_S = 60.0
 """How often a group's member says that it is at work: one that is silent for five minutes is put out."""
 _SEEK_TRIES = 50
-_ASK_S = 5.0
 _CLOSE_S = 3.0
 
 
@@ -210,15 +209,13 @@ class ConfluentTransport:
     def _refuse_the_fenced(self) -> None:
         """Ask the broker whether another worker has taken this one's place, whose producer a new one here would fence.
 
-        Nothing is committed to ask: while a transaction is in doubt, no offset is known to be right.
+        Nothing is committed to ask: while a transaction is in doubt, no offset is known to be right. The other client
+        asks: librdkafka ends the process where the broker goes away meanwhile (confluentinc/librdkafka#5397).
         """
         own = self._consumer.memberid()
-        admin = AdminClient({"bootstrap.servers": self._connection.bootstrap, **SETTINGS, **self._connection.extra})
-        asked = admin.describe_consumer_groups([self._connection.group], request_timeout=_ASK_S)
-        with contextlib.suppress(KafkaException):  # what else there is, the next poll meets too
-            for member in asked[self._connection.group].result().members:
-                if own and member.group_instance_id == self._connection.worker_id and member.member_id != own:
-                    raise FencedError
+        found = member_of(self._connection)
+        if own and found not in (None, own) and self._consumer.memberid() == own:  # or it has joined anew meanwhile
+            raise FencedError
 
     def _committed(self) -> list[Any]:
         """Where the group stands in each partition, with its leader's epoch; the log's beginning where it is new."""

@@ -1,17 +1,21 @@
 """A member of a consumer group on kafka-python 3: what the client forgets, says to nobody, or must be asked for."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from kafka import TopicPartition
+from kafka.admin import KafkaAdminClient
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.errors import FencedInstanceIdError, KafkaError, KafkaTimeoutError
 from kafka.structs import OffsetAndMetadata
 
 from fraudline.core.log import get_logger
+from fraudline.stream.transport import Connection
 
 log = get_logger(__name__)
+
+_ASK_MS = 5_000
 
 
 class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -100,6 +104,21 @@ def let_go(consumer: Any) -> Iterator[None]:
         if unread is not None:
             unread.drain()
         raise
+
+
+def member_of(connection: Connection) -> str | None:
+    """The id of the member that has this worker's place in the group; None where none has, or nobody answers."""
+    settings = {
+        "bootstrap_servers": connection.bootstrap.split(","),
+        "bootstrap_timeout_ms": _ASK_MS,
+        "request_timeout_ms": _ASK_MS,
+        **connection.tls.kafka_python(),
+    }
+    with suppress(KafkaError), closing(KafkaAdminClient(**settings)) as admin:
+        for member in admin.describe_groups([connection.group])[connection.group]["members"]:
+            if member["group_instance_id"] == connection.worker_id:
+                return str(member["member_id"])
+    return None
 
 
 def is_silent(consumer: Any) -> bool:

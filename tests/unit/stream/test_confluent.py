@@ -1,11 +1,13 @@
 """What the transport does around librdkafka's calls, where a broker cannot be made to do it on demand."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from fraudline.core.errors import UnavailableError
-from fraudline.stream.transport import Connection, Output, Record
+from fraudline.stream.transport import Connection, FencedError, Output, Record
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
 
@@ -77,3 +79,16 @@ def test_a_batch_that_the_client_cannot_unpack_is_said_with_its_place() -> None:
     told = confluent_kafka.Message(topic="transactions", partition=3, offset=7, error=packed)
     with pytest.raises(UnavailableError, match="transactions 3 has a batch at 7 that this client does not unpack"):
         librdkafka.records_of([told])
+
+
+@pytest.mark.parametrize(("own", "found", "fenced"), [("A A", "B", True), ("A B", "B", False), ("A A", "A", False)])
+def test_only_another_members_id_is_a_fence_and_not_the_one_that_this_member_was_given_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, own: str, found: str, fenced: bool
+) -> None:
+    ids = iter(own.split())
+    transport = confluent.ConfluentTransport.__new__(confluent.ConfluentTransport)
+    transport._connection = Connection("127.0.0.1:1", "t", "g", "w")
+    transport._consumer = SimpleNamespace(memberid=lambda: next(ids))
+    monkeypatch.setattr(confluent, "member_of", lambda _: found)
+    with pytest.raises(FencedError) if fenced else nullcontext():
+        transport._refuse_the_fenced()
