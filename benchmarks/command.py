@@ -10,6 +10,9 @@ from fraudline.core.errors import FraudlineError
 from fraudline.core.files import write_json, write_text
 from fraudline.core.log import configure
 
+OWN_KERNELS = {"TF_ENABLE_ONEDNN_OPTS": "1", "TENSORFLOW_USE_CUSTOM_CONTRACTION_KERNEL": "true"}
+"""The environment of a peer on TensorFlow: oneDNN's kernels, which fraudline forgoes for its own training."""
+
 
 def run_command(
     measure: Callable[[], dict[str, Any]], page: Callable[[dict[str, Any]], str], *, json: Path | None, to: Path | None

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.command import run_command
+from benchmarks.command import OWN_KERNELS, run_command
 from fraudline.core.errors import UnavailableError
 from fraudline.core.files import read_json, write_json
 
@@ -118,6 +118,8 @@ def _measure(contestant: str, folder: Path, epochs: int, bench_python: Path) -> 
         environment.pop(name, None)
     if contestant in ("keras_one_thread", "pyod"):
         environment |= ONE_THREAD
+    if contestant != "fraudline":
+        environment |= OWN_KERNELS
     if contestant == "pyod":
         command = [str(bench_python), str(Path(__file__).with_name("training_pyod.py")), str(folder / "rows.npz")]
         command += [str(epochs), json.dumps([*HIDDEN, BOTTLENECK]), str(RATE), str(BATCH), str(out)]

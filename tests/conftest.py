@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import settings
 
+import fraudline  # noqa: F401 - before NumPy, whose kernels it names
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")

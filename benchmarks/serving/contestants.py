@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.command import OWN_KERNELS
 from benchmarks.serving.load import Case, Run, ghz, wrk
 from fraudline.ops.local.process import ChildProcess, free_port
 
@@ -102,7 +103,8 @@ def start(name: str, model: Path, folder: Path, options: Sequence[str] = ()) -> 
         SAVEDMODEL: ["benchmarks.serving.bare", *bare, "--engine", "savedmodel"],
     }
     command = [sys.executable, "-m", *commands[name], *options]
-    child = ChildProcess(name, command, log_path=Path("/dev/null"), env={"PYTHONPATH": f"{Path.cwd()}:src"})
+    kernels = OWN_KERNELS if name == SAVEDMODEL else {}
+    child = ChildProcess(name, command, log_path=Path("/dev/null"), env={"PYTHONPATH": f"{Path.cwd()}:src"} | kernels)
     has_grpc = name not in (FASTAPI, SAVEDMODEL)
     made = Contestant(name, child, http_port, grpc_port if has_grpc else 0)
     child.start().wait_ready(made.ready, timeout=240)

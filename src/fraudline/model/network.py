@@ -201,5 +201,6 @@ def scale(values: tf.Tensor, scaling: Scaling) -> tf.Tensor:
         logged = tf.math.log(1.0 + tf.maximum(values, 0.0))
         mask = scaling.log.astype(np.float32)[:, None]
         values = logged * mask + values * (1.0 - mask)
-    scaled = (values - scaling.centre[:, None]) / scaling.scale[:, None]
+    inverse = np.float32(1) / scaling.scale  # not by TensorFlow, whose inverses differ from processor to processor
+    scaled = (values - scaling.centre[:, None]) * inverse[:, None]
     return tf.clip_by_value(scaled, -scaling.clip, scaling.clip)

@@ -107,7 +107,8 @@ def ramps(features: tf.Tensor, tails: Tails) -> tf.Tensor:
     """Decades of single features (d, n), (t, n): the piecewise-linear curves of ``tails``."""
     t, k = tails.rise.shape
     values = tf.gather(features, np.repeat(tails.columns, k))
-    risen = tf.clip_by_value((values - tails.edge.reshape(-1, 1)) / tails.width.reshape(-1, 1), 0.0, 1.0)
+    inverse = np.float32(1) / tails.width.reshape(-1, 1)  # as in network.scale
+    risen = tf.clip_by_value((values - tails.edge.reshape(-1, 1)) * inverse, 0.0, 1.0)
     rises = np.repeat(np.eye(t, dtype=np.float32), k, axis=1) * tails.rise.ravel()
     return tf.linalg.matmul(rises, risen)
 

@@ -170,7 +170,7 @@ def _edges(values: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray
     None where the values are no more than the bins, and are bins themselves.
     """
     there = ~np.isnan(values)
-    order = np.argsort(values[there])
+    order = np.argsort(values[there], kind="stable")
     column = values[there][order].astype(np.float64)
     if len(np.unique(column)) <= _BINS:
         return None
