@@ -355,7 +355,7 @@ def test_a_replay_reads_exactly_the_range_and_moves_nothing(params: StreamParams
 def test_a_replay_that_takes_longer_than_a_member_may_be_silent_costs_no_partition(
     params: StreamParams, join: OPEN, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where it did, the batch after it was refused, and its state built again by the same replay, for ever."""
+    """Where it did, the batch after it was refused."""
     monkeypatch.setattr(confluent, "_STAY_S", 1.0)
     send(params, 50)
     if params.transport == "confluent":
