@@ -128,4 +128,4 @@ def test_the_pages_measured_with_the_model_of_this_repository_name_one_model():
     names = ("drift", "quality-reasons")
     found = {re.search(r"model `([0-9a-f]{12})`", page(f"reference/{name}.md"))[1] for name in names}
     assert len(found) == 1
-    assert f"`{found.pop()[:8]}`" in page("adr/0002-the-artifact-is-a-directory-named-by-its-digest.md")
+    assert f"`{found.pop()[:8]}`" in page("adr/0042-a-models-name-is-the-same-on-every-processor.md")
