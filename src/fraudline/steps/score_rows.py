@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fraudline.core.errors import SchemaError
@@ -104,8 +105,9 @@ def ids(chunk: Chunk) -> pa.Array:
     """The transactions' names, as text; ``row-N`` counted from 1 where the file gives them none."""
     if "transaction_id" in chunk.names:
         return reading.strings(chunk.column("transaction_id"))
-    first = chunk.before + chunk.first
-    return pa.array([f"row-{first + row}" for row in range(1, chunk.table.num_rows + 1)], pa.string())
+    first = chunk.before + chunk.first + 1
+    numbers = pa.array(np.arange(first, first + chunk.table.num_rows)).cast(pa.string())
+    return pc.binary_join_element_wise("row", numbers, "-")
 
 
 def _times(given: Column) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +23,7 @@ from fraudline.stream.params import StreamParams
 
 log = get_logger(__name__)
 
+_NAMES = np.array(DECISIONS, object)
 _LOOK_S = 1.0
 """Seconds between two looks at a thresholds file."""
 
@@ -163,20 +165,20 @@ class InProcessScoring:
         else:
             score = self._scorer.only_scores(features)
         n = len(score)
-        decision = np.stack([decide(score, each) for each in arms])[arm, np.arange(n)].tolist()
+        decision = np.stack([decide(score, each) for each in arms])[arm, np.arange(n)]
         if not self._explain_all:
             explained = np.flatnonzero(decision)
             whole = self._scorer.score(features[explained])
-        limits = [[threshold_of(index, each) for index in range(len(DECISIONS))] for each in arms]
+        limits = np.array([[threshold_of(index, each) for index in range(len(DECISIONS))] for each in arms])
         return Scored(
             score,
             explained,
             whole.contributions,
             whole.expected,
-            [DECISIONS[index] for index in decision],
-            [limits[side][index] for side, index in zip(arm.tolist(), decision, strict=True)],
+            _NAMES[decision].tolist(),
+            limits[arm, decision].tolist(),
             [self._version] * n,
-            [arms[side].version for side in arm.tolist()],
+            np.array([each.version for each in arms], object)[arm].tolist(),
             ["worker"] * n,
             held=arms[0],
         )
@@ -253,7 +255,7 @@ def joined(parts: list[Scored]) -> Scored:
         np.concatenate([part.contributions for part in parts]),
         np.concatenate([part.expected for part in parts]),
         *(
-            [entry for part in parts for entry in getattr(part, name)]
+            list(chain.from_iterable(getattr(part, name) for part in parts))
             for name in ("decision", "threshold", "model_version", "threshold_version", "scored_by")
         ),
         held=parts[-1].held,
