@@ -174,6 +174,7 @@ test-containers: setup ## build both images with a real engine, run compose and 
 # A real API server and KServe's controller, built by Go from their modules (cached by version under FRAUDLINE_CACHE).
 .PHONY: test-cluster
 test-cluster: setup ## apply every overlay to a real API server with KServe's controller and webhooks; Gitea, an S3 store
+	@$(some_uv)
 	@$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements/cloud.lock
 	@python -m tests.cluster.binaries
 	@pytest -q tests/cluster tests/contract/test_manifests.py $(PYTEST_ARGS)
@@ -251,6 +252,7 @@ fuzz-endpoint: setup ## more than 10,000 bad requests at the real server
 SECONDS_EACH ?= 60
 .fuzz/.ready: requirements/fuzz.lock
 	@$(some_uv)
+	@$(some_uv)
 	@$(UV) pip install -q --python $(BIN)/python --target .fuzz --require-hashes -r requirements/fuzz.lock
 	@touch $@
 
@@ -318,6 +320,7 @@ bench-rollout: setup ## a thousand rollouts of equal and of bad canaries, under 
 
 .PHONY: docs
 docs: setup ## build the documentation site into site/
+	@$(some_uv)
 	@$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements/docs.lock
 	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict -q
 
