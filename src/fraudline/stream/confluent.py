@@ -5,23 +5,22 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from fraudline.core.errors import UnavailableError
+from fraudline.stream.confluent_producer import open_producer
 from fraudline.stream.kafka_group import member_of
 from fraudline.stream.leader_epochs import LeaderEpochs
 from fraudline.stream.librdkafka import (
-    PARTITIONER,
     SETTINGS,
     append,
-    know,
     last_of,
     missing_right,
     records_of,
     translated,
 )
 from fraudline.stream.tls import BROKER
-from fraudline.stream.transport import MAX_REQUEST_BYTES, NEWS_MS, READ_ROWS, Connection, FencedError, Output, Record
+from fraudline.stream.transport import NEWS_MS, READ_ROWS, Connection, FencedError, Output, Record
 
 _STAY_S = 60.0
 """How often a group's member says that it is at work: one that is silent for five minutes is put out."""
@@ -44,7 +43,7 @@ class ConfluentTransport:
         self._epochs = LeaderEpochs()
         self.appended_at = 0.0
         with translated():
-            self._producer = self._open_producer()
+            self._producer = open_producer(self._connection)
             self._consumer = self._open_consumer()
 
     @property
@@ -114,7 +113,7 @@ class ConfluentTransport:
         with translated():
             self._producer.purge()
             self._refuse_the_fenced()
-            self._producer = self._open_producer()
+            self._producer = open_producer(self._connection)
             self._epoch += 1
             for place in self._committed():
                 self._seek(place)
@@ -236,35 +235,6 @@ class ConfluentTransport:
                 time.sleep(0.1)
             else:
                 return
-
-    def _open_producer(self) -> Any:
-        heard: list[Any] = []
-        producer = Producer(
-            {
-                "bootstrap.servers": self._connection.bootstrap,
-                "error_cb": heard.append,
-                "client.id": f"{self._connection.worker_id}-producer",
-                "transactional.id": f"{self._connection.group}.{self._connection.worker_id}",
-                "transaction.timeout.ms": int(self._connection.transaction_timeout_s * 1000),
-                "linger.ms": 1_000,  # a full batch goes at once, the rest at the commit
-                "retry.backoff.ms": 5,  # a transaction that follows at once is told to wait for the last one's markers
-                "message.max.bytes": MAX_REQUEST_BYTES,
-                **PARTITIONER,
-                **SETTINGS,
-                **self._connection.extra,
-            }
-        )
-        try:
-            producer.init_transactions(self._connection.timeout_s)
-        except KafkaException:
-            producer.poll(0)  # what librdkafka says beside its timeout
-            for reason in heard:
-                if reason.code() == KafkaError._AUTHENTICATION:  # noqa: SLF001 - librdkafka's own code
-                    raise KafkaException(reason) from None
-            raise
-        for topic in (self._topic, *self._connection.outputs):
-            know(producer, topic, self._connection.timeout_s)
-        return producer
 
     def _open_consumer(self) -> Any:
         consumer = Consumer(
