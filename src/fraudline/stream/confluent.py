@@ -8,6 +8,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from fraudline.core.errors import UnavailableError
+from fraudline.core.log import get_logger
 from fraudline.stream.confluent_producer import open_producer
 from fraudline.stream.kafka_group import member_of
 from fraudline.stream.leader_epochs import LeaderEpochs
@@ -22,8 +23,11 @@ from fraudline.stream.librdkafka import (
 from fraudline.stream.tls import BROKER
 from fraudline.stream.transport import NEWS_MS, READ_ROWS, Connection, FencedError, Output, Record
 
+log = get_logger(__name__)
+
 _STAY_S = 60.0
 """How often a group's member says that it is at work: one that is silent for five minutes is put out."""
+_ALONE = "Kafka called this worker fenced, though no other has its place in the group."
 _SEEK_TRIES = 50
 _CLOSE_S = 3.0
 
@@ -37,6 +41,8 @@ class ConfluentTransport:
         self._epoch = self._polled = 0
         self._stayed = 0.0
         self._assigned: frozenset[int] = frozenset()
+        self._member_ids: set[str] = set()  # that this one was given
+        self._fenced = False
         self._membership: Any = None
         self._reader: Any = None
         self._refused: Any = None
@@ -62,27 +68,37 @@ class ConfluentTransport:
         return len(topics[self._topic].partitions)
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
-        """See the protocol. ``consume`` waits for a full batch, so only the first record is waited for."""
+        """See the protocol."""
+        try:
+            with translated():
+                if self._fenced:  # librdkafka says it once
+                    raise FencedError
+                return self._poll(max_records, timeout_s)
+        except FencedError:
+            self._join_anew()
+            return []
+
+    def _poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """``consume`` waits for a full batch, so only the first record is waited for."""
         before, self._stayed = self._polled, time.monotonic()
-        with translated():
-            messages = self._consumer.consume(max_records, 0)
-            if not messages:
-                messages = self._consumer.consume(1, timeout_s)
-                if messages and max_records > 1:
-                    messages += self._consumer.consume(max_records - 1, 0)
-            records = records_of(messages)
-            self._refused = None if records else missing_right(messages) or self._refused
-            if self._refused is not None:
-                raise KafkaException(self._refused)
-            if before != self._epoch:
-                self._rewind(records)
-                self._polled = self._epoch
-                return []
-            if not records:
-                return []
-            self._membership = self._consumer.consumer_group_metadata()
-            for last in last_of(messages):
-                self._epochs.note(last.partition(), last.offset() + 1, last.leader_epoch())
+        messages = self._consumer.consume(max_records, 0)
+        if not messages:
+            messages = self._consumer.consume(1, timeout_s)
+            if messages and max_records > 1:
+                messages += self._consumer.consume(max_records - 1, 0)
+        records = records_of(messages)
+        self._refused = None if records else missing_right(messages) or self._refused
+        if self._refused is not None:
+            raise KafkaException(self._refused)
+        if before != self._epoch:
+            self._rewind(records)
+            self._polled = self._epoch
+            return []
+        if not records:
+            return []
+        self._membership = self._consumer.consumer_group_metadata()
+        for last in last_of(messages):
+            self._epochs.note(last.partition(), last.offset() + 1, last.leader_epoch())
         return records
 
     def rehearse(self) -> None:
@@ -97,7 +113,7 @@ class ConfluentTransport:
 
     def transact(self, outputs: Sequence[Output], offsets: Mapping[int, int]) -> None:
         """See the protocol. Steps: begin, append, offsets, commit; any failure leaves the rest to ``recover``."""
-        with translated():
+        with self._unless_fenced_alone():
             self._producer.begin_transaction()
             append(self._producer, outputs)
             self.appended_at = time.monotonic()
@@ -182,8 +198,9 @@ class ConfluentTransport:
         self._reader = None
         self._producer.purge()
 
-    def _on_assigned(self, _consumer: Any, places: list[Any]) -> None:
+    def _on_assigned(self, consumer: Any, places: list[Any]) -> None:
         self._epoch += 1
+        self._member_ids.add(consumer.memberid())
         self._refused = None
         self._assigned = frozenset(place.partition for place in places)
 
@@ -213,8 +230,43 @@ class ConfluentTransport:
         """
         own = self._consumer.memberid()
         found = member_of(self._connection)
-        if own and found not in (None, own) and self._consumer.memberid() == own:  # or it has joined anew meanwhile
+        if own and found and found != own and self._consumer.memberid() == own:  # or it has joined anew meanwhile
             raise FencedError
+
+    @contextlib.contextmanager
+    def _unless_fenced_alone(self) -> Iterator[None]:
+        """``translated``, but where nobody else has this worker's place it joins anew, and a recovery goes on."""
+        try:
+            with translated():
+                yield
+        except FencedError as error:
+            self._join_anew()
+            raise UnavailableError(_ALONE, BROKER) from error
+
+    def _join_anew(self) -> None:
+        """Open the consumer anew, which a fence has ended, where nobody else has this worker's place.
+
+        Where the broker was away for the session's timeout, librdkafka forgets its member's id, and sends heartbeats
+        without one until a poll lets go of the partitions: the broker, which knows the member, calls that fenced.
+
+        Raises:
+            FencedError: another has this worker's place.
+            UnavailableError: the broker does not say who has it.
+        """
+        self._fenced = True
+        found = member_of(self._connection)
+        if found is None:
+            raise UnavailableError("Kafka does not say who has this worker's place in its group.", BROKER)
+        if found and found not in self._member_ids:
+            raise FencedError
+        log.warning("transport.consumer_replaced", reason="fenced, but no other has its place")
+        with contextlib.suppress(KafkaException):
+            self._consumer.close()
+        self._epoch += 1
+        self._assigned = frozenset()
+        with translated():
+            self._consumer = self._open_consumer()
+        self._fenced = False
 
     def _committed(self) -> list[Any]:
         """Where the group stands in each partition, with its leader's epoch; the log's beginning where it is new."""

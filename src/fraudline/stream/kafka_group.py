@@ -16,6 +16,8 @@ from fraudline.stream.transport import Connection
 log = get_logger(__name__)
 
 _ASK_MS = 5_000
+_NO_GROUP = "Dead"
+"""Kafka's word for a group that it does not know; newer brokers say an error beside it."""
 
 
 class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -107,7 +109,7 @@ def let_go(consumer: Any) -> Iterator[None]:
 
 
 def member_of(connection: Connection) -> str | None:
-    """The id of the member that has this worker's place in the group; None where none has, or nobody answers."""
+    """The id of the member that has this worker's place in the group; empty where none has, None where nobody says."""
     settings = {
         "bootstrap_servers": connection.bootstrap.split(","),
         "bootstrap_timeout_ms": _ASK_MS,
@@ -115,9 +117,11 @@ def member_of(connection: Connection) -> str | None:
         **connection.tls.kafka_python(),
     }
     with suppress(KafkaError), closing(KafkaAdminClient(**settings)) as admin:
-        for member in admin.describe_groups([connection.group])[connection.group]["members"]:
-            if member["group_instance_id"] == connection.worker_id:
-                return str(member["member_id"])
+        group = admin.describe_groups([connection.group])[connection.group]
+        if group["error"] and group["group_state"] != _NO_GROUP:  # its coordinator is loading, or elsewhere
+            return None
+        places = {member["group_instance_id"]: str(member["member_id"]) for member in group["members"]}
+        return places.get(connection.worker_id, "")
     return None
 
 

@@ -92,3 +92,73 @@ def test_only_another_members_id_is_a_fence_and_not_the_one_that_this_member_was
     monkeypatch.setattr(confluent, "member_of", lambda _: found)
     with pytest.raises(FencedError) if fenced else nullcontext():
         transport._refuse_the_fenced()
+
+
+class Member:
+    """Gives what it is told to, and notes what became of it."""
+
+    def __init__(self, *given: Any) -> None:
+        self._given = [*given]
+        self.done: list[object] = []
+
+    def consume(self, _count: int, _timeout: float) -> list[Any]:
+        given, self._given = self._given, []
+        return given
+
+    def close(self) -> None:
+        self.done.append("closed")
+
+    def pause(self, _places: list[Any]) -> None:
+        self.done.append("paused")
+
+    def resume(self, _places: list[Any]) -> None:
+        self.done.append("resumed")
+
+    def seek(self, place: Any) -> None:
+        self.done.append((place.partition, place.offset))
+
+
+def fence() -> Any:
+    """As librdkafka says it: once."""
+    error = confluent_kafka.KafkaError(confluent_kafka.KafkaError._FATAL, "Static consumer fenced by other consumer")
+    return confluent_kafka.Message(error=error)
+
+
+@pytest.fixture
+def fenced(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A transport that was given ``w-1`` in its group, and whose client is told once that it is fenced."""
+    monkeypatch.setattr(confluent, "open_producer", lambda _: None)
+    monkeypatch.setattr(confluent.ConfluentTransport, "_open_consumer", lambda _: Member())
+    transport = confluent.ConfluentTransport(Connection("127.0.0.1:1", "t", "g", "w"))
+    transport._consumer, transport._member_ids = Member(fence()), {"w-1"}
+    return transport
+
+
+@pytest.mark.parametrize("found", ["w-1", ""])
+def test_a_fence_is_none_where_the_place_is_the_members_own_or_nobodys(
+    fenced: Any, monkeypatch: pytest.MonkeyPatch, found: str
+) -> None:
+    monkeypatch.setattr(confluent, "member_of", lambda _: found)
+    before, epoch = fenced._consumer, fenced.epoch
+    assert fenced.poll(10, 0.0) == []
+    assert (before.done, fenced._consumer is before, fenced.epoch, fenced.assignment()) == (
+        ["closed"],
+        False,
+        epoch + 1,
+        frozenset(),
+    )
+
+
+def test_a_fence_is_one_where_another_has_the_place(fenced: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confluent, "member_of", lambda _: "w-2")
+    with pytest.raises(FencedError):
+        fenced.poll(10, 0.0)
+    assert fenced._consumer.done == []
+
+
+def test_a_fence_that_no_broker_explains_is_not_forgotten(fenced: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for found, error in ((None, UnavailableError), ("w-2", FencedError)):
+        monkeypatch.setattr(confluent, "member_of", lambda _, found=found: found)
+        with pytest.raises(error) as caught:
+            fenced.poll(10, 0.0)
+        assert type(caught.value) is error
