@@ -142,8 +142,9 @@ class ConfluentTransport:
         deadline = time.monotonic() + self._connection.timeout_s
         done = start >= end
         while not done:
-            with translated():
+            with self._unless_fenced_alone():
                 self._stay()
+            with translated():
                 messages = reader.consume(READ_ROWS, 0.1)
                 done = any(message.offset() is not None and message.offset() >= end for message in messages)
                 records = [record for record in records_of(messages) if record.offset < end]
@@ -155,14 +156,18 @@ class ConfluentTransport:
                 raise UnavailableError(f"Partition {partition} gave no records before {end}.", BROKER)
 
     def _stay(self) -> None:
-        """Poll for nothing, now and then. What it gives nevertheless is given again: the next poll rewinds."""
+        """Poll for nothing, now and then. What it gives nevertheless is given again."""
         if time.monotonic() - self._stayed < _STAY_S:
             return
         self._stayed = time.monotonic()
         self._consumer.pause([TopicPartition(self._topic, partition) for partition in self._assigned])
-        if self._consumer.consume(1, 0):
-            self._polled = -1
-        self._consumer.resume([TopicPartition(self._topic, partition) for partition in self._assigned])
+        try:
+            messages = self._consumer.consume(1, 0)
+            self._refused = missing_right(messages) or self._refused  # said once: the next poll would not hear it
+            for record in records_of(messages):
+                self._seek(TopicPartition(self._topic, record.partition, record.offset))
+        finally:
+            self._consumer.resume([TopicPartition(self._topic, partition) for partition in self._assigned])
 
     def beginning(self, partition: int) -> int:
         """See the protocol."""

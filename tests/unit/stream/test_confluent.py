@@ -162,3 +162,18 @@ def test_a_fence_that_no_broker_explains_is_not_forgotten(fenced: Any, monkeypat
         with pytest.raises(error) as caught:
             fenced.poll(10, 0.0)
         assert type(caught.value) is error
+
+
+def test_a_fence_in_a_long_replay_is_heard_and_leaves_the_partitions_running(fenced: Any) -> None:
+    with pytest.raises(FencedError), librdkafka.translated():
+        fenced._stay()
+    assert fenced._consumer.done == ["paused", "resumed"]
+
+
+def test_a_record_that_a_long_replay_is_given_is_given_again(fenced: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the group had committed nothing of its partition, the record after it was taken for the first."""
+    told = confluent_kafka.Message("t", 1, 7, b"k", b"v", [], None, (1, 0))
+    monkeypatch.setattr(confluent, "records_of", lambda _: [Record("t", 1, 7, 0, b"k", b"v")])
+    fenced._consumer = Member(told)
+    fenced._stay()
+    assert fenced._consumer.done == ["paused", (1, 7), "resumed"]
