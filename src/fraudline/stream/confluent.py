@@ -233,6 +233,8 @@ class ConfluentTransport:
         Nothing is committed to ask: while a transaction is in doubt, no offset is known to be right. The other client
         asks: librdkafka ends the process where the broker goes away meanwhile (confluentinc/librdkafka#5397).
         """
+        if self._fenced:
+            self._join_anew()
         own = self._consumer.memberid()
         found = member_of(self._connection)
         if own and found and found != own and self._consumer.memberid() == own:  # or it has joined anew meanwhile

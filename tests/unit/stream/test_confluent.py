@@ -87,7 +87,7 @@ def test_only_another_members_id_is_a_fence_and_not_the_one_that_this_member_was
 ) -> None:
     ids = iter(own.split())
     transport = confluent.ConfluentTransport.__new__(confluent.ConfluentTransport)
-    transport._connection = Connection("127.0.0.1:1", "t", "g", "w")
+    transport._connection, transport._fenced = Connection("127.0.0.1:1", "t", "g", "w"), False
     transport._consumer = SimpleNamespace(memberid=lambda: next(ids))
     monkeypatch.setattr(confluent, "member_of", lambda _: found)
     with pytest.raises(FencedError) if fenced else nullcontext():
@@ -100,6 +100,9 @@ class Member:
     def __init__(self, *given: Any) -> None:
         self._given = [*given]
         self.done: list[object] = []
+
+    def memberid(self) -> str:
+        return ""
 
     def consume(self, _count: int, _timeout: float) -> list[Any]:
         given, self._given = self._given, []
@@ -157,11 +160,14 @@ def test_a_fence_is_one_where_another_has_the_place(fenced: Any, monkeypatch: py
 
 
 def test_a_fence_that_no_broker_explains_is_not_forgotten(fenced: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by the next poll, nor by a recovery, whose new producer would fence the other's."""
+    fenced._producer = SimpleNamespace(purge=lambda: None)
     for found, error in ((None, UnavailableError), ("w-2", FencedError)):
         monkeypatch.setattr(confluent, "member_of", lambda _, found=found: found)
-        with pytest.raises(error) as caught:
-            fenced.poll(10, 0.0)
-        assert type(caught.value) is error
+        for ask in (lambda: fenced.poll(10, 0.0), fenced.recover):
+            with pytest.raises(error) as caught:
+                ask()
+            assert type(caught.value) is error
 
 
 def test_a_fence_in_a_long_replay_is_heard_and_leaves_the_partitions_running(fenced: Any) -> None:
