@@ -1,8 +1,10 @@
 """Settings that hold for every test."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import settings
 
 import fraudline  # noqa: F401 - before NumPy, whose kernels it names
@@ -17,6 +19,14 @@ settings.register_profile("unhurried", settings.default, deadline=None)  # a bus
 settings.load_profile("unhurried")
 
 pytest_plugins = ["tests.support.broker", "tests.support.decided", "tests.support.figures", "tests.support.served"]
+
+
+@pytest.fixture(autouse=True)
+def events_as_before() -> Iterator[None]:
+    """A command sets which events are written, for its whole process; the next test hears what it heard before."""
+    before, configured = structlog.get_config(), structlog.is_configured()
+    yield
+    structlog.configure(**before) if configured else structlog.reset_defaults()
 
 
 @pytest.hookimpl(trylast=True)
