@@ -1,8 +1,8 @@
-"""The vector instructions that a training takes: those of AVX2, on every x86-64 processor that has them.
+"""The kernels that a training takes: the same ones on every x86-64 processor that has AVX2.
 
-OpenBLAS and oneDNN choose their kernels by what the processor can do, and kernels of other widths add in another order.
-The last bits of the weights then depend on the machine, and with them the name of the model. Both read their bound
-from the environment, when they are loaded: so this is done before NumPy and TensorFlow are imported.
+OpenBLAS and TensorFlow choose theirs by what the processor can do, and kernels of another width add in another order.
+The last bits of the weights then depend on the machine, and with them the name of the model. Both read what they may
+take from the environment, when they are loaded: so this is done before NumPy and TensorFlow are imported.
 """
 
 from collections.abc import MutableMapping

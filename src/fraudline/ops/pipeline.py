@@ -9,7 +9,6 @@ A step is a process here, or a container of its image. A server takes the same f
 """
 
 import contextlib
-import fcntl
 import io
 import os
 import re
@@ -24,7 +23,7 @@ import yaml
 
 from fraudline.core import errors
 from fraudline.core.errors import FraudlineError, StateError, UnavailableError, UsageError
-from fraudline.core.files import read_json
+from fraudline.core.files import read_json, sole
 from fraudline.core.settings import Settings
 
 ERROR_FILE = "FRAUDLINE_ERROR_FILE"
@@ -185,10 +184,8 @@ def _begun(root: Path) -> Iterator[TextIO]:
         raise UsageError(f"{root} holds something else than an earlier run.", "Name a new folder.")
     root.mkdir(parents=True, exist_ok=True)
     with (root / LOG_FILE).open("a", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StateError(f"Another run is at work in {root}.", "Wait for it, or name another folder.") from error
+        if not sole(stream):
+            raise StateError(f"Another run is at work in {root}.", "Wait for it, or name another folder.")
         stream.truncate(0)
         (root / _ERROR).unlink(missing_ok=True)
         if (root / _RUNS).exists():

@@ -1,6 +1,5 @@
 """The journal of renewal: JSON lines, only ever appended to, of what was decided and what became of it."""
 
-import fcntl
 import json
 import os
 from collections import Counter
@@ -13,7 +12,7 @@ from typing import Any
 
 from fraudline.core.documents import parse_json
 from fraudline.core.errors import DataError
-from fraudline.core.files import writing
+from fraudline.core.files import sole, writing
 from fraudline.core.log import get_logger
 from fraudline.monitor.renewal import Past, Signs
 
@@ -127,11 +126,6 @@ def opened(folder: Path) -> Iterator[Journal | None]:
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-            return
-        yield Journal(folder / JOURNAL, handle)
+        yield Journal(folder / JOURNAL, handle) if sole(handle) else None
     finally:
         os.close(handle)

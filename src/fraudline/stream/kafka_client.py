@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from kafka.admin import KafkaAdminClient
 from kafka.errors import (
     AuthorizationError,
     FencedInstanceIdError,
@@ -17,7 +18,7 @@ from kafka.errors import (
 
 from fraudline.core.errors import UnavailableError
 from fraudline.stream.kafka_batches import read_them_all
-from fraudline.stream.tls import BROKER, LOGIN, RIGHTS
+from fraudline.stream.tls import BROKER, LOGIN, RIGHTS, Tls
 from fraudline.stream.transport import FencedError, Record, TooLargeError, missing_topic, with_values
 
 read_them_all()
@@ -36,6 +37,20 @@ def know(producer: Any, topic: str) -> None:
         producer.partitions_for(topic)
     except KafkaTimeoutError as error:
         raise missing_topic(topic) from error
+
+
+def asking(bootstrap: str, tls: Tls, wait_ms: int) -> Any:
+    """A client that asks the broker about topics and groups, within ``wait_ms``; to be closed.
+
+    Raises:
+        KafkaError: the broker does not answer, or refuses.
+    """
+    return KafkaAdminClient(
+        bootstrap_servers=bootstrap.split(","),
+        bootstrap_timeout_ms=wait_ms,
+        request_timeout_ms=wait_ms,
+        **tls.kafka_python(),
+    )
 
 
 def abandon(producer: Any) -> None:

@@ -5,12 +5,12 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from kafka import TopicPartition
-from kafka.admin import KafkaAdminClient
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.errors import FencedInstanceIdError, KafkaError, KafkaTimeoutError
 from kafka.structs import OffsetAndMetadata
 
 from fraudline.core.log import get_logger
+from fraudline.stream.kafka_client import asking
 from fraudline.stream.transport import Connection
 
 log = get_logger(__name__)
@@ -110,13 +110,7 @@ def let_go(consumer: Any) -> Iterator[None]:
 
 def member_of(connection: Connection) -> str | None:
     """The id of the member that has this worker's place in the group; empty where none has, None where nobody says."""
-    settings = {
-        "bootstrap_servers": connection.bootstrap.split(","),
-        "bootstrap_timeout_ms": _ASK_MS,
-        "request_timeout_ms": _ASK_MS,
-        **connection.tls.kafka_python(),
-    }
-    with suppress(KafkaError), closing(KafkaAdminClient(**settings)) as admin:
+    with suppress(KafkaError), closing(asking(connection.bootstrap, connection.tls, _ASK_MS)) as admin:
         group = admin.describe_groups([connection.group])[connection.group]
         if group["error"] and group["group_state"] != _NO_GROUP:  # its coordinator is loading, or elsewhere
             return None

@@ -123,18 +123,12 @@ def _asking(params: StreamParams, problem: str) -> Iterator[Any]:
     Raises:
         UnavailableError: the broker does not answer, or refuses.
     """
-    from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
 
-    wait_ms = int(params.timeout_s * 1000)
+    from fraudline.stream.kafka_client import asking
+
     try:
-        admin = KafkaAdminClient(
-            bootstrap_servers=params.bootstrap.split(","),
-            bootstrap_timeout_ms=wait_ms,
-            request_timeout_ms=wait_ms,
-            **params.tls.kafka_python(),
-        )
-        with contextlib.closing(admin):
+        with contextlib.closing(asking(params.bootstrap, params.tls, int(params.timeout_s * 1000))) as admin:
             yield admin
     except KafkaError as error:
         raise UnavailableError(f"{problem}: {type(error).__name__}: {error}.", BROKER) from error

@@ -11,7 +11,7 @@ from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.errors import KafkaConnectionError
 from kafka.structs import OffsetAndMetadata
 
-from fraudline.stream import kafka_group
+from fraudline.stream import kafka_client, kafka_group
 from fraudline.stream.transport import Connection
 
 PLACE = TopicPartition("t", 0)
@@ -71,7 +71,7 @@ def test_who_has_a_workers_place_is_known_only_where_the_groups_coordinator_says
 ) -> None:
     described = {"g": {"error": error, "group_state": state, "members": members}}
     admin = SimpleNamespace(describe_groups=lambda _: described, close=lambda: None)
-    monkeypatch.setattr(kafka_group, "KafkaAdminClient", lambda **_: admin)
+    monkeypatch.setattr(kafka_client, "KafkaAdminClient", lambda **_: admin)
     assert kafka_group.member_of(Connection("127.0.0.1:1", "t", "g", "w")) == found
 
 
@@ -79,5 +79,5 @@ def test_nobody_says_who_has_a_workers_place_where_no_broker_answers(monkeypatch
     def away(**_: object) -> None:
         raise KafkaConnectionError("no broker")
 
-    monkeypatch.setattr(kafka_group, "KafkaAdminClient", away)
+    monkeypatch.setattr(kafka_client, "KafkaAdminClient", away)
     assert kafka_group.member_of(Connection("127.0.0.1:1", "t", "g", "w")) is None

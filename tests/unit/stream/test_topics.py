@@ -2,13 +2,13 @@
 
 from typing import Any
 
-import kafka
 import pytest
 from confluent_kafka import KafkaError as LibrdkafkaError
 from confluent_kafka import KafkaException, admin
 from kafka.errors import ClusterAuthorizationFailedError, KafkaError, KafkaTimeoutError
 
 from fraudline.core.errors import UnavailableError
+from fraudline.stream import kafka_client
 from fraudline.stream.params import StreamParams
 from fraudline.stream.tls import Tls
 from fraudline.stream.topics import ensure_topics, retention_days
@@ -24,7 +24,7 @@ def _refusing(monkeypatch: pytest.MonkeyPatch, error: KafkaError) -> dict[str, A
         given.update(settings)
         raise error
 
-    monkeypatch.setattr(kafka, "KafkaAdminClient", opened)
+    monkeypatch.setattr(kafka_client, "KafkaAdminClient", opened)
     monkeypatch.setattr(Tls, "_problem", lambda *_: ("nothing answered there.", "Check the address."))
     return given
 

@@ -1,6 +1,6 @@
 """The command ``fraudline demo``; what it does is imported when it runs."""
 
-from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,16 +26,7 @@ from fraudline.cli.options import FiniteRange, params_option
 @click.option("--stream-only", is_flag=True, help="Train nothing, and stream until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on standard output.")
 @params_option
-def command(
-    seconds: float,
-    rate: float | None,
-    canary_percent: int,
-    broker: str,
-    bootstrap: str,
-    stream_only: bool,
-    as_json: bool,
-    params_file: Path,
-) -> None:
+def command(**options: Any) -> None:
     r"""The main job on embedded defaults: data, training, gate, two predictors behind Envoy, a scored stream.
 
     \b
@@ -46,13 +37,4 @@ def command(
     """
     from fraudline.cli.demo.run import run
 
-    run(
-        seconds=seconds,
-        rate=rate,
-        canary_percent=canary_percent,
-        broker=broker,
-        bootstrap=bootstrap,
-        stream_only=stream_only,
-        as_json=as_json,
-        params_file=params_file,
-    )
+    run(**options)

@@ -1,6 +1,5 @@
 """What ``fraudline simulate`` does: the year, and what it says."""
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from fraudline.cli.simulate.world import Change, World, amounts, gift_cards, make_world, payment_app, poison
 from fraudline.cli.simulate.year import Noted, Year
 from fraudline.core.errors import StateError
-from fraudline.core.files import check_own, write_json
+from fraudline.core.files import check_own, sole, write_json
 from fraudline.data.params import GenerateParams
 from fraudline.steps.params import Params
 
@@ -72,11 +71,8 @@ def alone(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            problem = f"Another simulation is at work in {folder}."
-            raise StateError(problem, "Wait for it, or name another folder (-o).") from error
+        if not sole(handle):
+            raise StateError(f"Another simulation is at work in {folder}.", "Wait for it, or name another folder (-o).")
         yield
     finally:
         os.close(handle)

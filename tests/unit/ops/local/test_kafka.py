@@ -11,6 +11,15 @@ from fraudline.ops.local.maven import fetch_libraries
 from fraudline.ops.local.mock import MOCK_NOTICE, MockKafka
 
 
+def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, script: str) -> None:
+    """Put a program of this name first on the path: a shell's script."""
+    program = folder / "bin" / name
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+
+
 def test_the_version_is_the_one_the_build_file_names() -> None:
     pom = resources.files("fraudline.ops.local").joinpath("kafka.pom.xml").read_text(encoding="utf-8")
     assert f"<kafka.version>{kafka.KAFKA_VERSION}</kafka.version>" in pom
@@ -32,11 +41,7 @@ def test_without_maven_and_jars_the_action_is_named(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_java_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    program = tmp_path / "bin" / "java"
-    program.parent.mkdir()
-    program.write_text("#!/bin/sh\nexec sleep 600\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    stand_in(tmp_path, monkeypatch, "java", "exec sleep 600")
     monkeypatch.setattr(kafka, "_VERSION_S", 0.2)
     with pytest.raises(UnavailableError, match=r"java -version did not end within 0\.2 s"):
         kafka.java_version()
@@ -49,11 +54,7 @@ def test_cached_jars_need_no_maven(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_a_failed_fetch_leaves_no_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    program = tmp_path / "bin" / "mvn"
-    program.parent.mkdir()
-    program.write_text("#!/bin/sh\necho no network\nexit 1\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    stand_in(tmp_path, monkeypatch, "mvn", "echo no network\nexit 1")
     with pytest.raises(UnavailableError, match="no network"):
         kafka.fetch_jars(tmp_path / "cache")
     assert not kafka.jars_folder(tmp_path / "cache").exists()
@@ -61,11 +62,7 @@ def test_a_failed_fetch_leaves_no_cache(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 def test_two_that_need_the_jars_at_once_fetch_them_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
-    program = tmp_path / "bin" / "mvn"
-    program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\necho fetch >>'{begun}'\nsleep 1\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    stand_in(tmp_path, monkeypatch, "mvn", f"echo fetch >>'{begun}'\nsleep 1")
     with ThreadPoolExecutor() as pool:
         asking = [pool.submit(kafka.fetch_jars, tmp_path / "cache") for _ in range(3)]
         assert {each.result() for each in asking} == {kafka.jars_folder(tmp_path / "cache")}
