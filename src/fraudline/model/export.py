@@ -58,7 +58,7 @@ def _fuse_limits(graph: Any) -> None:
             value = next(name for name in node.input if name not in scalars)
             highest = [] if kind == "Max" else limits
             inside = makers.get(value)
-            if kind == "Max" and inside is not None and inside.op_type == "Clip":
+            if kind == "Max" and inside is not None and inside.op_type == "Clip" and not any(inside.input[1:2]):
                 value, highest = inside.input[0], list(inside.input[2:])
             node.op_type = "Clip"
             node.input[:] = [value, limits[0] if kind == "Max" else "", *highest]

@@ -143,7 +143,7 @@ def fit(
     on_features = _family(scaling, rows, validation, params.bottlenecks, names, params, rng, story)
     on_surprises = None
     if _surprise_members(surprises, params):
-        inputs, held_out = _surprise_values(surprises, rows), _surprise_values(surprises, validation)
+        inputs, held_out = decades(surprises, rows), decades(surprises, validation)
         plain = learn_plain(inputs, params.clip)
         on_surprises = _family(plain, inputs, held_out, params.surprise_bottlenecks, (), params, rng, story)
     graph = ScoreGraph(
@@ -196,16 +196,22 @@ def _family(
 ) -> Family:
     """Autoencoders of the same rows, with the rarity of their distances among held-out normals."""
     scaled, later = scaling.apply(rows), scaling.apply(held_out)
-    members, metrics = [], []
+    members = []
     for bottleneck in bottlenecks:
         network = build_member(rows.shape[1], params, bottleneck, names)
         train_member(network, scaled, later, params, rng, story.report)
         members.append(network)
-        metrics.append(ResidualMetric.of(later - reconstruct(network, later), params.ridge))
         story.member += 1
-    family = Family(scaling, tuple(members), tuple(metrics))
-    distances = _in_chunks(held_out, lambda part: family.residuals(tf.constant(part.T))[0].numpy().T)
-    return replace(family, curve=Tails.learn(distances, [0], WHOLE_BODY))
+    return measured(Family(scaling, tuple(members), ()), held_out, params.ridge)
+
+
+def measured(family: Family, held_out: NDArray[np.float32], ridge: float) -> Family:
+    """The same networks, measured by how they rebuild rows (m, k) that they did not learn from."""
+    scaled = family.scaling.apply(held_out)
+    metrics = tuple(ResidualMetric.of(scaled - reconstruct(member, scaled), ridge) for member in family.members)
+    known = replace(family, metrics=metrics)
+    distances = _in_chunks(held_out, lambda part: known.residuals(tf.constant(part.T))[0].numpy().T)
+    return replace(known, curve=Tails.learn(distances, [0], WHOLE_BODY))
 
 
 def _surprise_members(surprises: Surprises, params: TrainParams) -> int:
@@ -213,7 +219,8 @@ def _surprise_members(surprises: Surprises, params: TrainParams) -> int:
     return len(params.surprise_bottlenecks) if len(surprises) > 1 else 0
 
 
-def _surprise_values(surprises: Surprises, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def decades(surprises: Surprises, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The surprises of raw rows (m, d), (m, k): what the second family of autoencoders sees."""
     return _in_chunks(rows, lambda part: surprises.of(tf.constant(part.T)).decades.numpy().T)
 
 

@@ -7,19 +7,15 @@ they are measured by. So these rows score lower than others like them, the rares
 from dataclasses import replace
 
 import numpy as np
-import tensorflow as tf
 
 from fraudline.core.errors import UsageError
-from fraudline.model.fitting import FittedModel
+from fraudline.model.fitting import FittedModel, decades, measured
 from fraudline.model.inputs import Inputs
 from fraudline.model.joints import learn_joints
-from fraudline.model.kinds import Matrix, TrainingRows
-from fraudline.model.network import Family, ResidualMetric, ScoreGraph
+from fraudline.model.kinds import TrainingRows
+from fraudline.model.network import ScoreGraph
 from fraudline.model.surprises import Surprises
-from fraudline.model.tails import WHOLE_BODY, Tails
-from fraudline.model.training import reconstruct
-
-_CHUNK_ROWS = 8_192
+from fraudline.model.tails import Tails
 
 
 def relearned(fitted: FittedModel, rows: TrainingRows, spec: Inputs) -> FittedModel:
@@ -46,28 +42,11 @@ def relearned(fitted: FittedModel, rows: TrainingRows, spec: Inputs) -> FittedMo
     # network.py keeps its families to itself, and its code is part of the state that the quality ledger is of
     on_features, on_surprises = fitted.graph._features, fitted.graph._on_surprises  # noqa: SLF001
     graph = ScoreGraph(
-        _measured(on_features, later, params.ridge),
+        measured(on_features, later, params.ridge),
         surprises,
-        None if on_surprises is None else _measured(on_surprises, _decades(surprises, later), params.ridge),
+        None if on_surprises is None else measured(on_surprises, decades(surprises, later), params.ridge),
         params.tail_weight,
         params.autoencoder_weight,
         params.surprise_weight,
     )
     return replace(fitted, graph=graph)
-
-
-def _measured(family: Family, held_out: Matrix, ridge: float) -> Family:
-    """The same networks, measured by how they rebuild these rows."""
-    scaled = family.scaling.apply(held_out)
-    metrics = tuple(ResidualMetric.of(scaled - reconstruct(member, scaled), ridge) for member in family.members)
-    measured = replace(family, metrics=metrics)
-    distances = [measured.residuals(tf.constant(part.T))[0].numpy().T for part in _parts(held_out)]
-    return replace(measured, curve=Tails.learn(np.concatenate(distances), [0], WHOLE_BODY))
-
-
-def _decades(surprises: Surprises, rows: Matrix) -> Matrix:
-    return np.concatenate([surprises.of(tf.constant(part.T)).decades.numpy().T for part in _parts(rows)])
-
-
-def _parts(rows: Matrix) -> list[Matrix]:
-    return [rows[start : start + _CHUNK_ROWS] for start in range(0, len(rows), _CHUNK_ROWS)]

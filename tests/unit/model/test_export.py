@@ -11,15 +11,17 @@ ROWS = np.array([[-3, -0.5, 0], [0.25, 1, 7]], np.float32)
 
 
 def _graph() -> onnx.ModelProto:
-    """Limits on both sides, on one side, on one side twice, and of two values: y, z."""
-    constants = {"low": -1.0, "high": 1.0, "none": 0.0}
+    """Limits on both sides, on one side, on one side twice and once more, and of two values: y, z."""
+    constants = {"low": -1.0, "high": 1.0, "none": 0.0, "least": -2.0}
     nodes = [
         helper.make_node("Min", ["x", "high"], ["a"]),
         helper.make_node("Max", ["low", "a"], ["b"]),
         helper.make_node("Min", ["b", "none"], ["c"]),
         helper.make_node("Max", ["a", "none"], ["d"]),
+        helper.make_node("Max", ["b", "least"], ["twice"]),
         helper.make_node("Add", ["a", "c"], ["e"]),
-        helper.make_node("Add", ["e", "d"], ["y"]),
+        helper.make_node("Add", ["e", "d"], ["f"]),
+        helper.make_node("Add", ["f", "twice"], ["y"]),
         helper.make_node("Max", ["x", "b"], ["z"]),
     ]
     graph = helper.make_graph(
@@ -43,6 +45,6 @@ def test_limits_become_clips_that_give_the_same() -> None:
     _fuse_limits(model.graph)
     for fused, plain in zip(_run(model), before, strict=True):
         np.testing.assert_array_equal(fused, plain)
-    assert [node.op_type for node in model.graph.node] == ["Clip", "Clip", "Clip", "Clip", "Add", "Add", "Max"]
+    assert [node.op_type for node in model.graph.node] == [*["Clip"] * 5, *["Add"] * 3, "Max"]
     both = model.graph.node[1]
     assert list(both.input) == ["x", "low", "high"]
