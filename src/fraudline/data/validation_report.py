@@ -40,11 +40,11 @@ def render(report: Report) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>Data validation</title><style>{_STYLE}</style></head><body>"
+        f"<title>Data validation</title><style>{_STYLE}</style></head><body><main>"
         f"<h1>Data validation: {verdict}</h1>"
         f"<p>{counted(len(report.outcomes), 'expectations')}; failed: {len(critical)} critical, "
         f"{counted(len(warnings), 'warnings')}; "
-        f"{compared}.</p><table>{facts}</table>{sections}</body></html>\n"
+        f"{compared}.</p><table>{facts}</table>{sections}</main></body></html>\n"
     )
 
 
@@ -52,7 +52,7 @@ def _section(name: str, outcomes: list[Outcome]) -> str:
     ordered = sorted(outcomes, key=lambda o: (o.success, o.severity))
     head = '<th>Result</th><th>Expectation</th><th>Severity</th><th class="n">Unexpected</th><th class="n">Rows</th>'
     rows = "".join(_row(outcome) for outcome in ordered)
-    return f'<h2>{escape(name)}</h2><div class="wide"><table><tr>{head}</tr>{rows}</table></div>'
+    return f'<h2>{escape(name)}</h2><div class="wide" tabindex="0"><table><tr>{head}</tr>{rows}</table></div>'
 
 
 def _row(outcome: Outcome) -> str:
@@ -70,4 +70,4 @@ def _samples(outcome: Outcome) -> str:
     rows = "".join(
         f"<tr>{''.join(f'<td>{escape(value)}</td>' for value in sample.values())}</tr>" for sample in outcome.samples
     )
-    return f'<div class="samples"><table><tr>{head}</tr>{rows}</table></div>'
+    return f'<div class="samples" tabindex="0"><table><tr>{head}</tr>{rows}</table></div>'

@@ -1,4 +1,7 @@
-"""The frame of every report: one HTML page with inline style and SVG, opens offline, light and dark."""
+"""The frame of every report: one HTML page with inline style and SVG, opens offline, light and dark.
+
+A table that is wider than the window scrolls by itself, with the keyboard too: its ``tabindex`` lets it be reached.
+"""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -70,12 +73,13 @@ def figure(caption: str, svg: str) -> str:
 
 
 def sheet(titles: Sequence[str], rows: Iterable[str]) -> str:
-    """A table of ``<tr>`` rows."""
-    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
-    return f'<div class="sheet"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    """A table of ``<tr>`` rows; a column without a title has no heading that would be read out."""
+    head = "".join(f"<th>{escape(title)}</th>" if title else "<td></td>" for title in titles)
+    lines = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return f'<div class="sheet" tabindex="0"><table>{lines}</table></div>'
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> str:
     """Names and what each is, however long."""
     lines = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in rows)
-    return f'<div class="sheet facts"><table><tbody>{lines}</tbody></table></div>'
+    return f'<div class="sheet facts" tabindex="0"><table><tbody>{lines}</tbody></table></div>'

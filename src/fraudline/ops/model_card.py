@@ -251,16 +251,17 @@ def _window(meta: Mapping[str, Any]) -> str:
 
 
 def _section(title: str, body: str) -> str:
-    return f'<section><h2>{title}</h2><div class="wide">{body}</div></section>' if body else ""
+    return f'<section><h2>{title}</h2><div class="wide" tabindex="0">{body}</div></section>' if body else ""
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], numeric: set[int] | None = None) -> str:
     marks = ['class="n"' if i in (numeric or set()) else "" for i in range(len(heads))]
 
-    def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag} {m}>{c}</{tag}>" for m, c in zip(marks, cells, strict=True)) + "</tr>"
+    def line(cells: Sequence[str], tag: str = "td") -> str:
+        named = zip(marks, cells, (tag if cell else "td" for cell in cells), strict=True)
+        return "<tr>" + "".join(f"<{kind} {mark}>{cell}</{kind}>" for mark, cell, kind in named) + "</tr>"
 
-    return f"<table>{line(heads, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
+    return f"<table>{line(heads, 'th') if any(heads) else ''}{''.join(map(line, rows))}</table>"
 
 
 def _with_interval(figures: Mapping[str, Any], name: str) -> str:

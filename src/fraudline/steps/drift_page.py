@@ -64,7 +64,7 @@ def _table(figures: Sequence[Mapping[str, Any]]) -> str:
             f"<td>{_value(each['mean'])}<small>before {_value(each['reference_mean'])}</small></td></tr>"
         )
     titles = [
-        "",
+        "feature",
         "PSI",
         "Wasserstein, sd",
         "Jensen-Shannon, bits",
@@ -125,7 +125,7 @@ def _performance(found: Mapping[str, Any]) -> str:
         worse = "worse" if each["worse"] else ""
         value = "–" if each["value"] is None else f"{each['value']:.3f}"
         rows.append(f"<tr><td>{name}</td><td>{value}</td><td>{now}</td><td>{before}</td><td>{worse}</td></tr>")
-    table = sheet(["", "now", "interval", "in evaluation", ""], rows) if rows else ""
+    table = sheet(["figure", "now", "interval", "in evaluation", ""], rows) if rows else ""
     return head + table + _money(found["money"], found["amounts_unknown"])
 
 

@@ -3,7 +3,7 @@
 import re
 
 from fraudline.model.evaluation_charts import Line, line_chart
-from fraudline.model.page import STYLE, facts
+from fraudline.model.page import STYLE, facts, sheet
 
 
 def test_facts_wrap_and_have_no_row_of_empty_titles():
@@ -11,6 +11,13 @@ def test_facts_wrap_and_have_no_row_of_empty_titles():
     assert "<th" not in text
     assert "&lt;b&gt;" in text
     assert ".facts td{text-align:left;white-space:normal;overflow-wrap:anywhere}" in STYLE
+
+
+def test_a_table_is_reached_by_the_keyboard_and_has_no_heading_without_words():
+    table = sheet(["", "now"], ["<tr><td>ap</td><td>.4</td></tr>"])
+    assert table.startswith('<div class="sheet" tabindex="0">')
+    assert "<tr><td></td><th>now</th></tr>" in table
+    assert facts([("why", "x")]).startswith('<div class="sheet facts" tabindex="0">')
 
 
 def test_a_large_tick_leaves_room_for_the_name_of_its_axis():

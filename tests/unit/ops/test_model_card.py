@@ -28,6 +28,8 @@ def test_the_card_says_figures_in_the_words_of_the_field_with_their_intervals():
 
     assert not re.search("cp100|recall_at|roc_auc|>ap<", page)
     assert page.count("recall at an alert rate of 0.5 %") == 3
+    assert page.count('<div class="wide" tabindex="0">') == page.count("<section>") > 0
+    assert not re.search("<th [^>]*></th>", page)
     assert 'card precision at 100</td><td class="n">0.108</td><td >[0.094, 0.124]' in page
 
 

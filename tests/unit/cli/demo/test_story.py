@@ -81,7 +81,7 @@ def test_the_card_of_the_story_is_blocked_on_a_real_broker(
     assert [item.card_id for item in listed(stream)] == [alert.card_id]
     html = page.read_text()
     assert html.index("Reasons") < html.index("The block") < html.index("The run that made it")
-    assert '<h2>The block</h2><div class="sheet facts">' in html
+    assert '<h2>The block</h2><div class="sheet facts" tabindex="0">' in html
 
 
 def test_without_an_alert_on_a_fraud_there_is_no_story(streamed: tuple[Tally, pa.Table, Path], tmp_path: Path) -> None:
