@@ -402,6 +402,27 @@ def test_a_failed_gate_leaves_its_blessing_and_exits_with_4(tmp_path: Path) -> N
     assert "**fail**" in (tmp_path / "blessing" / "blessing.md").read_text()
 
 
+def test_a_training_set_whose_suspicious_share_moved_is_refused_with_its_cards_and_days(tmp_path: Path) -> None:
+    features = features_folder(tmp_path / "features")
+    found = {"rows": 500, "suspicious": 5, "trimmed": 5, "cards": [["c17", 3], ["c9", 2]], "days": [["2026-01-10", 5]]}
+    models = {}
+    for seed, share in enumerate((0.004, 0.031, 0.012)):
+        models[share] = tiny_artifact(tmp_path / str(share), seed=seed)
+        meta = json.loads((models[share] / "model.json").read_text()) | {"contamination": {"share": share, **found}}
+        (models[share] / "model.json").write_text(json.dumps(meta))
+        write_manifest(models[share])
+    rule = next(rule for rule in GateParams().rules if rule.metric == "suspicious_share")
+    settings = params(rule.model_dump(exclude_none=True))
+    for share in (0.012, 0.031):
+        given = {"model": models[share], "evaluation": tmp_path / f"of {share}", "params": settings}
+        evaluate(features=features, dataset=NO_DATA, champion=models[0.004], **given)
+        if share == 0.012:
+            assert gate(blessing=tmp_path / "blessing", **given)["blessed"] is True
+    named = r"suspicious_share .*5 of 500 training rows .*cards c17 \(3\), c9 \(2\); days 2026-01-10 \(5\)"
+    with pytest.raises(GateFailed, match=named):
+        gate(blessing=tmp_path / "refused", **given)
+
+
 def test_a_challenger_that_is_surely_worse_than_the_champion_is_stopped(tmp_path: Path) -> None:
     features, model = features_folder(tmp_path / "features"), tiny_artifact(tmp_path / "model")
     settings = params({"metric": "ap", "against": "champion", "min_change": 0.5, "confidence": 0.9})

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -100,6 +101,21 @@ def test_evidence_and_text_say_what_a_reviewer_asks(forge, served):
     for shown in (entry.name, "ab" * 20, "0" * 32, "| average precision (`ap`) | 0.61 |", served.name[:12]):
         assert shown in result["body"]
     assert "| `ap` |" not in result["body"]  # both tables call a figure by the same words
+
+
+def test_the_figures_are_drawn_with_the_champions_as_a_line_over_them(forge, served):
+    drawn = run(forge, forge.model(2, champion=served.name))["body"].partition("```mermaid\n")[2].partition("```")[0]
+    assert drawn.startswith("xychart-beta\n")
+    bars, line = (re.search(rf"^ +{what} \[(.*)\]$", drawn, re.MULTILINE)[1] for what in ("bar", "line"))
+    axis = re.search(r"x-axis \[(.*)\]", drawn)[1].split(", ")
+    assert dict(zip(axis, bars.split(", "), strict=True))['"ap"'] == "0.61"
+    assert len(line.split(", ")) == len(axis)
+
+
+def test_the_first_model_is_drawn_alone(empty):
+    drawn = run(empty, empty.model(1))["body"].partition("```mermaid\n")[2].partition("```")[0]
+    assert "bar [" in drawn
+    assert "line [" not in drawn
 
 
 def test_a_dry_run_shows_the_commit_that_the_promotion_then_makes_and_pushes_nothing(forge, served):
