@@ -1,6 +1,7 @@
 """The past decided again: by the same model nothing changes, by another what it says; from topic and data set."""
 
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -76,6 +77,30 @@ def test_a_rule_file_decides_the_past_as_the_worker_would_have(decided: Decided,
     assert document["rule_version"]
     assert len(blocked) == document["transitions"]["allow -> block"] + document["transitions"]["review -> block"] > 0
     assert min(row["amount_minor"] for row in blocked if row["currency"] == "EUR") > 20_000
+
+
+def test_rules_are_tried_on_what_the_topic_holds(decided: Decided, tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(
+        "rules:\n"
+        "  - {id: odd, when: score >= 0.45, verdict: block, reason: far beyond the usual}\n"
+        "  - {id: fast, when: card_count_1h >= 2.0, verdict: review, reason: the third purchase within the hour}\n"
+    )
+    document = json.loads(decided.cli("rules", "test", rules, "--topic", "--json").stdout)
+    stream = decided.params.stream
+    past = [msgspec.json.decode(r.value, type=Decision) for r in read_all(stream.bootstrap, stream.topics.decisions)]
+    column = load_spec().names.index("card_count_1h")
+    odd = [decision.score >= 0.45 for decision in past]
+    fast = [decision.features[column] >= 2 for decision in past]
+    would = [
+        "block" if is_odd or decision.decision == "block" else "review" if is_fast else decision.decision
+        for decision, is_odd, is_fast in zip(past, odd, fast, strict=True)
+    ]
+    changes = Counter((d.decision, new) for d, new in zip(past, would, strict=True) if d.decision != new)
+    assert document["rows"] == len(past) == ROWS
+    assert {rule["id"]: rule["count"] for rule in document["rules"]} == {"odd": sum(odd), "fast": sum(fast)}
+    assert {(each["from"], each["to"]): each["count"] for each in document["changes"]} == changes
+    assert {("allow", "review"), ("review", "block")} <= set(changes)
 
 
 @pytest.fixture(scope="module")
