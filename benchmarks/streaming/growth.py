@@ -110,7 +110,7 @@ def main(config: dict[str, Any]) -> None:
     def fresh() -> PartitionState:
         return PartitionState(
             0,
-            engines=lambda: FeatureEngine(spec),
+            engines=lambda _: FeatureEngine(spec),
             decoder=Decoder(spec.currencies),
             transport=_NoLog(),  # type: ignore[arg-type]  # nothing is replayed
             store=store,
