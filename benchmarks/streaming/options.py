@@ -20,12 +20,13 @@ def measure(setting: Setting) -> dict[str, Any]:
     master.write_text("ab" * 32)
     found: dict[tuple[str, str], list[Figures]] = {(client, name): [] for client in RECORDS for name in _OPTIONS}
     for number in range(rounds):
-        keys = {"card_keys": str(setting.folder / f"keys-{number}.db"), "card_keys_master": str(master)}
         for place, (client, name) in enumerate(found):
             sink = f"options-{place}-{number}"
+            keys = {"card_keys": str(setting.folder / f"{sink}.db"), "card_keys_master": str(master)}
             found[client, name].append(_run(setting, client, sink, keys if name == "card keys" else {}))
     figures = {case: _figures(runs, found[case[0], "none"]) for case, runs in found.items()}
-    return {"figures": {" ".join(case): each for case, each in figures.items()}, "table": _table(figures, rounds)}
+    text = _table(setting, figures, rounds)
+    return {"figures": {" ".join(case): each for case, each in figures.items()}, "table": text}
 
 
 def _run(setting: Setting, client: str, sink: str, params: dict[str, Any]) -> Figures:
@@ -53,13 +54,13 @@ def _figures(runs: list[Figures], without: list[Figures]) -> Figures:
     }
 
 
-def _table(figures: dict[tuple[str, str], Figures], rounds: int) -> str:
+def _table(setting: Setting, figures: dict[tuple[str, str], Figures], rounds: int) -> str:
     rows = [
         [*case, f"{row['rate']:,.0f}", f"{row['rate_ratio']:.3f}", f"{row['cpu_us']:.1f} µs", f"{row['cpu_ratio']:.3f}"]
         for case, row in figures.items()
     ]
     titles = ["client", "option", "transactions a second", "of none", "CPU a transaction", "of none"]
-    counts = ", ".join(f"{count:,} on `{client}`" for client, count in RECORDS.items())
+    counts = ", ".join(f"{setting.size(count):,} on `{client}`" for client, count in RECORDS.items())
     cards = f"{CARDS:,} cards, each new in each run"
     note = f"Records a run: {counts}; {cards}, {rounds} runs in turns, means of the quickest third."
     return f"{table(titles, rows)}\n\n{note}"

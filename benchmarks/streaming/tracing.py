@@ -57,7 +57,7 @@ def measure(setting: Setting) -> dict[str, Any]:
             for case in CASES:
                 found[case].append(_run(setting, case, collector.url, number))
     figures = {case: _figures(found[case]) for case in CASES}
-    return {"figures": {" ".join(case): figures[case] for case in CASES}, "table": _table(figures, rounds)}
+    return {"figures": {" ".join(case): figures[case] for case in CASES}, "table": _table(figures, count, rounds)}
 
 
 def _contexts() -> Callable[[], list[tuple[str, bytes]]]:
@@ -108,7 +108,7 @@ def _ratio(traced: NDArray[np.float64], bare: NDArray[np.float64], export_us: fl
     return (contest.quickest(traced) + export_us) / contest.quickest(bare)
 
 
-def _table(figures: dict[Case, dict[str, float]], rounds: int) -> str:
+def _table(figures: dict[Case, dict[str, float]], count: int, rounds: int) -> str:
     rows = [
         [
             case.transport,
@@ -126,7 +126,7 @@ def _table(figures: dict[Case, dict[str, float]], rounds: int) -> str:
         *("time with tracing", "CPU with tracing", "of it sending spans"),
     ]
     note = (
-        f"{RECORDS:,} records a run, {CARDS:,} cards, {rounds} runs of each. {RATIO:.0%} of the records are traced: "
+        f"{count:,} records a run, {CARDS:,} cards, {rounds} runs of each. {RATIO:.0%} of the records are traced: "
         "drawn where they bring no context, sampled by their own where they do. In a run the toss of a coin traces a "
         "batch or does not; means of the quickest third of all whole batches, intervals 5-95 % over resampled batches. "
         "What sending spans used, in a thread of its own, is laid on the traced batches."
