@@ -48,15 +48,16 @@ def _peers(setting: Setting, shared: dict[str, Any]) -> dict[str, Any]:
         "block": thresholds.block,
         "per_trigger": shared["count"] // SPARK_TRIGGERS,
     }
-    for name in ("quix", "spark"):
+    for name in ("quix", "quix-no-model", "spark"):
         load.make(setting.bootstrap, name, 1)
     found = {
-        "Quix Streams": contest.run(
+        name: contest.run(
             "benchmarks.streaming.quix",
-            {**config, "sink": "quix"},
-            str(setting.folder / "quix"),
+            {**config, "sink": sink, "asks_model": sink == "quix"},
+            str(setting.folder / sink),
             python=setting.peers_python,
         )
+        for name, sink in (("Quix Streams", "quix"), ("Quix Streams, model not asked", "quix-no-model"))
     }
     spark = {**config, "sink": "spark", "jars": str(spark_jars())}
     found["Spark Structured Streaming"] = contest.run_watched(
