@@ -48,7 +48,7 @@ def monitoring(
         transactions: what was decided on: a data set folder or a file.
         history: what the cards did before, as the worker was given it.
         profiles: the worker's merchant tables.
-        labels: data set with the labels that arrived; "" leaves performance out.
+        labels: data set with the labels that arrived, for which ``decisions`` is one file; "" leaves performance out.
         evaluation: ``metrics.json`` to compare with; "" for none.
         days: newest days to look at; 0 for all.
     """

@@ -1,4 +1,4 @@
-"""The monitoring pipeline under kfp's local runner, as a recurring run starts it: a verdict, and both reports."""
+"""The monitoring pipeline under kfp's local runner, as a recurring run starts it: a verdict, labels, both reports."""
 
 import json
 
@@ -34,10 +34,13 @@ def test_drift_and_skew_measure_a_window_and_leave_their_reports(tmp_path, monke
     given = {
         "params": {"monitor": {"classifier_rows": 0}}, "decisions": str(tmp_path / "decisions.parquet"),
         "model": str(model), "transactions": str(dataset), "history": str(dataset), "profiles": "", "days": 0,
+        "labels": str(dataset),
     }  # fmt: skip
     run = run_local(GOLDEN, given, tmp_path / "run")
     document = read_json(run.output("drift", "report") / "drift.json")
     assert document["window"]["rows"] == table.num_rows - FROM
+    assert document["performance"]["known"] > 0
+    assert 0 <= document["performance"]["figures"]["recall"]["value"] <= 1
     assert read_json(run.output("skew", "report") / "skew.json")["differing"] == 0
     assert (
         json.loads((run.folder / "drift" / "executor_output.json").read_text())["parameterValues"]["Output"] == "drift"
