@@ -44,6 +44,8 @@ def group() -> None:
     """Run one step of the pipeline: files in, files out.
 
     The dvc stages and the Kubeflow components call the same functions with the same parameters.
+
+    An output folder is replaced as a whole when a step runs again: keep nothing of your own in it.
     """
 
 

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -73,15 +73,20 @@ def clear_leftovers(path: Path) -> None:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, *, sometimes: Collection[str] = ()) -> Iterator[Path]:
     """Give an empty folder beside ``path``; put it in the place of ``path`` when the block ends well.
 
     An earlier folder at ``path`` is replaced as a whole, and stays as it was when the block fails. On Linux and its
     local file systems there is a folder at ``path`` at every moment.
 
+    Args:
+        path: the folder.
+        sometimes: folders in it that one run writes and another does not.
+
     Raises:
         UsageError: the path has no name, as ``.``, or is a device, a pipe or a socket; or what is there is something
-            else than an earlier folder of this kind, and would be lost.
+            else than an earlier folder of this kind, or holds a folder, or a file of a kind, that is none of its own,
+            and would be lost.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
@@ -89,7 +94,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     try:
         with writing(path):
             yield temporary
-        _check_replaceable(path, temporary)
+        _check_replaceable(path, temporary, sometimes)
         if not _exchanged(temporary, path):
             _replace(temporary, path)
     finally:
@@ -174,14 +179,21 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(_SUFFIX_BYTES)}")
 
 
-def _check_replaceable(path: Path, new: Path) -> None:
-    """Refuse to replace a folder that has no name in common with the new one, or a file of a kind that it has not."""
+def _check_replaceable(path: Path, new: Path, sometimes: Collection[str]) -> None:
+    """Refuse to replace a folder that has no name in common with the new one, or what is of no kind that it has.
+
+    A file's kind is its suffix: names of files change with the days of the data. A folder's is its name.
+    """
     found = {each.name: each for each in path.iterdir()} if path.is_dir() else {}
     names = {each.name for each in new.iterdir()}
     kinds = {Path(name).suffix for name in names}
     strange = [name for name in found if name not in names]
     if strange and names & set(found):
-        strange = [name for name in strange if found[name].is_file() and Path(name).suffix not in kinds]
+        strange = [
+            name
+            for name in strange
+            if (name not in sometimes if found[name].is_dir() else Path(name).suffix not in kinds)
+        ]
     if strange:
         raise UsageError(
             f"{path} holds {min(strange)}, which is none of what is written there, and would be lost.",

@@ -25,6 +25,8 @@ from fraudline.core.errors import DataError, SchemaError
 from fraudline.core.files import atomic_folder, read_json, write_json
 from fraudline.data.schema import LABELS, ORDER, TRANSACTIONS
 
+EXTRA = "extra"
+"""The folder of tables that only some data sets have."""
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\.parquet")
 _TRANSACTION_ENCODING = {
     "transaction_id": "DELTA_BYTE_ARRAY",
@@ -64,12 +66,12 @@ def write_dataset(
         raise DataError("The data set has no transaction.", "Give at least one row.")
     day_numbers = day_numbers_of(transactions["event_time"])
     summary = _summary(transactions, labels, day_numbers, meta)
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, sometimes=(EXTRA,)) as temporary:
         _write_days(temporary / "transactions", transactions, day_numbers, _TRANSACTION_ENCODING)
         _write_days(temporary / "labels", labels, day_numbers_of(labels["label_time"]), _LABEL_ENCODING)
         for name, table in (extra or {}).items():
-            (temporary / "extra").mkdir(exist_ok=True)
-            pq.write_table(table, temporary / "extra" / f"{name}.parquet", compression="zstd", compression_level=9)
+            (temporary / EXTRA).mkdir(exist_ok=True)
+            pq.write_table(table, temporary / EXTRA / f"{name}.parquet", compression="zstd", compression_level=9)
         write_json(temporary / "dataset.json", summary)
     return summary
 

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from fraudline.core.clock import DAY_US, to_us
 from fraudline.core.log import get_logger
-from fraudline.data.store import read_meta
+from fraudline.data.store import EXTRA, read_meta
 from fraudline.steps.matured import Decided, Window, decided_of, hold
 from fraudline.steps.params import Params
 from fraudline.stream.decoding import Decoder
@@ -82,7 +82,7 @@ def remembered(dataset: Path | None) -> Memory | None:
     """Where the collecting that made a data set ended; None where it was not collected, or does not say."""
     if dataset is None or (found := read_meta(dataset).get(META)) is None:
         return None
-    rows = pq.read_table(dataset / "extra" / f"{LEFT_OUT}.parquet").to_pylist()
+    rows = pq.read_table(dataset / EXTRA / f"{LEFT_OUT}.parquet").to_pylist()
     memory = msgspec.json.decode(json.dumps(found), type=Memory)
     return msgspec.structs.replace(memory, left=tuple(Decided(**row) for row in rows))
 

@@ -19,6 +19,7 @@ from typing import Any
 from fraudline.core.errors import DataError, UnavailableError, UsageError, without_passwords
 from fraudline.core.files import atomic_folder, read_json, write_json
 from fraudline.core.log import get_logger
+from fraudline.data.store import EXTRA
 from fraudline.ops.provenance import git_environment
 from fraudline.steps.dvc_files import Tracked, parse_dvc_file, read_dvc_file, verify
 from fraudline.steps.params import Params
@@ -82,7 +83,7 @@ def _fetch(
             f"{data_dvc} names data {tracked.md5}, but {md5} was asked for.",
             "Give the md5 of this revision's data, or the revision that has this md5.",
         )
-    with atomic_folder(dataset) as temporary:
+    with atomic_folder(dataset, sometimes=(EXTRA,)) as temporary:
         content = temporary / "content"
         if elsewhere:
             _get(data_dvc.parent / tracked.path, content, repo or ".", revision)

@@ -78,7 +78,7 @@ def train(*, features: Path, dataset: Path, model: Path, params: Params) -> dict
         run.outlast()
         rows = _Rows.read(features, spec, params).trimmed(params)
         fitted = fit_kind(rows.learned, spec, params.train, params.seed, _listener(run))
-        with atomic_folder(model) as folder:
+        with atomic_folder(model, sometimes=("savedmodel", "reference")) as folder:
             thresholds, digest = _write(folder, fitted, rows, spec, params, data_md5)
         run.made(digest)
         run.artifact(model / "card.md", "model")

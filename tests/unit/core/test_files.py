@@ -19,11 +19,11 @@ def test_a_file_is_replaced_only_when_the_block_ends_well(tmp_path):
 
 def test_a_folder_is_replaced_as_a_whole(tmp_path):
     folder = tmp_path / "out"
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, sometimes=["plots"]) as temporary:
         (temporary / "one.csv").write_text("1")
         (temporary / "all.json").write_text("1")
         (temporary / "plots").mkdir()
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, sometimes=["plots"]) as temporary:
         (temporary / "two.csv").write_text("2")
         (temporary / "all.json").write_text("2")
     assert {p.name: p.read_text() for p in folder.iterdir()} == {"two.csv": "2", "all.json": "2"}
@@ -41,6 +41,17 @@ def test_a_folder_with_something_of_yours_is_not_replaced(tmp_path, others):
         (temporary / "dataset.json").write_text("{}")
     assert {path.read_text() for path in folder.rglob("*") if path.is_file()} == {"years of work"}
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("own", ["photos/beach.jpg", "photos/notes.json", "thesis.md"])
+def test_what_you_put_into_an_earlier_output_is_not_lost_with_it(tmp_path, own):
+    folder = tmp_path / "out"
+    write_json(folder / "dataset.json", {})
+    write_text(folder / own, "years of work")
+    lost = pytest.raises(UsageError, match=f"holds {own.split('/')[0]}, .*would be lost")
+    with lost, atomic_folder(folder, sometimes=["extra"]) as temporary:
+        (temporary / "dataset.json").write_text("{}")
+    assert (folder / own).read_text() == "years of work"
 
 
 def test_a_folder_stays_when_the_block_fails(tmp_path):
