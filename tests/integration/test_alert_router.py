@@ -1,6 +1,7 @@
 """Alerts on their whole way out: a real broker, a real HTTP receiver, a real mail server, a real Alertmanager."""
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from fraudline.stream.messages import Alert, ReasonMessage, encode
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topics import alert_topics, ensure_topics
 from fraudline.stream.transport import Output
-from tests.support.broker import own_params, read_all
+from tests.support.broker import CACHE, need_java, own_params, read_all
 from tests.support.certificates import Authority
 from tests.support.prometheus import alertmanager
 from tests.support.receivers import Hook, hook, mail_server, signed
@@ -293,6 +294,34 @@ def test_records_that_are_no_alerts_stop_none_that_comes_after_them(params: Stre
             sent(params, alerts(1, card_id="c"))
             wait_for(lambda: kept.taken, "the alert")
             assert counted(metrics, "fraudline_alerts_unreadable_total") == len(foreign)
+
+
+def test_alerts_of_a_log_that_was_cut_and_grew_again_are_not_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an unclean election: the leader's copy is set back while it is down, and records come after it."""
+    need_java()
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    with LocalKafka(tmp_path / "kafka", cache=CACHE) as broker, hook() as kept:
+        params = own_params(tmp_path, broker.bootstrap, partitions=1)
+        ensure_topics(params, alert_topics(params))
+        file = written(tmp_path, {"soc": webhook(kept)}, {"name": "each", "sinks": ["soc"], "quiet_s": 0})
+        sent(params, alerts(10))
+        broker.stop()
+        log, copy = broker.folder / "data" / f"{params.topics.alerts}-0", tmp_path / "copy"
+        shutil.copytree(log, copy)
+        broker.start()
+        sent(params, alerts(10))
+        with routing(params, file):
+            wait_for(lambda: committed(params), "all are committed")
+        broker.stop()
+        shutil.rmtree(log)
+        copy.rename(log)
+        broker.start()
+        sent(params, alerts(30))
+        with routing(params, file) as metrics:
+            wait_for(lambda: committed(params), "all are committed again")
+            assert counted(metrics, "fraudline_alerts_read_total") == 30
 
 
 def test_a_router_whose_topic_is_not_there_says_which(params: StreamParams, tmp_path: Path) -> None:

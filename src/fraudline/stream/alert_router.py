@@ -32,8 +32,9 @@ from fraudline.stream.alert_senders import open_sink
 from fraudline.stream.alert_sinks import Sink, SinkSettings
 from fraudline.stream.decoding import UNREADABLE
 from fraudline.stream.kafka_client import translated
-from fraudline.stream.kafka_group import Rebalances, keep_joining, let_go, subscribe
+from fraudline.stream.kafka_group import Rebalances, keep_epochs, keep_joining, let_go, subscribe
 from fraudline.stream.kafka_sender import KafkaPythonSender
+from fraudline.stream.leader_epochs import LeaderEpochs
 from fraudline.stream.messages import Alert
 from fraudline.stream.params import StreamParams
 from fraudline.stream.topic_reader import client_settings
@@ -146,6 +147,7 @@ class AlertRouter:
         self._positions: dict[int, int] = {}
         self._taken: dict[int, range] = {}
         self._committed: dict[int, int] = {}
+        self._epochs = LeaderEpochs()
         self._ticked = 0.0
         self._content = content_of(self._file)
         self._routing = self._parsed(self._content)
@@ -163,6 +165,7 @@ class AlertRouter:
                 heartbeat_interval_ms=int(params.session_timeout_s * 1000 / 5),
                 **client_settings(params),
             )
+            keep_epochs(self._consumer)
             subscribe(self._consumer, params.topics.alerts, self._listener)
             self._check_topics()
 
@@ -193,6 +196,7 @@ class AlertRouter:
             for record in records:
                 self._take(record, time.monotonic())
             self._positions[place.partition] = records[-1].offset + 1
+            self._epochs.note(place.partition, records[-1].offset + 1, records[-1].leader_epoch)
         for group in self._router.due(time.monotonic()):
             self._hand_on(group)
         self._metrics.grouped.set(sum(1 for _ in self._router.open))
@@ -267,7 +271,9 @@ class AlertRouter:
         with translated():
             self._consumer.commit(
                 {
-                    TopicPartition(topic, partition): OffsetAndMetadata(offset, "", -1)
+                    TopicPartition(topic, partition): OffsetAndMetadata(
+                        offset, "", self._epochs.before(partition, offset)
+                    )
                     for partition, offset in moved.items()
                 }
             )
