@@ -29,6 +29,8 @@ POPULATION = ("mean_amount", "amount_cv2", "risk")
 """The population's figures: base units, squared coefficient of variation, fraud rate."""
 SCHEMA = pa.schema([("merchant_id", pa.string()), *((name, pa.float32()) for name in VALUES)])
 """Columns of a merchant table."""
+_QUIET_DAYS = 30
+"""For how long tables go on where nobody pays: the longest time that they count."""
 KEY = b"fraudline.population"
 """Key of the population's figures in a table's metadata, as a JSON list."""
 
@@ -42,7 +44,7 @@ def build_profiles(
     since: int | None = None,
     until: int | None = None,
 ) -> dict[int, pa.Table]:
-    """Merchant tables of every period from the second day of the data to the midnight after the last.
+    """Merchant tables of every period from the second day of the data to the midnight after the last, or to ``until``.
 
     Args:
         transactions: rows of ``schema.TRANSACTIONS`` in any order.
@@ -50,7 +52,8 @@ def build_profiles(
         spec: gives the length of a period, currencies and prior weights.
         label_delay_days: age from which a transaction without a label counts as normal.
         since: µs; of the tables before it only the one that holds at that moment.
-        until: µs; no table that begins later: it would hold with what is not known yet.
+        until: µs, the present; no table begins later: it would hold with what is not known yet. There are tables up to
+            it where the last transaction is of up to 30 days before, too: frauds are confirmed meanwhile.
 
     Returns:
         By the moment from which it holds (µs): a table of ``merchant_id`` and :data:`VALUES`, the population in its
@@ -61,7 +64,7 @@ def build_profiles(
     """
     if transactions.num_rows == 0:
         return {}
-    return _History(transactions, labels, spec).tables(label_delay_days, since, until)
+    return _History(transactions, labels, spec, until).tables(label_delay_days, since, until)
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class _Outcomes:
 class _History:
     """Counts of merchants by period, and frauds with the period from which they are known."""
 
-    def __init__(self, transactions: pa.Table, labels: pa.Table, spec: FeatureSpec) -> None:
+    def __init__(self, transactions: pa.Table, labels: pa.Table, spec: FeatureSpec, until: int | None) -> None:
         columns = columns_from_table(transactions)
         self.spec = spec
         self.a_day = 24 // spec.parameters.profile_hours
@@ -89,7 +92,10 @@ class _History:
         self.length_us, self.start_us = length, first * length
         self.period = columns.event_time // length - first
         self.day = self.period // self.a_day
-        self.days = int(self.day.max()) + 1
+        last = int(self.day.max())
+        if until is not None:  # where nobody pays any more, what is known of frauds goes on
+            last = max(last, min(self._period_of(until) // self.a_day, last + _QUIET_DAYS))
+        self.days = last + 1
         self.periods = self.days * self.a_day
         self.card, self.cards = columns.card_code, len(columns.cards)
         self.amount = base_amounts(columns, spec)

@@ -201,6 +201,26 @@ def test_a_table_between_two_midnights_knows_the_frauds_confirmed_until_it_begin
     assert known[0] == 2.625 + 7, "an early label waits for the delay, to the hour"
 
 
+@pytest.mark.parametrize("quiet", [0, 1, 5])
+def test_where_nobody_has_paid_since_midnight_the_frauds_confirmed_since_are_known(quiet):
+    rows = [at(d + 0.5, transaction_id=f"t{d}", amount_minor=3000) for d in range(10)]
+    labels = labels_of([(f"t{2 + quiet}", round(START + (10 + quiet) * DAY + HOUR))])
+    now = day(10 + quiet) + 4 * HOUR
+    args = {"spec": every(3), "label_delay_days": 7, "until": now}
+    found = build_profiles(table_of(rows), labels, **args)
+    assert max(found) == now - HOUR
+    assert row(found[now - 4 * HOUR], "m")["streak_weight"] == 0 < row(found[now - HOUR], "m")["streak_weight"]
+    paid = at(10 + quiet + 0.5, transaction_id="later", merchant_id="other")
+    known = build_profiles(table_of([*rows, paid]), labels, **args)
+    assert found == known, "they are those that a model learns with"
+
+
+def test_tables_end_a_month_after_the_last_transaction():
+    rows = table_of([at(0.5), at(3.5)])
+    found = build_profiles(rows, labels_of([]), spec=DAILY, label_delay_days=7, until=day(300))
+    assert max(found) == day(3 + 30 + 1)
+
+
 def test_an_attack_under_way_is_not_in_the_counts_before_midnight():
     rows = [at(0.2), at(1.1, amount_minor=9000), at(1.2), at(1.9)]
     tables = build(rows, spec=HOURLY)
@@ -226,7 +246,7 @@ LABELS = labels_of([(f"t{i:06d}", int(START + (i / 10 + 7.3) * DAY)) for i in ra
 TABLES = build_profiles(RANDOM, LABELS, spec=DAILY, label_delay_days=7)
 
 
-OFTEN = build_profiles(RANDOM, LABELS, spec=SPEC, label_delay_days=7)
+OFTEN = build_profiles(RANDOM, LABELS, spec=SPEC, label_delay_days=7, until=day(60.5))
 
 
 @given(cut=st.integers(8, 44 * 8), seed=st.integers(0, 2**16))
@@ -260,7 +280,7 @@ def test_neither_later_transactions_nor_later_labels_change_an_earlier_table(cut
 def test_tables_of_a_part_of_the_time_are_those_of_all_of_it(since, until):
     since, until = (None if each is None else day(each / 8) + HOUR for each in (since, until))
     found = build_profiles(RANDOM, LABELS, spec=SPEC, label_delay_days=7, since=since, until=until)
-    wanted = {start: table for start, table in OFTEN.items() if until is None or start <= until}
+    wanted = {start: table for start, table in OFTEN.items() if start <= (max(TABLES) if until is None else until)}
     if since is not None:
         holds = max([start for start in wanted if start <= since], default=0)
         wanted = {start: table for start, table in wanted.items() if start >= holds}
