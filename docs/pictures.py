@@ -8,6 +8,7 @@ beside it and draws each panel of the dashboards' JSON from its answers; Grafana
 import argparse
 import os
 import pty
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from docs.monitoring.drawing import draw
 from docs.monitoring.live import watched
 
 ASSETS = Path(__file__).parent / "assets"
+_CHROMIUM = "chromium"
 _COLUMNS = 118
 _PAGE = """<!doctype html><meta charset="utf-8">
 <body style="background:#0d1117;color:#e6edf3;margin:14px">
@@ -54,6 +56,7 @@ def dashboards(seconds: float) -> int:
 
 def demo() -> int:
     """Write ``demo.png`` and ``evaluation.png``."""
+    _need_chromium()
     shown = _run_in_terminal([sys.executable, "-m", "fraudline.cli.main", "--log-level", "warning", "demo"])
     last = shown[_screen(shown) :]
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
@@ -66,6 +69,16 @@ def demo() -> int:
         _shoot(page, ASSETS / "demo.png", 1_030, 1_000)
     _shoot(Path("build/evaluation/index.html"), ASSETS / "evaluation.png", 1_200, 1_080)
     return 0
+
+
+def _need_chromium() -> None:
+    """Before a demo of minutes.
+
+    Raises:
+        SystemExit: it is not installed.
+    """
+    if shutil.which(_CHROMIUM) is None:
+        raise SystemExit(f"There is no {_CHROMIUM}. Install Debian's package {_CHROMIUM}.")
 
 
 def _screen(shown: str) -> int:
@@ -94,7 +107,7 @@ def _shoot(page: Path, picture: Path, width: int, height: int) -> None:
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
         flags += ["--disable-sync", "--disable-component-update", "--hide-scrollbars", f"--user-data-dir={profile}"]
         flags += [f"--window-size={width},{height}", f"--screenshot={picture}"]
-        subprocess.run(["chromium", *flags, page.resolve().as_uri()], check=True, capture_output=True, timeout=120)
+        subprocess.run([_CHROMIUM, *flags, page.resolve().as_uri()], check=True, capture_output=True, timeout=120)
 
 
 if __name__ == "__main__":
