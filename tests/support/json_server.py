@@ -5,6 +5,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from fraudline.ops.local.json_reply import reply
 from tests.support.loopback import LoopbackServer
 
 Answer = tuple[int, Any]
@@ -46,12 +47,7 @@ def _handler(server: JsonServer) -> type[BaseHTTPRequestHandler]:
             body = _fields(content.decode()) if form else json.loads(content or b"{}")
             query = _fields(parts.query)
             status, said = server.reply(method, parts.path, query, self.headers, body)
-            content = json.dumps(said).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            reply(self, status, said)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -8,7 +8,6 @@ installed. It answers as Prometheus does: the newest sample at or before the ask
 """
 
 import bisect
-import json
 import re
 import threading
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from urllib.request import urlopen
 from prometheus_client.parser import text_string_to_metric_families
 
 from fraudline.core.clock import now
+from fraudline.ops.local.json_reply import reply
 from fraudline.ops.local.process import Service
 
 _LOOKBACK_S = 300.0
@@ -132,12 +132,7 @@ def _handler(samples: Samples) -> type[BaseHTTPRequestHandler]:
                 said = samples.range(asked["query"], *times)
             except (KeyError, ValueError) as error:
                 said = {"status": "error", "errorType": "bad_data", "error": repr(error)}
-            content = json.dumps(said).encode()
-            self.send_response(200 if said["status"] == "success" else 400)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            reply(self, 200 if said["status"] == "success" else 400, said)
 
         def log_message(self, *_: object) -> None:
             pass
