@@ -8,6 +8,7 @@ from fraudline.core.words import counted
 from fraudline.data import money
 from fraudline.model.bootstrap import too_few
 from fraudline.model.evaluation_charts import Line, line_chart
+from fraudline.model.figure_words import priced, resampled
 from fraudline.model.page import figure, page, percent, sheet, tile_row
 
 _MONEY = ("money_saved",)
@@ -162,13 +163,9 @@ def _daily(document: Mapping[str, Any]) -> str:
 
 
 def _notes(document: Mapping[str, Any]) -> str:
-    bootstrap, cost = document["bootstrap"], document["cost"]
-    review = escape(money.money(cost["review_cost_minor"], document["currency"]))
     return (
-        f'<p class="soft"><br>Intervals are the central {percent(bootstrap["confidence"], 0)} of '
-        f"{bootstrap['resamples']} resamples, drawn by {bootstrap['unit']}, the same for both sides. An "
-        f"alert costs {review}, a caught fraud saves "
-        f"{percent(cost['recovered_share'], 0)} of its amount. Where the interval of the money "
+        f'<p class="soft"><br>{resampled(document["bootstrap"])}, the same for both sides. '
+        f"{priced(document['cost'], document['currency'])} Where the interval of the money "
         "holds 0, neither side is shown to be worth more, whatever its recall.</p>"
     )
 

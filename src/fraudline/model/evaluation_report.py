@@ -11,7 +11,7 @@ from fraudline.data import money
 from fraudline.model.bootstrap import too_few
 from fraudline.model.evaluation import GENERATED
 from fraudline.model.evaluation_charts import Line, histogram, interval_chart, line_chart
-from fraudline.model.figure_words import said
+from fraudline.model.figure_words import priced, resampled, said
 from fraudline.model.page import STYLE, figure, page, percent, sheet, tile_row
 
 _TILES = ("ap", "roc_auc", "cp", "recall_at_0.5pct", "precision", "recall", "f1", "money_saved_share")
@@ -237,14 +237,10 @@ def _policies(document: Mapping[str, Any]) -> list[str]:
 
 
 def _notes(document: Mapping[str, Any]) -> str:
-    bootstrap, cost = document["bootstrap"], document["cost"]
-    review = escape(money.money(cost["review_cost_minor"], document["currency"]))
     return (
-        f'<p class="soft"><br>Intervals are the central {percent(bootstrap["confidence"], 0)} of '
-        f"{bootstrap['resamples']} resamples, drawn by {bootstrap['unit']}; all models are measured on the same "
+        f'<p class="soft"><br>{resampled(document["bootstrap"])}; all models are measured on the same '
         "resamples. Where all of them agree, as when no fraud is found, none is given. "
-        f"An alert costs {review}, a caught fraud saves "
-        f"{percent(cost['recovered_share'], 0)} of its amount. A kind's figures are its frauds against all "
+        f"{priced(document['cost'], document['currency'])} A kind's figures are its frauds against all "
         f"normals. Card precision is the compromised share of the {_k(document)} highest-scored cards of a day; cards "
         "found are removed from later days (Le Borgne et al., Reproducible Machine Learning for Credit Card Fraud "
         "Detection).</p>"

@@ -1,6 +1,12 @@
 """What a figure of ``metrics.json`` is called in words, on every page and in every table."""
 
 import re
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from fraudline.data import money
+from fraudline.model.page import percent
 
 _WORDS = {
     "ap": "average precision",
@@ -46,3 +52,17 @@ def with_key(name: str) -> str:
     """
     words = said(name)
     return f"`{name}`" if words == name else f"{words} (`{name}`)"
+
+
+def resampled(bootstrap: Mapping[str, Any]) -> str:
+    """What an interval is, as the beginning of a sentence."""
+    return (
+        f"Intervals are the central {percent(bootstrap['confidence'], 0)} of "
+        f"{bootstrap['resamples']} resamples, drawn by {bootstrap['unit']}"
+    )
+
+
+def priced(cost: Mapping[str, Any], currency: str) -> str:
+    """What an alert costs and a caught fraud saves, as a sentence of HTML."""
+    review = escape(money.money(cost["review_cost_minor"], currency))
+    return f"An alert costs {review}, a caught fraud saves {percent(cost['recovered_share'], 0)} of its amount."
