@@ -157,6 +157,14 @@ def test_a_recovery_opens_the_client_anew_that_reads_the_log_again(
     assert transport.beginning(0) == 0
 
 
+def test_a_log_without_a_record_begins_and_ends_at_once(params: StreamParams, join: OPEN) -> None:
+    transport = join()
+    assert [(transport.beginning(each), transport.end(each)) for each in (0, 1)] == [(0, 0), (0, 0)]
+    send(params, 20)
+    take(transport, 20)
+    assert all(transport.end(each) > transport.beginning(each) for each in (0, 1))
+
+
 def test_records_come_in_offset_order_with_all_they_carry(params: StreamParams, join: OPEN) -> None:
     send(params, 300)
     records = take(join(), 300, most=64)

@@ -171,9 +171,17 @@ class ConfluentTransport:
 
     def beginning(self, partition: int) -> int:
         """See the protocol."""
+        return self._bounds(partition)[0]
+
+    def end(self, partition: int) -> int:
+        """See the protocol."""
+        return self._bounds(partition)[1]
+
+    def _bounds(self, partition: int) -> tuple[int, int]:
         with translated():
             place = TopicPartition(self._topic, partition)
-            return int(self._open_reader().get_watermark_offsets(place, timeout=self._connection.timeout_s)[0])
+            begin, end = self._open_reader().get_watermark_offsets(place, timeout=self._connection.timeout_s)
+        return int(begin), int(end)
 
     def group_offset(self, partition: int) -> int | None:
         """See the protocol."""

@@ -220,6 +220,12 @@ class KafkaPythonTransport:
         with translated():
             return int(self._open_reader().beginning_offsets([place])[place])
 
+    def end(self, partition: int) -> int:
+        """See the protocol."""
+        place = TopicPartition(self._topic, partition)
+        with translated():
+            return int(self._open_reader().end_offsets([place])[place])
+
     def group_offset(self, partition: int) -> int | None:
         """See the protocol."""
         place = self._group_place(TopicPartition(self._topic, partition))

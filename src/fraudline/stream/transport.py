@@ -179,6 +179,10 @@ class Transport(Protocol):
         """The first offset that the log still has."""
         ...
 
+    def end(self, partition: int) -> int:
+        """The offset after the last record that may be read; the beginning where there is none."""
+        ...
+
     def group_offset(self, partition: int) -> int | None:
         """The offset that the group has committed: where it goes on. None where it has committed none.
 

@@ -83,6 +83,9 @@ class FakeTransport:
     def beginning(self, partition: int) -> int:
         return self.begins
 
+    def end(self, partition: int) -> int:
+        return max([self.begins, *(entry.offset + 1 for entry in self.logs[partition])])
+
     def group_offset(self, partition: int) -> int | None:
         return self.committed.get(partition)
 

@@ -188,6 +188,17 @@ def test_a_group_without_place_and_checkpoints_is_said_before_its_rehearsal_give
     assert [line["decides_from"] for line in said if line["event"] == "group.has_no_place"] == [{0: 0}]
 
 
+def test_a_new_group_of_a_topic_without_records_is_not_warned(artifact: Artifact) -> None:
+    transport = FakeTransport({0: []})
+    stop = threading.Event()
+    transport.poll = lambda *_: stop.set() or []
+    worker, _ = made(artifact, transport)
+    with capture_logs() as said:
+        worker.run(stop, lambda _: stop.set())
+    assert transport.rehearsals == 1
+    assert "group.has_no_place" not in {line["event"] for line in said}
+
+
 def test_partitions_that_were_added_are_said(artifact: Artifact) -> None:
     transport = FakeTransport({0: log_of(TRANSACTIONS[:30])})
     worker, _ = made(artifact, transport)
