@@ -26,8 +26,9 @@ class Client:
 
     def __init__(self, *polls: Callable[["Client"], dict[TopicPartition, list[Any]]]) -> None:
         self.polls: Iterator[Any] = iter(polls)
-        self.committed: list[int] = []
+        self.committed: list[tuple[int, int]] = []
         self._coordinator = SimpleNamespace(rejoining=False)
+        self._subscription = SimpleNamespace()
 
     def subscribe(self, _: list[str], listener: Any) -> None:
         self.listener = listener
@@ -42,7 +43,7 @@ class Client:
         return next(self.polls)(self)  # type: ignore[no-any-return]
 
     def commit(self, offsets: dict[TopicPartition, Any]) -> None:
-        self.committed.append(offsets[PLACE].offset)
+        self.committed.append((offsets[PLACE].offset, offsets[PLACE].leader_epoch))
 
     def close(self, **_: Any) -> None:
         pass
@@ -54,7 +55,8 @@ def test_a_partition_that_was_lost_is_committed_from_where_its_next_owner_left_i
     """A router that was frozen for longer than its session: the other one went on to 30 meanwhile."""
 
     def records(*offsets: int) -> dict[TopicPartition, list[Any]]:
-        return {PLACE: [SimpleNamespace(partition=0, offset=each, value=b"", headers=()) for each in offsets]}
+        found = SimpleNamespace(partition=0, value=b"", headers=(), leader_epoch=3)
+        return {PLACE: [SimpleNamespace(**vars(found), offset=each) for each in offsets]}
 
     def again(client: Client) -> dict[TopicPartition, list[Any]]:
         client.listener.on_partitions_lost({PLACE})
@@ -69,4 +71,4 @@ def test_a_partition_that_was_lost_is_committed_from_where_its_next_owner_left_i
     with closing(AlertRouter(StreamParams(), tmp_path / "alerts.yaml", AlertMetrics())) as router:
         for _ in range(3):
             router.step()
-    assert client.committed == [10, 31]
+    assert client.committed == [(10, 3), (31, 3)]
