@@ -107,7 +107,7 @@ def _models(document: Mapping[str, Any]) -> str:
     for name, figures, _ in _compared(document):
         cells = "".join(f"<td>{_with_interval(figures, key)}</td>" for key in keys)
         rows.append(f"<tr{' class=main' if figures is document else ''}><td>{escape(name)}</td>{cells}</tr>")
-    return sheet(["", *[said(key) for key in keys]], rows)
+    return sheet(["model", *[said(key) for key in keys]], rows)
 
 
 def _kinds(document: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ svg{width:100%;height:auto;display:block}
 th,td{padding:8px 7px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
 th:first-child,td:first-child{text-align:left}th{font-size:13px;font-weight:600;color:var(--soft);white-space:normal}
 .facts td{text-align:left;white-space:normal;overflow-wrap:anywhere}.facts td:first-child{white-space:nowrap}
-tr:last-child td{border-bottom:0}tr.main td{font-weight:650}
+tbody tr:last-child td{border-bottom:0}tr.main td{font-weight:650}
 td small{display:block;color:var(--soft);font-weight:400;white-space:normal}td+td small{white-space:nowrap}
 .curve{fill:none;stroke-width:2}.curve.dashed{stroke-dasharray:5 4;stroke-width:1.2}.grid{stroke:var(--line)}
 .curve.c1,.whisker.c1{stroke:var(--c1)}.curve.c2,.whisker.c2{stroke:var(--c2)}.curve.c3,.whisker.c3{stroke:var(--c3)}
