@@ -23,6 +23,10 @@ _REFUSED: dict[int, type[FraudlineError]] = {3: DataError, 4: GateFailed}
 _TORN = "Unable to read RWLock-file"
 """What dvc says of a lock file that a kill left half written, and goes on saying. It looks while it holds that file's
 guard, so nobody is writing it."""
+_BUSY = "is being blocked by"
+"""What dvc says where a process that its lock file names is there. A killed one is until its parent has asked for it,
+and in a container that was started anew its number is another process's."""
+_PID = re.compile(r'"pid": (\d+)')
 _RECORD = "dvc.lock"
 """dvc's record of what it ran with what. It is written in place: a kill can leave it empty, or cut."""
 _TORN_RECORD = re.compile(r"dvc\.lock' (?:validation failed|is invalid)")
@@ -65,9 +69,9 @@ class DvcTrainer:
             self._restore_record()
             log.warning("reproduce.torn_record_restored", run=run)
             failed, said = self._repro(output, lock)
-        if failed and _TORN in said:
-            (self.repo / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
-            log.warning("reproduce.torn_lock_removed", run=run)
+        if failed and (_TORN in said or (_BUSY in said and not self._another_dvc())):
+            self._lock_file.unlink(missing_ok=True)
+            log.warning("reproduce.lock_of_a_killed_one_removed", run=run)
             failed, said = self._repro(output, lock)
         if failed:
             code = int(found[-1]) if (found := _EXITED.findall(said)) else 0
@@ -81,6 +85,14 @@ class DvcTrainer:
     def holds(self, run: str) -> bool:
         """Never: a working tree has the data and parameters that it has now."""
         return False
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.repo / ".dvc" / "tmp" / "rwlock"
+
+    def _another_dvc(self) -> bool:
+        """Whether a process that dvc's lock file names is a dvc that lives."""
+        return any(map(_is_dvc, _PID.findall(self._lock_file.read_text(encoding="utf-8"))))
 
     def _keep_record(self) -> None:
         """Keep a copy of dvc's record, where it is whole."""
@@ -108,6 +120,15 @@ class DvcTrainer:
             command = [sys.executable, "-m", "dvc", "repro"]
             done = subprocess.run(command, cwd=self.repo, stdout=stream, stderr=stream, pass_fds=(lock,), check=False)
         return done.returncode != 0, output.read_bytes()[begin:].decode(errors="replace")
+
+
+def _is_dvc(pid: str) -> bool:
+    """Whether a process is there and its command names dvc; where the system does not tell, it counts as one."""
+    try:
+        command = Path("/proc", pid, "cmdline").read_bytes()  # empty once it was killed
+    except OSError:
+        return not Path("/proc/self").exists()
+    return b"dvc" in command
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Training by dvc here and by Kubeflow there: started again it goes on, and a refusal is told from a failure."""
 
 import os
+import subprocess
 import sys
 
 import pytest
@@ -82,6 +83,47 @@ def test_a_lock_file_that_a_kill_left_half_written_stops_no_later_look(tmp_path,
     write_json(tmp_path / "build" / "package" / "package.json", {"digest": "d", "uri": "u"})
     write_text(tmp_path / ".dvc" / "tmp" / "rwlock", "")
     assert DvcTrainer(tmp_path, tmp_path / "logs").train("abc", handle)["digest"] == "d"
+
+
+@pytest.fixture
+def sleeper():
+    """Starts processes that wait, with arguments, and ends them."""
+    started = []
+
+    def start(*arguments):
+        process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", *arguments])
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def held_by(process, folder):
+    """A lock file of dvc which says that a process writes the stage's output."""
+    a_stage(folder, "open('model', 'w').write('m')\n", name="train", outs=["model"])
+    write_json(folder / "build" / "package" / "package.json", {"digest": "d", "uri": "u"})
+    holder = {"pid": process.pid, "cmd": "dvc repro"}
+    write_json(folder / ".dvc" / "tmp" / "rwlock", {"write": {str(folder / "model"): holder}, "read": {}})
+
+
+@pytest.mark.parametrize("killed", [True, False], ids=["killed and not asked for yet", "another's number"])
+def test_a_lock_of_a_process_that_is_gone_stops_no_later_look(tmp_path, handle, sleeper, killed):
+    process = sleeper(*(["-m", "dvc", "repro"] if killed else []))
+    held_by(process, tmp_path)
+    if killed:
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and still in the table of processes
+    assert DvcTrainer(tmp_path, tmp_path / "logs").train("abc", handle)["state"] == "trained"
+
+
+def test_a_lock_of_a_dvc_that_runs_is_left_to_it(tmp_path, handle, sleeper):
+    held_by(sleeper("-m", "dvc", "repro"), tmp_path)
+    with pytest.raises(UnavailableError, match="busy"):
+        DvcTrainer(tmp_path, tmp_path / "logs").train("abc", handle)
+    assert (tmp_path / ".dvc" / "tmp" / "rwlock").is_file()
 
 
 @pytest.mark.parametrize("left", [0, 20, -8])
