@@ -89,6 +89,10 @@ class Continuity:
             self._new |= told.keys()
             log.warning("group.has_no_place", topic=self._topic, decides_from=told, action=_NO_PLACE)
 
+    def is_empty(self, partition: int) -> None:
+        """Nothing can have been decided of a partition without a record: that the group has no place is not said."""
+        self._new.add(partition)
+
     def goes_on(self, partition: int, expected: int, first: int) -> None:
         """Look for deleted records between two batches."""
         if first - expected > _MARKER:

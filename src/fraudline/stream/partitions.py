@@ -103,9 +103,9 @@ class Partitions:
         }
         for partition, first in firsts.items():
             self._state(partition).align(first)
-        self._continuity.has_no_place(  # where there is no record, nothing can have been decided
-            {partition: first for partition, first in firsts.items() if self._transport.end(partition) > first}
-        )
+            if self._transport.end(partition) == first:
+                self._continuity.is_empty(partition)
+        self._continuity.has_no_place(firsts)
 
     def unalign(self) -> None:
         """States may have run ahead of what is committed, or behind: each is aligned when its next records come."""

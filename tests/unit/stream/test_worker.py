@@ -191,11 +191,19 @@ def test_a_group_without_place_and_checkpoints_is_said_before_its_rehearsal_give
 def test_a_new_group_of_a_topic_without_records_is_not_warned(artifact: Artifact) -> None:
     transport = FakeTransport({0: []})
     stop = threading.Event()
-    transport.poll = lambda *_: stop.set() or []
+    polled = transport.poll
+
+    def poll(*given):
+        if transport.rehearsals:
+            transport.logs[0] = log_of(TRANSACTIONS[:30])
+        return polled(*given)
+
+    transport.poll = poll
     worker, _ = made(artifact, transport)
     with capture_logs() as said:
-        worker.run(stop, lambda _: stop.set())
+        worker.run(stop, lambda report: stop.set() if report and report.records else None)
     assert transport.rehearsals == 1
+    assert transport.committed[0] > 0
     assert "group.has_no_place" not in {line["event"] for line in said}
 
 
