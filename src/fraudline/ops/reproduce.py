@@ -126,6 +126,8 @@ def _is_dvc(pid: str) -> bool:
     """Whether a process is there and its command names dvc; where the system does not tell, it counts as one."""
     try:
         command = Path("/proc", pid, "cmdline").read_bytes()  # empty once it was killed
+    except PermissionError:
+        return True
     except OSError:
         return not Path("/proc/self").exists()
     return b"dvc" in command

@@ -32,6 +32,10 @@ class Places(Protocol):
         """The first offset that the log still has."""
         ...
 
+    def end(self, partition: int) -> int:
+        """The offset after its last record."""
+        ...
+
     def group_offset(self, partition: int) -> int | None:
         """Where the group goes on; None where it has committed nothing."""
         ...
@@ -79,19 +83,17 @@ class Continuity:
     def has_no_place(self, firsts: Mapping[int, int]) -> None:
         """Say, once a partition, that Kafka knows no place of the group: it is new, or was away for too long.
 
-        Which of the two only its decisions tell, and a worker has no right to read them.
+        Which of the two only its decisions tell, and a worker has no right to read them. Of a partition without a
+        record nothing can have been decided, and nothing is said.
 
         Args:
             firsts: by partition, the offset that it decides from.
         """
-        told = {partition: first for partition, first in firsts.items() if partition not in self._new}
+        new = {partition: first for partition, first in firsts.items() if partition not in self._new}
+        self._new |= new.keys()
+        told = {partition: first for partition, first in new.items() if self._places.end(partition) > first}
         if told:
-            self._new |= told.keys()
             log.warning("group.has_no_place", topic=self._topic, decides_from=told, action=_NO_PLACE)
-
-    def is_empty(self, partition: int) -> None:
-        """Nothing can have been decided of a partition without a record: that the group has no place is not said."""
-        self._new.add(partition)
 
     def goes_on(self, partition: int, expected: int, first: int) -> None:
         """Look for deleted records between two batches."""

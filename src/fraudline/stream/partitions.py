@@ -103,8 +103,6 @@ class Partitions:
         }
         for partition, first in firsts.items():
             self._state(partition).align(first)
-            if self._transport.end(partition) == first:
-                self._continuity.is_empty(partition)
         self._continuity.has_no_place(firsts)
 
     def unalign(self) -> None:

@@ -55,8 +55,8 @@ def test_a_partition_that_was_lost_is_committed_from_where_its_next_owner_left_i
     """A router that was frozen for longer than its session: the other one went on to 30 meanwhile."""
 
     def records(*offsets: int) -> dict[TopicPartition, list[Any]]:
-        found = SimpleNamespace(partition=0, value=b"", headers=(), leader_epoch=3)
-        return {PLACE: [SimpleNamespace(**vars(found), offset=each) for each in offsets]}
+        same = {"partition": 0, "value": b"", "headers": (), "leader_epoch": 3}
+        return {PLACE: [SimpleNamespace(offset=each, **same) for each in offsets]}
 
     def again(client: Client) -> dict[TopicPartition, list[Any]]:
         client.listener.on_partitions_lost({PLACE})

@@ -18,6 +18,9 @@ class Log:
     def beginning(self, partition: int) -> int:
         return self.begins
 
+    def end(self, partition: int) -> int:
+        return 2_000
+
     def group_offset(self, partition: int) -> int | None:
         return self.stands
 
