@@ -216,6 +216,29 @@ def test_an_artifact_and_an_export_are_sealed_and_come_back_the_same(tmp_path: P
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.parametrize("filtered", [True, False], ids=["as it is", "Python 3.11.3 and older"])
+@pytest.mark.parametrize("kind", ["above", "absolute", "link", "device"])
+def test_what_a_seal_never_writes_is_not_unsealed(
+    tmp_path: Path, keys: KeysOfFile, monkeypatch: pytest.MonkeyPatch, kind: str, filtered: bool
+) -> None:
+    if not filtered:
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    member = tarfile.TarInfo({"above": "../loose", "absolute": f"{tmp_path}/loose"}.get(kind, "loose"))
+    member.type, member.linkname = {"link": (tarfile.SYMTYPE, "/etc"), "device": (tarfile.CHRTYPE, "")}.get(
+        kind, (tarfile.REGTYPE, "")
+    )
+    with (tmp_path / "sealed").open("wb") as file, Sealer(file, keys, b"export") as sealed:
+        sealed.write(b"D")
+        with tarfile.open(fileobj=sealed, mode="w|") as archive:  # type: ignore[call-overload]
+            archive.addfile(member)
+    out = tmp_path / "folder" / "out"
+    given = ["unseal", str(tmp_path / "sealed"), "-o", str(out), "--key-file", str(tmp_path / "master.key")]
+    with pytest.raises(StateError if kind in ("above", "absolute") else UsageError, match="loose"):
+        CliRunner().invoke(cli, given, catch_exceptions=False)
+    assert not list(tmp_path.rglob("loose"))
+    assert not out.exists()
+
+
 def test_a_disk_that_is_full_while_a_folder_is_sealed_is_told_as_that(tmp_path: Path, keys: KeysOfFile) -> None:
     class Full(io.BytesIO):
         def write(self, content: bytes) -> int:  # type: ignore[override]
