@@ -78,6 +78,21 @@ def test_every_hand_made_bad_request_is_refused_with_its_field(served: Served, c
     figure(f"{count} hand-made bad requests: {count} refused with the field, 0 answers of 5xx", count=count)
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"inputs": [{"name": ".PY"}]},
+        b'{"inputs": [{"name": "\\u002epY"}]}',
+        "/v2/models/%2Epy/infer",
+    ],
+)
+def test_a_sign_of_the_inside_counts_unless_the_client_sent_it(sent: object) -> None:
+    """schemathesis once named a tensor ``.PY``: to be told one's own word is no leak, any other sign still is."""
+    answer = "expected one tensor named features, got ['.PY']; File /root/app.py"
+    assert leaks(answer) == [".py", "/root"]
+    assert leaks(answer, sent) == ["/root"]
+
+
 def test_mutated_requests_never_give_a_5xx(served: Served, call: Any, figure: Figure) -> None:
     """Good requests of every protocol with random damage: flipped, cut and inserted bytes, JSON nodes replaced by
     hostile values, headers changed or dropped."""
@@ -89,7 +104,7 @@ def test_mutated_requests_never_give_a_5xx(served: Served, call: Any, figure: Fi
         if path == GRPC_METHOD:
             error = call(body)
             assert error is None or error.code() not in _GRPC_FAULTS, (body, error)
-            assert error is None or not leaks(error.details()), error
+            assert error is None or not leaks(error.details(), body), error
             seen["gRPC taken" if error is None else "gRPC refused"] += 1
             continue
         answer = served.client.post(path, content=body, headers=headers)
@@ -98,7 +113,7 @@ def test_mutated_requests_never_give_a_5xx(served: Served, call: Any, figure: Fi
             content = answer.json()
             assert content["error"], (body, answer.text)
             assert content["field"], (body, answer.text)
-            assert not leaks(answer.text), (body, answer.text)
+            assert not leaks(answer.text, path, body, headers), (body, answer.text)
         seen[str(answer.status_code)] += 1
     assert all(seen[kind] for kind in ("200", "400", "gRPC taken", "gRPC refused")), seen
     figure(f"{rounds} mutated requests, 0 answers of 5xx: {dict(sorted(seen.items()))}", rounds=rounds, **seen)
@@ -132,7 +147,8 @@ def test_schemathesis_finds_no_5xx_in_the_served_openapi(served: Served, figure:
                 seen[answer.status_code] += 1
                 sent[operation.label] += 1  # noqa: B023 - called before the next operation
                 assert answer.status_code < 500, (case.as_curl_command(), answer.text)
-                assert answer.status_code < 400 or not leaks(answer.text), answer.text
+                told = (case.body, case.path_parameters, case.query, case.headers, case.cookies)
+                assert answer.status_code < 400 or not leaks(answer.text, *told), answer.text
 
             with contextlib.suppress(Unsatisfiable):  # an operation without parameters has nothing to get wrong
                 check()
