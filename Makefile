@@ -173,7 +173,7 @@ test-containers: setup ## build both images with a real engine, run compose and 
 
 # A real API server and KServe's controller, built by Go from their modules (cached by version under FRAUDLINE_CACHE).
 .PHONY: test-cluster
-test-cluster: setup ## apply every overlay to a real API server with KServe's controller and webhooks; Gitea, an S3 store
+test-cluster: setup ## apply every overlay to a real API server with KServe's controller and webhooks; Gitea, an S3 store, Kubeflow Pipelines
 	@$(some_uv)
 	@$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements/cloud.lock
 	@python -m tests.cluster.binaries

@@ -31,6 +31,7 @@ class Program(NamedTuple):
     tags: str = ""
 
 
+_KUBEFLOW = "github.com/kubeflow/pipelines/backend/src"
 PROGRAMS = {
     "etcd": Program("apiserver", "go.etcd.io/etcd/server/v3"),
     "kube-apiserver": Program("apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
@@ -39,6 +40,11 @@ PROGRAMS = {
     "actionlint": Program("actionlint", "github.com/rhysd/actionlint/cmd/actionlint"),
     "gitea": Program("gitea", "code.gitea.io/gitea", "sqlite,sqlite_unlock_notify"),
     "versitygw": Program("s3", "github.com/versity/versitygw/cmd/versitygw"),
+    "kubeflow": Program("kubeflow", "github.com/kubeflow/pipelines/backend/src/apiserver"),
+    "kubeflow-agent": Program("kubeflow", "github.com/kubeflow/pipelines/backend/src/agent/persistence"),
+    "kubeflow-schedules": Program(
+        "kubeflow", "github.com/kubeflow/pipelines/backend/src/crd/controller/scheduledworkflow"
+    ),
 }
 
 
@@ -110,7 +116,7 @@ def _main() -> None:
     for name in PROGRAMS:
         begun = time.monotonic()
         path = program(name)
-        print(f"{name:15} {path.stat().st_size >> 20:4d} MiB {time.monotonic() - begun:6.1f} s", flush=True)  # noqa: T201
+        print(f"{name:18} {path.stat().st_size >> 20:4d} MiB {time.monotonic() - begun:6.1f} s", flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from fraudline.ops.local.process import ChildProcess, Service, free_port
 from tests.cluster.binaries import program
 from tests.support.certificates import Authority, write_signing_key
 
-_TOKEN = "tests"  # noqa: S105 - it opens a server of this test, on loopback
+TOKEN = "tests"  # noqa: S105 - it opens a server of this test, on loopback
 _KUBECTL_S = 600
 
 
@@ -62,7 +62,7 @@ class ControlPlane(Service):
         self._server = ChildProcess(
             "kube-apiserver", self._server_command(client), log_path=self.folder / "kube-apiserver.log"
         ).start()
-        self._server.wait_ready(lambda: _answers(f"{self.url}/readyz", headers={"Authorization": f"Bearer {_TOKEN}"}))
+        self._server.wait_ready(lambda: _answers(f"{self.url}/readyz", headers={"Authorization": f"Bearer {TOKEN}"}))
         return self
 
     def stop(self) -> None:
@@ -118,14 +118,14 @@ class ControlPlane(Service):
         (self.folder / "ca.pem").write_bytes(self.authority.pem)
         self.authority.write_server(self.folder / "apiserver")
         write_signing_key(self.folder / "accounts.key")
-        (self.folder / "tokens.csv").write_text(f'{_TOKEN},tests,tests,"system:masters"\n')
+        (self.folder / "tokens.csv").write_text(f'{TOKEN},tests,tests,"system:masters"\n')
         config = {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [
                 {"name": "t", "cluster": {"server": self.url, "certificate-authority": str(self.folder / "ca.pem")}}
             ],
-            "users": [{"name": "t", "user": {"token": _TOKEN}}],
+            "users": [{"name": "t", "user": {"token": TOKEN}}],
             "contexts": [{"name": "t", "context": {"cluster": "t", "user": "t"}}],
             "current-context": "t",
         }

@@ -26,6 +26,7 @@ class Source(NamedTuple):
 
 KSERVE = ("github.com/kserve/kserve", "v0.20.0")
 KEDA = ("github.com/kedacore/keda/v2", "v2.18.0")
+_KUBEFLOW = ("github.com/kubeflow/pipelines", "v0.0.0-20231208180049-c5658f09ec38")
 _PROMETHEUS = ("github.com/prometheus-operator/prometheus-operator", "v0.84.0")
 _SECRETS = ("github.com/external-secrets/external-secrets", "v0.20.4")
 SOURCES = (
@@ -44,6 +45,8 @@ SOURCES = (
     Source(*_SECRETS, "config/crds/bases/*_externalsecrets.yaml"),
     Source(*_SECRETS, "config/crds/bases/*_secretstores.yaml"),
     Source("github.com/argoproj/argo-cd/v3", "v3.1.8", "manifests/crds/application*-crd.yaml"),
+    Source(*_KUBEFLOW, "manifests/kustomize/third-party/argo/upstream/manifests/base/crds/minimal/*_workflows.yaml"),
+    Source(*_KUBEFLOW, "manifests/kustomize/base/pipeline/cluster-scoped/scheduled-workflow-crd.yaml"),
 )
 NOT_TO_BE_HAD = frozenset(
     {

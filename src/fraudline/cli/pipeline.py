@@ -224,7 +224,8 @@ def status_command(host: str, token: str, namespace: str, as_json: bool, run_id:
         click.echo(json.dumps(asdict(status)))
     else:
         table = Table(
-            "task", "state", "seconds", "error", title=f"{status.name}: {status.state} {status.error}".strip()
+            *("task", "state", "seconds", "error"),
+            title=f"{status.name}: {status.state or 'not begun'} {status.error}".strip(),
         )
         for task in status.tasks:
             table.add_row(task.name, task.state, "" if task.seconds is None else f"{task.seconds:.0f}", task.error)

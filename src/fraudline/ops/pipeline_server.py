@@ -11,10 +11,13 @@ Whoever may see a run sees its parameters: a password in MLflow's address is lef
 import contextlib
 import io
 import json
+import math
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,11 @@ WEEKLY = "0 0 6 * * 1"
 """Mondays at 06:00 UTC, in the server's form: with seconds first."""
 
 _CRON_FIELDS = 6
+_REACH_IT = "Check the address and that you may reach it (kubectl port-forward), then try again."
+_READ_IT = "Read what it said: it must be Kubeflow Pipelines 2.16 or newer, and the file take these arguments."
+_BE_LET_IN = "Give a token that it knows and that has the right (FRAUDLINE_KFP_TOKEN)."
+_ACTIONS = {400: _READ_IT, 401: _BE_LET_IN, 403: _BE_LET_IN, 409: _READ_IT, 500: _READ_IT, 501: _READ_IT}
+_STACK_LINE = re.compile(r"\s*\S+/\S+")
 _PAGE = 100
 _NOT_FOUND = 404
 
@@ -61,7 +69,12 @@ class TaskStatus:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """How a run is doing: ``state`` is PENDING, RUNNING, SUCCEEDED, FAILED, CANCELED or another word of the server."""
+    """How a run is doing.
+
+    Attributes:
+        state: PENDING, RUNNING, SUCCEEDED, FAILED, CANCELED or another word of the server; empty where it has none yet.
+        tasks: in the order in which they began.
+    """
 
     run_id: str
     name: str
@@ -183,13 +196,13 @@ class PipelineServer:
         with self._client(f"tell of run {run_id}") as client:
             run = client.get_run(run_id)
         details = (run.run_details.task_details if run.run_details else None) or []
-        tasks = sorted((_task(detail) for detail in details if detail.display_name), key=lambda task: task.name)
+        named = sorted((detail for detail in details if detail.display_name), key=_when)
         return RunStatus(
             run.run_id,
             run.display_name,
             run.state or "",
             _message(run.error),
-            tuple(tasks),
+            tuple(map(_task, named)),
             self._url("runs", run.run_id),
         )
 
@@ -209,13 +222,14 @@ class PipelineServer:
 
                 yield kfp.Client(host=self.host, existing_token=self._token or None)
         except (HTTPError, OpenApiException, OSError) as error:
-            if isinstance(error, ApiException) and error.status == _NOT_FOUND:
+            status = error.status if isinstance(error, ApiException) else 0
+            if status == _NOT_FOUND:
                 raise UsageError(
                     f"The pipeline server at {self.host} cannot {what}: it knows no such thing.", "Check the id."
                 ) from error
             raise UnavailableError(
-                f"The pipeline server at {self.host} does not {what}: {type(error).__name__}: {_reason(error)}.",
-                "Check the address and that you may reach it (kubectl port-forward), then try again.",
+                f"The pipeline server at {self.host} does not {what}: {_reason(error)}.",
+                _ACTIONS.get(status, _REACH_IT),
             ) from error
 
 
@@ -244,6 +258,12 @@ def _check(compiled: Path) -> None:
         raise UsageError(f"{compiled} is missing.", "Compile it: python -m pipelines.training")
 
 
+def _when(detail: Any) -> tuple[float, str]:
+    """Tasks in the order in which they began; those that did not, last."""
+    begun = detail.start_time
+    return begun.timestamp() if isinstance(begun, datetime) else math.inf, detail.display_name
+
+
 def _task(detail: Any) -> TaskStatus:
     seconds = None
     if isinstance(detail.start_time, datetime) and isinstance(detail.end_time, datetime):
@@ -256,6 +276,10 @@ def _message(error: Any) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """What the server said, in one line."""
-    said = getattr(error, "body", "") or str(error)
-    return " ".join(str(said).split())[:300]
+    """What the server said, in one line and without its stack; or what happened instead of an answer."""
+    body = getattr(error, "body", "")
+    said = str(body or f"{type(error).__name__}: {error}")
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        said = str(json.loads(body)["error"])
+    lines = takewhile(lambda line: not _STACK_LINE.fullmatch(line), said.splitlines())
+    return " ".join(" ".join(lines).split())[:300]

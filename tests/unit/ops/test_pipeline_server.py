@@ -128,21 +128,24 @@ def test_the_status_tells_of_each_task(kfp):
     server = PipelineServer(kfp.url)
     run = server.submit(GOLDEN, ARGUMENTS, experiment="e", name="first")
     times = {"start_time": "2026-01-05T06:00:00Z", "end_time": "2026-01-05T06:01:30Z"}
+    later = {"start_time": "2026-01-05T06:01:40Z"}
     kfp.runs[run.run_id] |= {
         "state": "FAILED",
         "error": {"code": 9, "message": "gate refused"},
         "run_details": {
             "task_details": [
+                {"display_name": "accept", "state": "SKIPPED"},
+                {"display_name": "gate", "state": "FAILED", "error": {"code": 4, "message": "exit code 4"}, **later},
                 {"display_name": "train", "state": "SUCCEEDED", **times},
-                {"display_name": "gate", "state": "FAILED", "error": {"code": 4, "message": "exit code 4"}},
             ]
         },
     }
     status = server.status(run.run_id)
     assert (status.name, status.state, status.error) == ("first", "FAILED", "gate refused")
-    gate, train = status.tasks
+    train, gate, accept = status.tasks  # as they began; what did not begin, last
     assert (train.name, train.state, train.seconds) == ("train", "SUCCEEDED", 90.0)
     assert (gate.name, gate.error, gate.seconds) == ("gate", "exit code 4", None)
+    assert accept.name == "accept"
 
 
 def test_a_run_that_the_server_does_not_know_is_named(kfp):
@@ -152,14 +155,17 @@ def test_a_run_that_the_server_does_not_know_is_named(kfp):
 
 def test_a_refusal_is_quoted(kfp):
     kfp.refuse = 503
-    with pytest.raises(UnavailableError, match="not today"):
+    with pytest.raises(UnavailableError, match="not today.*try again"):
+        PipelineServer(kfp.url).submit(GOLDEN, ARGUMENTS, experiment="e")
+    kfp.refuse = 400
+    with pytest.raises(UnavailableError, match="not today.*2.16 or newer"):
         PipelineServer(kfp.url).submit(GOLDEN, ARGUMENTS, experiment="e")
 
 
 def test_a_token_is_sent():
     token = "t0k3n"  # noqa: S105
     with KfpServer(token=token) as server:
-        with pytest.raises(UnavailableError, match="who are you"):
+        with pytest.raises(UnavailableError, match="who are you.*FRAUDLINE_KFP_TOKEN"):
             PipelineServer(server.url).submit(GOLDEN, ARGUMENTS, experiment="e")
         PipelineServer(server.url, token=token).submit(GOLDEN, ARGUMENTS, experiment="e")
         assert len(server.runs) == 1
