@@ -192,7 +192,7 @@ test: setup lint test-fast ## lint, types, layers, and every test that needs no 
 lint: setup ## ruff, mypy strict, import-linter
 	@ruff check .
 	@ruff format --check .
-	@mypy src/fraudline docs
+	@mypy src/fraudline docs benchmarks
 	@lint-imports --no-cache
 
 # A file is one process's; each process has a broker of its own. Coverage is that of these processes: to count in what they

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.command import run_command
 from benchmarks.quality.protocol import FILE, SHARED
@@ -90,7 +91,7 @@ def _cell(week: Week, truth: np.ndarray, spec: Any, params: TrainParams, share: 
     everything = np.concatenate([normals, later])
     found = suspicious(everything, known, params.trim, seed)
     kept, kept_later = found.kept[: len(normals)], found.kept[len(normals) :]
-    scores = {"undefended": fit(normals, later, spec, params, seed).score(week.test).score}
+    scores: dict[str, NDArray[Any]] = {"undefended": fit(normals, later, spec, params, seed).score(week.test).score}
     scores["defended"] = (
         fit(normals[kept], later[kept_later], spec, params, seed).score(week.test).score
         if found.trims

@@ -181,8 +181,8 @@ def _agreement(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     """Means over rows: rank correlation, share of rows with the same first feature, overlap of the first three."""
     correlations, first, overlap = [], 0, 0.0
     for one, other in zip(a, b, strict=True):
-        ranks = [np.argsort(np.argsort(part)) for part in (one, other)]
-        correlations.append(np.corrcoef(*ranks)[0, 1])
+        ranks = np.array([np.argsort(np.argsort(part)) for part in (one, other)])
+        correlations.append(np.corrcoef(ranks)[0, 1])
         tops = [np.argsort(-part, kind="stable")[:TOP] for part in (one, other)]
         first += int(tops[0][0] == tops[1][0])
         overlap += len(set(tops[0]) & set(tops[1])) / TOP

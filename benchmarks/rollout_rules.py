@@ -141,7 +141,7 @@ class Plain:
             kept = self._sums[name] = now if self._fixed or name not in self._sums else self._sums[name] + now
             bad = _beyond(name, *kept).any(1)
             if self._fixed:
-                count = self._failures[name] = self._failures.get(name, 0) + bad.astype(np.int64)
+                count = self._failures[name] = self._failures.get(name, np.zeros(len(failed), np.int64)) + bad
                 failed |= count > 2
             else:
                 failed |= bad & (self._rows >= self._minimum)

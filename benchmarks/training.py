@@ -66,7 +66,7 @@ def run(rows: int, epochs: int, repeats: int, bench_python: Path) -> dict[str, A
         folder = Path(name)
         matrix = standardised_rows(rows + HELD_OUT, folder)
         weights = {f"weight_{k}": weight for k, weight in enumerate(initial_weights(matrix.shape[1]))}
-        np.savez(folder / "rows.npz", train=matrix[:rows], held_out=matrix[rows:], **weights)
+        np.savez(folder / "rows.npz", allow_pickle=False, train=matrix[:rows], held_out=matrix[rows:], **weights)
         measured: dict[str, list[dict[str, Any]]] = {contestant: [] for contestant in contestants}
         for _ in range(repeats):
             for contestant in contestants:

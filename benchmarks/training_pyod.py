@@ -7,6 +7,7 @@ import json
 import resource
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,13 +19,13 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-class Timed(AutoEncoder):
+class Timed(AutoEncoder):  # type: ignore[misc]  # mypy sees no PyOD
     """Begins with given weights, and notes the CPU time of the training itself: ``fit`` scores all rows afterwards."""
 
     cost = 0.0
     weights: list[np.ndarray]
 
-    def build_model(self):  # noqa: D102 - PyOD's
+    def build_model(self) -> None:  # noqa: D102 - PyOD's
         super().build_model()
         layers = [module for module in self.model.modules() if isinstance(module, torch.nn.Linear)]
         with torch.no_grad():
@@ -32,7 +33,7 @@ class Timed(AutoEncoder):
                 layer.weight.copy_(torch.from_numpy(kernel.T))
                 layer.bias.copy_(torch.from_numpy(bias))
 
-    def train(self, train_loader):  # noqa: D102 - PyOD's
+    def train(self, train_loader: Any) -> None:  # noqa: D102 - PyOD's
         begun = cpu_seconds()
         super().train(train_loader)
         self.cost = cpu_seconds() - begun

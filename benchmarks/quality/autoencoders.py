@@ -121,11 +121,11 @@ def _fit(params: TrainParams, week: Week, seed: int) -> tuple[Any, Outcome]:
 
     load_tensorflow()
     begun = time.process_time()
-    fitted = fit_kind(week.learned, week.spec, params, seed)
+    fitted = fit_kind(week.learned, week.spec, params, seed)  # type: ignore[arg-type]  # the features are ours
     fit_s = time.process_time() - begun
     with tempfile.TemporaryDirectory() as folder:
         fitted.export(Path(folder))
-        scorer = open_graph(Path(folder), week.spec.names, fitted.reasons)
+        scorer = open_graph(Path(folder), week.spec.names, fitted.reasons)  # type: ignore[union-attr]
     begun = time.process_time()
     scores = scorer.only_scores(week.test).astype(np.float64)
     return fitted, Outcome(scores, fit_s, time.process_time() - begun)
@@ -163,8 +163,8 @@ def _calibrated(params: TrainParams, surprises: Floats, residuals: Floats, fraud
 def _full(params: TrainParams, surprises: Floats, residuals: Floats) -> Floats:
     """The score of the graph, from its components."""
     weights = (params.autoencoder_weight, params.surprise_weight)[: residuals.shape[1]]
-    return _joined(params, surprises) + residuals @ np.array(weights)
+    return _joined(params, surprises) + residuals @ np.array(weights)  # type: ignore[no-any-return]
 
 
 def _joined(params: TrainParams, surprises: Floats) -> Floats:
-    return params.tail_weight * (surprises**_POWER).sum(axis=1) ** (1 / _POWER)
+    return params.tail_weight * (surprises**_POWER).sum(axis=1) ** (1 / _POWER)  # type: ignore[no-any-return]

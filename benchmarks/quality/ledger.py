@@ -53,7 +53,8 @@ class Ledger:
         self._read()
 
     def _read(self) -> None:
-        empty = {"format": FORMAT, "rounds": [{"number": 1, "reason": FIRST_ROUND}], "cells": [], "superseded": []}
+        first = {"number": 1, "reason": FIRST_ROUND}
+        empty: dict[str, Any] = {"format": FORMAT, "rounds": [first], "cells": [], "superseded": []}
         document = read_json(self.path) if self.path.is_file() else empty
         if document.get("format") != FORMAT:
             raise UsageError(f"{self.path} is not a ledger of format {FORMAT}.", "Move it away and measure again.")

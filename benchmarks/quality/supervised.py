@@ -11,7 +11,8 @@ from benchmarks.quality.family import Family, Outcome, Score, timed
 from benchmarks.quality.rows import Week
 from benchmarks.quality.settings import BOOK, OURS, SETS
 from fraudline.model import challengers, trees
-from fraudline.model.challengers import GROWERS, ForestParams, grow
+from fraudline.model.challengers import GROWERS, grow
+from fraudline.model.params import ForestParams
 
 SMOTE_SHARE = 0.1
 BOOSTING_ROUNDS, FOREST_TREES = 200, 100

@@ -83,9 +83,11 @@ def application(artifact: Artifact, score: Callable[[NDArray[np.float32]], Score
         found = score(np.array(values, np.float32).reshape(tensor["shape"]))
         decisions = [DECISIONS[i] for i in decide(found.score, thresholds).tolist()]
         arrays = {"score": found.score, "contributions": found.contributions, "expected": found.expected}
-        described = [{"name": name, "datatype": "FP32", "shape": array.shape} for name, array in arrays.items()]
+        described: list[dict[str, Any]] = [
+            {"name": name, "datatype": "FP32", "shape": array.shape} for name, array in arrays.items()
+        ]
+        described.append({"name": "decision", "datatype": "BYTES", "shape": [len(decisions)]})
         answer = {"id": "1", "model_name": "fraud", "outputs": described}
-        answer["outputs"].append({"name": "decision", "datatype": "BYTES", "shape": [len(decisions)]})
         if length == len(body):
             for output, array in zip(described, arrays.values(), strict=False):
                 output["data"] = array.ravel()

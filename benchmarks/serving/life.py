@@ -59,7 +59,7 @@ def measure_memory(setting: Setting) -> dict[str, Any]:
     finally:
         server.child.stop()
     half = [(second, value) for second, value in at if second >= at[-1][0] / 2]
-    slope = float(np.polyfit(*zip(*half, strict=True), 1)[0]) * 60 if len(half) > 2 else 0.0
+    slope = float(np.polyfit([x for x, _ in half], [y for _, y in half], 1)[0]) * 60 if len(half) > 2 else 0.0
     figures = {
         "seconds": at[-1][0],
         "requests": asked,

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
     out, err = process.communicate(timeout=_TIMEOUT_S)
     lines = [line for line in out.splitlines() if line.startswith("{")]
     if process.returncode or not lines:
-        raise SystemExit(f"{process.args} ended with {process.returncode}:\n{err[-2000:]}")
+        raise SystemExit(f"{process.args!r} ended with {process.returncode}:\n{err[-2000:]}")
     figures: dict[str, Any] = json.loads(lines[-1])
     return figures
 
@@ -52,7 +52,8 @@ def run_watched(module: str, config: Mapping[str, Any], *more: str, python: str)
 
 def tree_cpu(root: int) -> float:
     """CPU seconds of a process and of all that descend from it, the ended ones as far as they were waited for."""
-    stats, children = {}, {}
+    stats: dict[int, float] = {}
+    children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = entry.read_text(encoding="utf-8").rsplit(")", 1)[1].split()
@@ -69,9 +70,10 @@ def tree_cpu(root: int) -> float:
     return total
 
 
-def quickest(values: Sequence[float]) -> float:
+def quickest(values: Iterable[float]) -> float:
     """Mean of the least third: what else runs on a machine only ever makes a run slower."""
-    least = sorted(values)[: max(len(values) // 3, 1)]
+    rising = sorted(values)
+    least = rising[: max(len(rising) // 3, 1)]
     return sum(least) / len(least)
 
 
@@ -79,4 +81,4 @@ def _line(process: subprocess.Popen[str], wanted: Callable[[str], bool]) -> str:
     for text in process.stdout or ():
         if wanted(text):
             return text
-    raise SystemExit(f"{process.args} ended early:\n{process.stderr.read()[-2000:] if process.stderr else ''}")
+    raise SystemExit(f"{process.args!r} ended early:\n{process.stderr.read()[-2000:] if process.stderr else ''}")

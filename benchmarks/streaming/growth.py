@@ -136,7 +136,7 @@ def main(config: dict[str, Any]) -> None:
         "records": config["records"], "cards": config["cards"], "cpu_s": cpu, "memory_mb": memory / 1e6,
         "card_bytes": memory / config["cards"],
     }  # fmt: skip
-    if config.get("sealing"):
+    if folder and config.get("sealing"):
         figures |= _sealing(state, Path(folder))
     elif folder:
         figures |= _checkpoint(state, fresh(), config["cards"], Path(folder))
@@ -183,6 +183,8 @@ def _sealing(state: Any, folder: Path) -> dict[str, float]:
     state.save(wait=True)
     state.settle()
     checkpoint = CheckpointStore(folder, group="bench", topic="bench").load(0)
+    if checkpoint is None:
+        raise SystemExit("The checkpoint that was just written is not there.")
     took: dict[str, list[float]] = defaultdict(list)
     for _ in range(_TURNS):
         for name, store in stores.items():

@@ -85,7 +85,7 @@ def calibrated(model: Path, folder: Path) -> Path:
     """
     shutil.copytree(model, folder)
     artifact = load_artifact(model)
-    decoder, engine = Decoder(artifact.spec.currencies), FeatureEngine(artifact.spec)
+    decoder, engine = Decoder(artifact.card_spec.currencies), FeatureEngine(artifact.card_spec)
     messages = [decoder.decode(value) for _, value in load.transactions(SAMPLE, SAMPLE // 10)]
     scores = Scorer(artifact).only_scores(engine.advance(columns_from_messages(messages)))
     review, block = np.quantile(scores, [1 - 1 / ALERTS, 1 - 1 / (10 * ALERTS)]).tolist()

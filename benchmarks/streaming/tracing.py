@@ -146,7 +146,8 @@ def main(config: dict[str, Any]) -> None:
     found: dict[str, list[float]] = {
         f"{name} {kind}": [] for name in ("wall_us", "cpu_us") for kind in ("traced", "bare")
     }
-    traced_records, exports = [0], []
+    traced_records: list[int] = [0]
+    exports: list[tuple[int, float]] = []
 
     def watched(exporter: OTLPSpanExporter, spans: Sequence[Any]) -> Any:
         """Sends spans, and notes how many at which CPU seconds."""
@@ -189,7 +190,8 @@ def main(config: dict[str, Any]) -> None:
 def _export_us(exports: Sequence[tuple[int, float]], traced_records: int) -> float:
     """µs of CPU a traced record of sending its spans; the first time does not count, it opens the connection."""
     counts, seconds = zip(*(exports[1:] or exports), strict=True)
-    return 1e6 * sum(seconds) / sum(counts) * sum(count for count, _ in exports) / traced_records
+    each: float = 1e6 * sum(seconds) / sum(counts)
+    return each * sum(count for count, _ in exports) / traced_records
 
 
 if __name__ == "__main__":
