@@ -126,8 +126,9 @@ def submit_command(
 ) -> None:
     """Submit the compiled pipeline to a Kubeflow Pipelines server.
 
-    With an MLflow server in params.yaml (registry.tracking_uri) every step records to one MLflow run of that name.
+    The run is named by pipeline, revision and time. With an MLflow server in params.yaml (registry.tracking_uri) every step records to one MLflow run of that name.
     """
+    from fraudline.core.clock import now
     from fraudline.ops.pipeline import arguments_of
     from fraudline.ops.pipeline_server import PipelineServer
     from fraudline.ops.tracking import end_run, open_run
@@ -150,7 +151,8 @@ def submit_command(
             store=store,
             promote_to=promote_to,
         )
-        run = server.submit(compiled, arguments, experiment=experiment)
+        name = f"{compiled.stem} {revision[:12]} {now():%Y-%m-%d %H:%M:%S}"
+        run = server.submit(compiled, arguments, experiment=experiment, name=name)
         undo.pop_all()
     if as_json:
         click.echo(json.dumps({"run_id": run.run_id, "url": run.url, "mlflow_run_id": registry.run_id}))

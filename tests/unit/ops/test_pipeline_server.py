@@ -194,6 +194,7 @@ def test_the_commands_submit_schedule_and_tell(kfp, tmp_path, monkeypatch):
     where = ("--host", kfp.url, "--repo", "https://git.test/r", "--compiled", GOLDEN, "--json")
     run = json.loads(invoke("pipeline", "submit", *where, "--revision", "abc").stdout)
     assert kfp.runs[run["run_id"]]["runtime_config"]["parameters"]["md5"] == MD5
+    assert kfp.runs[run["run_id"]]["display_name"].startswith(f"{GOLDEN.stem} abc 2")
     made = json.loads(invoke("pipeline", "schedule", *where, "--train-days", "30").stdout)
     parameters = kfp.recurring[made["schedule_id"]]["runtime_config"]["parameters"]
     assert (parameters["revision"], parameters["md5"]) == ("main", "")
