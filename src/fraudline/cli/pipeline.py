@@ -126,7 +126,8 @@ def submit_command(
 ) -> None:
     """Submit the compiled pipeline to a Kubeflow Pipelines server.
 
-    The run is named by pipeline, revision and time. With an MLflow server in params.yaml (registry.tracking_uri) every step records to one MLflow run of that name.
+    The run is named by pipeline, revision and time. With an MLflow server in params.yaml (registry.tracking_uri) every
+    step records to one MLflow run.
     """
     from fraudline.core.clock import now
     from fraudline.ops.pipeline import arguments_of
