@@ -15,6 +15,8 @@ from fraudline.core.errors import ArtifactError, FraudlineError, MessageError, S
 from fraudline.core.masking import mask_bytes
 from fraudline.core.sealing import KeysOfFile, unsealed
 from fraudline.data.importers.table import Mapping
+from fraudline.features.columns import columns_from_table
+from fraudline.features.engine import FeatureEngine
 from fraudline.features.spec import load_spec
 from fraudline.model.artifact import MANIFEST, load_artifact
 from fraudline.model.contents import check_onnx
@@ -26,6 +28,7 @@ from fraudline.stream.checkpoint import Checkpoint, CheckpointStore
 from fraudline.stream.decoding import Decoder
 from fraudline.stream.messages import encode
 from tests.support.artifacts import tiny_artifact
+from tests.support.transactions import table_of, transaction
 from tests.unit.stream.fakes import GOOD
 
 
@@ -137,16 +140,20 @@ def _checkpoint(content: bytes) -> None:
     store = CheckpointStore(_folder("checkpoint"), group="g", topic="t")
     store.path(0).parent.mkdir(parents=True, exist_ok=True)
     store.path(0).write_bytes(content + hashlib.sha256(content).digest())
-    store.load(0)
+    found = store.load(0)
+    if found is not None:
+        FeatureEngine(load_spec()).restore(found.state)
 
 
 def _checkpoint_seeds() -> list[bytes]:
     store = CheckpointStore(_folder("seed"), group="g", topic="t")
     some = Checkpoint(
         partition=0, next_offset=5, last_digest="d", last_offset=4, spec_version="s", profile_version="p", written_at=1,
-        state=b"state" * 50, seen=b"seen",
+        seen=b"seen",
     )  # fmt: skip
-    store.save(some)
+    engine = FeatureEngine(load_spec())
+    engine.advance(columns_from_table(table_of([transaction(i, card_id=f"c{i}") for i in range(3)])))
+    store.save(some, engine.freeze())
     return [store.path(0).read_bytes()[:-32]]
 
 

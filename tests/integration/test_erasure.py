@@ -78,7 +78,7 @@ def names(kept: bytes, card: str) -> bool:
 def held_in_state(stream: StreamParams) -> bytes:
     store = CheckpointStore(Path(stream.checkpoint_dir), group=stream.group, topic=stream.topics.transactions)
     loaded = [store.load(partition) for partition in range(stream.topics.partitions)]
-    return b"".join(checkpoint.state for checkpoint in loaded if checkpoint is not None)
+    return b"".join(bytes(checkpoint.state) for checkpoint in loaded if checkpoint is not None)
 
 
 def test_an_erased_card_is_in_nothing_that_is_kept_and_begins_anew_when_it_comes_again(

@@ -218,7 +218,7 @@ def states_equal_batch(params: StreamParams) -> tuple[int, int]:
                     good.append(decoder.decode(record.value))
         engine = FeatureEngine(spec)
         engine.advance(columns_from_messages(good))
-        equal += engine.snapshot() == checkpoint.state
+        equal += engine.snapshot() == bytes(checkpoint.state)
         count += 1
     return equal, count
 

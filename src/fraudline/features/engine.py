@@ -7,7 +7,6 @@
 Batch is one call over everything, the stream is a call a polled batch; the features are the same bits.
 """
 
-import hashlib
 import json
 from collections.abc import Collection
 from typing import Any
@@ -19,7 +18,7 @@ from fraudline.core.errors import StateError
 from fraudline.features import kernel
 from fraudline.features.cards import CardIndex
 from fraudline.features.columns import TransactionColumns, base_amounts, fragments
-from fraudline.features.frozen import DIGEST_BYTES, LENGTH, MAGIC, Frozen, thaw
+from fraudline.features.frozen import DIGEST_BYTES, LENGTH, MAGIC, Frozen, Pieces, Thawing, damaged
 from fraudline.features.history import CardHistory
 from fraudline.features.parameters import PARAMETERS
 from fraudline.features.profiles import ProfileTable
@@ -137,8 +136,7 @@ class FeatureEngine:
         kept, sizes = np.flatnonzero(stays), np.diff(ends, prepend=0)
         rows = [array[kept] for array in self._rows()]
         self._state = CardState.zeros(_room(len(kept)))
-        if self._history is not None:
-            self._history.clear(len(kept))
+        self._history = self._history.forgotten(len(kept)) if self._history is not None else None
         for array, old in zip(self._rows(), rows, strict=True):
             array[: len(old)] = old
         self._index = CardIndex.of(np.cumsum(sizes[kept]), held[np.repeat(stays, sizes)])
@@ -155,45 +153,56 @@ class FeatureEngine:
         return b"".join(Frozen(self._rows(), self._index, self.spec.version).pieces())
 
     def _rows(self) -> tuple[NDArray[Any], ...]:
-        """All arrays that have a row a card."""
-        history = () if self._history is None else (self._history.rows,)
-        return (*self._state.arrays(), *history)
+        return _rows_of(self._state, self._history)
 
-    def restore(self, content: bytes) -> None:
-        """Take the state of a :meth:`snapshot`; on an error the engine is as it was.
+    def restore(self, content: bytes | Pieces) -> None:
+        """Take the state of a :meth:`snapshot`, whole or in pieces; on an error the engine is as it was.
 
         Raises:
             StateError: the bytes are damaged, or were made with another specification or layout.
         """
-        view = memoryview(content)
-        body, digest = view[:-DIGEST_BYTES], bytes(view[-DIGEST_BYTES:])
-        if bytes(body[: len(MAGIC)]) != MAGIC or hashlib.sha256(body).hexdigest().encode() != digest:
-            raise StateError(
-                "The feature state is damaged or not a snapshot.", "Take an older checkpoint, or replay from the start."
-            )
-        at = len(MAGIC) + LENGTH.size
-        end = at + LENGTH.unpack_from(body, len(MAGIC))[0]
-        header = json.loads(bytes(body[at:end]))
-        found, wanted = (header["layout"], header["spec"]), (LAYOUT, self.spec.version)
-        if found != wanted:
-            raise StateError(
-                f"The feature state is of layout and specification {found}, not {wanted}.",
-                "Use the model that it was made with, or replay the transactions to make it again.",
-            )
-        n = header["cards"]
-        ends = np.frombuffer(body, "<i8", count=n, offset=end)
-        held = np.frombuffer(body, np.uint8, count=header["cards_bytes"], offset=end + ends.nbytes)
-        self._state = CardState.zeros(_room(n))
-        if self._history is not None:
-            self._history.clear(n)
-        thaw(body[end + ends.nbytes + held.nbytes :], n, self._rows())
-        self._index = CardIndex.of(ends, held)
+        thawing = Thawing(content)
+        if thawing.read(min(len(MAGIC), thawing.left)) != MAGIC:
+            raise damaged()
+        n, cards_bytes = self._header(thawing)
+        ends = np.frombuffer(thawing.read(8 * n), "<i8")
+        held = np.frombuffer(thawing.read(cards_bytes), np.uint8)
+        if thawing.left != n * self.card_bytes + DIGEST_BYTES:
+            raise damaged()
+        state = CardState.zeros(_room(n))
+        history = self._history.forgotten(n) if self._history is not None else None
+        thawing.rows(n, _rows_of(state, history))
+        if not thawing.is_whole():
+            raise damaged()
+        self._state, self._history, self._index = state, history, CardIndex.of(ends, held)
         self._frozen = None
+
+    def _header(self, thawing: Thawing) -> tuple[int, int]:
+        """Cards, and bytes of their identifiers."""
+        try:
+            header = json.loads(thawing.read(*LENGTH.unpack(thawing.read(LENGTH.size))))
+            found, sizes = (header["layout"], header["spec"]), (header["cards"], header["cards_bytes"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise damaged() from error
+        wanted = LAYOUT, self.spec.version
+        if found == wanted and all(type(size) is int and size >= 0 for size in sizes):
+            return sizes
+        if not thawing.is_whole():
+            raise damaged()
+        raise StateError(
+            f"The feature state is of layout and specification {found}, not {wanted}.",
+            "Use the model that it was made with, or replay the transactions to make it again.",
+        )
 
     def _slots_of(self, columns: TransactionColumns) -> NDArray[np.int64]:
         known = self._index.slots_of(columns.cards)
         self.reserve(len(self._index))
         return known[columns.card_code]
+
+
+def _rows_of(state: CardState, history: CardHistory | None) -> tuple[NDArray[Any], ...]:
+    """All arrays that have a row a card."""
+    return (*state.arrays(), *(() if history is None else (history.rows,)))
 
 
 def _room(cards: int, capacity: int = _SMALLEST) -> int:

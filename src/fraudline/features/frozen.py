@@ -10,13 +10,15 @@ kilobyte each, and never for the whole. Cards that come later are not part of it
 import hashlib
 import json
 import struct
+import sys
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fraudline.core.errors import StateError
 from fraudline.features.cards import CardIndex
 from fraudline.features.state import LAYOUT
 
@@ -25,6 +27,7 @@ LENGTH = struct.Struct("<Q")
 DIGEST_BYTES = 64
 ROWS = 16_384
 """Cards a piece: sixteen megabytes, which the stream waits for while they are copied."""
+_AT_ONCE = 1 << 20
 
 
 class Frozen:
@@ -107,16 +110,82 @@ def little(array: NDArray[np.generic]) -> NDArray[np.generic]:
     return array.astype(array.dtype.newbyteorder("<"), copy=False)
 
 
-def thaw(content: memoryview, n: int, arrays: Sequence[NDArray[Any]]) -> None:
-    """Put the rows of ``n`` cards, as :class:`Frozen` wrote them, into ``arrays``."""
-    at = 0
-    for begin in range(0, n, ROWS):
-        end = min(begin + ROWS, n)
-        for array in arrays:
-            size = (end - begin) * array.shape[1]
-            stored = np.frombuffer(content, array.dtype.newbyteorder("<"), count=size, offset=at)
-            array[begin:end] = stored.reshape(end - begin, array.shape[1])
-            at += size * array.itemsize
+class Pieces(Protocol):
+    """A state in pieces, cut anywhere, each of which may be made when it is asked for."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all of them."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+
+class Thawing:
+    """What :class:`Frozen` wrote, read on piece by piece: no more of it is held than the piece that is read.
+
+    Attributes:
+        left: bytes not read yet.
+    """
+
+    def __init__(self, content: bytes | Pieces) -> None:
+        self.left = len(content) if isinstance(content, bytes) else content.nbytes
+        self._content = iter((content,) if isinstance(content, bytes) else content)
+        self._piece = memoryview(b"")
+        self._digest = hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        """The next ``size`` bytes.
+
+        Raises:
+            StateError: there are not so many.
+        """
+        if not 0 <= size <= self.left:
+            raise damaged()
+        target = bytearray(size)
+        self._fill(memoryview(target))
+        return bytes(target)
+
+    def rows(self, n: int, arrays: Sequence[NDArray[Any]]) -> None:
+        """Put the rows of ``n`` cards into ``arrays``.
+
+        Raises:
+            StateError: they are not all there.
+        """
+        for begin in range(0, n, ROWS):
+            for array in arrays:
+                some = array[begin : min(begin + ROWS, n)]
+                self._fill(some.data.cast("B"))
+                if sys.byteorder == "big":
+                    some.byteswap(inplace=True)
+
+    def is_whole(self) -> bool:
+        """Whether the digest at the end is that of all before it; what is left is read."""
+        while self.left > DIGEST_BYTES:
+            self.read(min(self.left - DIGEST_BYTES, _AT_ONCE))
+        digest = self._digest.hexdigest().encode()
+        return self.read(self.left) == digest
+
+    def _fill(self, target: memoryview) -> None:
+        at = 0
+        while at < len(target):
+            while not len(self._piece):
+                piece = next(self._content, None)
+                if piece is None:
+                    raise damaged()
+                self._piece = memoryview(piece)
+            some = min(len(target) - at, len(self._piece))
+            target[at : at + some] = self._piece[:some]
+            self._piece = self._piece[some:]
+            at += some
+        self.left -= at
+        self._digest.update(target)
+
+
+def damaged() -> StateError:
+    """The error of a state that is not what was written."""
+    return StateError(
+        "The feature state is damaged or not a snapshot.", "Take an older checkpoint, or replay from the start."
+    )
 
 
 def _by_block(places: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any], NDArray[np.bool_]]]:

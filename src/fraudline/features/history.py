@@ -16,12 +16,14 @@ class CardHistory:
     Args:
         columns: (m,) positions of the features in the kernel's order.
         rows: transactions remembered, the longest lag.
+        cards: room for so many, of which nothing is remembered.
     """
 
-    def __init__(self, columns: NDArray[np.intp], rows: int) -> None:
+    def __init__(self, columns: NDArray[np.intp], rows: int, *, cards: int = 0) -> None:
         self._columns = columns
+        self._of = rows
         self._width = len(columns) * rows
-        self._kept = np.zeros((0, self._width), np.float32)
+        self._kept = np.zeros((cards, self._width), np.float32)
 
     @property
     def card_bytes(self) -> int:
@@ -52,9 +54,9 @@ class CardHistory:
         """What is remembered, one row a card, by the card's row of state."""
         return self._kept
 
-    def clear(self, cards: int) -> None:
-        """Remember nothing, with room for ``cards`` cards."""
-        self._kept = np.zeros((cards, self._width), np.float32)
+    def forgotten(self, cards: int) -> "CardHistory":
+        """One of the same features that remembers nothing, with room for ``cards`` cards."""
+        return CardHistory(self._columns, self._of, cards=cards)
 
 
 def _shift_each(slot, values, kept, out):  # type: ignore[no-untyped-def]

@@ -16,7 +16,7 @@ import hashlib
 import io
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -43,7 +43,44 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _ACTION = "Nothing to do: the state is built again from the log."
 
 
-class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+class Blocks:
+    """A loaded state in pieces, each unpacked when it is asked for: the whole is never held beside what it becomes.
+
+    ``bytes(blocks)`` is all of it.
+    """
+
+    def __init__(self, content: memoryview, places: Sequence[tuple[int, int, int]]) -> None:
+        self._content = content
+        self._places = places
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all of them, unpacked."""
+        return sum(raw for _, raw, _ in self._places)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for at, raw, stored in self._places:
+            try:
+                yield pa.decompress(self._content[at : at + stored], raw, codec=_CODEC, asbytes=True)
+            except (OSError, ValueError, pa.ArrowException) as error:
+                raise StateError(f"A block of the checkpoint cannot be unpacked: {error}.", _ACTION) from error
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self)
+
+
+class _Header(msgspec.Struct, frozen=True, kw_only=True):
+    partition: int
+    next_offset: int
+    last_digest: str
+    last_offset: int
+    spec_version: str
+    profile_version: str
+    written_at: int
+    format: int = FORMAT
+
+
+class Checkpoint(_Header, frozen=True, kw_only=True):
     """Feature state that contains every record before ``next_offset``.
 
     Attributes:
@@ -54,20 +91,15 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         spec_version: the feature specification of the state.
         profile_version: the merchant tables in use when it was written (the state does not depend on them).
         written_at: microseconds since the epoch.
-        state: what :meth:`fraudline.features.engine.FeatureEngine.snapshot` gave.
+        state: what :meth:`fraudline.features.engine.FeatureEngine.snapshot` gave; once loaded, in pieces.
         seen: what :meth:`fraudline.stream.dedupe.SeenIds.snapshot` gave.
     """
 
-    partition: int
-    next_offset: int
-    last_digest: str
-    last_offset: int
-    spec_version: str
-    profile_version: str
-    written_at: int
-    state: bytes = b""
+    state: bytes | Blocks = b""
     seen: bytes = b""
-    format: int = FORMAT
+
+
+_HEADER = _Header.__struct_fields__
 
 
 def record_digest(offset: int, value: bytes | None) -> str:
@@ -104,10 +136,10 @@ class CheckpointStore:
             checkpoint: what to write.
             frozen: its state, to be read in pieces while the stream goes on, instead of ``checkpoint.state``.
         """
-        bare = msgspec.structs.replace(checkpoint, state=b"", seen=b"")
-        header = msgspec.json.encode(bare)
+        header = msgspec.json.encode(_Header(**{name: getattr(checkpoint, name) for name in _HEADER}))
         head = (_MAGIC, _LENGTH.pack(len(header)), header)
-        pieces: Iterable[bytes | memoryview] = (checkpoint.state,) if frozen is None else frozen.pieces()
+        whole = checkpoint.state if isinstance(checkpoint.state, Blocks) else (checkpoint.state,)
+        pieces: Iterable[bytes | memoryview] = whole if frozen is None else frozen.pieces()
         digest = hashlib.sha256()
         with atomic_file(self.path(checkpoint.partition)) as temporary, self._writer(temporary) as file:
             for part in chain(head, _packed(chain(pieces, (checkpoint.seen,)))):
@@ -167,16 +199,17 @@ def _parse(content: bytes, path: Path) -> Checkpoint:
         raise StateError(f"{path} is damaged or no checkpoint.", _ACTION)
     end = start + _LENGTH.unpack_from(body, len(_MAGIC))[0]
     try:
-        header = msgspec.json.decode(body[start:end], type=Checkpoint)
+        header = msgspec.json.decode(body[start:end], type=_Header)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StateError(f"{path} has a header that cannot be read: {error}.", _ACTION) from error
     if header.format != FORMAT:
         raise StateError(f"{path} is of format {header.format}, not {FORMAT}.", _ACTION)
     try:
-        *state, seen = _unpacked(body[end:])
-    except (struct.error, OSError, ValueError, pa.ArrowException) as error:
+        *state, seen = _places(body, end)
+    except (struct.error, ValueError) as error:
         raise StateError(f"{path} has a block that cannot be read: {error}.", _ACTION) from error
-    return msgspec.structs.replace(header, state=b"".join(state), seen=seen)
+    known = msgspec.structs.asdict(header)
+    return Checkpoint(**known, state=Blocks(body, state), seen=bytes(Blocks(body, [seen])))
 
 
 def _packed(parts: Iterable[bytes | memoryview]) -> Iterator[bytes]:
@@ -186,12 +219,12 @@ def _packed(parts: Iterable[bytes | memoryview]) -> Iterator[bytes]:
         yield stored
 
 
-def _unpacked(content: memoryview) -> Iterator[bytes]:
-    at = 0
+def _places(content: memoryview, at: int) -> Iterator[tuple[int, int, int]]:
+    """Where each block begins, its bytes unpacked, and those that lie there."""
     while at < len(content):
         raw, stored = _BLOCK.unpack_from(content, at)
         at += _BLOCK.size
         if stored > len(content) - at or raw > _MOST_RATIO * (stored + 1):
             raise ValueError(f"{raw} bytes in {stored}, of which {len(content) - at} are there")
-        yield pa.decompress(content[at : at + stored], raw, codec=_CODEC, asbytes=True)
+        yield at, raw, stored
         at += stored

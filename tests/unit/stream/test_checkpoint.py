@@ -3,14 +3,21 @@ import os
 import struct
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
+from unittest import mock
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fraudline.core.errors import StateError, UsageError
+from fraudline.features.columns import columns_from_table
+from fraudline.features.engine import FeatureEngine
+from fraudline.features.spec import load_spec
 from fraudline.stream.checkpoint import Checkpoint, CheckpointStore
+from tests.support.transactions import table_of, transaction
 
 
 def checkpoint(**changes: object) -> Checkpoint:
@@ -28,6 +35,13 @@ def checkpoint(**changes: object) -> Checkpoint:
     return Checkpoint(**{**values, **changes})
 
 
+def loaded(store: CheckpointStore) -> Checkpoint:
+    """The checkpoint of partition 2, its state whole."""
+    found = store.load(2)
+    assert found is not None
+    return msgspec.structs.replace(found, state=bytes(found.state))
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> CheckpointStore:
     return CheckpointStore(tmp_path, group="g", topic="transactions")
@@ -36,7 +50,7 @@ def store(tmp_path: Path) -> CheckpointStore:
 def test_a_checkpoint_comes_back_as_it_was_saved(store: CheckpointStore) -> None:
     store.save(checkpoint(next_offset=1))
     store.save(checkpoint())
-    assert store.load(2) == checkpoint()
+    assert loaded(store) == checkpoint()
 
 
 def test_a_partition_without_a_checkpoint_has_none(store: CheckpointStore) -> None:
@@ -61,7 +75,7 @@ def test_what_a_killed_worker_left_half_written_is_removed_when_its_partition_is
     old, fresh, other = (killed_while_writing(each) for each in (path, path, store.path(22)))
     for each in (old, other):
         os.utime(each, (1e9, 1e9))
-    assert store.load(2) == checkpoint()
+    assert loaded(store) == checkpoint()
     assert set(path.parent.iterdir()) == {path, fresh, other}, "a fresh one may still be written"
 
 
@@ -114,10 +128,47 @@ def test_a_failed_write_leaves_the_earlier_checkpoint(store: CheckpointStore) ->
     store.save(checkpoint())
     with pytest.raises(TypeError):
         store.save(checkpoint(state="not bytes"))
-    assert store.load(2) == checkpoint()
+    assert loaded(store) == checkpoint()
     assert [path.name for path in store.path(2).parent.iterdir()] == ["transactions-2.checkpoint"]
 
 
 def test_a_group_that_would_leave_the_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         CheckpointStore(tmp_path, group="../x", topic="t")
+
+
+def test_a_state_is_restored_piece_by_piece_and_never_held_twice(store: CheckpointStore) -> None:
+    """A worker that runs in its memory begins again in it."""
+    cards, spec = 4_096, load_spec()
+    engine = FeatureEngine(spec)
+    engine.advance(columns_from_table(table_of([transaction(i, card_id=f"c{i}") for i in range(cards)])))
+    with mock.patch("fraudline.features.frozen.ROWS", 256):
+        store.save(checkpoint(), engine.freeze())
+        again = FeatureEngine(spec)
+        tracemalloc.start()
+        try:
+            found = store.load(2)
+            assert found is not None
+            again.restore(found.state)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert again.snapshot() == engine.snapshot()
+    assert peak < 1.5 * cards * engine.card_bytes
+
+
+def test_a_block_that_is_not_what_it_says_is_refused_when_the_state_is_restored(store: CheckpointStore) -> None:
+    engine = FeatureEngine(load_spec())
+    store.save(checkpoint(), engine.freeze())
+    body = bytearray(store.path(2).read_bytes()[:-32])
+    after = body.index(b"\n") + 1
+    first = after + 8 + struct.unpack_from("<Q", body, after)[0]
+    _, stored = struct.unpack_from("<QQ", body, first)
+    body[first + 16 : first + 16 + stored] = bytes(stored)
+    store.path(2).write_bytes(body + hashlib.sha256(body).digest())
+    found = store.load(2)
+    assert found is not None
+    kept = engine.snapshot()
+    with pytest.raises(StateError):
+        engine.restore(found.state)
+    assert engine.snapshot() == kept
