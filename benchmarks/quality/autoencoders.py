@@ -163,8 +163,8 @@ def _calibrated(params: TrainParams, surprises: Floats, residuals: Floats, fraud
 def _full(params: TrainParams, surprises: Floats, residuals: Floats) -> Floats:
     """The score of the graph, from its components."""
     weights = (params.autoencoder_weight, params.surprise_weight)[: residuals.shape[1]]
-    return _joined(params, surprises) + residuals @ np.array(weights)  # type: ignore[no-any-return]
+    return _joined(params, surprises) + residuals @ np.array(weights)  # type: ignore[no-any-return, unused-ignore]
 
 
 def _joined(params: TrainParams, surprises: Floats) -> Floats:
-    return params.tail_weight * (surprises**_POWER).sum(axis=1) ** (1 / _POWER)  # type: ignore[no-any-return]
+    return params.tail_weight * (surprises**_POWER).sum(axis=1) ** (1 / _POWER)  # type: ignore[no-any-return, unused-ignore]
