@@ -66,7 +66,7 @@ def demo() -> int:
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "demo.html"
         page.write_text(html, encoding="utf-8")
-        _shoot(page, ASSETS / "demo.png", 1_030, 1_000)
+        _shoot(page, ASSETS / "demo.png", 1_030, 1_020)
     _shoot(Path("build/evaluation/index.html"), ASSETS / "evaluation.png", 1_200, 1_080)
     return 0
 
