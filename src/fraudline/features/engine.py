@@ -9,6 +9,7 @@ Batch is one call over everything, the stream is a call a polled batch; the feat
 
 import json
 from collections.abc import Collection
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -162,7 +163,7 @@ class FeatureEngine:
             StateError: the bytes are damaged, or were made with another specification or layout.
         """
         thawing = Thawing(content)
-        if thawing.read(min(len(MAGIC), thawing.left)) != MAGIC:
+        if thawing.read(len(MAGIC)) != MAGIC:
             raise damaged()
         n, cards_bytes = self._header(thawing)
         ends = np.frombuffer(thawing.read(8 * n), "<i8")
@@ -181,18 +182,18 @@ class FeatureEngine:
         """Cards, and bytes of their identifiers."""
         try:
             header = json.loads(thawing.read(*LENGTH.unpack(thawing.read(LENGTH.size))))
-            found, sizes = (header["layout"], header["spec"]), (header["cards"], header["cards_bytes"])
+            found, sizes = (header["layout"], header["spec"]), (index(header["cards"]), index(header["cards_bytes"]))
         except (ValueError, KeyError, TypeError) as error:
             raise damaged() from error
         wanted = LAYOUT, self.spec.version
-        if found == wanted and all(type(size) is int and size >= 0 for size in sizes):
-            return sizes
-        if not thawing.is_whole():
+        if found != wanted and thawing.is_whole():
+            raise StateError(
+                f"The feature state is of layout and specification {found}, not {wanted}.",
+                "Use the model that it was made with, or replay the transactions to make it again.",
+            )
+        if found != wanted:
             raise damaged()
-        raise StateError(
-            f"The feature state is of layout and specification {found}, not {wanted}.",
-            "Use the model that it was made with, or replay the transactions to make it again.",
-        )
+        return sizes
 
     def _slots_of(self, columns: TransactionColumns) -> NDArray[np.int64]:
         known = self._index.slots_of(columns.cards)
